@@ -1,0 +1,109 @@
+# Needs a POSIX shell, make, and Python 3.11 or newer with its venv module.
+#
+#   make demo                                  one turn of the story
+#   make demo INPUT="I walk to the lighthouse" a turn of your own
+#   make test                                  every test
+#   make test ARGS="-k lifespan -x"            some of them
+#   make PYTHON=python3.13 demo                with another Python
+
+PYTHON ?= python3
+INPUT ?= I walk to the lighthouse
+ARGS ?=
+ENVIRONMENTS = development testing staging production
+
+# The sentence goes through the environment, unread by make or the shell: any quote or dollar is safe.
+unexport INPUT
+export TTA_DEMO_INPUT := $(value INPUT)
+# `make test RUN=".venv-dev/bin/coverage run"` measures.
+RUN ?=
+
+PIP = -m pip --disable-pip-version-check --no-input --quiet
+BIN = .venv-dev/bin
+MANIFESTS = VERSION constraints.txt kernel/pyproject.toml $(wildcard plugins/*/pyproject.toml)
+# The stamps carry the Python's name, so that another PYTHON makes another environment.
+STAMP = .made-by-$(subst /,_,$(PYTHON))
+DEMO = .venv/$(STAMP)
+DEV = .venv-dev/$(STAMP)
+
+.DEFAULT_GOAL = help
+.PHONY: help demo dev test lint format docs bench-kernel check constraints clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+	@echo "make lint | format | docs | check | bench-kernel | constraints | clean"
+
+demo: $(DEMO)
+	@.venv/bin/tta play --trace -- "$$TTA_DEMO_INPUT"
+
+dev: $(DEV)
+
+test: $(DEV)
+	$(RUN) $(BIN)/pytest $(ARGS)
+
+lint: $(DEV)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/python scripts/run_mypy.py
+
+format: $(DEV)
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+docs: $(DEV)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+bench-kernel: $(DEV)
+	$(BIN)/python bench/kernel.py
+
+# Secrets are in place only where they are used.
+check: $(DEV)
+	@set -e; for env in $(ENVIRONMENTS); do \
+	  case $$env in staging|production) secrets=--no-secrets;; *) secrets=;; esac; \
+	  echo "tta check --env $$env $$secrets"; \
+	  $(BIN)/tta check --env $$env $$secrets; \
+	done
+
+# Resolve everything anew and pin what was found.
+constraints:
+	$(call require_python)
+	@rm -rf build/pins && $(PYTHON) -m venv build/pins
+	@build/pins/bin/python $(PIP) install hatchling editables
+	@build/pins/bin/python $(PIP) install --no-build-isolation -r requirements-dev.txt
+	@build/pins/bin/python -m pip freeze --exclude-editable | grep '==' > build/pins/constraints.txt
+	@{ echo "# The versions that the tests ran with; \`make constraints\` renews them."; \
+	   cat build/pins/constraints.txt; } > constraints.txt
+
+clean:
+	rm -rf .venv .venv-dev build dist docs/_build htmlcov .coverage .coverage.* \
+	  .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(DEMO): requirements-demo.txt $(MANIFESTS)
+	$(call install,.venv,requirements-demo.txt)
+
+$(DEV): requirements-dev.txt $(MANIFESTS)
+	$(call install,.venv-dev,requirements-dev.txt)
+
+define require_python
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+  echo "this needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) --version 2>/dev/null || echo missing);" \
+    "name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+  echo "'$(PYTHON)' lacks its venv module; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
+endef
+
+# The build backend comes first, so that no distribution builds in an environment of its own: for a
+# dozen of them that is the difference between 3 and 30 seconds. What an earlier tree had installed
+# goes, lest a plugin that is no longer there is still found.
+define install
+$(require_python)
+@echo "installing $(2) into $(1) …"
+@test -e $(1)/$(STAMP) || $(PYTHON) -m venv --clear $(1)
+@stale=$$($(1)/bin/python -m pip --disable-pip-version-check list --format=freeze \
+    | sed -n 's/^\(tta-[^=]*\)==.*/\1/p'); \
+  test -z "$$stale" || $(1)/bin/python $(PIP) uninstall --yes $$stale
+@$(1)/bin/python $(PIP) install -c constraints.txt hatchling editables
+@$(1)/bin/python $(PIP) install -c constraints.txt --no-build-isolation -r $(2)
+@touch $(1)/$(STAMP)
+endef

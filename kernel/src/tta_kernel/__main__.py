@@ -1,0 +1,145 @@
+"""The command ``tta``: run the system, or look at it before it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+
+from . import logs
+from .commands import Subcommands
+from .config import entries, read, secrets
+from .errors import ConfigError, KernelError, Problem
+from .hookspecs import register_commands
+from .kernel import KERNEL, Kernel
+from .lifecycle import unwrap
+from .run import ABANDONED, run
+from .wiring import Wiring
+
+DONE, WANTING, USAGE, NOT_STARTED = 0, 1, 2, 3
+__all__ = ["ABANDONED", "DONE", "NOT_STARTED", "USAGE", "WANTING", "main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``tta`` and return the exit code: 0, 1 found wanting, 2 usage, 3 not started, 70 abandoned."""
+    rest, folder, environment = _common(sys.argv[1:] if argv is None else argv)
+    settings, problems = read(Path(folder) if folder else None, environment)
+    wiring = Wiring(settings, None, (KERNEL,))
+    wiring.problems[:0] = problems
+    parser = argparse.ArgumentParser(prog="tta", description="Run the system, or look at it before it runs.",
+                                     epilog="Anywhere: --config FOLDER, --env NAME (such as production).")
+    subcommands = Subcommands(parser)
+    subcommands.add("run", _nothing, help="run until a signal: INT or TERM stops, HUP reloads")
+    for name, text in (("plugins", "list what is installed, and what becomes of it"),
+                       ("check", "find everything that is wrong with a deployment; nothing is started"),
+                       ("config", "show the effective config, and the layer of each value")):
+        sub = subcommands.add(name, _nothing, help=text)
+        sub.add_argument("--json", action="store_true", help="print JSON")
+        if name == "check":
+            sub.add_argument("--no-secrets", action="store_true", help="leave out what only the real deployment has")
+    wiring.hooks.collect(register_commands, subcommands)
+    options = parser.parse_args(rest)
+    if rest[0] in ("plugins", "check", "config"):
+        return {"plugins": _plugins, "check": _check, "config": _config}[rest[0]](wiring, options)
+    try:
+        if problems:
+            raise ConfigError(*problems)
+        logs.setup(settings.log_level, settings.log_format, secrets(r.plugin.config for r in wiring.chosen() if r.plugin))
+        if rest[0] == "run":
+            return run(settings)
+        return anyio.run(_command, Kernel(settings), options)
+    except KernelError as exc:
+        print(f"tta {rest[0]}: could not start:\n{exc}", file=sys.stderr)
+        return NOT_STARTED
+    except KeyboardInterrupt:
+        return 130
+
+
+def _common(argv: Sequence[str]) -> tuple[list[str], str | None, str | None]:
+    """Take ``--config`` and ``--env`` out, wherever they stand before a ``--``."""
+    found: dict[str, str | None] = {"--config": None, "--env": None}
+    rest: list[str] = []
+    arguments = iter(argv)
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if argument == "--":
+            return [*rest, argument, *arguments], *found.values()
+        if name not in found:
+            rest.append(argument)
+        elif not (value or not equals and (value := next(arguments, ""))):
+            print(f"tta: {name} needs a value", file=sys.stderr)
+            raise SystemExit(USAGE)
+        else:
+            found[name] = value
+    return rest, *found.values()
+
+
+async def _nothing(kernel: Kernel, options: argparse.Namespace) -> int:
+    raise AssertionError("main runs this command itself")
+
+
+async def _command(kernel: Kernel, options: argparse.Namespace) -> int:
+    command = options.command
+    if not command.whole:
+        names = {kernel.wiring.providers[key] for key in command.requires if key in kernel.wiring.providers}
+        names |= {name for spec in command.asks for name in kernel.hooks.implementers(spec)}
+        kernel.wiring.keep(names & kernel.records.keys())
+    async with kernel:
+        return int(await command.run(kernel, options))
+
+
+def _json(value: Any) -> None:
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def _table(rows: Iterable[Sequence[str]]) -> None:
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _plugins(wiring: Wiring, options: argparse.Namespace) -> int:
+    described = [record.describe() for record in wiring.records.values()]
+    if options.json:
+        _json({"plugins": described, "problems": wiring.problems})
+        return WANTING if wiring.problems else DONE
+    _table([("NAME", "DISTRIBUTION", "VERSION", "STATE", "PROVIDES", "REQUIRES", "WHY")] + [
+        (d.name, d.distribution, d.version, d.state, ", ".join(d.provides), ", ".join(d.requires), d.reason.split("\n")[0])
+        for d in described])
+    for problem in wiring.problems:
+        print(problem, file=sys.stderr)
+    return WANTING if wiring.problems else DONE
+
+
+def _check(wiring: Wiring, options: argparse.Namespace) -> int:
+    wiring.check()
+    found = [p for p in (*wiring.problems, *wiring.warnings) if not (options.no_secrets and p.deployment_only)]
+    if options.json:
+        _json(found)
+    for problem in () if options.json else found:
+        print(problem)
+    if not (found or options.json):
+        print(f"{wiring.settings.source.environment}: {len(list(wiring.chosen()))} plugins are ready to start")
+    return WANTING if found else DONE
+
+
+def _config(wiring: Wiring, options: argparse.Namespace) -> int:
+    types = {r.name: r.cls.config_type for r in wiring.records.values() if r.cls is not None}
+    shown = entries(wiring.settings, types)
+    if options.json:
+        _json(shown)
+    else:
+        _table([(e.key, msgspec.json.encode(e.value).decode(), f"# {e.layer}") for e in shown])
+    for problem in wiring.problems:
+        print(problem, file=sys.stderr)
+    return WANTING if wiring.problems else DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""Subcommands that plugins add to ``tta``, each with what must run for it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .services import Service
+
+if TYPE_CHECKING:
+    from .kernel import Kernel
+
+Run = Callable[["Kernel", argparse.Namespace], Awaitable[int]]
+
+
+class Command(NamedTuple):
+    """What ``tta`` starts, and then runs: ``run`` returns the exit code."""
+
+    run: Run
+    requires: Sequence[Service[Any]]
+    asks: Sequence[Callable[..., Any]]
+    whole: bool
+
+
+class Subcommands:
+    """Where plugins add their commands: ``subcommands.add("clock show", show, help=…)``."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._groups = {(): parser.add_subparsers(metavar="command", required=True)}
+
+    def add(
+        self,
+        name: str,
+        run: Run,
+        *,
+        help: str,
+        requires: Sequence[Service[Any]] = (),
+        asks: Sequence[Callable[..., Any]] = (),
+        whole: bool = False,
+    ) -> argparse.ArgumentParser:
+        """Add a command and return its parser, for its arguments.
+
+        Only the plugins are started that provide what it ``requires`` or implement a hook that it
+        ``asks``, and what these need; with ``whole`` all of them.
+        """
+        *path, leaf = name.split()
+        parser = self._group(tuple(path)).add_parser(leaf, help=help, description=help)
+        parser.set_defaults(command=Command(run, requires, asks, whole))
+        return parser
+
+    def _group(self, path: tuple[str, ...]) -> Any:
+        if path not in self._groups:
+            parser = self._group(path[:-1]).add_parser(path[-1], help=f"{path[-1]} …")
+            self._groups[path] = parser.add_subparsers(metavar="command", required=True)
+        return self._groups[path]

@@ -1,0 +1,52 @@
+"""Every error the kernel raises on purpose, and the problem that an operator can mend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing that is wrong with a deployment: where it is, what it is, and the way out.
+
+    ``deployment_only`` marks what can be judged only where the real secrets and rosters lie;
+    ``tta check --no-secrets`` leaves these out.
+    """
+
+    where: str
+    what: str
+    hint: str = ""
+    deployment_only: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" + (f"; {self.hint}" if self.hint else "")
+
+
+class KernelError(Exception):
+    """Catch this to catch anything that the kernel raises on purpose."""
+
+
+class ConfigError(KernelError):
+    """The configuration files, or the environment, hold what cannot be used.
+
+    ``problems`` lists everything that was found, not just the first.
+    """
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems: Sequence[Problem] = problems
+
+
+class PluginError(KernelError):
+    """One plugin could not be imported, wired, started or kept running."""
+
+    def __init__(self, plugin: str, reason: str, *, hint: str = "") -> None:
+        super().__init__(f"plugin {plugin!r}: {reason}" + (f"; {hint}" if hint else ""))
+        self.plugin = plugin
+        self.reason = reason
+        self.problem = Problem(f"plugin {plugin!r}", reason, hint)
+
+
+class NotReady(KernelError):
+    """Raised in a lifespan by an optional plugin that should be tried again later."""

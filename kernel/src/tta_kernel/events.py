@@ -1,0 +1,124 @@
+"""Events, and the bus that carries them inside one process."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from copy import copy
+from time import time
+from typing import Any, Generic, TypeVar
+
+import anyio
+import msgspec
+
+correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
+"""What the running task works for; it travels with events, log lines and whatever plugins send."""
+
+E = TypeVar("E", bound="Event")
+_stamp = msgspec.structs.force_setattr
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that has happened: named in the past tense, never a command.
+
+    A subclass gives a tag that says owner and name (``tag="clock.hour-struck"``). ``source`` (the
+    plugin), ``at`` (seconds since the epoch) and ``correlation_id`` are stamped on publishing.
+    """
+
+    source: str = ""
+    at: float = 0.0
+    correlation_id: str = ""
+
+
+class Subscription(Generic[E]):
+    """The bounded buffer between the bus and one reader: ``async for event in subscription``.
+
+    When it is full the *oldest* event goes and ``dropped`` counts it; ``failed`` counts the events
+    whose handler raised.
+    """
+
+    def __init__(self, types: tuple[type[E], ...], buffer: int, owner: str) -> None:
+        self.types, self.owner = types, owner
+        self.dropped = self.failed = 0
+        self._buffer: deque[E] = deque(maxlen=buffer)
+        self._wake: anyio.Event | None = None
+        self._closed = False
+
+    def __aiter__(self) -> AsyncIterator[E]:
+        return self
+
+    async def __anext__(self) -> E:
+        while not self._buffer:
+            if self._closed:
+                raise StopAsyncIteration
+            # One wake-up per change from empty to filled, not one per event.
+            self._wake = self._wake or anyio.Event()
+            await self._wake.wait()
+        return self._buffer.popleft()
+
+    def _offer(self, event: E) -> None:
+        buffer = self._buffer
+        if len(buffer) == buffer.maxlen:
+            self.dropped += 1
+        buffer.append(event)
+        if self._wake is not None:
+            self._wake.set()
+            self._wake = None
+
+    def close(self) -> None:
+        """Let the reader have what is buffered, then end its iteration."""
+        self._closed = True
+        if self._wake is not None:
+            self._wake.set()
+            self._wake = None
+
+
+class EventBus:
+    """Carries events from whoever publishes to whoever has subscribed; never waits, never fails."""
+
+    def __init__(self) -> None:
+        self.subscriptions: tuple[Subscription[Any], ...] = ()
+        self._routes: dict[type[Event], tuple[Subscription[Any], ...]] = {}
+
+    def publish(self, event: Event, *, source: str = "") -> None:
+        """Hand a stamped copy of ``event`` to every matching subscription."""
+        kind = type(event)
+        routes = self._routes.get(kind)
+        if routes is None:
+            routes = tuple(s for s in self.subscriptions if issubclass(kind, s.types))
+            self._routes[kind] = routes
+        if not routes:
+            return
+        event = copy(event)  # The same event may be published twice.
+        _stamp(event, "source", source)
+        _stamp(event, "at", time())
+        if not event.correlation_id:
+            _stamp(event, "correlation_id", correlation_id.get())
+        for subscription in routes:
+            subscription._offer(event)
+
+    def attach(self, *types: type[E], buffer: int = 256, owner: str = "") -> Subscription[E]:
+        """Subscribe until `detach`; events published from the next line on arrive."""
+        if buffer < 1:
+            raise ValueError(f"buffer must hold at least 1 event, not {buffer}")
+        subscription = Subscription(types, buffer, owner)
+        self.subscriptions += (subscription,)
+        self._routes.clear()
+        return subscription
+
+    def detach(self, subscription: Subscription[Any]) -> None:
+        """End a subscription."""
+        self.subscriptions = tuple(s for s in self.subscriptions if s is not subscription)
+        self._routes.clear()
+        subscription.close()
+
+    @contextmanager
+    def subscribe(self, *types: type[E], buffer: int = 256) -> Iterator[Subscription[E]]:
+        """Subscribe to events of these types, and of their subclasses, for as long as the block."""
+        subscription = self.attach(*types, buffer=buffer)
+        try:
+            yield subscription
+        finally:
+            self.detach(subscription)

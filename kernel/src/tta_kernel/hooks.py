@@ -1,0 +1,157 @@
+"""pluggy, with what this kernel adds: async hooks, provenance, time limits."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from types import FunctionType, ModuleType
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+import anyio
+import pluggy
+
+from .errors import PluginError, Problem
+
+P = ParamSpec("P")
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+hookimpl = pluggy.HookimplMarker("tta")
+_mark = pluggy.HookspecMarker("tta")
+
+
+class _Rules(NamedTuple):
+    timeout: float
+    together: bool
+
+
+def hookspec(*, timeout: float = 5.0, together: bool = False) -> Callable[[F], F]:
+    """Mark a function as a hook's specification; its docstring is the hook's manual.
+
+    An ``async def`` says that implementations are async too. Each then gets ``timeout`` seconds;
+    they are asked one after the other, or all at once where ``together`` says so.
+    """
+
+    def decorate(function: F) -> F:
+        function.__dict__["tta_rules"] = _Rules(timeout, together)
+        return _mark(function)
+
+    return decorate
+
+
+class Hooks:
+    """The hooks of one kernel: who implements what, and asking them."""
+
+    def __init__(self, is_usable: Callable[[str], bool], is_running: Callable[[str], bool]) -> None:
+        self._manager = _Manager("tta")
+        self._is_usable, self._is_running = is_usable, is_running
+
+    def add_specs(self, module: ModuleType) -> None:
+        """Make the hooks known that ``module`` specifies."""
+        self._manager.add_hookspecs(module)
+
+    def register(self, plugin: object, name: str) -> None:
+        """Register the hooks that the class of ``plugin`` implements."""
+        self._manager.register(plugin, name)
+
+    def implementers(self, spec: Callable[..., Any]) -> list[str]:
+        """Name the plugins that implement ``spec``, in the order in which they are asked."""
+        return [impl.plugin_name for impl in self._impls(spec)]
+
+    def specs(self) -> Mapping[str, Callable[..., Any]]:
+        """Every known hook by its name."""
+        hooks = vars(self._manager.hook).values()
+        return {hook.name: hook.spec.function for hook in hooks if hook.spec is not None}
+
+    def problems(self) -> list[Problem]:
+        """Find implementations of unknown hooks, and of the wrong colour, by plugin name."""
+        found = []
+        for hook in vars(self._manager.hook).values():
+            for impl in hook.get_hookimpls():
+                where = impl.plugin_name
+                if hook.spec is None:
+                    if not impl.optionalhook:
+                        found.append(
+                            Problem(where, f"implements an unknown hook {hook.name!r}", self._suggest(hook.name))
+                        )
+                    continue
+                wanted = inspect.iscoroutinefunction(hook.spec.function)
+                if wanted != inspect.iscoroutinefunction(impl.function):
+                    form = "async def" if wanted else "def"
+                    found.append(Problem(where, f"hook {hook.name!r} must be written as `{form}`", "its hookspec is"))
+        return found
+
+    def _suggest(self, name: str) -> str:
+        from difflib import get_close_matches
+
+        if close := get_close_matches(name, self.specs(), n=1):
+            return f"did you mean {close[0]!r}?"
+        return "enable the plugin that specifies it, or mark it `@hookimpl(optionalhook=True)`"
+
+    def collect(self, spec: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> dict[str, R | Exception]:
+        """Call a plain hook: ``{plugin: answer or error}``; plugins need not be running."""
+        given = inspect.signature(spec).bind(*args, **kwargs).arguments
+        answers: dict[str, R | Exception] = {}
+        for impl in self._impls(spec):
+            if not self._is_usable(impl.plugin_name):
+                error = PluginError(impl.plugin_name, "is enabled, but cannot be used")
+                answers[impl.plugin_name] = _noted(error, impl)
+                continue
+            try:
+                answers[impl.plugin_name] = impl.function(*(given[n] for n in impl.argnames))
+            except Exception as exc:
+                answers[impl.plugin_name] = _noted(exc, impl)
+        return answers
+
+    async def ask(self, spec: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> dict[str, R | Exception]:
+        """Ask every implementer of an async hook: ``{plugin: answer or error}``.
+
+        None is an answer. An implementer that raises, is late, or is enabled but not running
+        answers with the exception: whoever asks decides what silence means.
+        """
+        rules: _Rules = spec.__dict__["tta_rules"]
+        given = inspect.signature(spec).bind(*args, **kwargs).arguments
+        impls = self._impls(spec)
+        answers: dict[str, Any] = {impl.plugin_name: None for impl in impls}
+
+        async def one(impl: Any) -> None:
+            answers[impl.plugin_name] = await self._answer(impl, given, rules.timeout)
+
+        if rules.together and len(impls) > 1:
+            async with anyio.create_task_group() as tasks:
+                for impl in impls:
+                    tasks.start_soon(one, impl)
+        else:
+            for impl in impls:
+                await one(impl)
+        return answers
+
+    async def _answer(self, impl: Any, given: Mapping[str, object], timeout: float) -> Any:
+        if not self._is_running(impl.plugin_name):
+            return _noted(PluginError(impl.plugin_name, "is enabled, but not running"), impl)
+        scope = anyio.CancelScope(deadline=anyio.current_time() + timeout)
+        try:
+            with scope:
+                return await impl.function(*(given[name] for name in impl.argnames))
+        except Exception as exc:
+            return _noted(exc, impl)
+        return _noted(TimeoutError(f"no answer within {timeout:g} s"), impl)
+
+    def _impls(self, spec: Callable[..., Any]) -> list[Any]:
+        hook = getattr(self._manager.hook, spec.__name__, None)
+        if hook is None or hook.spec is None or hook.spec.function is not spec:
+            return []  # Its capability isn't enabled here, so nobody can have implemented it.
+        return list(reversed(hook.get_hookimpls()))
+
+
+def _noted(exc: Exception, impl: Any) -> Exception:
+    exc.add_note(f"answered by plugin {impl.plugin_name!r} in hook {impl.function.__name__!r}")
+    return exc
+
+
+class _Manager(pluggy.PluginManager):
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
+        # Only functions of the class: pluggy would evaluate every property.
+        if not isinstance(inspect.getattr_static(plugin, name, None), FunctionType):
+            return None
+        return super().parse_hookimpl_opts(plugin, name)

@@ -1,0 +1,113 @@
+"""Running a kernel as a process: signals, reload, and the end of a stop that doesn't end."""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+
+from .config import KernelSettings
+from .errors import ConfigError, KernelError, PluginError
+from .kernel import Kernel
+from .lifecycle import GRACE
+
+ABANDONED = 70  # EX_SOFTWARE of sysexits.h
+FAILED = 1
+log = logging.getLogger("tta.kernel")
+
+
+def run(settings: KernelSettings) -> int:
+    """Run until SIGINT or SIGTERM, in order; a second one ends at once. Return the exit code."""
+    watchdog = _Watchdog(settings.stop_timeout + 2 * GRACE)
+    kernel = Kernel(settings, abandoned=lambda name, stack: watchdog.arm())
+    with _signals(watchdog) as wake:
+        return anyio.run(_run, kernel, wake)
+
+
+async def _run(kernel: Kernel, wake: socket.socket) -> int:
+    started = False
+    with anyio.CancelScope() as body:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_obey, kernel, wake, body)
+            try:
+                async with kernel:
+                    started = True
+                    log.info("running: %s", ", ".join(r.name for r in kernel.records.values() if r.state == "running"))
+                    await anyio.sleep_forever()
+            except PluginError as exc:
+                if not started:
+                    raise
+                log.critical("stopped, because %s", exc)
+                return FAILED
+            finally:
+                tasks.cancel_scope.cancel()
+    log.info("stopped")
+    return 0
+
+
+async def _obey(kernel: Kernel, wake: socket.socket, body: anyio.CancelScope) -> None:
+    while True:
+        await anyio.wait_readable(wake)
+        for number in wake.recv(16):
+            if number != getattr(signal, "SIGHUP", None):
+                log.info("stopping after %s", signal.Signals(number).name)
+                body.cancel()
+                return
+            try:
+                await kernel.reload()
+            except ConfigError as exc:
+                log.error("nothing is reloaded: %s", exc)  # noqa: TRY400 - its text says all
+
+
+class _Watchdog:
+    """Ends the process when a stop doesn't end, even if a plugin blocks the event loop."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._timer: threading.Timer | None = None
+
+    def arm(self) -> None:
+        if self._timer is None:
+            self._timer = threading.Timer(self._limit, self._end)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _end(self) -> None:
+        log.critical("abandoned: it did not stop within %g s", self._limit)
+        faulthandler.dump_traceback(sys.__stderr__, all_threads=True)
+        logging.shutdown()
+        os._exit(ABANDONED)
+
+
+@contextmanager
+def _signals(watchdog: _Watchdog) -> Iterator[socket.socket]:
+    """Deliver signals as bytes on a socket: a handler of Python's runs even if the loop is busy."""
+    reader, writer = socket.socketpair()
+    reader.setblocking(False)
+    seen: list[int] = []
+
+    def handle(number: int, frame: object) -> None:
+        if number != getattr(signal, "SIGHUP", None):
+            if seen:
+                os._exit(128 + number)
+            seen.append(number)
+            watchdog.arm()
+        writer.send(bytes([number]))
+
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    old = {getattr(signal, n): signal.signal(getattr(signal, n), handle) for n in names if hasattr(signal, n)}
+    try:
+        yield reader
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+        reader.close()
+        writer.close()

@@ -1,0 +1,38 @@
+"""Where the tasks of a plugin are: what an operator wants to see of one that won't stop."""
+
+from __future__ import annotations
+
+import gc
+import traceback
+from types import FrameType
+from typing import Any
+
+import anyio
+
+
+def stacks(name: str) -> str:
+    """Format the stacks of all running tasks called ``name``, or ``name: …``."""
+    found = []
+    for task in anyio.get_running_tasks():
+        if task.name == name or (task.name or "").startswith(f"{name}: "):
+            lines = traceback.format_list(
+                traceback.StackSummary.extract((frame, frame.f_lineno) for frame in _frames(task.coro))
+            )
+            found.append(f"task {task.name}\n{''.join(lines)}")
+    return "\n".join(found)
+
+
+def _frames(awaitable: Any) -> list[FrameType]:
+    """Follow what awaits what, outermost first, through coroutines and generators."""
+    frames: list[FrameType] = []
+    while awaitable is not None and len(frames) < 100:
+        for prefix, inner in (("cr", "await"), ("ag", "await"), ("gi", "yieldfrom")):
+            if hasattr(awaitable, f"{prefix}_frame"):
+                frame = getattr(awaitable, f"{prefix}_frame")
+                frames += [frame] if frame is not None else []
+                awaitable = getattr(awaitable, f"{prefix}_{inner}")
+                break
+        else:
+            # The step of an async generator hides its generator from everybody but the collector.
+            awaitable = next((o for o in gc.get_referents(awaitable) if hasattr(o, "ag_frame")), None)
+    return frames

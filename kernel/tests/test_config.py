@@ -1,0 +1,1164 @@
+"""Settings: where they come from, what they may be, and how every mistake is told."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+from msgspec import Meta, Struct
+
+from tta_kernel.config import (
+    Duration,
+    Entry,
+    KernelSettings,
+    PluginSettings,
+    Secret,
+    Size,
+    decode,
+    entries,
+    load,
+    read,
+    secrets,
+    unknown_plugins,
+)
+from tta_kernel.config import __file__ as config_module
+from tta_kernel.errors import ConfigError, Problem
+
+Write = Callable[..., Path]
+REDACTED = "<redacted>"
+
+
+class Strict(Struct, frozen=True, forbid_unknown_fields=True):
+    """What every config Struct is."""
+
+
+class Limits(Strict, frozen=True):
+    per_minute: Annotated[int, Meta(ge=1)] = 60
+    pause: Duration = 1.0
+
+
+class Picky(Strict, frozen=True):
+    low: int = 0
+    high: int = 9
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError("low lies above high")
+
+
+class Store(Strict, frozen=True):
+    url: str
+    size: Size = 0
+    timeout: Duration = 5.0
+    password: Secret = ""
+    retries: int = 3
+    limits: Limits = Limits()
+    rules: list[Limits] = []
+    by_name: dict[str, Limits] = {}
+    note: str | None = None
+    mode: Literal["fast", "safe"] = "safe"
+    anything: Any = None
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write files named by keyword (``base="…"`` becomes base.yaml) into one config folder."""
+
+    def write(**texts: str) -> Path:
+        folder = tmp_path / "config"
+        folder.mkdir(exist_ok=True)
+        for name, text in {"base": "", "development": "", **texts}.items():
+            (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+        return folder
+
+    return write
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+
+
+def settings_of(config: Mapping[str, Any]) -> KernelSettings:
+    return KernelSettings(plugins={"store": PluginSettings(config=dict(config))})
+
+
+def decoded(**config: Any) -> Store:
+    return decode(settings_of({"url": "here", **config}), "store", Store)
+
+
+def problems_in(config: Mapping[str, Any], type_: type[Struct] = Store) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        decode(settings_of(config), "store", type_)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def problem_in(config: Mapping[str, Any], type_: type[Struct] = Store) -> str:
+    [problem] = problems_in(config, type_)
+    return problem
+
+
+def load_problems(folder: Path | None, environment: str | None = None, **environ: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(folder, environment, environ)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def load_problem(folder: Path | None, environment: str | None = None, **environ: str) -> str:
+    [problem] = load_problems(folder, environment, **environ)
+    return problem
+
+
+# Layers
+
+
+def test_without_any_folder_the_defaults_hold() -> None:
+    assert load(environ={}) == read(None, "development", {})[0]
+    settings = load(environ={})
+    assert (settings.autoload, settings.start_timeout, settings.stop_timeout) == (True, 30, 10)
+    assert (settings.log_level, settings.log_format, settings.plugins) == ("info", "auto", {})
+
+
+def test_without_any_folder_the_only_environment_is_development() -> None:
+    problem = load_problem(None, "production")
+    assert "'production'" in problem
+    assert "no config folder" in problem
+    assert "TTA_CONFIG" in problem
+
+
+def test_the_environment_s_file_is_laid_over_base(write: Write) -> None:
+    folder = write(
+        base="kernel: {start_timeout: 5s, stop_timeout: 7}\n"
+        "plugins: {store: {config: {limits: {per_minute: 1, pause: 2}, rules: [{}, {}]}}}",
+        production="kernel: {start_timeout: 1m}\n"
+        "plugins: {store: {required: false, config: {limits: {pause: 3}, rules: [{}]}}}",
+    )
+    settings = load(folder, "production", {})
+    assert (settings.start_timeout, settings.stop_timeout) == (60, 7)
+    assert settings.plugins["store"] == PluginSettings(
+        required=False, config={"limits": {"per_minute": 1, "pause": 3}, "rules": [{}]}
+    )
+
+
+def test_a_section_with_nothing_behind_it_names_the_plugin_and_keeps_what_lies_below(
+    write: Write,
+) -> None:
+    folder = write(
+        base="kernel:\nplugins: {store: {config: {url: x}}}",
+        development="plugins:\n  store:\n  other: {config: }\n",
+    )
+    plugins = load(folder, None, {}).plugins
+    assert plugins == {"store": PluginSettings(config={"url": "x"}), "other": PluginSettings()}
+
+
+def test_a_scalar_replaces_a_mapping_and_a_mapping_a_scalar(write: Write) -> None:
+    folder = write(
+        base="plugins: {store: {config: {a: {b: 1}, c: 1}}}",
+        development="plugins: {store: {config: {a: 2, c: {d: 3}}}}",
+    )
+    assert load(folder, None, {}).plugins["store"].config == {"a": 2, "c": {"d": 3}}
+
+
+def test_environment_variables_lie_above_the_files(write: Write) -> None:
+    folder = write(
+        base="kernel: {autoload: true}\nplugins: {big-store: {config: {url: a, retries: 1}}}"
+    )
+    environ = {
+        "TTA__KERNEL__AUTOLOAD": "false",
+        "TTA__PLUGINS__BIG_STORE__CONFIG__URL": "b",
+        "TTA__PLUGINS__BIG_STORE__CONFIG__LIMITS__PER_MINUTE": "7",
+        "TTA__PLUGINS__BIG_STORE__REQUIRED": "no",
+        "TTA_OTHER": "x",
+    }
+    settings = load(folder, None, environ)
+    store = decode(settings, "big-store", Store)
+    assert not settings.autoload
+    assert not settings.plugins["big-store"].required
+    assert (store.url, store.retries, store.limits.per_minute) == ("b", 1, 7)
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("URL", "5", "5"),
+        ("URL", "{a: [", "{a: ["),
+        ("URL", "", ""),
+        ("NOTE", "null", "null"),
+        ("PASSWORD", "12345", "12345"),
+        ("MODE", "fast", "fast"),
+        ("TIMEOUT", "2m", 120.0),
+        ("TIMEOUT", "2", 2.0),
+        ("SIZE", "4GiB", 4 * 2**30),
+        ("RETRIES", "5", 5),
+        ("RULES", "[{pause: 1s}]", [Limits(pause=1)]),
+        ("BY_NAME", "{a: {pause: 1s}}", {"a": Limits(pause=1)}),
+        ("BY_NAME__A__PAUSE", "1s", {"a": Limits(pause=1)}),
+        ("ANYTHING", "[1, x]", [1, "x"]),
+        ("ANYTHING__A", "1", {"a": 1}),
+    ],
+)
+def test_a_variable_is_taken_as_it_is_where_the_field_is_a_string_and_as_yaml_elsewhere(
+    key: str, text: str, value: object
+) -> None:
+    environ = {"TTA__PLUGINS__STORE__CONFIG__URL": "x", f"TTA__PLUGINS__STORE__CONFIG__{key}": text}
+    store = decode(load(environ=environ), "store", Store)
+    assert getattr(store, key.partition("__")[0].lower()) == value
+
+
+def test_a_variable_s_key_fits_a_mapping_with_numbers_for_keys() -> None:
+    class Ports(Strict, frozen=True):
+        names: dict[int, str]
+
+    environ = {"TTA__PLUGINS__STORE__CONFIG__NAMES__80": "web"}
+    assert decode(load(environ=environ), "store", Ports).names == {80: "web"}
+
+
+def test_a_variable_may_hold_a_whole_section(write: Write) -> None:
+    folder = write(base="plugins: {store: {config: {url: a, retries: 1}}}")
+    environ = {"TTA__PLUGINS__STORE": "{required: false, config: {retries: 2}}"}
+    expected = PluginSettings(required=False, config={"url": "a", "retries": 2})
+    assert load(folder, None, environ).plugins["store"] == expected
+
+
+@pytest.mark.parametrize("name", ["TTA__", "TTA__PLUGINS____URL", "TTA__KERNEL__"])
+def test_a_variable_with_an_empty_part_is_a_problem(name: str) -> None:
+    problem = load_problem(None, **{name: "x"})
+    assert problem.startswith(f"{name}: ")
+    assert "TTA__KERNEL__KEY" in problem
+
+
+def test_a_variable_that_is_no_yaml_is_named_without_its_value() -> None:
+    environ = {"TTA__PLUGINS__STORE__CONFIG__RETRIES": "[hunter2"}
+    with pytest.raises(ConfigError) as caught:
+        decode(load(environ=environ), "store", Store)
+    assert "TTA__PLUGINS__STORE__CONFIG__RETRIES" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_broken_section_in_a_variable_is_a_problem_of_loading() -> None:
+    assert load_problem(None, TTA__PLUGINS__STORE="{").startswith("TTA__PLUGINS__STORE:2:1: cannot")
+
+
+def test_the_process_s_own_environment_counts_where_none_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TTA__KERNEL__STOP_TIMEOUT", "3s")
+    assert load().stop_timeout == 3
+
+
+# The folder and the environment
+
+
+def test_the_folder_is_the_argument_else_a_variable_else_config_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, name in enumerate(("argument", "variable", "here/config"), start=1):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        (folder / "base.yaml").write_text(f"kernel: {{stop_timeout: {number}}}")
+        (folder / "development.yaml").write_text("")
+    monkeypatch.chdir(tmp_path / "here")
+    environ = {"TTA_CONFIG": str(tmp_path / "variable")}
+    assert load(tmp_path / "argument", None, environ).stop_timeout == 1
+    assert load(None, None, environ).stop_timeout == 2
+    assert load(None, None, {}).stop_timeout == 3
+
+
+def test_the_environment_is_the_argument_else_a_variable_else_development(write: Write) -> None:
+    folder = write(
+        one="kernel: {stop_timeout: 1}",
+        two="kernel: {stop_timeout: 2}",
+        development="kernel: {stop_timeout: 3}",
+    )
+    assert load(folder, "one", {"TTA_ENV": "two"}).stop_timeout == 1
+    assert load(folder, None, {"TTA_ENV": "two"}).stop_timeout == 2
+    assert load(folder, None, {}).stop_timeout == 3
+
+
+def test_the_settings_remember_the_folder_and_the_environment(write: Write) -> None:
+    folder = write(testing="")
+    source = load(folder, "testing", {}).source
+    assert (source.folder, source.environment) == (folder, "testing")
+
+
+def test_settings_that_an_embedder_made_have_no_environment() -> None:
+    assert not KernelSettings().source.environment
+
+
+@pytest.mark.parametrize("by", ["argument", "variable"])
+@pytest.mark.parametrize("what", ["missing", "file"])
+def test_a_named_folder_that_is_none_is_a_problem(tmp_path: Path, by: str, what: str) -> None:
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / what
+    problem = (
+        load_problem(folder) if by == "argument" else load_problem(None, TTA_CONFIG=str(folder))
+    )
+    assert problem.startswith(f"{folder}: is not a folder that can be read")
+
+
+def test_a_missing_environment_file_is_a_problem_with_a_suggestion(write: Write) -> None:
+    folder = write(production="", staging="")
+    problem = load_problem(folder, "prodution")
+    assert problem.startswith(f"{folder}/prodution.yaml: there is no such file")
+    assert problem.endswith("did you mean 'production'? (development, production, staging)")
+    assert load_problem(folder, "zzz").endswith("known: development, production, staging")
+
+
+def test_a_missing_base_is_a_problem_in_a_named_folder(write: Write) -> None:
+    folder = write()
+    (folder / "base.yaml").unlink()
+    assert load_problem(folder).startswith(f"{folder}/base.yaml: there is no such file")
+
+
+def test_a_missing_base_is_none_in_a_folder_that_nobody_named(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(development="kernel: {stop_timeout: 1}")
+    (folder / "base.yaml").unlink()
+    monkeypatch.chdir(folder.parent)
+    assert load(environ={}).stop_timeout == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", "a\\b", "..", ".", "a..b", "a\0b", "a b", "/etc/x"]
+)
+def test_an_environment_s_name_leads_out_of_no_folder(write: Write, name: str) -> None:
+    assert "is not a name" in load_problem(write(), name)
+
+
+def ship(site: Path, distribution: str, package: str, value: str) -> None:
+    (site / package / "settings").mkdir(parents=True)
+    (site / package / "__init__.py").write_text("raise RuntimeError('imported')")
+    (site / package / "settings/base.yaml").write_text("kernel: {stop_timeout: 99}")
+    (site / package / "settings/development.yaml").write_text("")
+    info = site / f"{package}-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(f"[tta.config]\ndefault = {value}\n")
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    return folder
+
+
+def test_a_distribution_may_ship_the_folder_and_is_not_imported_for_it(site: Path) -> None:
+    ship(site, "shipping-one", "shipping_one", "shipping_one:settings")
+    assert load(environ={}).stop_timeout == 99
+    assert "shipping_one" not in sys.modules
+
+
+def test_config_here_comes_before_what_is_shipped(
+    site: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ship(site, "shipping-two", "shipping_two", "shipping_two:settings")
+    monkeypatch.chdir(write(base="kernel: {stop_timeout: 1}").parent)
+    assert load(environ={}).stop_timeout == 1
+
+
+def test_two_shipped_folders_are_a_problem_that_names_both(site: Path) -> None:
+    ship(site, "shipping-three", "shipping_three", "shipping_three:settings")
+    ship(site, "shipping-four", "shipping_four", "shipping_four:settings")
+    problem = load_problem(None)
+    assert "'shipping-three'" in problem
+    assert "'shipping-four'" in problem
+    assert "TTA_CONFIG" in problem
+
+
+@pytest.mark.parametrize("value", ["shipping_five:nothing", "shipping_nowhere:settings"])
+def test_a_shipped_folder_that_is_not_there_is_a_problem(site: Path, value: str) -> None:
+    ship(site, "shipping-five", "shipping_five", value)
+    assert "is not a folder that can be read" in load_problem(None)
+
+
+# Files that can't be read
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "what"),
+    [
+        ("kernel: {autoload: true", ":2:1", "did not find expected"),
+        ("a: 1\n b: 2", ":2:3", "mapping values"),
+        ("kernel:\n  autoload: true\n  autoload: false", ":3:3", "'autoload' is there twice"),
+        ("plugins: {x: {config: {a: [{b: 1, b: 2}]}}}", ":1:35", "'b' is there twice"),
+        ("a: &x 1\nb: *x", ":1:4", "anchors, aliases are refused"),
+        ("a: *x", ":1:4", "anchors, aliases are refused"),
+        ("a: !!python/object/apply:os.system [id]", ":1:4", "tags are refused"),
+        ("a: !other x", ":1:4", "tags are refused"),
+        ("a: 2024-02-31", "", "no such number or date"),
+        ("a: !!int x", "", "no such number or date"),
+        ("a: \0", "", "odd characters"),
+        ("--- a\n--- b", ":2:1", "another document"),
+        ("[" * 100, ":1:65", "nested too deeply"),
+        ("[" * 500_000, ":1:65", "nested too deeply"),
+        ("- a", "", "expected a mapping with the keys kernel and plugins"),
+        ("text", "", "expected a mapping with the keys kernel and plugins"),
+    ],
+)
+def test_bad_yaml_is_told_with_its_place(write: Write, text: str, where: str, what: str) -> None:
+    folder = write(base=text)
+    problem = load_problem(folder)
+    assert problem.startswith(f"{folder}/base.yaml{where}")
+    assert what in problem
+
+
+def test_an_alias_bomb_is_refused_in_a_variable_too() -> None:
+    bomb = "{a: &a [x,x], b: &b [*a,*a], c: [*b,*b]}"
+    assert "anchors, aliases are refused" in load_problem(None, TTA__PLUGINS__STORE=bomb)
+
+
+def test_a_password_without_quotes_is_not_quoted_in_the_message(write: Write) -> None:
+    for text in ("a: !hunter2", "a: *hunter2", "a: &hunter2 x", "a: !!int hunter2"):
+        problem = load_problem(write(base=text))
+        assert "hunter2" not in problem
+        assert "needs quotes" in problem
+
+
+def test_a_folder_in_place_of_a_file_is_a_problem(write: Write) -> None:
+    folder = write()
+    (folder / "base.yaml").unlink()
+    (folder / "base.yaml").mkdir()
+    assert load_problem(folder).startswith(f"{folder}/base.yaml: cannot be read: Is a directory")
+
+
+def test_a_file_that_is_not_utf_8_is_a_problem(write: Write) -> None:
+    folder = write()
+    (folder / "base.yaml").write_bytes(b"a: \xff")
+    assert "base.yaml: cannot be read: it is not UTF-8" in load_problem(folder)
+
+
+def test_a_byte_order_mark_is_none(write: Write) -> None:
+    folder = write()
+    (folder / "base.yaml").write_bytes(b"\xef\xbb\xbfkernel: {stop_timeout: 1}")
+    assert load(folder, None, {}).stop_timeout == 1
+
+
+def test_all_problems_of_all_files_come_at_once(write: Write) -> None:
+    folder = write(base="a: [", development="kernel: {autoload: maybe, stop_timeout: soon}\nx: 1")
+    problems = load_problems(folder, TTA__KERNEL__LOG_LEVEL="loud")
+    assert len(problems) == 5
+
+
+# The file's own keys
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("plugin: {}", "plugin: unknown key; did you mean 'plugins'?"),
+        ("zzz: {}", "zzz: unknown key; known: kernel, plugins"),
+        ("kernel: {autolaod: true}", "kernel.autolaod: unknown key; did you mean 'autoload'?"),
+        ("kernel: {source: x}", ("kernel.source: unknown key; known: autoload, log_format, "
+         "log_level, start_timeout, stop_timeout")),
+        ("kernel: {plugins: {}}", ("kernel.plugins: unknown key; known: autoload, log_format, "
+         "log_level, start_timeout, stop_timeout")),
+        ("kernel: 5", "kernel: expected a mapping, got int 5"),
+        ("plugins: [a]", "plugins: expected a mapping, got a list"),
+        ("plugins: {x: true}", "plugins.x: expected a mapping, got bool True"),
+        ("plugins: {x: {enabld: true}}", "plugins.x.enabld: unknown key; did you mean 'enabled'?"),
+        ("plugins: {x: {enabled: maybe}}", "plugins.x.enabled: expected bool, got str 'maybe'"),
+        ("plugins: {x: {config: 5}}", "plugins.x.config: expected a mapping, got int 5"),
+        ("kernel: {autoload: 1}", "kernel.autoload: expected bool, got int 1"),
+        ("kernel: {log_level: loud}", ("kernel.log_level: expected one of 'debug', 'info', "
+         "'warning', 'error', got str 'loud'")),
+        ("kernel: {start_timeout: null}", ("kernel.start_timeout: expected a duration such as "
+         "'30s', '500ms', '2m', '1h', '1d' or a number, got null")),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_the_file_s_own_keys_is_told_with_layer_and_path(
+    write: Write, text: str, problem: str
+) -> None:
+    folder = write(base=text)
+    assert load_problem(folder) == f"{folder}/base.yaml: {problem}"
+
+
+def test_the_layer_in_a_message_is_written_as_the_folder_was_found(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write(base="x: 1").parent)
+    assert load_problem(None).startswith("config/base.yaml: x: unknown key")
+
+
+def test_a_mistake_is_told_with_the_layer_that_it_came_from(write: Write) -> None:
+    folder = write(
+        base="plugins: {store: {config: {url: 1, retries: a, limits: {pause: x}}}}",
+        development="plugins: {store: {config: {retries: b, rules: [{pause: x}]}}}",
+    )
+    environ = {"TTA__PLUGINS__STORE__CONFIG__SIZE": "big"}
+    with pytest.raises(ConfigError) as caught:
+        decode(load(folder, None, environ), "store", Store)
+    wheres = [problem.where for problem in caught.value.problems]
+    assert wheres == [
+        f"{folder}/base.yaml: plugins.store.config.url",
+        "TTA__PLUGINS__STORE__CONFIG__SIZE: plugins.store.config.size",
+        f"{folder}/development.yaml: plugins.store.config.retries",
+        f"{folder}/base.yaml: plugins.store.config.limits.pause",
+        f"{folder}/development.yaml: plugins.store.config.rules.0.pause",
+    ]
+
+
+def test_a_missing_key_is_told_with_the_layer_of_its_section(write: Write) -> None:
+    folder = write(base="plugins: {store: {config: {retries: 1}}}")
+    with pytest.raises(ConfigError, match="is missing") as caught:
+        decode(load(folder, None, {}), "store", Store)
+    [problem] = caught.value.problems
+    assert problem.where == f"{folder}/base.yaml: plugins.store.config.url"
+
+
+# Values against a Struct
+
+
+def test_a_plugin_without_a_section_gets_its_defaults() -> None:
+    assert decode(KernelSettings(), "limits", Limits) == Limits()
+
+
+def test_all_problems_of_a_section_come_at_once() -> None:
+    config = {
+        "retries": "x",
+        "retris": 1,
+        "limits": {"per_minute": 0, "pause": "x"},
+        "rules": [{}, {"pause": -1}, 5],
+        "by_name": {"a": {"pauze": 1}},
+    }
+    assert [problem.partition(": ")[0] for problem in problems_in(config)] == [
+        f"plugins.store.config.{key}"
+        for key in (
+            "retris",
+            "url",
+            "retries",
+            "limits.per_minute",
+            "limits.pause",
+            "rules.1.pause",
+            "rules.2",
+            "by_name.a.pauze",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("retries", True, "expected int, got bool True"),
+        ("retries", "x", "expected int, got str 'x'"),
+        ("retries", 1.5, "expected int, got float 1.5"),
+        ("retries", None, "expected int, got null"),
+        ("retries", [1], "expected int, got a list"),
+        ("retries", {"a": 1}, "expected int, got a mapping"),
+        ("url", 5, "expected str, got int 5; put it in quotes"),
+        ("url", True, "expected str, got bool True; put it in quotes"),
+        ("note", 5, "expected str, got int 5; put it in quotes"),
+        ("mode", "fats", "expected one of 'fast', 'safe', got str 'fats'"),
+        ("limits", [], "expected a mapping, got a list"),
+        ("rules", {}, "expected a list, got a mapping"),
+        ("rules", "x", "expected a list, got str 'x'"),
+        ("by_name", [], "expected a mapping, got a list"),
+        ("by_name", {1: {}}, "expected str, got int, at key in $"),
+        ("retry", 5, "unknown key; did you mean 'retries'?"),
+    ],
+)
+def test_a_wrong_value_is_told_with_what_was_expected_and_what_was_found(
+    key: str, value: object, message: str
+) -> None:
+    assert problem_in({"url": "x", key: value}) == f"plugins.store.config.{key}: {message}"
+
+
+def test_a_long_value_is_cut_in_the_message() -> None:
+    problem = problem_in({"url": "x", "retries": "y" * 1000})
+    assert problem.endswith("yyy...")
+    assert len(problem) < 130
+
+
+@pytest.mark.parametrize("key", ["password", "api_key", "apiKey", "token", "dsn", "credentials"])
+def test_a_value_under_a_key_that_looks_secret_is_not_shown(key: str) -> None:
+    class Renamed(Strict, frozen=True, rename={"it": key}):
+        it: int
+        nested: dict[str, int] = {}
+
+    problems = problems_in({key: "hunter2", "nested": {key: "hunter2"}}, Renamed)
+    assert len(problems) == 2
+    assert "hunter2" not in str(problems)
+
+
+class Careless(Strict, frozen=True):
+    credentials: Picky
+
+
+def test_a_value_inside_a_section_that_looks_secret_is_not_shown() -> None:
+    assert "1234" not in problem_in({"credentials": {"low": "1234"}}, Careless)
+    assert "1234" in problem_in({"low": "1234"}, Picky)
+
+
+def test_a_password_in_a_url_is_not_shown() -> None:
+    value = "http://me:hunter2@example"
+    assert "hunter2" not in problem_in({"url": "x", "retries": value})
+
+
+def test_constraints_are_enforced() -> None:
+    class Bound(Strict, frozen=True):
+        name: Annotated[str, Meta(pattern="^[a-z]+$")]
+        names: Annotated[list[str], Meta(min_length=2)]
+        optional: Annotated[int, Meta(le=3)] | None = None
+        outside: Annotated[int | None, Meta(le=3)] = None
+        table: Annotated[dict[str, int], Meta(max_length=1)] = {}
+        at_least: Annotated[Duration, Meta(ge=1)] = 1.0
+
+    config = {"name": "A1", "optional": 4, "outside": 4, "names": ["a"], "table": {"a": 1, "b": 2}}
+    prefix = "plugins.store.config."
+    assert problems_in({**config, "at_least": "500ms"}, Bound) == [
+        f"{prefix}name: expected str matching regex '^[a-z]+$', got str 'A1'",
+        f"{prefix}names: expected a list of length >= 2, got a list",
+        f"{prefix}optional: expected int <= 3, got int 4",
+        f"{prefix}outside: expected int <= 3, got int 4",
+        f"{prefix}table: expected a mapping of length <= 1, got a mapping",
+        f"{prefix}at_least: expected float >= 1.0, got str '500ms'",
+    ]
+
+
+def test_what_a_struct_itself_objects_to_is_a_problem() -> None:
+    class Outer(Strict, frozen=True):
+        first: Picky
+        second: Picky
+        count: int = 0
+
+    bad = {"low": 5, "high": 1}
+    assert problems_in({"first": bad, "second": bad, "count": "x"}, Outer) == [
+        "plugins.store.config.first: low lies above high",
+        "plugins.store.config.second: low lies above high",
+        "plugins.store.config.count: expected int, got str 'x'",
+    ]
+    assert problem_in(bad, Picky) == "plugins.store.config: low lies above high"
+
+
+def test_a_renamed_field_goes_by_its_name_in_the_file() -> None:
+    class Camel(Strict, frozen=True, rename="camel"):
+        max_size: Size = 0
+
+    assert decode(settings_of({"maxSize": "1kB"}), "store", Camel) == Camel(max_size=1000)
+    assert "did you mean 'maxSize'?" in problem_in({"max_size": 1}, Camel)
+
+
+def test_a_struct_that_tolerates_unknown_keys_does() -> None:
+    class Tolerant(Struct, frozen=True):
+        a: int = 0
+
+    assert decode(settings_of({"a": 1, "b": 2}), "store", Tolerant) == Tolerant(a=1)
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class OnDisk(Strict, frozen=True, tag="disk", tag_field="kind"):
+    path: str
+    sync: Duration = 0.0
+
+
+class InMemory(Strict, frozen=True, tag="memory", tag_field="kind"):
+    size: Size = 0
+    key: Secret = ""
+
+
+class Exotic(Strict, frozen=True):
+    store: OnDisk | InMemory | None = None
+    stores: list[OnDisk | InMemory] = []
+    either: int | str = 0
+    pair: tuple[Duration, Size] = (0.0, 0)
+    many: tuple[Duration, ...] = ()
+    names: frozenset[str] = frozenset()
+    waits: Sequence[Duration] = ()
+    colour: Colour = Colour.RED
+    table: Mapping[str, list[Duration]] = {}
+    wait: Duration | None = None
+    only: OnDisk | None = None
+
+
+@pytest.mark.parametrize(
+    ("key", "raw", "value"),
+    [
+        ("store", {"kind": "memory", "size": "1kB"}, InMemory(size=1000)),
+        ("store", None, None),
+        ("stores", [{"kind": "disk", "path": "x", "sync": "1m"}], [OnDisk("x", 60.0)]),
+        ("either", "x", "x"),
+        ("either", 5, 5),
+        ("pair", ["1m", "1kB"], (60.0, 1000)),
+        ("many", ["1m", 5], (60.0, 5.0)),
+        ("names", ["a", "b", "a"], frozenset({"a", "b"})),
+        ("waits", ["1s"], [1.0]),
+        ("colour", "red", Colour.RED),
+        ("table", {"a": ["1s", "2s"]}, {"a": [1.0, 2.0]}),
+        ("wait", "1s", 1.0),
+        ("wait", None, None),
+        ("only", {"kind": "disk", "path": "x"}, OnDisk("x")),
+        ("only", {"path": "x"}, OnDisk("x")),
+        ("only", None, None),
+    ],
+)
+def test_unions_and_collections_are_read(key: str, raw: object, value: object) -> None:
+    assert getattr(decode(settings_of({key: raw}), "store", Exotic), key) == value
+
+
+@pytest.mark.parametrize(
+    ("key", "raw", "message"),
+    [
+        ("store", {"kind": "memory", "size": "x", "sise": 1}, "store.sise: unknown key"),
+        ("store", {"kind": "memroy"}, "store: holds what is not allowed, at $.kind"),
+        ("store", {}, "store: object missing required field kind"),
+        ("store", 5, "store: expected"),
+        ("either", [], "either: expected int | str, got a list"),
+        ("pair", ["1m"], "pair: expected a list of length 2"),
+        ("pair", ["1m", "x"], "pair.1: expected a size"),
+        ("colour", "blue", "colour: invalid enum value"),
+        ("only", {"kind": "tape", "path": "x"}, "only.kind: unknown key"),
+        ("names", [1], "names.0: expected str, got int 1"),
+    ],
+)
+def test_a_problem_inside_a_union_or_collection_is_told(
+    key: str, raw: object, message: str
+) -> None:
+    assert problems_in({key: raw}, Exotic)[0].startswith(f"plugins.store.config.{message}")
+
+
+# Durations and sizes
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30s", 30), ("500ms", 0.5), ("35ms", 0.035), ("2m", 120), ("1h", 3600), ("1d", 86400),
+     ("1.5h", 5400), ("2 m", 120), (30, 30), (0.25, 0.25), (0, 0), (math.inf, math.inf)],
+)  # fmt: skip
+def test_a_duration_is_seconds(text: object, seconds: float) -> None:
+    assert decoded(timeout=text).timeout == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("4GB", 4 * 10**9), ("4GiB", 2**32), ("512kB", 512_000), ("512KB", 512_000),
+     ("1KiB", 1024), ("2MB", 2 * 10**6), ("2MiB", 2**21), ("1TB", 10**12), ("7B", 7),
+     ("4.1GB", 4_100_000_000), ("1.5GiB", 3 * 2**29), (123, 123), (0, 0)],
+)  # fmt: skip
+def test_a_size_is_bytes(text: object, size: int) -> None:
+    assert decoded(size=text).size == size
+
+
+@pytest.mark.parametrize("bad", ["30", "soon", "5 parsecs", "", "s", "1h30m", "9" * 400 + "s", True,
+                                 [], {}])  # fmt: skip
+def test_a_duration_in_another_form_is_refused_with_examples(bad: object) -> None:
+    problem = problem_in({"url": "x", "timeout": bad})
+    assert "expected a duration such as '30s', '500ms', '2m', '1h', '1d' or a number" in problem
+
+
+@pytest.mark.parametrize("bad", ["30", "big", "4gb", "4Gb", "", "9" * 400 + "GB", True, 1.5])
+def test_a_size_in_another_form_is_refused_with_examples(bad: object) -> None:
+    problem = problem_in({"url": "x", "size": bad})
+    assert "expected a size such as '4GB' (10**9), '4GiB' (2**30), '512kB'" in problem
+
+
+@pytest.mark.parametrize("bad", [-1, "-1s", -0.5, math.nan])
+def test_a_negative_duration_is_refused(bad: object) -> None:
+    assert "expected float >= 0.0, got" in problem_in({"url": "x", "timeout": bad})
+
+
+@pytest.mark.parametrize("bad", [-1, "-1kB"])
+def test_a_negative_size_is_refused(bad: object) -> None:
+    assert "expected int >= 0, got" in problem_in({"url": "x", "size": bad})
+
+
+def test_a_field_may_allow_negative_durations() -> None:
+    class Shift(Strict, frozen=True):
+        by: Annotated[Duration, Meta(ge=-60)]
+
+    assert decode(settings_of({"by": "-1m"}), "store", Shift).by == -60
+    assert "expected float >= -60.0" in problem_in({"by": "-2m"}, Shift)
+
+
+# Secrets
+
+
+@pytest.mark.parametrize(
+    ("content", "secret"), [("hunter2\n", "hunter2"), ("hunter2", "hunter2"), ("a\n\n", "a\n")]
+)
+def test_a_secret_may_lie_in_a_file_beside_the_config(
+    write: Write, content: str, secret: str
+) -> None:
+    folder = write(base="plugins: {store: {config: {url: x, password: {file: secrets/pw}}}}")
+    (folder / "secrets").mkdir()
+    (folder / "secrets/pw").write_text(content)
+    assert decode(load(folder, None, {}), "store", Store).password == secret
+
+
+def test_a_secret_s_file_may_be_given_with_its_whole_path(tmp_path: Path) -> None:
+    (tmp_path / "pw").write_text("hunter2")
+    assert decoded(password={"file": str(tmp_path / "pw")}).password == "hunter2"
+
+
+def test_a_secret_may_lie_in_a_variable_of_the_same_environment(write: Write) -> None:
+    folder = write(base="plugins: {store: {config: {url: x, password: {env: PW}}}}")
+    assert decode(load(folder, None, {"PW": "hunter2"}), "store", Store).password == "hunter2"
+
+
+def test_a_variable_may_say_in_which_file_a_secret_lies(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "pw").write_text("hunter2")
+    folder = write(base="plugins: {store: {config: {url: x, password: {env: PW}}}}")
+    environ = {"TTA__PLUGINS__STORE__CONFIG__PASSWORD__FILE": str(tmp_path / "pw")}
+    assert decode(load(folder, None, environ), "store", Store).password == "hunter2"
+
+
+def test_plugins_named_like_the_ways_to_a_secret_do_not_replace_each_other(write: Write) -> None:
+    folder = write(base="plugins: {file: {}}", development="plugins: {env: {}}")
+    assert set(load(folder, None, {}).plugins) == {"file", "env"}
+
+
+class Inner(Strict, frozen=True):
+    phrase: Secret
+
+
+class Outer(Strict, frozen=True):
+    inner: Inner
+    phrases: list[Secret]
+    maybe: Secret | None = None
+
+
+def test_a_secret_may_stand_in_a_list_and_in_a_nested_struct(tmp_path: Path) -> None:
+    (tmp_path / "pw").write_text("hunter2")
+    way = {"file": str(tmp_path / "pw")}
+    config = {"inner": {"phrase": way}, "phrases": [way, "x"], "maybe": way}
+    expected = Outer(Inner("hunter2"), ["hunter2", "x"], "hunter2")
+    assert decode(settings_of(config), "store", Outer) == expected
+
+
+@pytest.mark.parametrize(
+    ("way", "what"),
+    [
+        ({"file": "missing"}, "file 'missing' cannot be read: No such file"),
+        ({"file": "."}, "file '.' cannot be read: Is a directory"),
+        ({"file": "empty"}, "file 'empty' is empty"),
+        ({"file": "newline"}, "file 'newline' is empty"),
+        ({"file": "latin"}, "file 'latin' cannot be read: it is not UTF-8"),
+        ({"env": "MISSING"}, "env 'MISSING' is empty, or not set"),
+        ({"env": "EMPTY"}, "env 'EMPTY' is empty, or not set"),
+    ],
+)
+def test_a_secret_that_is_not_there_is_a_problem_of_the_deployment_only(
+    write: Write, way: dict[str, str], what: str
+) -> None:
+    folder = write(base=f"plugins: {{store: {{config: {{url: x, password: {way}}}}}}}")
+    (folder / "empty").write_text("")
+    (folder / "newline").write_text("\n")
+    (folder / "latin").write_bytes(b"\xff")
+    with pytest.raises(ConfigError) as caught:
+        decode(load(folder, None, {"EMPTY": ""}), "store", Store)
+    [problem] = caught.value.problems
+    assert what in problem.what
+    assert problem.where == f"{folder}/base.yaml: plugins.store.config.password"
+    assert problem.deployment_only
+
+
+@pytest.mark.parametrize("way", [{}, {"file": "a", "env": "b"}, {"fil": "a"}, {"file": 5},
+                                 {"env": None}, {"file": ""}])  # fmt: skip
+def test_another_mapping_in_place_of_a_secret_is_a_problem_everywhere(way: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=r"expected text, \{file: PATH\} or \{env: NAME\}"
+    ) as caught:
+        decoded(password=way)
+    assert not caught.value.problems[0].deployment_only
+
+
+def test_a_secret_is_in_no_message() -> None:
+    class Keeper(Strict, frozen=True):
+        first: Annotated[Secret, Meta(pattern="^x$")] = "x"
+        second: Secret = ""
+        third: Secret | None = None
+        fourth: list[Annotated[Secret, Meta(max_length=3)]] = []
+        fifth: dict[str, Secret] = {}
+        sixth: Secret | int = 0
+        seventh: Annotated[Literal["a"], Meta(extra={"secret": True})] = "a"
+
+    config = {
+        "first": "hunter2",
+        "second": 99887766,
+        "third": ["hunter2"],
+        "fourth": ["hunter2"],
+        "fifth": {"a": 99887766},
+        "sixth": ["hunter2"],
+        "seventh": "hunter2",
+    }
+    problems = problems_in(config, Keeper)
+    assert len(problems) == 7
+    assert "hunter2" not in str(problems)
+    assert "99887766" not in str(problems)
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "redhunter2: x", "a'b\\c d", "x" * 80])
+def test_a_secret_is_not_in_what_a_struct_itself_says_of_it(secret: str) -> None:
+    class Talkative(Strict, frozen=True):
+        phrase: Secret
+        password: str = ""
+
+        def __post_init__(self) -> None:
+            raise ValueError(f"bad secret {self.phrase}, in other words {self.phrase!r}")
+
+    problem = problem_in({"phrase": secret, "password": secret}, Talkative)
+    assert secret not in problem
+    assert repr(secret) not in problem
+    assert "bad" in problem
+
+
+def test_what_a_struct_says_stays_readable_where_a_secret_is_empty() -> None:
+    class Wanting(Strict, frozen=True):
+        password: Secret = ""
+
+        def __post_init__(self) -> None:
+            if not self.password:
+                raise ValueError("password is empty")
+
+    problem = problem_in({"password": ""}, Wanting)
+    assert problem == "plugins.store.config: password is empty"
+
+
+def test_a_part_of_a_secret_is_not_in_what_a_struct_itself_says_of_it() -> None:
+    class Client(Strict, frozen=True):
+        dsn: Secret
+
+        def __post_init__(self) -> None:
+            raise ValueError(f"port could not be read as {self.dsn.split(':')[2]!r}")
+
+    problem = problem_in({"dsn": "db://me:hunter2/x@example"}, Client)
+    assert "hunter2" not in problem
+    assert "port could not be read" in problem
+
+
+def test_a_secret_is_in_no_repr(write: Write) -> None:
+    folder = write(base="plugins: {store: {config: {url: x, password: hunter2}}}")
+    settings = load(folder, None, {"PW": "hunter3", "TTA__PLUGINS__STORE__CONFIG__NOTE": "hunter4"})
+    assert "hunter" not in repr(settings)
+
+
+def test_the_secrets_of_decoded_configs_are_known_to_whoever_hides_them() -> None:
+    class Outer(Strict, frozen=True):
+        inner: Store
+        phrases: list[Secret]
+        more: Secret | None = None
+        open: str = "open"
+
+    inner = Store("x", password="hunter2", note="open", anything={"token": "hunter3"})
+    config = Outer(inner, ["hunter4"], "hunter5")
+    assert secrets([config, Limits()]) == {"hunter2", "hunter3", "hunter4", "hunter5"}
+
+
+# Reading in spite of problems
+
+
+def test_read_leaves_out_what_is_broken_and_reports_it(write: Write) -> None:
+    folder = write(
+        base="kernel: {autoload: false, stop_timeout: soon, nonsense: 1}\n"
+        "plugins: {good: {config: {a: 1}}, bad: {enabled: maybe}, worse: 5}",
+        development="a: [",
+    )
+    settings, problems = read(folder, None, {})
+    assert not settings.autoload
+    assert settings.stop_timeout == 10
+    assert settings.plugins["good"] == PluginSettings(config={"a": 1})
+    assert not settings.plugins["bad"].enabled
+    assert not settings.plugins["worse"].enabled
+    assert len(problems) == 5
+
+
+def test_load_raises_just_what_read_reports(write: Write) -> None:
+    folder = write(base="kernel: {a: 1, b: 2}")
+    assert load_problems(folder) == [str(problem) for problem in read(folder, None, {})[1]]
+
+
+@pytest.mark.parametrize(
+    ("folder", "environment"), [("missing", None), (None, "../x"), (None, "production")]
+)
+def test_read_raises_nothing_for_a_folder_or_environment_that_is_not_there(
+    folder: str | None, environment: str | None
+) -> None:
+    settings, problems = read(Path(folder) if folder else None, environment, {})
+    assert settings.plugins == {}
+    assert len(problems) == 1
+
+
+# Unknown plugins
+
+
+def test_a_section_of_an_unknown_plugin_is_a_problem_with_a_suggestion(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(production="plugins: {registri: {}}")
+    monkeypatch.chdir(folder.parent)
+    [problem] = unknown_plugins(load(None, "production", {}), ["registry", "store"])
+    assert str(problem) == (
+        "config/production.yaml: plugins.registri: no plugin of that name is installed; "
+        "did you mean 'registry'?"
+    )
+
+
+def test_a_variable_for_an_unknown_plugin_is_a_problem_that_names_the_variable() -> None:
+    settings = load(environ={"TTA__PLUGINS__REGISTRI__CONFIG__A": "1"})
+    [problem] = unknown_plugins(settings, ["registry"])
+    assert problem.where == "TTA__PLUGINS__REGISTRI__CONFIG__A: plugins.registri"
+
+
+def test_a_disabled_section_and_an_installed_plugin_are_no_problem() -> None:
+    off = PluginSettings(enabled=False)
+    settings = KernelSettings(plugins={"gone": off, "here": PluginSettings()})
+    assert unknown_plugins(settings, iter(["here"])) == []
+
+
+def test_without_any_plugin_installed_the_message_says_so() -> None:
+    settings = KernelSettings(plugins={"gone": PluginSettings()})
+    what = "no plugin of that name is installed"
+    assert unknown_plugins(settings, []) == [Problem("plugins.gone", what, "known: none")]
+
+
+# The config in force
+
+
+def test_entries_show_each_value_in_force_and_its_layer(write: Write) -> None:
+    folder = write(
+        base="kernel: {stop_timeout: 5s}\n"
+        "plugins: {store: {config: {url: a, limits: {pause: 2s}, rules: [{pause: 3s}]}}}",
+        production="plugins: {store: {required: false, config: {retries: 9}}}",
+    )
+    name = "TTA__PLUGINS__STORE__CONFIG__LIMITS__PER_MINUTE"
+    base, production = f"{folder}/base.yaml", f"{folder}/production.yaml"
+    shown = entries(load(folder, "production", {name: "7"}), {"store": Store})
+    prefix = "plugins.store"
+    assert shown == [
+        Entry("kernel.autoload", True, "default"),
+        Entry("kernel.start_timeout", 30.0, "default"),
+        Entry("kernel.stop_timeout", 5.0, base),
+        Entry("kernel.log_level", "info", "default"),
+        Entry("kernel.log_format", "auto", "default"),
+        Entry(f"{prefix}.enabled", True, "default"),
+        Entry(f"{prefix}.required", False, production),
+        Entry(f"{prefix}.config.url", "a", base),
+        Entry(f"{prefix}.config.size", 0, "default"),
+        Entry(f"{prefix}.config.timeout", 5.0, "default"),
+        Entry(f"{prefix}.config.password", "", "default"),
+        Entry(f"{prefix}.config.retries", 9, production),
+        Entry(f"{prefix}.config.limits.per_minute", 7, name),
+        Entry(f"{prefix}.config.limits.pause", 2.0, base),
+        Entry(f"{prefix}.config.rules", [{"per_minute": 60, "pause": 3.0}], base),
+        Entry(f"{prefix}.config.by_name", {}, "default"),
+        Entry(f"{prefix}.config.note", None, "default"),
+        Entry(f"{prefix}.config.mode", "safe", "default"),
+        Entry(f"{prefix}.config.anything", None, "default"),
+    ]
+
+
+def value_of(config: Mapping[str, Any], key: str, type_: type[Struct] | None = None) -> Any:
+    types = {"store": type_} if type_ else {}
+    values = {entry.key: entry.value for entry in entries(settings_of(config), types)}
+    return values[f"plugins.store.config.{key}"]
+
+
+class Discreet(Strict, frozen=True):
+    phrase: Secret = "a default"
+    other: Secret | None = None
+    phrases: list[Secret] = []
+    named: dict[str, Secret] = {}
+    headers: dict[str, str] = {}
+    key: str = ""
+    store: OnDisk | InMemory | None = None
+    url: str = ""
+    wait: Duration = 0.0
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "value"),
+    [
+        ({}, "phrase", REDACTED),
+        ({"phrase": "x"}, "phrase", REDACTED),
+        ({"phrase": ["x"]}, "phrase", REDACTED),
+        ({"phrase": {"file": "missing"}}, "phrase", REDACTED),
+        ({"phrase": {"env": "MISSING"}}, "phrase", REDACTED),
+        ({}, "other", None),
+        ({"phrases": ["x", "y"]}, "phrases", [REDACTED, REDACTED]),
+        ({"named": {"a": "x"}}, "named.a", REDACTED),
+        ({"headers": {"Authorization": "x"}}, "headers.Authorization", REDACTED),
+        ({"headers": {"Accept": "x"}}, "headers.Accept", "x"),
+        ({"key": "orders"}, "key", "orders"),
+        ({"store": {"kind": "memory", "key": "x"}}, "store.key", REDACTED),
+        ({"headers": {"x.api.key": "x"}}, "headers.x.api.key", REDACTED),
+        ({"url": "http://me:pw@example.org/"}, "url", f"http://{REDACTED}@example.org/"),
+        ({"wait": "nonsense"}, "wait", "<invalid>"),
+    ],
+)
+def test_secrets_are_redacted_where_the_type_is_known(
+    config: dict[str, Any], key: str, value: object
+) -> None:
+    assert value_of(config, key, Discreet) == value
+
+
+def test_a_missing_value_is_shown_as_missing() -> None:
+    assert value_of({}, "url", Store) == "<missing>"
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["password", "PASSWORD", "db_password", "passphrase", "client_secret", "token", "access-token",
+     "key", "api_key", "apiKey", "key_id", "keys", "credentials", "dsn"],
+)  # fmt: skip
+@pytest.mark.parametrize("value", ["hunter2", 12345, ["hunter2"], {"a": {"b": "hunter2"}}])
+def test_what_looks_secret_is_redacted_where_the_type_is_not_known(key: str, value: Any) -> None:
+    shown = entries(settings_of({"nested": {key: value}}), {})
+    assert "hunter2" not in str(shown)
+    assert "12345" not in str(shown)
+    assert REDACTED in str(shown)
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "value"),
+    [
+        ({"a": {"b": [1, {"c": 2}]}}, "a.b", [1, {"c": 2}]),
+        ({"url": "db://me:pw@example/0"}, "url", f"db://{REDACTED}@example/0"),
+        ({"urls": ["db://me:p@w@example"]}, "urls", [f"db://{REDACTED}@example"]),
+        ({"keyboard": "x", "monkeys_": 1}, "keyboard", "x"),
+        ({"password": None}, "password", None),
+    ],
+)
+def test_the_rest_is_shown_as_it_is_where_the_type_is_not_known(
+    config: dict[str, Any], key: str, value: object
+) -> None:
+    assert value_of(config, key) == value
+
+
+def test_a_plugin_named_like_a_secret_is_shown() -> None:
+    settings = KernelSettings(plugins={"token-store": PluginSettings(config={"a": 1})})
+    assert Entry("plugins.token-store.config.a", 1, "default") in entries(settings, {})
+
+
+def test_a_plugin_without_a_section_shows_its_defaults() -> None:
+    shown = entries(KernelSettings(), {"limits": Limits})
+    assert shown[-2:] == [
+        Entry("plugins.limits.config.per_minute", 60, "default"),
+        Entry("plugins.limits.config.pause", 1.0, "default"),
+    ]
+
+
+# What it costs
+
+
+def test_importing_this_imports_neither_yaml_nor_difflib() -> None:
+    program = "import sys, tta_kernel.config; print({'yaml', 'difflib'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(config_module).parents[1])},
+    )
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,141 @@
+"""Feelings in a player's words: named as one would to a friend, and never judged."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+from tta_world import Feeling
+
+from . import tables
+from .tables import listed, phrases
+
+_TABLE = tables.feelings()
+_STRONGER = frozenset(listed(_TABLE.stronger))
+_WEAKER = frozenset(listed(_TABLE.weaker))
+_SKIPPED = frozenset(listed(_TABLE.skipped)) | _STRONGER | _WEAKER
+_LEADS = phrases(_TABLE.leads)
+_BARE = frozenset(listed(_TABLE.bare))
+_WEAK = frozenset(listed(_TABLE.weak))
+_NOT_ALONE = frozenset(listed(_TABLE.not_alone))
+_NOT = frozenset({"not", "never", "hardly", "no"})
+_OVER = frozenset({"longer", "more"})
+_OPPOSITE = {"joy": "sadness", "calm": "worry", "hope": "despair", "relief": "worry",
+             "pride": "shame", "love": "loneliness", "gratitude": "sadness"}  # fmt: skip
+
+
+class Found(NamedTuple):
+    """Feelings in a clause, and whether the clause is about nothing else."""
+
+    feelings: tuple[Feeling, ...]
+    whole: bool
+
+
+@cache
+def _lexicon() -> dict[tuple[str, ...], tuple[str, float]]:
+    return {
+        phrase: (line.feeling, line.strength)
+        for line in _TABLE.words
+        for phrase in phrases(line.phrases)
+    }
+
+
+@cache
+def _sayings() -> dict[str, tuple[tuple[tuple[str, ...], str, float], ...]]:
+    """Return the sayings by their first word, in the order of the table."""
+    found: dict[str, list[tuple[tuple[str, ...], str, float]]] = {}
+    for line in _TABLE.sayings:
+        for words in phrases(line.phrases):
+            found.setdefault(words[0], []).append((words, line.feeling, line.strength))
+    return {word: tuple(sorted(group, key=lambda s: -len(s[0]))) for word, group in found.items()}
+
+
+def feelings(words: tuple[str, ...]) -> Found:
+    """Find the feelings that the speaker of a clause has, or no longer has."""
+    found = list(_said(words))
+    if found:
+        return Found(tuple(found), whole=True)
+    found = list(_named(words))
+    return Found(tuple(found), whole=bool(found))
+
+
+def _said(words: tuple[str, ...]) -> list[Feeling]:
+    for start, word in enumerate(words):
+        for saying, name, strength in _sayings().get(word, ()):
+            if words[start : start + len(saying)] == saying:
+                before = words[max(0, start - 3) : start]
+                denied = bool(_NOT & set(before)) and saying[0] not in ("do", "cannot", "not")
+                text = " ".join(words)[:200]
+                if denied and name == "despair":
+                    # A denial of such a thing is still something to be gentle with.
+                    return [Feeling(name=name, text=text, strength=0.5)]
+                return [Feeling(name=name, text=text, strength=strength, present=not denied)]
+    return []
+
+
+def _named(words: tuple[str, ...]) -> list[Feeling]:
+    for start in range(len(words)):
+        for lead in _LEADS:
+            end = start + len(lead)
+            if words[start:end] != lead:
+                continue
+            bare = " ".join(lead) in _BARE
+            before = words[start - 1] if start else "i"
+            if lead[0] in ("am", "feel", "feeling") and before not in ("i", "and"):
+                continue
+            if found := _after(words, end, denied=bool(_NOT & set(lead)), bare=bare):
+                return found
+    # Without a subject: `so tired`, `sad and alone`, `scared`.
+    if (found := _after(words, 0, denied=False, bare=False)) and _only_feelings(words):
+        return found
+    return []
+
+
+def _only_feelings(words: tuple[str, ...]) -> bool:
+    lexicon = _lexicon()
+    rest = [w for w in words if w not in _SKIPPED and w not in _NOT | _OVER]
+    if all(word in _NOT_ALONE for word in rest) and rest == list(words):
+        return False
+    known = {word for phrase in lexicon for word in phrase}
+    return bool(rest) and all(word in known for word in rest) and len(words) <= 6
+
+
+def _after(words: tuple[str, ...], start: int, *, denied: bool, bare: bool) -> list[Feeling]:
+    """Read the feelings that stand from here on: `not so sad any more`, `scared and alone`."""
+    lexicon = _lexicon()
+    found: list[Feeling] = []
+    strength, at = 0.0, start
+    passed = 0
+    while at < len(words) and passed < 6:
+        word = words[at]
+        match = next((words[at : at + n] for n in (3, 2, 1) if words[at : at + n] in lexicon), None)
+        if match is not None and not (bare and " ".join(match) in _WEAK):
+            name, base = lexicon[match]
+            over = denied or _ended(words, at)
+            present = not over
+            if over and name in _OPPOSITE:
+                name, present = _OPPOSITE[name], True
+            base = min(1.0, max(0.1, base + strength))
+            text = " ".join(words[start : at + len(match)])[:200]
+            if name not in [f.name for f in found]:
+                found.append(Feeling(name=name, text=text, strength=base, present=present))
+            at += len(match)
+            passed += 1
+            continue
+        if word in _NOT:
+            denied = True
+        elif word in _STRONGER:
+            strength = 0.2
+        elif word in _WEAKER:
+            strength = -0.2
+        elif word not in _SKIPPED and word not in _OVER:
+            break
+        at += 1
+        passed += 1
+    return found
+
+
+def _ended(words: tuple[str, ...], at: int) -> bool:
+    """Tell whether a feeling is said to have gone: `no longer afraid`, `not sad any more`."""
+    before = set(words[max(0, at - 4) : at])
+    return bool({"not", "never", "hardly"} & before) or ("no" in before and "longer" in before)

@@ -1,0 +1,328 @@
+"""A text read clause by clause: what each one asks, says or feels, and what they make together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import structs
+
+from tta_world import Command, Entity, Feeling, World, visible
+
+from .clauses import ASKING, Clause, clauses, opened, plainer
+from .commands import Commands
+from .feelings import feelings
+from .names import Names
+from .phrases import direction
+from .questions import question
+from .shapes import POCKETS
+from .speech import COURTESY, introduced, spoken
+from .text import Plain
+from .verbs import begins, lexicon
+from .words import ARTICLES, CARELESS, COMPASS, DIRECTIONS, expand
+
+_FIRST = frozenset({"i", "me", "my", "we", "our", "myself", "mine", "us"})
+_HOLDING = frozenset({"fear", "worry", "overwhelm", "tiredness", "sadness", "shame", "despair"})
+_ALL = frozenset({"take", "drop", "examine", "read"})
+_SOCIAL = frozenset({"ask", "tell", "talk", "greet", "thank", "farewell", "wonder", "where",
+                     "feel", "say", "who", "share", "apologise", "hug", "help-with"})  # fmt: skip
+_SELF = frozenset({"me", "myself", "self", "my reflection", "my hands", "my face"})
+_SOMEWHERE = frozenset({"somewhere", "anywhere", "elsewhere", "someplace"})
+_PERSONAL = frozenset({"feel", "share", "unclear", "wonder", "think", "decline", "may", "must"})
+_LETTER = 5
+"""With so many clauses it may be a letter rather than a command."""
+_HELPING = frozenset({"can", "could", "will", "would", "have", "may"})
+_HUGS = frozenset({"hug", "hugs", "kiss", "cuddle", "squeeze"})
+_UNABLE = ("cannot", "can not", "could not", "did not", "have not")
+
+
+class Reader:
+    """One reading of one text."""
+
+    def __init__(self, told: Plain, world: World | None, max_commands: int) -> None:
+        self.names = Names(world)
+        self.feelings: list[Feeling] = [Feeling(name=name, text="") for name in told.smileys]
+        self.asked = False
+        self.cut = False
+        self._told = told
+        self._world = world
+        self._max = max(1, max_commands)
+        self._commands = Commands(self.names)
+        self._vocative: Entity | None = None
+
+    def read(self) -> list[Command]:
+        """Read every clause; return what is to be done, in order."""
+        words, cased = expand(self._told.words, self._told.cased)
+        commands: list[Command] = []
+        wishes: list[bool] = []
+        if self.feelings and not words:
+            return [Command(name="feel", confidence=0.8)]
+        for clause in clauses(words, cased):
+            if clause.junction == "or" and commands:
+                continue
+            before = len(self.feelings)
+            found, wish = self._clause(clause, commands)
+            felt = self.feelings[before:]
+            held = _declined(found) or any(f.present and f.name in _HOLDING for f in felt)
+            if held and clause.junction == "but" and wishes[-1:] == [True]:
+                commands[-1] = _hesitate(commands[-1])
+            if self._vocative is not None and found and _calls(commands[-1:], self._vocative):
+                commands.pop()
+                wishes.pop()
+            commands += found
+            wishes += [wish] * len(found)
+        if self.feelings and not any(c.name in ("feel", "harm") for c in commands):
+            commands.insert(0, Command(name="feel", confidence=0.75))
+        return self._settle(commands)
+
+    def _settle(self, commands: list[Command]) -> list[Command]:
+        """Keep one command of each feeling and declining kind, and no more than is carried out."""
+        own = [c for c in commands if c.name in _PERSONAL]
+        if len(commands) >= _LETTER and len(own) * 2 >= len(commands):
+            # Somebody is telling of their life; what they do in it isn't done here.
+            commands = own
+        kept: list[Command] = []
+        felt = any(c.name == "feel" for c in commands)
+        strong = [c for c in commands if c.name not in ("share", "unclear", "decline", "yes", "no")]
+        for command in commands:
+            weak = command.name in ("share", "unclear", "yes", "no", "decline")
+            if weak and strong and not (command.name == "decline" and felt):
+                continue
+            if command.name in ("feel", "share", "unclear", "greet") and command.name in [
+                c.name for c in kept
+            ]:
+                continue
+            same = kept and (kept[-1].name, kept[-1].slots) == (command.name, command.slots)
+            if same and command.name != "go":
+                continue
+            kept.append(command)
+        self.cut = len(kept) > self._max
+        return kept[: self._max]
+
+    # One clause -----------------------------------------------------------------------------------
+
+    def _clause(self, clause: Clause, before: list[Command]) -> tuple[list[Command], bool]:
+        self.asked = self.asked or clause.question
+        turns = [DIRECTIONS.get(word, "") for word in clause.words]
+        if len(turns) > 1 and all(turn in COMPASS | {"up", "down"} for turn in turns):
+            ways = [direction(word) for word in clause.words]
+            return [Command(name="go", slots={"direction": way}) for way in ways if way], False
+        clause = self._called(clause)
+        if any(word.startswith("§") for word in clause.words):
+            said, spoken_of = spoken(clause, self._told.speech, self._commands, self._vocative)
+            self._feel(spoken_of)
+            return [said], False
+        if (command := self._commands.phrase(clause.words)) is not None:
+            found = feelings(clause.words)
+            self._feel(found.feelings)
+            return [self._addressed(command)], False
+        lead = opened(clause)
+        telling = self._telling(lead.clause)
+        if telling is not None and not lead.negation:
+            return [telling], False
+        felt = feelings(clause.words)
+        if felt.feelings:
+            self._feel(felt.feelings)
+            return [self._addressed(Command(name="feel", confidence=0.9))], False
+        if (named := introduced(clause, self.names)) is not None:
+            return [named], False
+        if lead.negation:
+            return self._negated(clause, lead.clause, lead.negation), False
+        clause = plainer(clause)
+        asked = question(clause.words, self.names, marked=False)
+        if asked is not None:
+            return [self._addressed(asked)], False
+        if (again := self._continued(lead.clause, before)) is not None:
+            return again, lead.wish
+        command = self._commands.command(lead.clause.words) or self._commands.inner(clause.words)
+        if command is not None and (command.confidence >= 0.5 or not clause.question):
+            return self._spread(self._addressed(command)), lead.wish
+        if clause.question and (asked := question(clause.words, self.names, marked=True)):
+            return [self._addressed(asked)], False
+        if command is not None:
+            return self._spread(command), lead.wish
+        return self._stated(clause, lead.clause, before), lead.wish
+
+    def _called(self, clause: Clause) -> Clause:
+        """Take the name off `Bram do you like the sea?`."""
+        words = clause.words
+        if len(words) < 3 or words[1] not in ASKING | _HELPING:
+            return clause
+        entity = self.names.find(words[:1], "character")
+        if entity is None or entity.kind != "character" or entity.confidence < 0.7:
+            return clause
+        self._vocative = entity
+        return clause.without(1)._replace(question=True)
+
+    def _feel(self, found: Sequence[Feeling]) -> None:
+        names = {feeling.name for feeling in self.feelings}
+        self.feelings += [feeling for feeling in found if feeling.name not in names]
+
+    def _addressed(self, command: Command) -> Command:
+        """Let `Bram, where is the key?` be said to Bram."""
+        person = self._vocative
+        if person is None or command.name not in _SOCIAL or "person" in command.slots:
+            return command
+        name = command.name
+        if name in ("where", "wonder"):
+            # Asked of somebody, it is for them to answer.
+            topic = next(iter(command.slots.values()), None)
+            slots = {"person": person, **({"topic": topic} if topic else {})}
+            return structs.replace(command, name="ask", slots=slots)
+        return structs.replace(command, slots={**command.slots, "person": person})
+
+    def _telling(self, clause: Clause) -> Command | None:
+        """Read `tell Ines that I am sad`: what is told may be a feeling."""
+        verb = lexicon().get(clause.words[:1], ())
+        if not verb or verb[0].shape not in ("tell", "say") or len(clause.words) < 3:
+            return None
+        if clause.words[1] in ("me", "us"):
+            return None
+        command = self._commands.command(clause.words)
+        felt = feelings(clause.words[1:])
+        if felt.feelings:
+            self._feel(felt.feelings)
+            person = command.slots.get("person") if command is not None else None
+            slots = {"person": person} if person is not None else {}
+            return self._addressed(Command(name="feel", slots=slots, confidence=0.9))
+        return command
+
+    def _negated(self, clause: Clause, rest: Clause, negation: str) -> list[Command]:
+        if not rest.words:
+            return [Command(name="decline", confidence=0.8)]
+        if any(word in negation for word in _UNABLE):
+            return self._unable(clause, rest)
+        lead = opened(rest).clause
+        command = self._commands.command(lead.words) if lead.words else None
+        if command is None or command.name == "unclear":
+            if lead.words and _FIRST & set(clause.words):
+                return [Command(name="share", confidence=0.5)]
+            return [Command(name="decline", confidence=0.8 if not lead.words else 0.6)]
+        if command.name == "harm":
+            return [Command(name="share", confidence=0.6)]
+        roles = ("thing", "place", "person", "direction")
+        slots = {role: e for role, e in command.slots.items() if role in roles}
+        wish = Entity(text=command.name, id=command.name)
+        return [Command(name="decline", slots={**slots, "wish": wish},
+                        confidence=min(0.95, command.confidence + 0.1))]  # fmt: skip
+
+    def _unable(self, clause: Clause, rest: Clause) -> list[Command]:
+        """Read `I can't find the key`: what somebody can't do is a question about it."""
+        command = self._commands.command(rest.words) if rest.words else None
+        if command is None:
+            return [Command(name="share", confidence=0.5)]
+        if command.name in ("where", "search"):
+            return [structs.replace(command, name="where")]
+        if command.name in ("look", "examine"):
+            return [Command(name="look", confidence=0.7)]
+        if "did not" in " ".join(clause.words) or "have not" in " ".join(clause.words):
+            return [Command(name="share", confidence=0.5)]
+        return [Command(name="suggest", slots=command.slots, confidence=0.6)]
+
+    def _continued(self, clause: Clause, before: list[Command]) -> list[Command] | None:
+        """Read `, the key and the shell` after `take the lamp`; and `Bram,` before something."""
+        words = clause.words
+        if not words or (lexicon().get(words[:1]) and not self.names.knows(words)):
+            return None
+        if begins(words) and not self.names.knows(words):
+            return None
+        if len(words) <= 2 and (way := self._commands.direction(words)) is not None:
+            return [Command(name="go", slots={"direction": way}, confidence=way.confidence)]
+        last = before[-1] if before else None
+        joined = clause.junction in (",", "and", "then")
+        entity = self.names.find(words, "thing", last.name if last else "")
+        if entity is None or not entity.id or entity.confidence < 0.6:
+            return None
+        if (
+            entity.kind == "character"
+            and clause.junction in (",", "")
+            and (last is None or "person" not in last.slots)
+        ):
+            if last is not None and last.name in COURTESY:
+                before[-1] = structs.replace(last, slots={**last.slots, "person": entity})
+                return []
+            if last is not None and last.name in ("ask", "talk", "feel", "wonder", "tell", "where"):
+                self._vocative = entity
+                before[-1] = self._addressed(last)
+                return []
+        if last is not None and joined and "thing" in last.slots and entity.kind == "thing":
+            self.names.mention(entity)
+            return [structs.replace(last, slots={**last.slots, "thing": entity})]
+        if last is not None and joined and last.name == "go" and entity.kind == "place":
+            self.names.mention(entity)
+            return [Command(name="go", slots={"place": entity}, confidence=0.8)]
+        return None
+
+    def _spread(self, command: Command) -> list[Command]:
+        """Let `take everything` be one command for each thing; and settle what pronouns mean."""
+        given = command.slots.get("thing")
+        if command.name == "examine" and given is not None and given.text in _SELF:
+            return [Command(name="examine", slots={"manner": Entity("self")}, confidence=0.9)]
+        place = command.slots.get("place")
+        if command.name == "go" and place is not None and _SOMEWHERE & {place.text.split()[0]}:
+            return [Command(name="suggest", confidence=0.8)]
+        target = command.slots.get("target")
+        if command.name == "put" and given is not None and target and target.text in POCKETS:
+            return [Command(name="take", slots={"thing": given}, confidence=0.9)]
+        if command.name == "give" and given is not None and _HUGS & set(given.text.split()):
+            person = command.slots.get("person")
+            return [Command(name="hug", slots={"person": person} if person else {},
+                            confidence=0.9)]  # fmt: skip
+        for role in ("person", "place", "target", "thing"):
+            if role in command.slots:
+                self.names.mention(command.slots[role])
+        thing = command.slots.get("thing")
+        world = self._world
+        if thing is None or thing.kind != "several" or world is None or command.name not in _ALL:
+            return [command]
+        held = command.name == "drop"
+        things = [t for t in visible(world) if (t.at == "player") == held]
+        things = [t for t in things if "portable" in t.traits and t.at not in world.characters]
+        if not things:
+            return [command]
+        self.cut = self.cut or len(things) > self._max
+        return [
+            Command(
+                name=command.name,
+                slots={"thing": Entity(text=t.name, kind="thing", id=t.id)},
+                confidence=0.9,
+            )
+            for t in things
+        ]
+
+    def _stated(self, clause: Clause, rest: Clause, before: list[Command]) -> list[Command]:
+        """Read what is neither command nor question: a name, a confidence, or a riddle."""
+        entity = self.names.find(rest.words, "thing")
+        significant = [w for w in rest.words if w not in ARTICLES and w not in CARELESS]
+        if entity is not None and (entity.id or entity.options) and len(significant) <= 4:
+            if entity.kind == "character":
+                if clause.junction == "" or clause.junction == ".":
+                    self._vocative = entity
+                return [Command(name="talk", slots={"person": entity},
+                                confidence=0.6 * entity.confidence)]  # fmt: skip
+            self.names.mention(entity)
+            name, role = ("go", "place") if entity.kind == "place" else ("examine", "thing")
+            return [Command(name=name, slots={role: entity},
+                            confidence=round(0.7 * entity.confidence, 3))]  # fmt: skip
+        if (way := self._commands.direction(rest.words)) is not None:
+            return [Command(name="go", slots={"direction": way}, confidence=way.confidence)]
+        if _FIRST & set(clause.words) and len(clause.words) >= 3:
+            return [Command(name="share", confidence=0.6)]
+        if len(clause.words) >= 5:
+            return [Command(name="share", confidence=0.4)]
+        return [Command(name="unclear", confidence=0.3)]
+
+
+def _calls(last: Sequence[Command], person: Entity) -> bool:
+    """Tell whether the command before was only the name of who is spoken to."""
+    return bool(last) and last[0].name == "talk" and last[0].slots == {"person": person}
+
+
+def _declined(found: Sequence[Command]) -> bool:
+    return bool(found) and found[0].name in ("decline", "suggest")
+
+
+def _hesitate(command: Command) -> Command:
+    roles = ("thing", "place", "person", "direction")
+    slots = {role: entity for role, entity in command.slots.items() if role in roles}
+    wish = Entity(text=command.name, id=command.name)
+    return Command(name="hesitate", slots={**slots, "wish": wish}, confidence=0.85)

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import pytest
+
+from tta_input_processor import parse
+from tta_world import FEELINGS, World
+
+SAID = """
+I feel sad                                      sadness
+I'm so tired                                    tiredness
+I am exhausted                                  tiredness
+this makes me sad                               sadness
+It makes me feel lonely                         loneliness
+I'm feeling a bit anxious                       worry
+I've been really worried lately                 worry
+scared                                          fear
+so angry right now                              anger
+everything is too much                          overwhelm
+I can't cope                                    overwhelm
+I feel like a failure                           shame
+I hate myself                                   shame
+nobody cares                                    loneliness
+I feel empty                                    numbness
+I don't feel anything                           numbness
+I don't know how I feel                         numbness
+I miss my mother                                longing
+I'm bored                                       boredom
+I want to cry                                   sadness
+my chest feels tight                            worry
+I can't sleep                                   worry
+I had a bad day                                 sadness
+I'm not okay                                    worry
+I'm not happy                                   sadness
+I do not feel good                              sadness
+I feel happy                                    joy
+this is nice                                    calm
+I feel safe here                                calm
+I am grateful                                   gratitude
+I feel better now                               relief
+I'm proud of myself                             pride
+I did it!                                       pride
+I'm in love                                     love
+I feel hopeful                                  hope
+I feel hopeless                                 despair
+I want to die                                   despair
+I don't want to live anymore                    despair
+😢                                              sadness
+I'm fine 😊                                     joy
+hello :(                                        sadness
+"""
+
+
+def _rows() -> list[tuple[str, str]]:
+    rows = [line.rsplit(None, 1) for line in SAID.strip().splitlines()]
+    return [(said.strip(), feeling) for said, feeling in rows]
+
+
+@pytest.mark.parametrize(("said", "feeling"), _rows(), ids=[said for said, _ in _rows()])
+def test_a_feeling_is_recognised(world: World, said: str, feeling: str) -> None:
+    intent = parse(said, world)
+
+    assert feeling in [felt.name for felt in intent.feelings if felt.present]
+    assert "feel" in [command.name for command in intent.commands]
+    assert "feeling" in intent.hints
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "go down", "the cat is sad", "are you sad?", "down", "ok", "nothing",
+        "look at the blue sky", "take the lost key", "I am going to the harbour",
+        "I have a good book", "fine", "is the lamp safe?", "go away", "I am here", "warm",
+        "give the sad man a key",
+    ],
+)  # fmt: skip
+def test_what_only_sounds_like_a_feeling_is_none(world: World, said: str) -> None:
+    assert parse(said, world).feelings == ()
+
+
+@pytest.mark.parametrize("said", ["I'm not scared anymore", "I am no longer afraid", "not afraid"])
+def test_a_feeling_that_has_gone_is_not_present(world: World, said: str) -> None:
+    (felt,) = parse(said, world).feelings
+
+    assert (felt.name, felt.present) == ("fear", False)
+
+
+def test_stronger_words_make_stronger_feelings(world: World) -> None:
+    strengths = [
+        parse(said, world).feelings[0].strength
+        for said in ("I'm a bit sad", "I'm sad", "I'm so sad", "I'm very very devastated")
+    ]
+
+    assert strengths == sorted(strengths)
+    assert strengths[0] < strengths[-1]
+
+
+def test_two_feelings_are_both_kept(world: World) -> None:
+    intent = parse("I feel happy but also a little sad", world)
+
+    assert {felt.name for felt in intent.feelings} == {"joy", "sadness"}
+    assert [command.name for command in intent.commands] == ["feel"]
+
+
+def test_a_feeling_does_not_swallow_what_is_done(world: World) -> None:
+    intent = parse("I'm scared, but I take the key and go north", world)
+
+    assert [command.name for command in intent.commands] == ["feel", "take", "go"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["I want to die", "I want to kill myself", "jump off the tower", "I don't want to live",
+     "I'd be better off dead", "I don't want to die... not really. I wish I was dead"],
+)  # fmt: skip
+def test_words_of_great_pain_carry_a_hint(world: World, said: str) -> None:
+    assert "heavy" in parse(said, world).hints
+
+
+def test_only_feelings_of_the_vocabulary_are_named(world: World) -> None:
+    for said, _ in _rows():
+        assert {felt.name for felt in parse(said, world).feelings} <= set(FEELINGS)

@@ -1,0 +1,53 @@
+"""Feelings, met with warmth: named back, given company, and never judged or mended."""
+
+from __future__ import annotations
+
+from tta_world import HEAVY, Deed
+
+from .scene import by_aspect
+from .voice import Voice
+
+_NOUNS = {"numbness": "numbness", "despair": "despair", "love": "love", "joy": "gladness",
+          "overwhelm": "too much of everything", "calm": "quiet", "fear": "fear",
+          "anger": "anger"}  # fmt: skip
+
+
+def feel(voice: Voice, deed: Deed) -> list[str]:
+    """Tell how a feeling is met."""
+    names = deed.feelings or ("confusion",)
+    main = names[0]
+    said: list[str] = []
+    present = [name for name in names if not name.startswith("-")]
+    if main.startswith("-"):
+        said += voice.say("feel.gone")
+    elif len(present) > 1 and main != "despair":
+        one, other = (_NOUNS.get(name, name) for name in present[:2])
+        said += voice.say("feel.mixed", {"one": one, "other": other})
+    elif deed.again:
+        said += voice.say("feel.again")
+    else:
+        said += voice.say(voice.first((f"feel.{main}", "feel.confusion")))
+    if _lighter(voice, main):
+        said += voice.say("feel.lighter")
+    for detail in by_aspect(deed, "comfort"):
+        said += voice.detail(detail, deed)
+    for detail in by_aspect(deed, "drift"):
+        said += voice.detail(detail, deed)
+    if main in HEAVY and voice.throw("stay", 5) < (4 if main == "despair" else 2):
+        said += voice.say("stay")
+    return said or voice.say("stay")
+
+
+def _lighter(voice: Voice, main: str) -> bool:
+    """Tell whether something weighed more a little while ago."""
+    earlier = voice.world.player.feelings[:-1]
+    heavy = any(name in HEAVY for name in earlier[-3:])
+    return heavy and main not in HEAVY and not main.startswith("-") and voice.throw("light", 3) < 2
+
+
+def cry(voice: Voice, deed: Deed) -> list[str]:
+    """Tell of tears."""
+    said = voice.say("cry.done")
+    for detail in by_aspect(deed, "comfort"):
+        said += voice.detail(detail, deed)
+    return said

@@ -1,0 +1,113 @@
+"""No, said kindly and exactly: why not, and what there is instead."""
+
+from __future__ import annotations
+
+from tta_world import PLAYER, Deed, entity
+
+from .grammar import Plain
+from .nouns import join
+from .scene import by_aspect, dark
+from .voice import Voice
+
+_COARSE = frozenset({"fuck", "fucking", "shit", "bitch", "cunt", "ass", "arse", "dick", "cock",
+                     "tits", "porn", "sex", "naked", "rape", "slut", "whore", "bastard", "knife",
+                     "gun", "noose", "pills", "razor", "blade", "me", "you"})  # fmt: skip
+"""Words that aren't said back, whatever they were meant to name."""
+_GOING = frozenset({"go", "enter", "follow", "climb"})
+_NEAR = frozenset({"unknown-thing", "unknown-place", "unknown-person", "no-exit", "what",
+                   "elsewhere"})  # fmt: skip
+
+
+def refusal(voice: Voice, deed: Deed) -> list[str]:
+    """Tell why something wasn't done."""
+    said = [s for d in by_aspect(deed, "refusal", "effect") for s in voice.detail(d, deed)]
+    lines = [s for d in by_aspect(deed, "line", "comfort") for s in voice.detail(d, deed)]
+    if not said and not (lines and deed.reason == "no-topic"):
+        said = voice.say(_rule(voice, deed), _slots(voice, deed)) or voice.say("refuse.needs")
+    return said + lines + _nearby(voice, deed)
+
+
+def _rule(voice: Voice, deed: Deed) -> str:
+    if deed.outcome == "unclear" and not deed.reason:
+        return "refuse.unclear"
+    reason = deed.reason
+    names = [f"refuse.{reason}-{kind}" for kind in _kinds(voice, deed)]
+    return voice.first((*names, f"refuse.{reason}", "refuse.unclear"))
+
+
+def _kinds(voice: Voice, deed: Deed) -> list[str]:
+    """Return the finer cases of a reason, most special first."""
+    reason = deed.reason
+    world = voice.world
+    if reason == "no-exit":
+        if deed.words == "back" or deed.direction == "back":
+            return ["back"]
+        return [] if deed.direction else ["plain"]
+    if reason in ("unknown-thing", "unknown-place"):
+        return [] if speakable(deed.words) else ["plain"]
+    if reason == "unknown-person" and not speakable(deed.words):
+        return ["plain"]
+    if reason == "here":
+        if deed.person:
+            return ["person"]
+        if deed.thing:
+            thing = world.things.get(deed.thing)
+            near = thing is not None and thing.at != PLAYER and deed.name in _GOING
+            return ["near" if near else "thing"]
+        return ["place"]
+    if reason == "already":
+        return [{"unlock": "open", "lock": "close"}.get(deed.name, deed.name)]
+    if reason == "dark":
+        return [dark(voice).removeprefix("refuse.dark-")] if deed.place else []
+    if reason == "elsewhere":
+        if deed.thing:
+            return [] if deed.place else ["plain"]
+        return ["place"]
+    if reason in ("fixed", "gentle") and deed.person:
+        return ["person"]
+    if reason == "gentle" and deed.manner == "self":
+        return ["self"]
+    if reason == "useless" and not deed.target:
+        return ["one"]
+    if reason == "needs" and deed.words == "flame":
+        return ["flame"]
+    if reason == "what":
+        return ["go"] if deed.name in ("go", "enter", "follow") else [deed.name, "thing"]
+    return []
+
+
+def _slots(voice: Voice, deed: Deed) -> dict[str, object]:
+    options = join([voice.nouns.the(id) for id in deed.options], "or")
+    return {
+        "thing": deed.thing,
+        "target": deed.target,
+        "person": deed.person,
+        "owner": deed.person,
+        "place": deed.place or voice.world.player.at,
+        "direction": deed.direction,
+        "words": Plain(deed.words),
+        "options": options,
+    }
+
+
+def speakable(words: str) -> bool:
+    """Tell whether the player's word for something can be said back without harm or clumsiness."""
+    parts = words.split()
+    if _COARSE & {part.lower() for part in parts}:
+        return False
+    plain = all(part.replace("-", "").isalpha() for part in parts)
+    return bool(parts) and len(parts) <= 3 and len(words) <= 24 and plain and words.isascii()
+
+
+def _nearby(voice: Voice, deed: Deed) -> list[str]:
+    """Name something at hand that might do instead, now and then."""
+    if deed.reason not in _NEAR or not deed.nearby or voice.throw("near", 3) == 2:
+        return []
+    id = deed.nearby[voice.throw("which", len(deed.nearby))]
+    found = entity(voice.world, id)
+    if found is None:
+        return []
+    if id in voice.world.places:
+        return voice.say("near.place", {"near": id})
+    kind = "person" if id in voice.world.characters else "thing"
+    return voice.say(f"near.{kind}", {"near": id})

@@ -1,0 +1,179 @@
+"""Promises that no single file can keep: size, vocabulary, a README each, nothing private."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+KERNEL_LINES = 1_700
+DOMAIN_WORDS = r"agents?|redis|tools?|workflows?|safety|cris[ie]s|story|stories|players?"
+
+README_SECTIONS = ("Provides", "Requires", "Config", "Example")
+README_LINES = 80
+FRAGMENT = re.compile(
+    r"([a-z0-9-]+)\.(added|changed|deprecated|removed|fixed|security)(\.\d+)?\.md"
+)
+
+PRIVATE = {
+    "a package index": r"--(?:extra-)?index-url|--find[-]links|index-url\s*=|https?://\S+/simple\b",
+    "a path of a machine": r"(?<![\w.])/(?:home|Users|root)/\w|[A-Z]:\\Users\\",
+    "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY",
+    "a token": r"\b(?:AKIA[0-9A-Z]{16}|gh[opsu]_\w{36}|xox[abp]-[\w-]{10}|sk-[A-Za-z0-9]{32})",
+    "a password": r"://[^\s/:@{}$]+:[^\s/@{}$]+@(?!localhost|127\.0\.0\.1|[\w.-]*example\b)",
+}
+IPV4 = re.compile(r"(?<![\w.=])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
+
+
+def plugin_folders(root: Path) -> list[Path]:
+    return [manifest.parent for manifest in sorted(root.glob("plugins/*/pyproject.toml"))]
+
+
+def project_files(root: Path) -> list[Path]:
+    """Return what git tracks, or would if it were added; all there is where there is no git."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        ours = [path.relative_to(root) for path in root.rglob("*")]
+        names = [str(path) for path in ours if not path.parts[0].startswith((".venv", "build"))]
+    else:
+        names = listed.stdout.split("\0")
+    return [root / name for name in names if (root / name).is_file()]
+
+
+def private_things(text: str, own_paths: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield what in ``text`` belongs to a machine or a person rather than to the project."""
+    for what, pattern in PRIVATE.items():
+        if found := re.search(pattern, text):
+            yield f"{what}: {found.group()}"
+    for path in own_paths:
+        if path in text:
+            yield f"a path of this machine: {path}"
+    for found in IPV4.finditer(text):
+        try:
+            address = ipaddress.IPv4Address(found.group())
+        except ValueError:
+            continue
+        documentation = ("192.0.2.", "198.51.100.", "203.0.113.")
+        if not (address.is_loopback or address.is_unspecified) and not str(address).startswith(
+            documentation
+        ):
+            yield f"an address: {address}"
+
+
+def test_the_kernel_stays_small(root: Path) -> None:
+    files = root.glob("kernel/src/**/*.py")
+    assert sum(file.read_bytes().count(b"\n") for file in files) <= KERNEL_LINES
+
+
+def test_the_kernel_knows_no_word_of_the_domain(root: Path) -> None:
+    word = re.compile(rf"(?<![a-z])(?:{DOMAIN_WORDS})(?![a-z])", re.IGNORECASE)
+    said = [
+        f"{file.relative_to(root)}:{number}: {found.group()}"
+        for file in sorted(root.glob("kernel/src/**/*.py"))
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1)
+        for found in word.finditer(line)
+    ]
+    assert said == []
+
+
+def test_nothing_private_is_in_the_tree(root: Path) -> None:
+    own_paths = tuple(path for path in (str(root), str(Path.home())) if path.count("/") > 1)
+    found = []
+    for file in project_files(root):
+        try:
+            text = file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        found += [f"{file.relative_to(root)}: {what}" for what in private_things(text, own_paths)]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pip install --extra-index" + "-url x",
+        "https:/" + "/mirror.example.org/pypi/simple",
+        "cd /home/" + "alice/src",
+        "-----BEGIN RSA " + "PRIVATE KEY-----",
+        "AKIA" + "A" * 16,
+        "redis:/" + "/admin:hunter2@db.internal:6379",
+        "host: 10.0." + "0.7",
+    ],
+)
+def test_something_private_would_be_found(text: str) -> None:
+    assert list(private_things(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://127.0.0.1:8000",
+        "0.0.0.0",
+        "192.0.2.1",
+        "trove==2026.9.21.13",
+        "pkg==1.2.3.4",
+        "1.2.3",
+    ],
+)
+def test_what_is_not_private_passes(text: str) -> None:
+    assert list(private_things(text)) == []
+
+
+def test_every_distribution_says_that_it_is_typed(root: Path) -> None:
+    folders = [root / "kernel", *plugin_folders(root)]
+    assert [f.name for f in folders if not list(f.glob("src/*/py.typed"))] == []
+
+
+def test_every_plugin_has_a_readme_of_half_a_page(root: Path) -> None:
+    assert [line for folder in plugin_folders(root) for line in readme_problems(folder)] == []
+
+
+def readme_problems(folder: Path) -> Iterator[str]:
+    """Check for what it is for, what it provides and requires, its config, and an example."""
+    file = folder / "README.md"
+    if not file.is_file():
+        yield f"{folder.name}: has no README.md"
+        return
+    text = file.read_text(encoding="utf-8")
+    intro, *rest = re.split(r"^## ", text, flags=re.MULTILINE)
+    title, _, purpose = intro.strip().partition("\n")
+    if title != f"# tta-{folder.name}":
+        yield f"{folder.name}: README.md begins with {title!r}, not '# tta-{folder.name}'"
+    if not purpose.strip():
+        yield f"{folder.name}: README.md doesn't say what it is for"
+    sections = {heading.strip(): body for heading, _, body in (s.partition("\n") for s in rest)}
+    for missing in [s for s in README_SECTIONS if not sections.get(s, "").strip()]:
+        yield f"{folder.name}: README.md has no section '## {missing}'"
+    if "```" not in sections.get("Example", "```"):
+        yield f"{folder.name}: README.md shows no code in its example"
+    if (length := text.count("\n")) > README_LINES:
+        yield f"{folder.name}: README.md has {length} lines; {README_LINES} are plenty"
+
+
+def test_a_readme_that_lacks_something_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "clock"
+    folder.mkdir()
+    (folder / "README.md").write_text(
+        "# tta-clock\n\nTells the hour.\n\n## Provides\n\nCLOCK\n\n## Requires\n\nnothing\n\n"
+        "## Config\n\nnone\n\n## Example\n\nnone yet\n",
+        encoding="utf-8",
+    )
+    assert list(readme_problems(folder)) == ["clock: README.md shows no code in its example"]
+
+
+def test_changelog_fragments_say_whose_and_what_kind(root: Path) -> None:
+    owners = {"project", "kernel", *(folder.name for folder in plugin_folders(root))}
+    fragments = [f for f in (root / "docs/changelog.d").iterdir() if f.suffix == ".md"]
+    misnamed = [
+        fragment.name
+        for fragment in fragments
+        if not (match := FRAGMENT.fullmatch(fragment.name)) or match[1] not in owners
+    ]
+    assert misnamed == []
+    assert [f.name for f in fragments if not f.read_text(encoding="utf-8").strip()] == []
