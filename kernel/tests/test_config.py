@@ -168,9 +168,7 @@ def test_a_scalar_replaces_a_mapping_and_a_mapping_a_scalar(write: Write) -> Non
 
 
 def test_environment_variables_lie_above_the_files(write: Write) -> None:
-    folder = write(
-        base="kernel: {autoload: true}\nplugins: {big-store: {config: {url: a, retries: 1}}}"
-    )
+    folder = write(base="kernel: {autoload: true}\nplugins: {big-store: {config: {url: a, retries: 1}}}")
     environ = {
         "TTA__KERNEL__AUTOLOAD": "false",
         "TTA__PLUGINS__BIG_STORE__CONFIG__URL": "b",
@@ -298,9 +296,7 @@ def test_settings_that_an_embedder_made_have_no_environment() -> None:
 def test_a_named_folder_that_is_none_is_a_problem(tmp_path: Path, by: str, what: str) -> None:
     (tmp_path / "file").write_text("")
     folder = tmp_path / what
-    problem = (
-        load_problem(folder) if by == "argument" else load_problem(None, TTA_CONFIG=str(folder))
-    )
+    problem = load_problem(folder) if by == "argument" else load_problem(None, TTA_CONFIG=str(folder))
     assert problem.startswith(f"{folder}: is not a folder that can be read")
 
 
@@ -318,18 +314,14 @@ def test_a_missing_base_is_a_problem_in_a_named_folder(write: Write) -> None:
     assert load_problem(folder).startswith(f"{folder}/base.yaml: there is no such file")
 
 
-def test_a_missing_base_is_none_in_a_folder_that_nobody_named(
-    write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_base_is_none_in_a_folder_that_nobody_named(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(development="kernel: {stop_timeout: 1}")
     (folder / "base.yaml").unlink()
     monkeypatch.chdir(folder.parent)
     assert load(environ={}).stop_timeout == 1
 
 
-@pytest.mark.parametrize(
-    "name", ["../x", "a/b", "a\\b", "..", ".", "a..b", "a\0b", "a b", "/etc/x"]
-)
+@pytest.mark.parametrize("name", ["../x", "a/b", "a\\b", "..", ".", "a..b", "a\0b", "a b", "/etc/x"])
 def test_an_environment_s_name_leads_out_of_no_folder(write: Write, name: str) -> None:
     assert "is not a name" in load_problem(write(), name)
 
@@ -359,9 +351,7 @@ def test_a_distribution_may_ship_the_folder_and_is_not_imported_for_it(site: Pat
     assert "shipping_one" not in sys.modules
 
 
-def test_config_here_comes_before_what_is_shipped(
-    site: Path, write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_config_here_comes_before_what_is_shipped(site: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     ship(site, "shipping-two", "shipping_two", "shipping_two:settings")
     monkeypatch.chdir(write(base="kernel: {stop_timeout: 1}").parent)
     assert load(environ={}).stop_timeout == 1
@@ -476,9 +466,7 @@ def test_all_problems_of_all_files_come_at_once(write: Write) -> None:
          "'30s', '500ms', '2m', '1h', '1d' or a number, got null")),
     ],
 )  # fmt: skip
-def test_a_mistake_in_the_file_s_own_keys_is_told_with_layer_and_path(
-    write: Write, text: str, problem: str
-) -> None:
+def test_a_mistake_in_the_file_s_own_keys_is_told_with_layer_and_path(write: Write, text: str, problem: str) -> None:
     folder = write(base=text)
     assert load_problem(folder) == f"{folder}/base.yaml: {problem}"
 
@@ -567,9 +555,7 @@ def test_all_problems_of_a_section_come_at_once() -> None:
         ("retry", 5, "unknown key; did you mean 'retries'?"),
     ],
 )
-def test_a_wrong_value_is_told_with_what_was_expected_and_what_was_found(
-    key: str, value: object, message: str
-) -> None:
+def test_a_wrong_value_is_told_with_what_was_expected_and_what_was_found(key: str, value: object, message: str) -> None:
     assert problem_in({"url": "x", key: value}) == f"plugins.store.config.{key}: {message}"
 
 
@@ -723,9 +709,7 @@ def test_unions_and_collections_are_read(key: str, raw: object, value: object) -
         ("names", [1], "names.0: expected str, got int 1"),
     ],
 )
-def test_a_problem_inside_a_union_or_collection_is_told(
-    key: str, raw: object, message: str
-) -> None:
+def test_a_problem_inside_a_union_or_collection_is_told(key: str, raw: object, message: str) -> None:
     assert problems_in({key: raw}, Exotic)[0].startswith(f"plugins.store.config.{message}")
 
 
@@ -785,12 +769,8 @@ def test_a_field_may_allow_negative_durations() -> None:
 # Secrets
 
 
-@pytest.mark.parametrize(
-    ("content", "secret"), [("hunter2\n", "hunter2"), ("hunter2", "hunter2"), ("a\n\n", "a\n")]
-)
-def test_a_secret_may_lie_in_a_file_beside_the_config(
-    write: Write, content: str, secret: str
-) -> None:
+@pytest.mark.parametrize(("content", "secret"), [("hunter2\n", "hunter2"), ("hunter2", "hunter2"), ("a\n\n", "a\n")])
+def test_a_secret_may_lie_in_a_file_beside_the_config(write: Write, content: str, secret: str) -> None:
     folder = write(base="plugins: {store: {config: {url: x, password: {file: secrets/pw}}}}")
     (folder / "secrets").mkdir()
     (folder / "secrets/pw").write_text(content)
@@ -867,9 +847,7 @@ def test_a_secret_that_is_not_there_is_a_problem_of_the_deployment_only(
 @pytest.mark.parametrize("way", [{}, {"file": "a", "env": "b"}, {"fil": "a"}, {"file": 5},
                                  {"env": None}, {"file": ""}])  # fmt: skip
 def test_another_mapping_in_place_of_a_secret_is_a_problem_everywhere(way: Any) -> None:
-    with pytest.raises(
-        ConfigError, match=r"expected text, \{file: PATH\} or \{env: NAME\}"
-    ) as caught:
+    with pytest.raises(ConfigError, match=r"expected text, \{file: PATH\} or \{env: NAME\}") as caught:
         decoded(password=way)
     assert not caught.value.problems[0].deployment_only
 
@@ -979,9 +957,7 @@ def test_load_raises_just_what_read_reports(write: Write) -> None:
     assert load_problems(folder) == [str(problem) for problem in read(folder, None, {})[1]]
 
 
-@pytest.mark.parametrize(
-    ("folder", "environment"), [("missing", None), (None, "../x"), (None, "production")]
-)
+@pytest.mark.parametrize(("folder", "environment"), [("missing", None), (None, "../x"), (None, "production")])
 def test_read_raises_nothing_for_a_folder_or_environment_that_is_not_there(
     folder: str | None, environment: str | None
 ) -> None:
@@ -1000,8 +976,7 @@ def test_a_section_of_an_unknown_plugin_is_a_problem_with_a_suggestion(
     monkeypatch.chdir(folder.parent)
     [problem] = unknown_plugins(load(None, "production", {}), ["registry", "store"])
     assert str(problem) == (
-        "config/production.yaml: plugins.registri: no plugin of that name is installed; "
-        "did you mean 'registry'?"
+        "config/production.yaml: plugins.registri: no plugin of that name is installed; did you mean 'registry'?"
     )
 
 
@@ -1097,9 +1072,7 @@ class Discreet(Strict, frozen=True):
         ({"wait": "nonsense"}, "wait", "<invalid>"),
     ],
 )
-def test_secrets_are_redacted_where_the_type_is_known(
-    config: dict[str, Any], key: str, value: object
-) -> None:
+def test_secrets_are_redacted_where_the_type_is_known(config: dict[str, Any], key: str, value: object) -> None:
     assert value_of(config, key, Discreet) == value
 
 

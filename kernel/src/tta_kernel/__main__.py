@@ -14,10 +14,9 @@ import msgspec
 from . import logs
 from .commands import Subcommands
 from .config import entries, read, secrets
-from .errors import ConfigError, KernelError, Problem
+from .errors import ConfigError, KernelError
 from .hookspecs import register_commands
 from .kernel import KERNEL, Kernel
-from .lifecycle import unwrap
 from .run import ABANDONED, run
 from .wiring import Wiring
 
@@ -31,13 +30,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings, problems = read(Path(folder) if folder else None, environment)
     wiring = Wiring(settings, None, (KERNEL,))
     wiring.problems[:0] = problems
-    parser = argparse.ArgumentParser(prog="tta", description="Run the system, or look at it before it runs.",
-                                     epilog="Anywhere: --config FOLDER, --env NAME (such as production).")
+    parser = argparse.ArgumentParser(
+        prog="tta",
+        description="Run the system, or look at it before it runs.",
+        epilog="Anywhere: --config FOLDER, --env NAME (such as production).",
+    )
     subcommands = Subcommands(parser)
     subcommands.add("run", _nothing, help="run until a signal: INT or TERM stops, HUP reloads")
-    for name, text in (("plugins", "list what is installed, and what becomes of it"),
-                       ("check", "find everything that is wrong with a deployment; nothing is started"),
-                       ("config", "show the effective config, and the layer of each value")):
+    for name, text in (
+        ("plugins", "list what is installed, and what becomes of it"),
+        ("check", "find everything that is wrong with a deployment; nothing is started"),
+        ("config", "show the effective config, and the layer of each value"),
+    ):
         sub = subcommands.add(name, _nothing, help=text)
         sub.add_argument("--json", action="store_true", help="print JSON")
         if name == "check":
@@ -49,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if problems:
             raise ConfigError(*problems)
-        logs.setup(settings.log_level, settings.log_format, secrets(r.plugin.config for r in wiring.chosen() if r.plugin))
+        logs.setup(
+            settings.log_level, settings.log_format, secrets(r.plugin.config for r in wiring.chosen() if r.plugin)
+        )
         if rest[0] == "run":
             return run(settings)
         return anyio.run(_command, Kernel(settings), options)
@@ -68,15 +74,15 @@ def _common(argv: Sequence[str]) -> tuple[list[str], str | None, str | None]:
     for argument in arguments:
         name, equals, value = argument.partition("=")
         if argument == "--":
-            return [*rest, argument, *arguments], *found.values()
+            return [*rest, argument, *arguments], found["--config"], found["--env"]
         if name not in found:
             rest.append(argument)
-        elif not (value or not equals and (value := next(arguments, ""))):
+        elif not (value or (not equals and (value := next(arguments, "")))):
             print(f"tta: {name} needs a value", file=sys.stderr)
             raise SystemExit(USAGE)
         else:
             found[name] = value
-    return rest, *found.values()
+    return rest, found["--config"], found["--env"]
 
 
 async def _nothing(kernel: Kernel, options: argparse.Namespace) -> int:
@@ -109,9 +115,21 @@ def _plugins(wiring: Wiring, options: argparse.Namespace) -> int:
     if options.json:
         _json({"plugins": described, "problems": wiring.problems})
         return WANTING if wiring.problems else DONE
-    _table([("NAME", "DISTRIBUTION", "VERSION", "STATE", "PROVIDES", "REQUIRES", "WHY")] + [
-        (d.name, d.distribution, d.version, d.state, ", ".join(d.provides), ", ".join(d.requires), d.reason.split("\n")[0])
-        for d in described])
+    _table(
+        [("NAME", "DISTRIBUTION", "VERSION", "STATE", "PROVIDES", "REQUIRES", "WHY")]
+        + [
+            (
+                d.name,
+                d.distribution,
+                d.version,
+                d.state,
+                ", ".join(d.provides),
+                ", ".join(d.requires),
+                d.reason.split("\n")[0],
+            )
+            for d in described
+        ]
+    )
     for problem in wiring.problems:
         print(problem, file=sys.stderr)
     return WANTING if wiring.problems else DONE

@@ -69,7 +69,7 @@ class BlockingKernel:
     def _thread(self, started: Future[None]) -> None:
         try:
             anyio.run(self._run, started, backend=self._backend)
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001 - raised again in the thread that waits
             for future in (self._done, started):
                 if not future.done():
                     future.set_exception(unwrap(exc))

@@ -27,7 +27,7 @@ class Subcommands:
     """Where plugins add their commands: ``subcommands.add("clock show", show, help=…)``."""
 
     def __init__(self, parser: argparse.ArgumentParser) -> None:
-        self._groups = {(): parser.add_subparsers(metavar="command", required=True)}
+        self._groups: dict[tuple[str, ...], Any] = {(): parser.add_subparsers(metavar="command", required=True)}
 
     def add(
         self,
@@ -45,7 +45,7 @@ class Subcommands:
         ``asks``, and what these need; with ``whole`` all of them.
         """
         *path, leaf = name.split()
-        parser = self._group(tuple(path)).add_parser(leaf, help=help, description=help)
+        parser: argparse.ArgumentParser = self._group(tuple(path)).add_parser(leaf, help=help, description=help)
         parser.set_defaults(command=Command(run, requires, asks, whole))
         return parser
 

@@ -57,9 +57,7 @@ class Entry(Struct, frozen=True):
     layer: str
 
 
-def load(
-    folder: Path | None = None, environment: str | None = None, environ: Environ = None
-) -> KernelSettings:
+def load(folder: Path | None = None, environment: str | None = None, environ: Environ = None) -> KernelSettings:
     """Read the settings; raise a `ConfigError` that lists all problems."""
     settings, problems = read(folder, environment, environ)
     if problems:
@@ -166,9 +164,7 @@ def _variable(name: str, text: str) -> dict[str, Any]:
     return {keys[0]: tree}
 
 
-def _merge(
-    into: dict[Any, Any], new: dict[Any, Any], layer: str, layers: dict[str, str], above: str = ""
-) -> None:
+def _merge(into: dict[Any, Any], new: dict[Any, Any], layer: str, layers: dict[str, str], above: str = "") -> None:
     """Lay ``new`` over ``into``: mappings merge, all else replaces."""
     for key, value in new.items():
         path = f"{above}{key}"
@@ -227,11 +223,7 @@ def entries(settings: KernelSettings, types: Mapping[str, type[Struct]]) -> list
             wish = {"enabled": section.enabled, "required": section.required}
             found += _leaves(path, wish, settings.source)
         path += ".config"
-        shown = (
-            _in_force(raw, types[name], path, settings.source)
-            if name in types
-            else _shown(raw, set())
-        )
+        shown = _in_force(raw, types[name], path, settings.source) if name in types else _shown(raw, set())
         found += _leaves(path, shown, settings.source) if shown else ()
     return found
 
@@ -247,10 +239,7 @@ def _in_force(raw: Any, type_: Any, path: str, source: Source) -> dict[str, Any]
 
 def _without_secrets(values: dict[str, Any], type_: Any, found: set[str]) -> dict[str, Any]:
     """Return a Struct's values as builtins; its secrets go to ``found``."""
-    return {
-        it.encode_name: _shown(values[it.name], found, secret=schema.holds_secret(it.type))
-        for it in fields(type_)
-    }
+    return {it.encode_name: _shown(values[it.name], found, secret=schema.holds_secret(it.type)) for it in fields(type_)}
 
 
 def _shown(value: Any, found: set[str], *, secret: bool = False) -> Any:

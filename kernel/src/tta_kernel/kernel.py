@@ -21,7 +21,6 @@ from .reload import Reloaded, load_again, reload
 from .services import Service, ServiceRegistry, T
 from .wiring import EMBEDDER, Record, State, Wiring
 
-
 log = logging.getLogger("tta.kernel")
 
 

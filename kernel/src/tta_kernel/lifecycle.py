@@ -138,7 +138,7 @@ class Supervisor:
                     await run.stop.wait()
                     break
                 delay = min(delay * 2, 30.0)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - kept as the plugin's reason
             self._fail(run, exc)
         finally:
             # Cancelled before it ran: that is a stop, and nobody's fault.
@@ -225,7 +225,7 @@ class Supervisor:
             await self._stop(dependent, self._settings.stop_timeout, end)
 
     def _crashed(self, run: _Run, exc: Exception) -> None:
-        """A task of the plugin spent its restarts: dependents stop first, then the plugin."""
+        """Stop a plugin, a task of which spent its restarts: dependents first, then itself."""
         self._fail(run, exc)
 
         async def stop() -> None:

@@ -35,8 +35,14 @@ class _Formatter(logging.Formatter):
             more = "".join(f" {key}={value}" for key, value in extra.items())
             more += f" [{correlation}]" if correlation else ""
             return self._redact(f"{now:%H:%M:%S} {record.levelname:8} {plugin}: {event}{more}")
-        line = {"time": now.isoformat(), "level": record.levelname.lower(), "plugin": plugin, "event": event,
-                "correlation_id": correlation, **extra}
+        line = {
+            "time": now.isoformat(),
+            "level": record.levelname.lower(),
+            "plugin": plugin,
+            "event": event,
+            "correlation_id": correlation,
+            **extra,
+        }
         return self._redact(msgspec.json.encode(line, enc_hook=repr).decode())
 
     def _redact(self, line: str) -> str:
@@ -45,9 +51,7 @@ class _Formatter(logging.Formatter):
         return _URL_PASSWORD.sub(r"\1:<redacted>@", line)
 
 
-def setup(
-    level: str = "info", form: Literal["auto", "human", "json"] = "auto", secrets: Collection[str] = ()
-) -> None:
+def setup(level: str = "info", form: Literal["auto", "human", "json"] = "auto", secrets: Collection[str] = ()) -> None:
     """Send the log to standard error, without ``secrets`` and passwords in URLs."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter(form if form != "auto" else "human" if sys.stderr.isatty() else "json", secrets))

@@ -32,6 +32,9 @@ class Restart(msgspec.Struct, frozen=True):
     within: float = 60.0
 
 
+_RESTART = Restart()
+
+
 class Plugin(Generic[ConfigT]):
     """Subclass this, and point an entry point of the group ``tta.plugins`` at the class.
 
@@ -149,7 +152,7 @@ class Context:
                 subscription.failed += 1
                 self.log.exception("handler of %s raised", type(event).__name__)
 
-    def start_soon(self, func: Callable[..., Awaitable[None]], *args: object, restart: Restart = Restart()) -> None:
+    def start_soon(self, func: Callable[..., Awaitable[None]], *args: object, restart: Restart = _RESTART) -> None:
         """Keep ``func`` running until the plugin stops; restart it, ever later, when it crashes.
 
         When ``restart`` is spent, the plugin stops and has failed.

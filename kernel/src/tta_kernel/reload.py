@@ -59,7 +59,7 @@ async def reload(wiring: Wiring, new: KernelSettings) -> Reloaded:
                 commits.append((name, plugin, config, await plugin.prepare(config)))
         except ConfigError as exc:
             problems += exc.problems
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever it raises, it does not agree
             problems.append(Problem(f"plugins.{name}.config", f"{name!r} objects: {exc}"))
     if problems:
         raise ConfigError(*problems)

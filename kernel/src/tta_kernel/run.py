@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 import anyio
 
 from .config import KernelSettings
-from .errors import ConfigError, KernelError, PluginError
+from .errors import ConfigError, PluginError
 from .kernel import Kernel
 from .lifecycle import GRACE
 
@@ -82,7 +81,7 @@ class _Watchdog:
 
     def _end(self) -> None:
         log.critical("abandoned: it did not stop within %g s", self._limit)
-        faulthandler.dump_traceback(sys.__stderr__, all_threads=True)
+        faulthandler.dump_traceback(2, all_threads=True)
         logging.shutdown()
         os._exit(ABANDONED)
 
@@ -91,7 +90,7 @@ class _Watchdog:
 def _signals(watchdog: _Watchdog) -> Iterator[socket.socket]:
     """Deliver signals as bytes on a socket: a handler of Python's runs even if the loop is busy."""
     reader, writer = socket.socketpair()
-    reader.setblocking(False)
+    reader.setblocking(False)  # noqa: FBT003
     seen: list[int] = []
 
     def handle(number: int, frame: object) -> None:

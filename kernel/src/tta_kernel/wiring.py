@@ -53,12 +53,21 @@ class Record:
         self.state, self.since = state, time()
         self.reason = reason or (self.reason if state is State.FAILED else "")
 
-
     def describe(self) -> Described:
         """Return what operators see of the plugin."""
         cls = self.cls or Plugin
-        return Described(self.name, self.found.distribution, self.found.version, self.state, self.reason, self.since,
-                         self.required, [k.name for k in cls.provides], [k.name for k in cls.requires], self.yields_to)
+        return Described(
+            self.name,
+            self.found.distribution,
+            self.found.version,
+            self.state,
+            self.reason,
+            self.since,
+            self.required,
+            [k.name for k in cls.provides],
+            [k.name for k in cls.requires],
+            self.yields_to,
+        )
 
 
 class Described(msgspec.Struct, frozen=True):
@@ -118,14 +127,14 @@ class Wiring:
         self._order()
 
     def object(self, record: Record, error: KernelError) -> None:
-        """A plugin can't be used: the kernel's problem where it is required, else a warning."""
+        """Note that a plugin can't be used: the kernel's problem where it is required, else a warning."""
         problems = [error.problem] if isinstance(error, PluginError) else []
         problems += error.problems if isinstance(error, ConfigError) else []
         (self.problems if record.required else self.warnings).extend(problems)
         record.to(State.FAILED, str(error))
 
     def chosen(self) -> Iterator[Record]:
-        """The plugins that are to run."""
+        """Return the plugins that are to run."""
         return (record for record in self.records.values() if record.state is State.READY)
 
     def _find_providers(self) -> None:

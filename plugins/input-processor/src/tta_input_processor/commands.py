@@ -18,6 +18,9 @@ from .words import ARTICLES, CARELESS, COMPASS, DIRECTIONS, LETTERS
 _TRAILING = CARELESS | {"me", "do"}
 
 
+_HEADING = frozenset({"back", "to", "into", "towards", "toward", "onto", "up", "down"})
+
+
 class Commands:
     """Reads commands, with the names of one world."""
 
@@ -60,6 +63,11 @@ class Commands:
             return None
         if (way := self.direction(words)) is not None and len(words) <= 2:
             return Command(name="go", slots={"direction": way}, confidence=way.confidence)
+        if words[0] in _HEADING and len(words) > 1 and words[1] not in ARTICLES | {"again"}:
+            # `back to the harbour`; with an article, `up the ladder`, it is the direction.
+            return self._try(Verb("go", "go"), words[1:] if words[0] == "back" else words)
+        if words[0] in _HEADING - {"back"} and len(words) > 1:
+            return self._try(Verb("go", "go"), words)
         size = begins(words)
         factor = 1.0
         if not size:

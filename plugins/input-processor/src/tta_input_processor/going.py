@@ -46,6 +46,9 @@ def go(verb: Verb, words: list[str], names: Names) -> Slots:
         entity = names.find(part, "place")
         if entity is None:
             continue
+        if prep in ("up", "down") and entity.kind == "thing":
+            # Whatever leads up or down there, it is the way that is meant.
+            continue
         slots = _where(entity)
         if prep in ("along", "around", "about", "through", "across"):
             slots["manner"] = Entity(text=prep)

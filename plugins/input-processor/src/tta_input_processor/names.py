@@ -26,6 +26,8 @@ _WHO = frozenset({"him", "her", "them", "she", "he", "they"})
 _ANYONE = frozenset({"someone", "somebody", "anyone", "anybody", "everyone", "everybody", "people",
                      "folk", "person", "you"})  # fmt: skip
 _ANY = frozenset({"everything", "all", "anything", "something", "stuff", "things"})
+_MODALS = frozenset({("can",), ("light",), ("watch",)})
+"""Names that are more often another kind of word, in the middle of a sentence."""
 _SPAN = 12
 """How many words are looked through for a name."""
 _NOISE = ARTICLES | CARELESS
@@ -147,7 +149,7 @@ class Names:
         while at < len(words):
             for size in range(min(4, len(words) - at), 0, -1):
                 phrase = tuple(words[at : at + size])
-                if phrase in self._index:
+                if phrase in self._index and phrase not in _MODALS:
                     entity = self._pick(phrase, " ".join(phrase), prefer, "", 0.9)
                     if entity is not None:
                         found.append(entity)

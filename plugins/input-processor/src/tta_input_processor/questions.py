@@ -135,7 +135,7 @@ def _wonder(words: Sequence[str], names: Names) -> Command:
 def _topic(words: Sequence[str], names: Names) -> Entity:
     text = " ".join(words)[:200]
     entity = names.find(words, "thing") if words else None
-    if entity is not None and entity.id:
+    if entity is not None and entity.id and entity.confidence >= 0.6:
         return Entity(text=text, kind=entity.kind, id=entity.id, confidence=entity.confidence)
     inner = names.within(words)
     if inner:

@@ -83,6 +83,8 @@ class Reader:
         kept: list[Command] = []
         felt = any(c.name == "feel" for c in commands)
         strong = [c for c in commands if c.name not in ("share", "unclear", "decline", "yes", "no")]
+        if any(c.name != "unclear" for c in commands):
+            commands = [c for c in commands if c.name != "unclear"]
         for command in commands:
             weak = command.name in ("share", "unclear", "yes", "no", "decline")
             if weak and strong and not (command.name == "decline" and felt):
@@ -94,6 +96,9 @@ class Reader:
             same = kept and (kept[-1].name, kept[-1].slots) == (command.name, command.slots)
             if same and command.name != "go":
                 continue
+            if kept and _calls(kept[-1:], command.slots.get("person")):
+                # `Bram! I give him the twine` is one thing to do.
+                kept.pop()
             kept.append(command)
         self.cut = len(kept) > self._max
         return kept[: self._max]
@@ -295,6 +300,7 @@ class Reader:
         significant = [w for w in rest.words if w not in ARTICLES and w not in CARELESS]
         if entity is not None and (entity.id or entity.options) and len(significant) <= 4:
             if entity.kind == "character":
+                self.names.mention(entity)
                 if clause.junction == "" or clause.junction == ".":
                     self._vocative = entity
                 return [Command(name="talk", slots={"person": entity},
@@ -312,9 +318,11 @@ class Reader:
         return [Command(name="unclear", confidence=0.3)]
 
 
-def _calls(last: Sequence[Command], person: Entity) -> bool:
+def _calls(last: Sequence[Command], person: Entity | None) -> bool:
     """Tell whether the command before was only the name of who is spoken to."""
-    return bool(last) and last[0].name == "talk" and last[0].slots == {"person": person}
+    if not last or person is None or last[0].name != "talk" or set(last[0].slots) != {"person"}:
+        return False
+    return last[0].slots["person"].id == person.id
 
 
 def _declined(found: Sequence[Command]) -> bool:

@@ -157,7 +157,7 @@ def _talk(verb: Verb, words: list[str], names: Names) -> Slots:
     slots: dict[str, Entity] = {}
     if person is not None:
         slots["person"] = person
-    if topic is not None and verb.command in ("talk", "ask"):
+    if topic is not None and verb.command in ("talk", "ask", "help-with"):
         slots["topic"] = topic
     if verb.command in _COURTESY and person is not None and not person.id and len(words) > 1:
         # `sorry I said that`: what follows is no name.
@@ -194,6 +194,8 @@ def _who_and_what(words: list[str], names: Names) -> tuple[Entity | None, Entity
         rest = rest[1:]
     cut = next((at for at, word in enumerate(rest) if word in _ABOUT), len(rest))
     head, tail = rest[:cut], rest[cut:]
+    while tail and tail[0] in _TO:
+        tail = tail[1:]
     if tail and tail[0] in ("about", "concerning", "regarding", "for", "of", "that"):
         tail = tail[1:]
     if head and head[-1] in _TO:

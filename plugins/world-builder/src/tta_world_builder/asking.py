@@ -46,6 +46,9 @@ def where(turn: Turn, command: Command) -> Deed:
             return deed
         if what.id in world.player.seen and what.at in world.places:
             return _way(turn, command, what.at, thing=what.id)
+        if turn.tell("far", what.id, turn.story.things[what.id].whereabouts):
+            # What everybody here would tell one.
+            return Deed(name="act", thing=what.id)
     if (deed := ask_about(turn, command)) is not None:
         return deed
     return lacking(turn, command, entity)

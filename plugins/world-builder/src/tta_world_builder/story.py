@@ -84,6 +84,7 @@ class ThingText(_Part, frozen=True):
     lies: Texts = ()
     does: Mapping[str, Texts] = {}
     key: str = ""
+    whereabouts: Texts = ()
 
 
 class Topic(_Part, frozen=True):

@@ -16,10 +16,13 @@ from tta_world import (
 )
 
 from .refusing import lacking, refuse
+from .ruling import by_rule
 from .story import PersonText, Topic
 from .turn import Turn, found, slot
 
 _ONESELF = frozenset({"himself", "herself", "yourself", "him", "her", "you"})
+_COMMON = frozenset({"you", "yourself", "why", "work", "help", "wrong", "where", "now", "lost"})
+"""Words that many a question has, whatever it is about."""
 _KEEP = 24
 """How much somebody remembers of what they told, and of what they heard."""
 
@@ -155,7 +158,8 @@ def _topic(
     for order, (id, topic) in enumerate(text.topics.items()):
         if not turn.all_hold(topic.when):
             continue
-        score = sum(1.0 for word in topic.words if word in said or f" {word} " in joined)
+        shared = [word for word in topic.words if word in said or f" {word} " in joined]
+        score = sum(0.3 if word in _COMMON else 1.0 for word in shared)
         if id in said:
             score += 1
         if topic.words and topic.words[0] in said:
@@ -251,6 +255,11 @@ def help_with(turn: Turn, command: Command) -> Deed:
     if isinstance(who, Deed):
         return who
     text = turn.story.people[who.id]
+    named = Command(name=command.name, slots={"person": _as_entity(who)})
+    if (ruled := by_rule(turn, named)) is not None:
+        return ruled
+    if slot(command, "topic") is not None:
+        return ask(turn, command)
     for id, topic in text.topics.items():
         if ("help" in topic.words or id not in who.told) and turn.all_hold(topic.when):
             return _speak(turn, command, who, id, topic)

@@ -1,0 +1,23 @@
+"""Safety: the vocabulary in which text is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tta_kernel import Event, NoConfig, Plugin, hookimpl
+
+from . import hookspecs
+from .hookspecs import check_text
+from .model import Channel, CheckFailed, Level, Verdict, judge, merge
+
+__all__ = ["Channel", "CheckFailed", "Level", "SafetyPlugin", "Verdict", "check_text", "judge", "merge"]
+
+
+class SafetyPlugin(Plugin[NoConfig]):
+    """Brings the hook ``check_text``; it checks nothing itself."""
+
+    hookspecs = hookspecs
+
+    @hookimpl
+    def event_types(self) -> Sequence[type[Event]]:
+        return (CheckFailed,)

@@ -1,0 +1,74 @@
+"""The verdict on a text, and how several of them make one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Literal
+
+import msgspec
+from tta_kernel import Event
+
+Channel = Literal["player", "story"]
+"""Whose text it is: ``player`` wrote it, ``story`` is about to be told."""
+Level = Literal["safe", "warning", "blocked"]
+_LEVELS = ("safe", "warning", "blocked")
+_STATUSES = ("checked", "unchecked", "failed")
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What a check found: ``level`` is None unless checked, ``risk`` runs from 0 up to 1.
+
+    ``kinds`` names the kinds of crisis that were seen, ``by`` the plugins that looked.
+    ``unchecked`` and ``failed`` are never shown or counted as safe.
+    """
+
+    status: Literal["checked", "unchecked", "failed"] = "unchecked"
+    level: Level | None = None
+    risk: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    kinds: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.status == "checked") != (self.level is not None):
+            raise ValueError(f"a verdict has a level exactly if it is checked, not {self.status!r} with {self.level!r}")
+
+    @property
+    def objects(self) -> bool:
+        """Whether the text must not stand as it is: blocked, or a crisis was seen."""
+        return self.level == "blocked" or bool(self.kinds)
+
+
+def merge(verdicts: Iterable[Verdict]) -> Verdict:
+    """Make one verdict of several: failed > unchecked > the highest level; none at all is unchecked."""
+    given = list(verdicts)
+    status = max((v.status for v in given), key=_STATUSES.index, default="unchecked")
+    level: Level | None = None
+    if status == "checked":
+        level = max((v.level for v in given if v.level), key=_LEVELS.index)
+    kinds = tuple(sorted({kind for v in given for kind in v.kinds}))
+    by = tuple(dict.fromkeys(name for v in given for name in v.by))
+    return Verdict(status, level, max((v.risk for v in given), default=0.0), kinds, by)
+
+
+def judge(answers: Mapping[str, Verdict | Exception]) -> Verdict:
+    """Make one verdict of what was answered to ``check_text``; whatever isn't a verdict has failed."""
+    verdicts = []
+    for name, answer in answers.items():
+        if not isinstance(answer, Verdict):
+            verdicts.append(Verdict("failed", by=(name,)))
+            continue
+        try:
+            # A Struct checks nothing when it is built, so a plugin's mistake shows only here.
+            checked = msgspec.convert(msgspec.to_builtins(answer), Verdict)
+            verdicts.append(msgspec.structs.replace(checked, by=(name,)))
+        except (msgspec.ValidationError, TypeError, ValueError):
+            verdicts.append(Verdict("failed", by=(name,)))
+    return merge(verdicts)
+
+
+class CheckFailed(Event, frozen=True, tag="safety.check-failed"):
+    """A check raised, was late or answered nonsense: the player got the fallback, a human must look."""
+
+    session: str
+    channel: str
+    plugins: tuple[str, ...]

@@ -1,0 +1,53 @@
+"""Sessions: what a story remembers between turns, by version."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import msgspec
+from tta_kernel import Context, Duration, Event, NoConfig, Plugin, hookimpl
+
+from . import hookspecs
+from .memory import MemorySessions
+from .model import SESSIONS, Session, SessionCommitted, SessionConflict, Sessions
+
+__all__ = [
+    "SESSIONS", "Session", "SessionCommitted", "SessionConflict", "Sessions", "SessionsMemory", "SessionsPlugin",
+]  # fmt: skip
+
+
+class SessionsPlugin(Plugin[NoConfig]):
+    """The vocabulary of sessions, and the hook ``forget``."""
+
+    hookspecs = hookspecs
+
+    @hookimpl
+    def event_types(self) -> Sequence[type[Event]]:
+        return (SessionCommitted,)
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long, in seconds, a session lives after its last turn, and how many there may be."""
+
+    ttl: Duration = 30 * 86400.0
+    limit: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+
+
+class SessionsMemory(Plugin[Config]):
+    """Sessions of a deployment with one process; they end with it."""
+
+    provides = (SESSIONS,)
+    fallback = True
+
+    @asynccontextmanager
+    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        self._sessions = MemorySessions(time.time, ttl=self.config.ttl, limit=self.config.limit)
+        ctx.provide(SESSIONS, self._sessions)
+        yield
+
+    @hookimpl
+    async def forget(self, user: str) -> int:
+        return await self._sessions.forget(user)

@@ -1,0 +1,57 @@
+"""The reference implementation, in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import msgspec
+
+from .model import Session, SessionConflict
+
+
+class MemorySessions:
+    """Keeps at most ``limit`` sessions, each ``ttl`` seconds after its last commit; the oldest go first.
+
+    They are kept encoded: nobody can change one behind its version, and what can't travel fails here.
+    """
+
+    def __init__(self, clock: Callable[[], float], *, ttl: float, limit: int) -> None:
+        self._clock, self._ttl, self._limit = clock, ttl, limit
+        self._stored: OrderedDict[str, bytes] = OrderedDict()
+
+    async def get(self, id: str) -> Session | None:
+        return self._read(id)
+
+    async def commit(self, session: Session) -> Session:
+        stored = self._read(session.id)
+        version = stored.version if stored else 0
+        if session.version != version:
+            raise SessionConflict(f"session is at version {version}, not {session.version}")
+        now = self._clock()
+        new = msgspec.structs.replace(
+            session, version=version + 1, created_at=session.created_at or now, updated_at=now
+        )  # fmt: skip
+        self._stored[session.id] = msgspec.msgpack.encode(new)
+        self._stored.move_to_end(session.id)
+        while len(self._stored) > self._limit:
+            self._stored.popitem(last=False)
+        return new
+
+    async def delete(self, id: str) -> bool:
+        return self._stored.pop(id, None) is not None
+
+    async def forget(self, user: str) -> int:
+        found = [id for id in list(self._stored) if (s := self._read(id)) and s.user == user]
+        for id in found:
+            del self._stored[id]
+        return len(found)
+
+    def _read(self, id: str) -> Session | None:
+        if (encoded := self._stored.get(id)) is None:
+            return None
+        session = msgspec.msgpack.decode(encoded, type=Session)
+        if self._clock() - session.updated_at > self._ttl:
+            del self._stored[id]
+            return None
+        return session

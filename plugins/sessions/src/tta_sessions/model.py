@@ -1,0 +1,56 @@
+"""A session: what a story remembers of a person between turns, by version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+from tta_kernel import Event, Service
+
+
+class Session(msgspec.Struct, frozen=True):
+    """One story of one person; ``context`` holds builtins, times are in seconds since the epoch.
+
+    ``version`` is 0 before the first commit, and 1 more after each.
+    """
+
+    id: str
+    user: str = ""
+    version: int = 0
+    created_at: float = 0.0
+    updated_at: float = 0.0
+    context: Mapping[str, Any] = {}
+
+
+class SessionConflict(Exception):
+    """Somebody else committed the session meanwhile: read it again, and redo the turn."""
+
+
+class Sessions(Protocol):
+    """Where sessions live; each has a time to live and an owner."""
+
+    async def get(self, id: str) -> Session | None:
+        """Return a session, or None where there is none (any more)."""
+
+    async def commit(self, session: Session) -> Session:
+        """Store ``session`` if its version is still the stored one; return it with the new version.
+
+        Raises `SessionConflict` otherwise; a session that is gone has the version 0.
+        """
+
+    async def delete(self, id: str) -> bool:
+        """Delete one session; False if there was none."""
+
+    async def forget(self, user: str) -> int:
+        """Delete all sessions of a person, and return how many there were."""
+
+
+class SessionCommitted(Event, frozen=True, tag="sessions.committed"):
+    """A session has a new version."""
+
+    session: str
+    version: int
+
+
+SESSIONS = Service[Sessions]("sessions")

@@ -1,0 +1,53 @@
+"""Workflows: sequences of agent steps, listed in config."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import msgspec
+from tta_agents import AGENTS
+from tta_agents.hookspecs import agents
+from tta_kernel import Context, Event, Hooks, Plugin, Problem, hookimpl
+
+from .check import problems
+from .model import (
+    WORKFLOWS, Paths, Run, RunFinished, RunStarted, Step, StepFinished, StepRun, UnknownWorkflow, Workflow, Workflows,
+)  # fmt: skip
+from .sequence import Sequences
+
+__all__ = [
+    "WORKFLOWS", "Paths", "Run", "RunFinished", "RunStarted", "Step", "StepFinished", "StepRun", "UnknownWorkflow",
+    "Workflow", "Workflows", "WorkflowsPlugin",
+]  # fmt: skip
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The workflows by name, and how many finished runs are remembered."""
+
+    workflows: dict[str, Workflow] = {}
+    runs_kept: Annotated[int, msgspec.Meta(ge=1)] = 256
+
+
+class WorkflowsPlugin(Plugin[Config]):
+    """Runs the workflows of its config."""
+
+    requires = (AGENTS,)
+    provides = (WORKFLOWS,)
+
+    @asynccontextmanager
+    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        service = Sequences(self.config.workflows, ctx.get(AGENTS), ctx.publish, kept=self.config.runs_kept)
+        ctx.provide(WORKFLOWS, service)
+        yield
+
+    @hookimpl
+    def event_types(self) -> Sequence[type[Event]]:
+        return (RunStarted, StepFinished, RunFinished)
+
+    @hookimpl
+    def check(self, hooks: Hooks) -> Sequence[Problem]:
+        answers = hooks.collect(agents).values()
+        specs = {spec.type: spec for declared in answers if not isinstance(declared, Exception) for spec in declared}
+        return list(problems(self.config.workflows, specs))

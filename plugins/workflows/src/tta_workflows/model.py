@@ -1,0 +1,105 @@
+"""A workflow as data, and what one run of it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Protocol
+
+import msgspec
+from tta_agents import OnPiece
+from tta_kernel import Duration, Event, Service
+
+Paths = Mapping[str, str]
+"""Field to path: ``input.x`` of the run, or ``steps.<id>.x`` of an earlier step's output."""
+
+
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One call of an agent; ``timeout`` in seconds, ``stream`` hands its pieces on as they come."""
+
+    id: str
+    agent: str
+    input: Paths = {}
+    instance: str | None = None
+    timeout: Duration | None = None
+    stream: bool = False
+
+
+class Workflow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Steps, one after the other; ``output`` says what a run returns."""
+
+    steps: Annotated[tuple[Step, ...], msgspec.Meta(min_length=1)]
+    output: Paths = {}
+    timeout: Duration = 30.0
+
+
+class StepRun(msgspec.Struct, frozen=True):
+    """What became of a step; ``error`` is the code of an `AgentError`."""
+
+    id: str
+    agent: str
+    status: Literal["done", "failed"]
+    seconds: float
+    error: str = ""
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One run of a workflow; ``output`` stays with the caller and is not kept."""
+
+    id: str
+    workflow: str
+    status: Literal["running", "done", "failed"]
+    started_at: float
+    seconds: float = 0.0
+    steps: tuple[StepRun, ...] = ()
+    error: str = ""
+    output: Mapping[str, Any] = {}
+
+
+class UnknownWorkflow(LookupError):
+    """No workflow of that name is configured."""
+
+
+class Workflows(Protocol):
+    """Runs the configured workflows."""
+
+    async def run(
+        self, name: str, input: Mapping[str, Any], *, key: str, session: str = "", on_piece: OnPiece | None = None
+    ) -> Run:
+        """Run one; ``key`` names the run and makes its steps idempotent.
+
+        A step that fails makes the run ``failed``, with the error's code; nothing raises but
+        `UnknownWorkflow`, and what is missing from ``input`` (KeyError, naming the path).
+        """
+
+    def definitions(self) -> Mapping[str, Workflow]:
+        """The configured workflows."""
+
+    def get(self, run: str) -> Run | None:
+        """Return a run of late, without its output."""
+
+
+class RunStarted(Event, frozen=True, tag="workflows.run-started"):
+    """A run began."""
+
+    run: str
+    workflow: str
+
+
+class StepFinished(Event, frozen=True, tag="workflows.step-finished"):
+    """A step is done, or failed."""
+
+    run: str
+    step: StepRun
+
+
+class RunFinished(Event, frozen=True, tag="workflows.run-finished"):
+    """A run is done, or failed."""
+
+    run: str
+    workflow: str
+    status: str
+    seconds: float
+    error: str = ""
+
+
+WORKFLOWS = Service[Workflows]("workflows")
