@@ -44,11 +44,14 @@ class Hooks:
 
     def __init__(self, is_usable: Callable[[str], bool], is_running: Callable[[str], bool]) -> None:
         self._manager = _Manager("tta")
+        self._modules: list[ModuleType] = []
         self._is_usable, self._is_running = is_usable, is_running
 
     def add_specs(self, module: ModuleType) -> None:
         """Make the hooks known that ``module`` specifies."""
-        self._manager.add_hookspecs(module)
+        if module not in self._modules:  # Two plugins of one capability bring the same.
+            self._modules.append(module)
+            self._manager.add_hookspecs(module)
 
     def register(self, plugin: object, name: str) -> None:
         """Register the hooks that the class of ``plugin`` implements."""
@@ -126,16 +129,16 @@ class Hooks:
                 await one(impl)
         return answers
 
-    async def _answer(self, impl: Any, given: Mapping[str, object], timeout: float) -> Any:
+    async def _answer(self, impl: Any, given: Mapping[str, object], limit: float) -> Any:
         if not self._is_running(impl.plugin_name):
             return _noted(PluginError(impl.plugin_name, "is enabled, but not running"), impl)
-        scope = anyio.CancelScope(deadline=anyio.current_time() + timeout)
+        scope = anyio.CancelScope(deadline=anyio.current_time() + limit)
         try:
             with scope:
                 return await impl.function(*(given[name] for name in impl.argnames))
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - a plugin's error is its answer
             return _noted(exc, impl)
-        return _noted(TimeoutError(f"no answer within {timeout:g} s"), impl)
+        return _noted(TimeoutError(f"no answer within {limit:g} s"), impl)
 
     def _impls(self, spec: Callable[..., Any]) -> list[Any]:
         hook = getattr(self._manager.hook, spec.__name__, None)

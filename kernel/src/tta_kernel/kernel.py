@@ -120,8 +120,9 @@ class Kernel(anyio.AsyncContextManagerMixin):
                 continue
             answer = answers.get(record.name)
             if record.state is not State.RUNNING:
-                status = "failing" if record.required else "degraded"
-                answer = Health(status, f"{record.state}: {record.reason}", record.since)
+                answer = Health(
+                    "failing" if record.required else "degraded", f"{record.state}: {record.reason}", record.since
+                )
             elif isinstance(answer, Exception):
                 answer = Health("failing", repr(answer), None)
             found[record.name] = answer or Health(since=record.since)

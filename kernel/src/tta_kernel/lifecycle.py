@@ -45,7 +45,7 @@ class _Run:
 
     def __init__(self, record: Record) -> None:
         self.record = record
-        self.begun = False
+        self.begun = self.abandoned = False
         self.error: PluginError | None = None
         self.settled = anyio.Event()  # Running, waiting or out.
         self.stop = anyio.Event()
@@ -108,6 +108,9 @@ class Supervisor:
         with anyio.move_on_after(limit + GRACE):
             await run.stopped.wait()
             return
+        if run.abandoned:
+            return
+        run.abandoned = True
         where = stacks(f"plugin {run.record.name}")
         log.critical("plugin %r ignores cancellation; it is at:\n%s", run.record.name, where)
         self._abandoned(run.record.name, where)
@@ -120,12 +123,18 @@ class Supervisor:
         if failed := sorted(n for n, s in blockers.items() if s in (State.FAILED, State.STOPPED)):
             self._fail(run, PluginError(record.name, f"not started, because {failed[0]!r} failed"))
             self._to(run, State.FAILED)
+            self._begin_waiting(run)
         elif waited := sorted(n for n, s in blockers.items() if s is not State.RUNNING):
             self._to(run, State.WAITING, f"waits for {waited[0]!r}")
             run.settled.set()
         else:
             run.begun = True
             self._tasks.start_soon(self._live, run, name=f"plugin {record.name}")
+
+    def _begin_waiting(self, run: _Run) -> None:
+        for dependent in self._dependents(run):
+            if dependent.record.state is State.WAITING:
+                self._begin(dependent)
 
     async def _live(self, run: _Run) -> None:
         """Take one plugin through its life, in one task from end to end."""
@@ -149,9 +158,7 @@ class Supervisor:
             cancelled = run.record.state in (State.STARTING, State.WAITING) and not run.error
             self._to(run, state, "its start was cancelled" if cancelled else "")
             run.stopped.set()
-            for dependent in self._dependents(run):
-                if dependent.record.state is State.WAITING and not dependent.begun:
-                    self._begin(dependent)
+            self._begin_waiting(run)
 
     async def _try(self, run: _Run) -> bool:
         """Run the plugin until it stops; False if it was not ready and should be tried again."""
@@ -180,9 +187,7 @@ class Supervisor:
                         run.scope.deadline, run.scope.shield = math.inf, True
                         self._to(run, State.RUNNING)
                         run.settled.set()
-                        for dependent in self._dependents(run):
-                            if dependent.record.state is State.WAITING:
-                                self._begin(dependent)
+                        self._begin_waiting(run)
                         await run.stop.wait()
                         self._to(run, State.STOPPING)
                         self._services.remove_all(record.name)
@@ -195,6 +200,10 @@ class Supervisor:
                     return False
                 reason.add_note(f"it may not wait, because {needing!r} is required")
             raise
+        finally:
+            # Before another try, and whatever went wrong in this one.
+            self._services.remove_all(record.name)
+            ctx._detach()
         if run.scope.cancel_called and not (self._stopping and record.state is State.STARTING):
             raise TimeoutError(
                 f"took longer than {limit:g} s" if record.state is State.STARTING else "its time to stop was over"

@@ -139,6 +139,8 @@ class Context:
 
     def on(self, event: type[E], handler: Callable[[E], Awaitable[None]], *, buffer: int = 256) -> None:
         """Call ``handler`` with every such event, from the next line on, until the plugin stops."""
+        if self._closed:
+            raise PluginError(self.name, f"listens to {event.__name__} while it stops")
         subscription = self._bus.attach(event, buffer=buffer, owner=self.name)
         self._subscriptions.append(subscription)
         self.start_soon(self._handle, subscription, handler)
@@ -191,11 +193,14 @@ class Context:
             if self._closed and not self._running:
                 self._idle.set()
 
+    def _detach(self) -> None:
+        for subscription in self._subscriptions:
+            self._bus.detach(subscription)
+
     async def _close(self) -> None:
         """Cancel the plugin's tasks and wait for their end."""
         self._closed = True
-        for subscription in self._subscriptions:
-            self._bus.detach(subscription)
+        self._detach()
         for scope in self._running:
             scope.cancel()
         if self._running:

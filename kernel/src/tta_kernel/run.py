@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import anyio
 
 from .config import KernelSettings
-from .errors import ConfigError, PluginError
+from .errors import ConfigError, KernelError
 from .kernel import Kernel
 from .lifecycle import GRACE
 
@@ -32,7 +32,7 @@ def run(settings: KernelSettings) -> int:
 
 
 async def _run(kernel: Kernel, wake: socket.socket) -> int:
-    started = False
+    started, problem = False, None
     with anyio.CancelScope() as body:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_obey, kernel, wake, body)
@@ -41,13 +41,15 @@ async def _run(kernel: Kernel, wake: socket.socket) -> int:
                     started = True
                     log.info("running: %s", ", ".join(r.name for r in kernel.records.values() if r.state == "running"))
                     await anyio.sleep_forever()
-            except PluginError as exc:
-                if not started:
-                    raise
-                log.critical("stopped, because %s", exc)
-                return FAILED
+            except KernelError as exc:
+                problem = exc  # Raised here, the task group would put a group around it.
             finally:
                 tasks.cancel_scope.cancel()
+    if problem and not started:
+        raise problem
+    if problem:
+        log.critical("stopped, because %s", problem)
+        return FAILED
     log.info("stopped")
     return 0
 

@@ -9,6 +9,7 @@ from time import time
 from typing import Any
 
 import msgspec
+import pluggy
 
 from . import discovery, hookspecs
 from .config import KernelSettings, PluginSettings, decode, unknown_plugins
@@ -124,6 +125,7 @@ class Wiring:
             lambda name: self.records[name].plugin is not None, lambda name: self.records[name].state is State.RUNNING
         )
         self._register_hooks()
+        self._connect()  # Hooks may have ruled somebody out.
         self._order()
 
     def object(self, record: Record, error: KernelError) -> None:
@@ -201,13 +203,14 @@ class Wiring:
 
     def _register_hooks(self) -> None:
         self.hooks.add_specs(hookspecs)
-        for record in self.records.values():
-            if record.cls is None or record.state not in (State.READY, State.FAILED):
-                continue
-            if record.cls.hookspecs is not None:
-                self.hooks.add_specs(record.cls.hookspecs)
-            # One that can't be used is still an implementer: whoever asks must see it missing.
-            self.hooks.register(record.plugin or record.cls.__new__(record.cls), record.name)
+        there = [r for r in self.records.values() if r.cls and r.state in (State.READY, State.FAILED)]
+        for add in (self._add_specs, self._add_impls):
+            for record in there:
+                assert record.cls is not None
+                try:
+                    add(record, record.cls)
+                except (ValueError, pluggy.PluginValidationError) as exc:
+                    self.object(record, PluginError(record.name, " ".join(str(exc).split())))
         for problem in self.hooks.problems():
             self.object(self.records[problem.where], PluginError(problem.where, problem.what, hint=problem.hint))
         tags: dict[str, str] = {}
@@ -220,6 +223,14 @@ class Wiring:
                         self.records[name], PluginError(name, f"the tag {tag!r} of event {kind.__name__} {who}")
                     )
 
+    def _add_specs(self, record: Record, cls: type[Plugin[Any]]) -> None:
+        if cls.hookspecs is not None:
+            self.hooks.add_specs(cls.hookspecs)
+
+    def _add_impls(self, record: Record, cls: type[Plugin[Any]]) -> None:
+        # One that can't be used is still an implementer: whoever asks must see it missing.
+        self.hooks.register(record.plugin or cls.__new__(cls), record.name)
+
     def check(self) -> None:
         """Ask the plugins whether they object to their deployment."""
         for name, answer in self.hooks.collect(hookspecs.check, self.hooks).items():
@@ -230,6 +241,10 @@ class Wiring:
                 self.object(record, PluginError(name, f"its check raised {answer!r}"))
             elif answer:
                 self.object(record, ConfigError(*answer))
+        before = len(list(self.chosen()))
+        self._connect()
+        if before != sum(map(len, self.levels)):
+            self._order()
 
     def _order(self) -> None:
         chosen = {record.name: record for record in self.chosen()}
@@ -237,14 +252,13 @@ class Wiring:
         graph = {
             name: r.needs | r.after | (frozenset() if name in inner else frozenset(inner)) for name, r in chosen.items()
         }
-        sorter = TopologicalSorter(graph)
+        self.levels, sorter = [], TopologicalSorter(graph)
         try:
             sorter.prepare()
         except CycleError as exc:
             path = " -> ".join(exc.args[1])
-            self.problems.append(
-                Problem(f"plugin {exc.args[1][0]!r}", f"needs itself in the end: {path}", "disable one of them")
-            )
+            problem = Problem(f"plugin {exc.args[1][0]!r}", f"needs itself in the end: {path}", "disable one of them")
+            self.problems += [problem] if problem not in self.problems else []
             return
         while sorter.is_active():
             level = sorted(sorter.get_ready())

@@ -49,10 +49,7 @@ def village(at: str = "green", focus: Focus | None = None, held: tuple[str, ...]
         Character("ines", "Ines", "lighthouse", ("keeper", "woman"), ("she",)),
         Character("moss", "Moss", "green", ("cat", "grey cat"), ("he", "animal"), met=True),
     ]
-    placed = {
-        thing.id: msgspec.structs.replace(thing, at="player") if thing.id in held else thing
-        for thing in things
-    }
+    placed = {thing.id: msgspec.structs.replace(thing, at="player") if thing.id in held else thing for thing in things}
     seen = ("storm-lantern", "bram", "moss")
     return World(
         story="test",

@@ -214,9 +214,7 @@ def _table() -> list[tuple[str, list[str]]]:
 def _written(intent: Intent) -> str:
     commands = []
     for command in intent.commands:
-        slots = [
-            f"{role}={entity.id or repr(entity.text)}" for role, entity in command.slots.items()
-        ]
+        slots = [f"{role}={entity.id or repr(entity.text)}" for role, entity in command.slots.items()]
         commands.append(" ".join([command.name, *sorted(slots)]))
     return "; ".join(commands)
 
@@ -230,9 +228,7 @@ def _sorted(meant: str) -> str:
 
 
 @pytest.mark.parametrize(("said", "meant"), _table(), ids=[said for said, _ in _table()])
-def test_a_sentence_means_what_a_reader_would_take_it_to_mean(
-    world: World, said: str, meant: list[str]
-) -> None:
+def test_a_sentence_means_what_a_reader_would_take_it_to_mean(world: World, said: str, meant: list[str]) -> None:
     assert _written(parse(said, world)) in [_sorted(one) for one in meant]
 
 

@@ -48,9 +48,7 @@ def test_the_pieces_joined_are_the_text(world: World, change_of: ChangeOf) -> No
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_whatever_was_done_is_told_in_whole_clean_sentences(
-    world: World, make_deed: MakeDeed, seed: int
-) -> None:
+def test_whatever_was_done_is_told_in_whole_clean_sentences(world: World, make_deed: MakeDeed, seed: int) -> None:
     rng = random.Random(seed)
     before: set[str] = set()
     for turn in range(25):
@@ -80,9 +78,7 @@ def test_every_reason_has_a_kind_sentence(world: World, change_of: ChangeOf, rea
 
 
 @pytest.mark.parametrize("feeling", FEELINGS)
-def test_every_feeling_is_met_without_diagnosis_or_advice(
-    world: World, change_of: ChangeOf, feeling: str
-) -> None:
+def test_every_feeling_is_met_without_diagnosis_or_advice(world: World, change_of: ChangeOf, feeling: str) -> None:
     for turn in range(6):
         text = narrate(change_of(Deed("feel", feelings=(feeling,))), world, turn=turn).text
 
@@ -156,9 +152,7 @@ def test_the_first_sight_of_a_place_names_the_ways_and_a_return_does_not_name_al
     assert not all("hedges" in text for text in texts)
 
 
-def test_what_the_story_says_is_told_instead_of_what_is_said_of_anything(
-    world: World, change_of: ChangeOf
-) -> None:
+def test_what_the_story_says_is_told_instead_of_what_is_said_of_anything(world: World, change_of: ChangeOf) -> None:
     deed = Deed("take", thing="apple", details=(Detail("effect", "apple", ("It is yours.",)),))
 
     assert narrate(change_of(deed), world).text == "It is yours."
@@ -182,9 +176,7 @@ def test_a_beat_is_told_whole_with_its_paragraphs(world: World, change_of: Chang
 
 
 @pytest.mark.parametrize("most", [1, 2, 3])
-def test_there_are_no_more_paragraphs_than_asked_for(
-    world: World, make_deed: MakeDeed, most: int
-) -> None:
+def test_there_are_no_more_paragraphs_than_asked_for(world: World, make_deed: MakeDeed, most: int) -> None:
     rng = random.Random(most)
     for turn in range(40):
         deeds = tuple(make_deed(rng) for _ in range(3))
@@ -194,9 +186,7 @@ def test_there_are_no_more_paragraphs_than_asked_for(
         assert len(narration.text.split("\n\n")) <= most
 
 
-def test_the_words_of_a_player_are_said_back_only_if_they_are_fit_to_be(
-    world: World, change_of: ChangeOf
-) -> None:
+def test_the_words_of_a_player_are_said_back_only_if_they_are_fit_to_be(world: World, change_of: ChangeOf) -> None:
     fit = Deed("take", "refused", "unknown-thing", words="unicorn")
     unfit = msgspec.structs.replace(fit, words="<b> {rule} 1234")
 
@@ -250,9 +240,7 @@ def test_every_rule_is_made_of_sentences() -> None:
             assert option[0].isupper() or option[0] in "“‘<", (name, option)
 
 
-def test_every_slot_and_rule_that_a_template_names_exists(
-    world: World, change_of: ChangeOf
-) -> None:
+def test_every_slot_and_rule_that_a_template_names_exists(world: World, change_of: ChangeOf) -> None:
     known = {"thing", "target", "person", "place", "nearby", "name", "direction", "words", "owner",
              "options", "near", "one", "other", "route", "way", "goal", "people", "carried", "worn",
              "loose", "ways"}  # fmt: skip

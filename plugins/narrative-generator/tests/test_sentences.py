@@ -18,9 +18,7 @@ from tta_narrative_generator.sentences import pieces, sentences, tidy
         ("", []),
     ],
 )
-def test_sentences_are_cut_where_they_end_and_not_inside_of_speech(
-    text: str, parts: list[str]
-) -> None:
+def test_sentences_are_cut_where_they_end_and_not_inside_of_speech(text: str, parts: list[str]) -> None:
     assert sentences(text) == parts
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tta_world import PLAYER, Command, Entity, Feeling, Intent, holder, lit
+from tta_world import PLAYER, Command, Entity, Feeling, Intent, Place, Thing, holder, lit
 from tta_world_builder import apply, new_world
 
 # The fixture's class stands in conftest, which importlib mode doesn't import by name.
@@ -108,9 +108,7 @@ def test_a_thing_is_taken_and_put_down(game: Game) -> None:
     ("thing", "reason"),
     [("bus-bench", "fixed"), ("kite", "unknown-thing"), ("a purple unicorn", "unknown-thing")],
 )
-def test_what_cannot_be_taken_is_refused_with_its_reason(
-    game: Game, thing: str, reason: str
-) -> None:
+def test_what_cannot_be_taken_is_refused_with_its_reason(game: Game, thing: str, reason: str) -> None:
     assert game.do("take", thing=thing).reason == reason
 
 
@@ -294,9 +292,7 @@ def test_harm_and_the_impossible_change_nothing(game: Game, name: str) -> None:
 
     assert deed.outcome == "refused"
     assert game.world.things == before.things
-    assert {c.at for c in game.world.characters.values()} == {
-        c.at for c in before.characters.values()
-    }
+    assert {c.at for c in game.world.characters.values()} == {c.at for c in before.characters.values()}
 
 
 def test_a_no_is_a_no(game: Game) -> None:
@@ -314,12 +310,8 @@ def test_sleep_lasts_until_morning(game: Game) -> None:
 
 
 def test_a_companion_follows_but_not_into_the_wet(game: Game) -> None:
-    moss = msgspec.structs.replace(
-        game.world.characters["moss"], at="bus-stop", traits=("he", "animal", "companion")
-    )
-    game.world = msgspec.structs.replace(
-        game.world, characters={**game.world.characters, "moss": moss}
-    )
+    moss = msgspec.structs.replace(game.world.characters["moss"], at="bus-stop", traits=("he", "animal", "companion"))
+    game.world = msgspec.structs.replace(game.world, characters={**game.world.characters, "moss": moss})
 
     game.go("green", "harbour")
     assert game.world.characters["moss"].at == "harbour"
@@ -350,3 +342,34 @@ def test_what_is_in_the_bottle_counts_as_carried(game: Game) -> None:
 def _with(world: Any, thing: str, at: str) -> Any:
     moved = msgspec.structs.replace(world.things[thing], at=at)
     return msgspec.structs.replace(world, things={**world.things, thing: moved})
+
+
+def test_a_world_of_an_earlier_edition_is_brought_up_to_date_and_keeps_its_past() -> None:
+    world = new_world(1)
+    things = {id: t for id, t in world.things.items() if id not in ("kite", "seal")}
+    old = msgspec.structs.replace(things["postcard"], at=PLAYER, name="old card")
+    gone = Thing("gone", "gone", "vanished")
+    player = msgspec.structs.replace(
+        world.player, at="vanished", visits={"vanished": 2, "beach": 1}, seen=("gone", "postcard")
+    )
+    world = msgspec.structs.replace(
+        world,
+        edition="earlier",
+        places={**world.places, "vanished": Place("vanished", "vanished")},
+        things={**things, "postcard": old, "gone": gone},
+        player=player,
+        beats=("arrival", "nevermore"),
+        turn=9,
+    )
+
+    after, change = apply(world, Intent("look"))
+
+    assert after.player.at == "bus-stop"
+    assert after.things["postcard"].at == PLAYER
+    assert after.things["postcard"].name == "postcard"
+    assert "kite" in after.things
+    assert "gone" not in after.things
+    assert after.player.visits["beach"] == 1
+    assert "nevermore" not in after.beats
+    assert after.turn == 10
+    assert change.deeds

@@ -1,5 +1,22 @@
 """Reads what a player wrote, and says what they mean: commands, feelings, questions."""
 
-from .parser import parse
+from __future__ import annotations
 
-__all__ = ["parse"]
+from typing import TYPE_CHECKING, Any
+
+from .agent import InputProcessor
+from .plugin import SPEC, Config, In, InputProcessor, Out
+
+if TYPE_CHECKING:
+    from .parser import parse
+
+__all__ = ["InputProcessor", "SPEC", "Config", "In", "InputProcessor", "Out", "parse"]
+
+
+def __getattr__(name: str) -> Any:
+    # Importing the plugin must not read the lexicon.
+    if name == "parse":
+        from .parser import parse
+
+        return parse
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -33,11 +33,7 @@ class Found(NamedTuple):
 
 @cache
 def _lexicon() -> dict[tuple[str, ...], tuple[str, float]]:
-    return {
-        phrase: (line.feeling, line.strength)
-        for line in _TABLE.words
-        for phrase in phrases(line.phrases)
-    }
+    return {phrase: (line.feeling, line.strength) for line in _TABLE.words for phrase in phrases(line.phrases)}
 
 
 @cache

@@ -209,9 +209,7 @@ class Names:
             return Entity(text=text, confidence=0.2) if kind == "place" else None
         return Entity(text=text, kind=self.kind(id), id=id, confidence=0.85)
 
-    def _pick(
-        self, phrase: tuple[str, ...], text: str, prefer: str, verb: str, value: float
-    ) -> Entity | None:
+    def _pick(self, phrase: tuple[str, ...], text: str, prefer: str, verb: str, value: float) -> Entity | None:
         ids = self._index.get(phrase)
         if not ids:
             return None

@@ -55,19 +55,14 @@ def parse(
     )
 
 
-def _hints(
-    told: Plain, commands: Sequence[Command], found: Sequence[Feeling], reader: Reader
-) -> list[str]:
+def _hints(told: Plain, commands: Sequence[Command], found: Sequence[Feeling], reader: Reader) -> list[str]:
     hints = []
     if commands[0].name in _META:
         hints.append("meta")
     if found:
         hints.append("feeling")
     pained = any(f.name == "despair" and f.strength >= 0.5 for f in found)
-    oneself = any(
-        c.name == "harm" and "manner" in c.slots and c.slots["manner"].text == "self"
-        for c in commands
-    )
+    oneself = any(c.name == "harm" and "manner" in c.slots and c.slots["manner"].text == "self" for c in commands)
     if pained or oneself:
         hints.append("heavy")
     if told.speech:

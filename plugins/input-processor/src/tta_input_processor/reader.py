@@ -89,9 +89,7 @@ class Reader:
             weak = command.name in ("share", "unclear", "yes", "no", "decline")
             if weak and strong and not (command.name == "decline" and felt):
                 continue
-            if command.name in ("feel", "share", "unclear", "greet") and command.name in [
-                c.name for c in kept
-            ]:
+            if command.name in ("feel", "share", "unclear", "greet") and command.name in [c.name for c in kept]:
                 continue
             same = kept and (kept[-1].name, kept[-1].slots) == (command.name, command.slots)
             if same and command.name != "go":
@@ -237,11 +235,7 @@ class Reader:
         entity = self.names.find(words, "thing", last.name if last else "")
         if entity is None or not entity.id or entity.confidence < 0.6:
             return None
-        if (
-            entity.kind == "character"
-            and clause.junction in (",", "")
-            and (last is None or "person" not in last.slots)
-        ):
+        if entity.kind == "character" and clause.junction in (",", "") and (last is None or "person" not in last.slots):
             if last is not None and last.name in COURTESY:
                 before[-1] = structs.replace(last, slots={**last.slots, "person": entity})
                 return []

@@ -27,9 +27,7 @@ _SPOKEN = frozenset({"greet", "thank", "farewell", "apologise", "talk", "ask", "
 Spoken = tuple[Command, Sequence[Feeling]]
 
 
-def spoken(
-    clause: Clause, speeches: Sequence[str], commands: Commands, listener: Entity | None
-) -> Spoken:
+def spoken(clause: Clause, speeches: Sequence[str], commands: Commands, listener: Entity | None) -> Spoken:
     """Read a clause with a speech in it; return also the feelings that it speaks of."""
     names = commands.names
     index = next(int(w[1:]) for w in clause.words if w.startswith("§"))

@@ -1,5 +1,16 @@
 """Tells what happens in a world, in words that are kind, various and true to it."""
 
+from .agent import NarrativeGenerator
 from .narrate import Narration, narrate, remembered
+from .plugin import SPEC, Config, In, NarrativeGenerator, Out
 
-__all__ = ["Narration", "narrate", "remembered"]
+__all__ = ["NarrativeGenerator", 
+    "SPEC",
+    "Config",
+    "In",
+    "Narration",
+    "NarrativeGenerator",
+    "Out",
+    "narrate",
+    "remembered",
+]

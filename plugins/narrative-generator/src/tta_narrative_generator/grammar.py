@@ -67,10 +67,7 @@ class Chooser:
 
     def choose(self, options: Sequence[str]) -> str:
         """Choose one; the longest unheard where all of them were told lately."""
-        ranked = sorted(
-            (self._rank(option), crc32(f"{self._salt}/{option}".encode()), option)
-            for option in options
-        )
+        ranked = sorted((self._rank(option), crc32(f"{self._salt}/{option}".encode()), option) for option in options)
         option = ranked[0][2]
         key = digest(option)
         self.used.append(key)

@@ -76,9 +76,7 @@ def _tail(voice: Voice, change: Change) -> list[str]:
     if change.kind in _ASKING or main.name in _ASKING:
         for nudge in change.nudges[: 2 if main.name == "suggest" else 1]:
             said += voice.detail(nudge)
-    elif (fresh := [n for n in change.nudges if not voice.heard(n)]) and _nudges(
-        voice, change, main
-    ):
+    elif (fresh := [n for n in change.nudges if not voice.heard(n)]) and _nudges(voice, change, main):
         said += voice.detail(fresh[0])
     elif not said and main.name in ("wait", "rest", "sit", "listen") and not change.beats:
         said += colour(voice, often=1)

@@ -132,9 +132,7 @@ def _loose(voice: Voice, deed: Deed) -> list[str]:
     ids = [
         thing.id
         for thing in visible(world)
-        if holder(world, thing.id) == world.player.at
-        and "scenery" not in thing.traits
-        and thing.id not in told
+        if holder(world, thing.id) == world.player.at and "scenery" not in thing.traits and thing.id not in told
     ]
     if not ids:
         return []

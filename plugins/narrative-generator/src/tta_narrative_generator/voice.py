@@ -79,9 +79,7 @@ class Voice:
         """Return what a narrator must remember until the next turn."""
         phrases = [key for key in self._telling.phrases if key not in self._chooser.used]
         phrases += dict.fromkeys(self._chooser.used)
-        return Telling(
-            phrases=tuple(phrases[-PHRASES:]), said=tuple(dict.fromkeys(self._now))[-SAID:]
-        )
+        return Telling(phrases=tuple(phrases[-PHRASES:]), said=tuple(dict.fromkeys(self._now))[-SAID:])
 
     def _stale(self, text: str) -> bool:
         """Tell whether any sentence of a text was said in the turn before or already in this."""

@@ -1,7 +1,20 @@
 """Keeps the world of a story: what there is, what may be done with it, and what comes of it."""
 
+from .agent import WorldBuilder
 from .create import new_world
+from .plugin import SPEC, Config, In, Out, WorldBuilder
 from .story import StoryError, load, shipped
 from .turns import apply
 
-__all__ = ["StoryError", "apply", "load", "new_world", "shipped"]
+__all__ = ["WorldBuilder", 
+    "SPEC",
+    "Config",
+    "In",
+    "Out",
+    "StoryError",
+    "WorldBuilder",
+    "apply",
+    "load",
+    "new_world",
+    "shipped",
+]

@@ -122,9 +122,7 @@ def what(turn: Turn, command: Command) -> Deed:
     if entity.id and turn.can_see(entity.id):
         seen = Command(name="examine", slots={"thing": entity})
         return examine(turn, seen)
-    return ask_about(turn, command) or examine(
-        turn, Command(name="examine", slots={"thing": entity})
-    )
+    return ask_about(turn, command) or examine(turn, Command(name="examine", slots={"thing": entity}))
 
 
 def wonder(turn: Turn, command: Command) -> Deed:

@@ -109,9 +109,7 @@ def rest(turn: Turn, command: Command) -> Deed:
         turn.update_player(posture="sitting")
         place = here(turn.world)
         seats = [t for t in visible(turn.world) if "seat" in t.traits]
-        if seats and turn.tell(
-            "effect", seats[0].id, turn.story.things[seats[0].id].does.get("sit", ()), "sit"
-        ):
+        if seats and turn.tell("effect", seats[0].id, turn.story.things[seats[0].id].does.get("sit", ()), "sit"):
             return Deed(name=command.name, thing=seats[0].id, place=place.id)
         if turn.tell("effect", place.id, turn.story.places[place.id].rest, "rest"):
             return Deed(name=command.name, place=place.id)

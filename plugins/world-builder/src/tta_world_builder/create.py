@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from zlib import crc32
 
+from msgspec import structs
+
 from tta_world import (
+    ABROAD,
+    NOWHERE,
+    PLAYER,
     Character,
     Exit,
+    Focus,
     Place,
     Player,
     Thing,
@@ -79,7 +85,63 @@ def create(story: Story, seed: int) -> World:
         characters=characters,
         minutes=_BEGIN[dice(seed, "clock", len(_BEGIN))],
         weather=_WEATHERS[dice(seed, "weather", len(_WEATHERS))],
+        edition=story.edition,
     )
+
+
+def reconcile(story: Story, world: World) -> World:
+    """Bring a world that was kept for a while up to the story's present edition.
+
+    What has happened stays; things and places that the story no longer has are gone, new ones are
+    where they are at first.
+    """
+    if world.edition == story.edition:
+        return world
+    fresh = create(story, world.seed)
+    places = {id: _kept_ways(place, world.places.get(id)) for id, place in fresh.places.items()}
+    characters = {}
+    for id, new in fresh.characters.items():
+        old = world.characters.get(id)
+        if old is not None and old.at in places:
+            traits = tuple(dict.fromkeys([*new.traits, *(t for t in old.traits if t == "companion")]))
+            new = structs.replace(new, at=old.at, traits=traits, met=old.met, told=old.told, heard=old.heard)
+        characters[id] = new
+    holders = {PLAYER, ABROAD, NOWHERE, *places, *characters, *fresh.things}
+    things = {}
+    for id, thing in fresh.things.items():
+        before = world.things.get(id)
+        if before is not None and before.at in holders:
+            thing = structs.replace(thing, at=before.at, states=before.states)
+        things[id] = thing
+    player = world.player
+    at = player.at if player.at in places else story.start
+    known = {*places, *things, *characters}
+    return structs.replace(
+        world,
+        places=places,
+        things=things,
+        characters=characters,
+        beats=tuple(id for id in world.beats if id in {beat.id for beat in story.threads.beats}),
+        player=structs.replace(
+            player,
+            at=at,
+            before=player.before if player.before in places else "",
+            visits={id: n for id, n in {at: 1, **player.visits}.items() if id in places},
+            known=tuple(id for id in player.known if id in places),
+            seen=tuple(id for id in player.seen if id in known),
+            focus=Focus(),
+        ),
+        edition=story.edition,
+    )
+
+
+def _kept_ways(place: Place, before: Place | None) -> Place:
+    """Leave the ways open that the player has found."""
+    if before is None:
+        return place
+    found = {exit.direction for exit in before.exits if not exit.hidden}
+    exits = tuple(structs.replace(exit, hidden=False) if exit.direction in found else exit for exit in place.exits)
+    return structs.replace(place, exits=exits)
 
 
 def _exit(direction: str, exit: ExitText) -> Exit:

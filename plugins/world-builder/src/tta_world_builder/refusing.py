@@ -47,9 +47,7 @@ def lacking(turn: Turn, command: Command, entity: Entity | None) -> Deed:
     if entity is None:
         return refuse(command, "what", outcome="unclear", nearby=nearby)
     if entity.options:
-        return refuse(
-            command, "ambiguous", outcome="unclear", words=entity.text, options=entity.options
-        )
+        return refuse(command, "ambiguous", outcome="unclear", words=entity.text, options=entity.options)
     world, id = turn.world, entity.id
     if id in world.characters:
         person = world.characters[id]

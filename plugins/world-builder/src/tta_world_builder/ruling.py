@@ -36,9 +36,7 @@ def _speaks_of(turn: Turn, rule: Rule, command: Command, one: str, two: str) -> 
         return named == sides
     if named == {rule.thing} and command.name not in ("give", "show"):
         # `clean lens`; but `use matches` asks for a target that is here.
-        return one != rule.target and (
-            turn.can_see(one) and (not rule.target or _meant(turn, rule, command))
-        )
+        return one != rule.target and (turn.can_see(one) and (not rule.target or _meant(turn, rule, command)))
     other = rule.thing if one == rule.target else rule.target
     return named <= sides and command.name in _EITHER and turn.can_see(other)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+from zlib import crc32
 
 import msgspec
 from msgspec import Struct
@@ -185,6 +186,8 @@ class Story(Struct, frozen=True):
     people: Mapping[str, PersonText]
     threads: Threads
     start: str
+    edition: str = ""
+    """Changes with every change of the files."""
 
     def beat(self, id: str) -> Beat:
         """Return the beat of this name."""
@@ -212,6 +215,7 @@ def load(name: str) -> Story:
         people=msgspec.yaml.decode(raw["people"], type=dict[str, PersonText]),
         threads=msgspec.yaml.decode(raw["threads"], type=Threads),
         start=next(iter(places)),
+        edition=f"{crc32(b''.join(raw.values())):08x}",
     )
     if problems := list(_problems(story)):
         raise StoryError(f"story {name!r}: " + "; ".join(problems))

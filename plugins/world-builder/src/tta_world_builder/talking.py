@@ -141,9 +141,7 @@ def _speak(turn: Turn, command: Command, who: Character, id: str, topic: Topic) 
     return Deed(name="ask", person=who.id, topic=id, again=again and not topic.again)
 
 
-def _topic(
-    turn: Turn, who: Character, text: PersonText, entity: Entity
-) -> tuple[str, Topic] | None:
+def _topic(turn: Turn, who: Character, text: PersonText, entity: Entity) -> tuple[str, Topic] | None:
     """Find what the person has to say about something: the topic that shares most words."""
     said = _words(entity.text)
     said |= {entity.id} - {""}

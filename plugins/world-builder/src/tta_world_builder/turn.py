@@ -85,9 +85,7 @@ class Turn:
         world = self.world
         loose = [t.id for t in visible(world) if "scenery" not in t.traits and t.at != PLAYER]
         company = [person.id for person in people(world)] if lit(world) else []
-        fixed = [
-            t.id for t in visible(world) if "scenery" in t.traits and "backdrop" not in t.traits
-        ]
+        fixed = [t.id for t in visible(world) if "scenery" in t.traits and "backdrop" not in t.traits]
         return [*loose, *company, *fixed]
 
     # What changes -------------------------------------------------------------------------------
@@ -204,10 +202,7 @@ class Turn:
 
     def _do_reveal(self, place: str, direction: str) -> None:
         room = self.world.places[place]
-        exits = tuple(
-            msgspec.structs.replace(e, hidden=False) if e.direction == direction else e
-            for e in room.exits
-        )
+        exits = tuple(msgspec.structs.replace(e, hidden=False) if e.direction == direction else e for e in room.exits)
         room = msgspec.structs.replace(room, exits=exits)
         self.update(places={**self.world.places, place: room})
 
@@ -240,8 +235,4 @@ def found(turn: Turn, entity: Entity | None) -> Thing | Character | Place | None
     if entity is None or not entity.id:
         return None
     world = turn.world
-    return (
-        world.things.get(entity.id)
-        or world.characters.get(entity.id)
-        or world.places.get(entity.id)
-    )
+    return world.things.get(entity.id) or world.characters.get(entity.id) or world.places.get(entity.id)

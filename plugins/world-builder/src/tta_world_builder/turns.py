@@ -9,6 +9,7 @@ from msgspec import structs
 from tta_world import Change, Command, Deed, Intent, World
 
 from . import asking, being, handling, looking, moving, talking
+from .create import reconcile
 from .passing import attend, deltas, notice, nudges, pass_beats, pass_time
 from .refusing import refuse
 from .ruling import by_rule
@@ -58,7 +59,9 @@ def apply(world: World, intent: Intent) -> tuple[World, Change]:
 
     Pure, and total: whatever the intent, there is a change that can be told.
     """
-    turn = Turn(load(world.story), world)
+    story = load(world.story)
+    world = reconcile(story, world)
+    turn = Turn(story, world)
     # The first place is seen on the first turn, whatever the player does.
     if turn.opening:
         turn.arrived = True
@@ -70,9 +73,7 @@ def apply(world: World, intent: Intent) -> tuple[World, Change]:
         deeds = [first]
     else:
         deeds = []
-    commands = intent.commands or (
-        Command(name=intent.name, slots=intent.slots, confidence=intent.confidence),
-    )
+    commands = intent.commands or (Command(name=intent.name, slots=intent.slots, confidence=intent.confidence),)
     left: tuple[str, ...] = ()
     discoveries: list[str] = []
     for number, command in enumerate(commands):
@@ -121,9 +122,7 @@ def _begins(turn: Turn, command: Command) -> bool:
     """Tell whether a first command is what the beginning of the story does by itself."""
     place = slot(command, "place")
     stays = place is not None and place.id == turn.world.player.at
-    return command.name in ("look", "whereami", "nothing", "leave") or (
-        command.name in ("go", "enter") and stays
-    )
+    return command.name in ("look", "whereami", "nothing", "leave") or (command.name in ("go", "enter") and stays)
 
 
 def _perform(turn: Turn, command: Command, intent: Intent) -> Deed:

@@ -44,9 +44,7 @@ HEAVY = frozenset({"sadness", "fear", "anger", "tiredness", "loneliness", "overw
                    "numbness", "despair", "worry", "longing", "confusion"})  # fmt: skip
 """The feelings that want company rather than cheering up."""
 
-EntityKind = Literal[
-    "place", "thing", "character", "direction", "topic", "speech", "name", "words", "several"
-]
+EntityKind = Literal["place", "thing", "character", "direction", "topic", "speech", "name", "words", "several"]
 
 
 class Entity(Struct, frozen=True, omit_defaults=True):

@@ -161,6 +161,8 @@ class World(Struct, frozen=True):
     """The turn in which the weather last changed."""
     turn: int = 0
     telling: Telling = Telling()
+    edition: Id = ""
+    """Which edition of the story's text it was made from; a later one adds and removes things."""
     version: int = VERSION
 
     def __post_init__(self) -> None:

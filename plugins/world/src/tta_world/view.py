@@ -69,9 +69,7 @@ def lit(world: World, place: str | None = None) -> bool:
     near = {at, *(c.id for c in people(world, at))}
     if at == world.player.at:
         near.add(PLAYER)
-    return any(
-        "lit" in t.states and "lamp" in t.traits and t.at in near for t in world.things.values()
-    )
+    return any("lit" in t.states and "lamp" in t.traits and t.at in near for t in world.things.values())
 
 
 def has_light(world: World) -> bool:

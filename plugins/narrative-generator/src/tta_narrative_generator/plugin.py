@@ -1,0 +1,85 @@
+"""The plugin: declares and serves the agent that tells the story."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from tta_agents import AGENTS, AgentSpec, StepContext
+from tta_kernel import Context, Plugin, hookimpl
+from tta_world import Change, World
+
+from .grammar import rules
+from .narrate import narrate, remembered
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much is told of a turn."""
+
+    max_paragraphs: Annotated[int, Meta(ge=1, le=5)] = 3
+    """Turns of the story are told whole all the same."""
+
+
+class In(Struct, frozen=True):
+    """What changed, and the world after it; without a seed or a turn, the world's own."""
+
+    change: Change
+    world: World
+    seed: int | None = None
+    turn: int | None = None
+
+
+class Out(Struct, frozen=True):
+    """The turn told, and the world with what its narrator must remember."""
+
+    text: str
+    world: World
+
+
+SPEC = AgentSpec(
+    type="narrative-generator",
+    description="Tells what happens, kindly, sentence by sentence, and never twice the same.",
+    input=In,
+    output=Out,
+    capabilities=("tell-story",),
+    timeout=10.0,
+)
+
+
+class NarrativeGenerator(Plugin[Config]):
+    """Tells what happens in a world."""
+
+    requires = (AGENTS,)
+    spec = SPEC
+
+    @hookimpl
+    def agents(self) -> Sequence[AgentSpec]:
+        return (SPEC,)
+
+    @asynccontextmanager
+    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        rules()
+        async with ctx.get(AGENTS).serve(self):
+            yield
+
+    async def prepare(self, config: Config) -> Callable[[], None]:
+        def commit() -> None:
+            self.config = config
+
+        return commit
+
+    async def process(self, request: In, ctx: StepContext) -> Out:
+        """Tell one turn, and hand it on sentence by sentence."""
+        narration = narrate(
+            request.change,
+            request.world,
+            seed=request.seed,
+            turn=request.turn,
+            max_paragraphs=self.config.max_paragraphs,
+        )
+        for piece in narration.pieces:
+            await ctx.emit(piece)
+        return Out(text=narration.text, world=remembered(request.world, narration))

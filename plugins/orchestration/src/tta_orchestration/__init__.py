@@ -1,0 +1,60 @@
+"""Orchestration: a turn of the story, from the player's text to the checked answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import msgspec
+from tta_kernel import Context, Event, Plugin, hookimpl
+from tta_sessions import SESSIONS
+from tta_sessions.hookspecs import forget
+from tta_workflows import WORKFLOWS
+
+from .component import Component
+from .model import (
+    ORCHESTRATION, InputError, Orchestration, OrchestrationResponse, Outcome, TurnPlayed, TurnStream,
+)  # fmt: skip
+from .turn import Limits, Turns
+
+__all__ = [
+    "ORCHESTRATION", "Component", "InputError", "Orchestration", "OrchestrationPlugin", "OrchestrationResponse",
+    "Outcome", "TurnPlayed", "TurnStream",
+]  # fmt: skip
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which workflow plays a turn, and what bounds it.
+
+    ``allow_unchecked``: tell a story that nobody has checked, where no plugin checks text.
+    ``max_text``: how many characters the story reads. ``history``: how many turns a session keeps.
+    """
+
+    workflow: str = "turn"
+    allow_unchecked: bool = False
+    max_text: Annotated[int, msgspec.Meta(ge=100)] = 4000
+    history: Annotated[int, msgspec.Meta(ge=1)] = 50
+
+
+class _Service(Turns):
+    async def forget(self, user: str) -> Mapping[str, int | Exception]:
+        return await self._ctx.ask(forget, user)
+
+
+class OrchestrationPlugin(Plugin[Config]):
+    """Plays turns: asks the checks, runs the workflow, commits the session."""
+
+    requires = (WORKFLOWS, SESSIONS)
+    provides = (ORCHESTRATION,)
+
+    @asynccontextmanager
+    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        c = self.config
+        limits = Limits(c.workflow, c.allow_unchecked, c.max_text, c.history)
+        ctx.provide(ORCHESTRATION, _Service(ctx, ctx.get(WORKFLOWS), ctx.get(SESSIONS), limits))
+        yield
+
+    @hookimpl
+    def event_types(self) -> Sequence[type[Event]]:
+        return (TurnPlayed,)

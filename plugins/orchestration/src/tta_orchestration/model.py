@@ -1,0 +1,85 @@
+"""What a turn returns, and the service that plays one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Literal, Protocol
+
+import msgspec
+from tta_kernel import Event, Service
+from tta_safety import Verdict
+from tta_workflows import Run, StepRun
+
+Outcome = Literal["story", "supportive", "fallback", "failed"]
+"""``story`` was told; ``supportive``: a check objected; ``fallback``: a check failed, or nobody
+checked where somebody must; ``failed``: an agent gave no answer."""
+
+
+class OrchestrationResponse(msgspec.Struct, frozen=True):
+    """A turn: the text for the player, and how it came about; times in seconds.
+
+    ``verdicts`` has one verdict on the ``player``'s text and, where one was made, on the ``story``.
+    ``notices`` are for the player: what was done with an input that didn't fit.
+    """
+
+    text: str
+    outcome: Outcome
+    session: str
+    turn: int
+    updated_context: Mapping[str, Any]
+    workflow: Mapping[str, Any]
+    steps: tuple[StepRun, ...]
+    performance: Mapping[str, float]
+    verdicts: Mapping[str, Verdict]
+    notices: tuple[str, ...] = ()
+
+
+class InputError(ValueError):
+    """The player's text can't be played; the message is for the player, and says what to do."""
+
+
+class TurnStream(Protocol):
+    """A turn while it is told: iterate over the released pieces, then read ``response``."""
+
+    @property
+    def response(self) -> OrchestrationResponse:
+        """The turn; RuntimeError until the pieces have been read to the end."""
+
+    def __aiter__(self) -> AsyncIterator[str]: ...
+
+
+class Orchestration(Protocol):
+    """Plays turns of a story."""
+
+    async def process_user_input(
+        self, text: str, session: str, *, user: str = "", seed: int | None = None
+    ) -> OrchestrationResponse:
+        """Play one turn and commit it; ``seed`` counts only in a session's first turn.
+
+        Raises `InputError` for a text that can't be played, and `tta_sessions.SessionConflict`
+        where another process played a turn of the same session meanwhile; nothing is kept then.
+        """
+
+    def stream_user_input(
+        self, text: str, session: str, *, user: str = "", seed: int | None = None
+    ) -> AbstractAsyncContextManager[TurnStream]:
+        """Play one turn, and release its checked text sentence by sentence, as it is read."""
+
+    async def coordinate_agents(self, workflow: str, input: Mapping[str, Any], *, session: str = "") -> Run:
+        """Run a workflow for a program, not for a player: its output is unchecked."""
+
+    async def forget(self, user: str) -> Mapping[str, int | Exception]:
+        """Delete all that anybody keeps of a person: ``{plugin: how many or error}``."""
+
+
+class TurnPlayed(Event, frozen=True, tag="orchestration.turn-played"):
+    """A turn was answered."""
+
+    session: str
+    turn: int
+    outcome: str
+    seconds: float
+
+
+ORCHESTRATION = Service[Orchestration]("orchestration")

@@ -1,0 +1,32 @@
+"""Play the story in a terminal, or from a pipe."""
+
+from __future__ import annotations
+
+import argparse
+
+from tta_kernel import Kernel, NoConfig, Plugin, Subcommands, hookimpl
+from tta_orchestration import ORCHESTRATION
+
+__all__ = ["Play"]
+
+
+async def _play(kernel: Kernel, options: argparse.Namespace) -> int:
+    from .play import play  # The terminal's libraries are slow to import.
+
+    return await play(kernel, options)
+
+
+class Play(Plugin[NoConfig]):
+    """The command ``tta play``."""
+
+    requires = (ORCHESTRATION,)
+    surface = True
+
+    @hookimpl
+    def register_commands(self, subcommands: Subcommands) -> None:
+        parser = subcommands.add("play", _play, help="play the story", whole=True)
+        parser.add_argument("text", nargs="*", help="play this one turn and leave")
+        parser.add_argument("--session", default="", metavar="NAME", help="the story to go on with")
+        parser.add_argument("--seed", type=int, help="make a new story repeatable")
+        parser.add_argument("--json", action="store_true", help="print one response object a line")
+        parser.add_argument("--trace", action="store_true", help="show each step, its agent and its time")

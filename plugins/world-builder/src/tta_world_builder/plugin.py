@@ -1,0 +1,91 @@
+"""The plugin: declares and serves the agent that keeps the world."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from msgspec import Struct
+
+from tta_agents import AGENTS, AgentError, AgentSpec, StepContext
+from tta_kernel import Context, Hooks, Plugin, Problem, hookimpl
+from tta_world import Change, Intent, World
+
+from .create import create
+from .story import StoryError, load, shipped
+from .turns import apply
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which story is told to whoever begins one."""
+
+    story: str = "coast"
+
+
+class In(Struct, frozen=True):
+    """What a player means, and the world as it was; without one, a new one of this seed."""
+
+    intent: Intent
+    world: World | None = None
+    seed: int | None = None
+
+
+class Out(Struct, frozen=True):
+    """The world as it is now, and what changed."""
+
+    world: World
+    change: Change
+
+
+SPEC = AgentSpec(
+    type="world-builder",
+    description="Keeps the world of a story: what may be done in it, and what comes of it.",
+    input=In,
+    output=Out,
+    capabilities=("keep-world",),
+    timeout=2.0,
+)
+
+
+class WorldBuilder(Plugin[Config]):
+    """Keeps the world of a story."""
+
+    requires = (AGENTS,)
+    spec = SPEC
+
+    @hookimpl
+    def agents(self) -> Sequence[AgentSpec]:
+        return (SPEC,)
+
+    @hookimpl
+    def check(self, hooks: Hooks) -> Sequence[Problem]:
+        if self.config.story in shipped():
+            return ()
+        what = f"tells the story {self.config.story!r}, which isn't shipped"
+        return (Problem("plugin 'world-builder'", what, f"choose one of {', '.join(shipped())}"),)
+
+    @asynccontextmanager
+    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        load(self.config.story)
+        async with ctx.get(AGENTS).serve(self):
+            yield
+
+    async def prepare(self, config: Config) -> Callable[[], None]:
+        try:
+            load(config.story)
+        except StoryError as exc:
+            raise ValueError(str(exc)) from None
+
+        def commit() -> None:
+            self.config = config
+
+        return commit
+
+    async def process(self, request: In, ctx: StepContext) -> Out:
+        """Carry out one intent."""
+        world = request.world or create(load(self.config.story), request.seed or 0)
+        try:
+            world, change = apply(world, request.intent)
+        except StoryError as exc:
+            raise AgentError("unknown_story", str(exc)) from None
+        return Out(world=world, change=change)
