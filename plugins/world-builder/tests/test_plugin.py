@@ -35,6 +35,14 @@ async def test_without_a_world_a_new_one_of_the_seed_is_made_and_gone_on_with() 
     assert second.output["change"]["deeds"]
 
 
+async def test_without_an_intent_the_world_is_shown_and_nothing_happens_in_it() -> None:
+    async with _kernel() as kernel:
+        reply = await kernel.get(AGENTS).call(ME, {"seed": 7}, key="1")
+
+    assert reply.decode(Out).world == new_world(7)
+    assert reply.decode(Out).change.deeds == ()
+
+
 async def test_the_same_call_twice_does_no_harm() -> None:
     request = In(WEST, new_world(1))
     async with _kernel() as kernel:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .agent import InputProcessor
 from .plugin import SPEC, Config, In, InputProcessor, Out
 
 if TYPE_CHECKING:
     from .parser import parse
 
-__all__ = ["InputProcessor", "SPEC", "Config", "In", "InputProcessor", "Out", "parse"]
+__all__ = ["SPEC", "Config", "In", "InputProcessor", "Out", "parse"]
 
 
 def __getattr__(name: str) -> Any:

@@ -63,11 +63,8 @@ class Commands:
             return None
         if (way := self.direction(words)) is not None and len(words) <= 2:
             return Command(name="go", slots={"direction": way}, confidence=way.confidence)
-        if words[0] in _HEADING and len(words) > 1 and words[1] not in ARTICLES | {"again"}:
-            # `back to the harbour`; with an article, `up the ladder`, it is the direction.
-            return self._try(Verb("go", "go"), words[1:] if words[0] == "back" else words)
-        if words[0] in _HEADING - {"back"} and len(words) > 1:
-            return self._try(Verb("go", "go"), words)
+        if (heading := self._heading(words)) is not None:
+            return heading
         size = begins(words)
         factor = 1.0
         if not size:
@@ -92,6 +89,15 @@ class Commands:
         if particle is not None and (best is None or particle.confidence > best.confidence):
             best = particle
         return best
+
+    def _heading(self, words: Sequence[str]) -> Command | None:
+        """Read `to the harbour`, `back to the beach` and `up the ladder`, without a verb."""
+        if words[0] not in _HEADING or len(words) < 2:
+            return None
+        if words[0] == "back" and words[1] in ARTICLES | {"again"}:
+            return None
+        command = self._try(Verb("go", "go"), words[1:] if words[0] == "back" else words)
+        return command if command.confidence >= 0.6 else None
 
     def _try(self, verb: Verb, rest: Sequence[str]) -> Command:
         """Read the rest under one verb, without a trace if another reading wins."""

@@ -1,10 +1,9 @@
 """Tells what happens in a world, in words that are kind, various and true to it."""
 
-from .agent import NarrativeGenerator
 from .narrate import Narration, narrate, remembered
 from .plugin import SPEC, Config, In, NarrativeGenerator, Out
 
-__all__ = ["NarrativeGenerator", 
+__all__ = [
     "SPEC",
     "Config",
     "In",

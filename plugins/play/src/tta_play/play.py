@@ -15,7 +15,7 @@ from rich.text import Text
 from tta_kernel import Kernel
 from tta_orchestration import ORCHESTRATION, InputError, OrchestrationResponse
 from tta_sessions import SESSIONS, SessionConflict
-from tta_world import World, carried, here
+from tta_world import World, carried, here, people, visible, ways
 
 HELP = """Write what you would like to do, in your own words: look around, go to the harbour,
 take the lantern, talk to the keeper, or how you feel.
@@ -110,10 +110,16 @@ def describe(stored: object) -> str:
     if stored is None:
         return "(the story has not begun yet)"
     world = msgspec.convert(stored, World)
-    place = world.places[world.player.at]
-    things = [world.things[id].name for id in here(world) if id in world.things]
-    lines = [f"You are at: {place.name}", f"The weather: {world.weather}", f"Here: {', '.join(things) or 'nothing much'}"]
-    lines.append(f"You carry: {', '.join(world.things[id].name for id in carried(world)) or 'nothing'}")
+    held = carried(world)
+    around = [thing.name for thing in visible(world) if thing not in held]
+    lines = [
+        f"You are at: {here(world).name}",
+        f"The weather: {world.weather}",
+        f"Who is here: {', '.join(person.name for person in people(world)) or 'nobody'}",
+        f"What is here: {', '.join(around) or 'nothing much'}",
+        f"You carry: {', '.join(thing.name for thing in held) or 'nothing'}",
+        f"Ways: {', '.join(exit.direction for exit in ways(world)) or 'none'}",
+    ]
     return "\n".join(lines)
 
 

@@ -1,12 +1,11 @@
 """Keeps the world of a story: what there is, what may be done with it, and what comes of it."""
 
-from .agent import WorldBuilder
 from .create import new_world
 from .plugin import SPEC, Config, In, Out, WorldBuilder
 from .story import StoryError, load, shipped
 from .turns import apply
 
-__all__ = ["WorldBuilder", 
+__all__ = [
     "SPEC",
     "Config",
     "In",

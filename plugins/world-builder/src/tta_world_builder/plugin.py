@@ -23,9 +23,12 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class In(Struct, frozen=True):
-    """What a player means, and the world as it was; without one, a new one of this seed."""
+    """What a player means, and the world as it was; without one, a new one of this seed.
 
-    intent: Intent
+    Without an intent nothing happens: a reader needs a new world's names before the first turn.
+    """
+
+    intent: Intent | None = None
     world: World | None = None
     seed: int | None = None
 
@@ -84,6 +87,8 @@ class WorldBuilder(Plugin[Config]):
     async def process(self, request: In, ctx: StepContext) -> Out:
         """Carry out one intent."""
         world = request.world or create(load(self.config.story), request.seed or 0)
+        if request.intent is None:
+            return Out(world=world, change=Change(kind="nothing", outcome="done"))
         try:
             world, change = apply(world, request.intent)
         except StoryError as exc:

@@ -68,7 +68,8 @@ def lacking(turn: Turn, command: Command, entity: Entity | None) -> Deed:
     return refuse(command, "unknown-thing", words=entity.text, nearby=nearby)
 
 
-_BEFORE = frozenset({"the", "a", "an", "some", "any", "my", "this", "that", "those", "these"})
+_BEFORE = frozenset({"the", "a", "an", "some", "any", "my", "this", "that", "those", "these", "your",
+                     "his", "her", "their", "our", "its"})  # fmt: skip
 
 
 def bare(words: str) -> str:
