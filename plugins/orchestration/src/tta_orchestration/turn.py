@@ -195,10 +195,12 @@ class _Turn:
 
     async def _check(self, text: str, channel: Channel) -> Verdict:
         ctx, session = self._turns._ctx, self._session.id
-        verdict = judge(await ctx.ask(check_text, text, channel, session))
-        if verdict.status == "failed":
-            ctx.log.critical("a safety check failed: %s; the player got the fallback", ", ".join(verdict.by))
-            ctx.publish(CheckFailed(session=session, channel=channel, plugins=verdict.by))
+        answers = await ctx.ask(check_text, text, channel, session)
+        failed = tuple(sorted(name for name, answer in answers.items() if judge({name: answer}).status == "failed"))
+        if failed:
+            ctx.log.critical("a safety check failed: %s; the player got the fallback", ", ".join(failed))
+            ctx.publish(CheckFailed(session=session, channel=channel, plugins=failed))
+        verdict = judge(answers)
         return verdict
 
     def _judge(self, verdict: Verdict, channel: Channel) -> None:

@@ -1,0 +1,285 @@
+"""A turn, from the player's text to the checked answer, over a real kernel with small agents."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+from tta_agents import AGENTS, AgentsMemory, AgentSpec, AgentsPlugin, StepContext
+from tta_kernel import Context, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
+from tta_orchestration import ORCHESTRATION, InputError, Orchestration, OrchestrationPlugin, TurnPlayed
+from tta_safety import Channel, CheckFailed, SafetyPlugin, Verdict
+from tta_sessions import SESSIONS, SessionsMemory, SessionsPlugin
+from tta_workflows import WorkflowsPlugin
+
+SAFE = Verdict("checked", "safe")
+BLOCKED = Verdict("checked", "blocked", 0.9)
+CRISIS = Verdict("checked", "warning", 0.8, ("suicidal_ideation",))
+Judge = Callable[[str, Channel], Any]
+
+
+class In(msgspec.Struct, frozen=True):
+    text: str
+    world: int = 0
+
+
+class Out(msgspec.Struct, frozen=True):
+    text: str
+    world: int
+
+
+class Teller(Plugin[NoConfig]):
+    """Tells two sentences about what was said, and counts in its world."""
+
+    requires = (AGENTS,)
+    spec = AgentSpec("teller", "tells", In, Out, timeout=0.5)
+    behaviour = "tell"
+
+    @hookimpl
+    def agents(self) -> Sequence[AgentSpec]:
+        return (self.spec,)
+
+    @asynccontextmanager
+    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        async with ctx.get(AGENTS).serve(self):
+            yield
+
+    async def process(self, request: In, ctx: StepContext) -> Any:
+        if self.behaviour == "raise":
+            raise ValueError(request.text)
+        if self.behaviour == "hang":
+            await anyio.sleep_forever()
+        if self.behaviour == "nonsense":
+            return {"text": 7}
+        pieces = [f"You said {request.text}. ", "The sea ", "answers."]
+        for piece in pieces:
+            await ctx.emit(piece)
+        return Out("".join(pieces), request.world + 1)
+
+
+def checker(judge: Judge) -> type[Plugin[NoConfig]]:
+    class Checker(Plugin[NoConfig]):
+        @hookimpl
+        async def check_text(self, text: str, channel: Channel) -> Any:
+            answer = judge(text, channel)
+            return await answer if hasattr(answer, "__await__") else answer
+
+    return Checker
+
+
+def kernel(*judges: Judge, behaviour: str = "tell", allow_unchecked: bool = False) -> Kernel:
+    steps = [{"id": "story", "agent": "teller", "stream": True, "input": {"text": "input.text", "world": "input.world"}}]
+    turn = {"steps": steps, "output": {"text": "steps.story.text", "world": "steps.story.world"}}
+    plugins: dict[str, type[Plugin[Any]]] = {
+        "agents": AgentsPlugin, "agents-memory": AgentsMemory, "workflows": WorkflowsPlugin, "safety": SafetyPlugin,
+        "sessions": SessionsPlugin, "sessions-memory": SessionsMemory, "orchestration": OrchestrationPlugin,
+        "teller": type("Told", (Teller,), {"behaviour": behaviour}),
+    }  # fmt: skip
+    plugins |= {f"checker-{number}": checker(judge) for number, judge in enumerate(judges)}
+    settings = KernelSettings(plugins={
+        "workflows": PluginSettings(config={"workflows": {"turn": turn}}),
+        "orchestration": PluginSettings(config={"allow_unchecked": allow_unchecked, "max_text": 100}),
+    })  # fmt: skip
+    return Kernel(settings, plugins=plugins)
+
+
+async def context(k: Kernel) -> Mapping[str, Any]:
+    session = await k.get(SESSIONS).get("s")
+    assert session is not None
+    return session.context
+
+
+def safe(text: str, channel: Channel) -> Verdict:
+    return SAFE
+
+
+async def test_a_checked_turn_tells_the_story_and_commits_the_world_once() -> None:
+    async with kernel(safe) as k:
+        response = await k.get(ORCHESTRATION).process_user_input("hello", "s", seed=7)
+        assert (response.text, response.outcome, response.turn) == ("You said hello. The sea answers.", "story", 1)
+        assert {c: (v.status, v.level, v.by) for c, v in response.verdicts.items()} == {
+            "player": ("checked", "safe", ("checker-0",)), "story": ("checked", "safe", ("checker-0",)),
+        }  # fmt: skip
+        assert [step.agent for step in response.steps] == ["teller"]
+        again = await k.get(ORCHESTRATION).process_user_input("hello", "s")
+        assert again.turn == 2
+        assert (await context(k))["world"] == 2
+        assert (await context(k))["seed"] == 7
+
+
+async def test_pieces_are_released_sentence_by_sentence_and_each_was_checked() -> None:
+    seen: list[str] = []
+
+    def judge(text: str, channel: Channel) -> Verdict:
+        seen.append(f"{channel}: {text}")
+        return SAFE
+
+    async with kernel(judge) as k, k.get(ORCHESTRATION).stream_user_input("hi", "s") as stream:
+        pieces = [piece async for piece in stream]
+    assert pieces == ["You said hi. ", "The sea answers."]
+    assert seen == ["player: hi", "story: You said hi. ", "story: You said hi. The sea answers."]
+    assert stream.response.text == "".join(pieces)
+
+
+@pytest.mark.parametrize("verdict", [BLOCKED, CRISIS])
+async def test_an_objection_to_the_players_text_makes_the_answer_supportive_and_annotates_it(verdict: Verdict) -> None:
+    def judge(text: str, channel: Channel) -> Verdict:
+        return verdict if channel == "player" else SAFE
+
+    async with kernel(judge) as k:
+        response = await k.get(ORCHESTRATION).process_user_input("I want to go", "s")
+        assert response.outcome == "supportive"
+        assert "988" in response.text
+        assert "support" in response.text
+        assert response.steps == ()
+        entry = (await context(k))["history"][0]
+        assert entry["said"] == "I want to go"
+        assert entry["verdicts"]["player"]["level"] == verdict.level
+        assert "world" not in await context(k)
+
+
+async def test_an_objection_to_generated_text_replaces_it_and_the_world_stays() -> None:
+    def judge(text: str, channel: Channel) -> Verdict:
+        return BLOCKED if channel == "story" else SAFE
+
+    async with kernel(judge) as k:
+        response = await k.get(ORCHESTRATION).process_user_input("hello", "s")
+        assert response.outcome == "supportive"
+        assert "sea" not in response.text
+        assert "support" in response.text
+        assert "world" not in await context(k)
+
+
+async def test_an_objection_to_the_second_sentence_keeps_it_from_the_player() -> None:
+    def judge(text: str, channel: Channel) -> Verdict:
+        return BLOCKED if "sea" in text else SAFE
+
+    async with kernel(judge) as k:
+        response = await k.get(ORCHESTRATION).process_user_input("hello", "s")
+        assert response.text.startswith("You said hello. \n\n")
+        assert "The sea" not in response.text
+
+
+async def raising(text: str, channel: Channel) -> Verdict:
+    raise RuntimeError(text)
+
+
+async def late(text: str, channel: Channel) -> Verdict:
+    await anyio.sleep(10)
+    return SAFE
+
+
+@pytest.mark.parametrize("broken", [raising, late, lambda text, channel: None, lambda text, channel: "safe"], ids=["raises", "late", "none", "nonsense"])
+async def test_a_broken_check_means_the_fallback_and_an_event_for_a_human(broken: Judge) -> None:
+    async with kernel(safe, broken) as k:
+        with k.events.subscribe(CheckFailed) as failures:
+            response = await k.get(ORCHESTRATION).process_user_input("hello", "s")
+            failure = await anext(failures)
+        assert response.outcome == "fallback"
+        assert response.verdicts["player"].status == "failed"
+        assert "The sea" not in response.text
+        assert failure.plugins == ("checker-1",)
+
+
+async def test_with_nobody_to_ask_the_turn_is_unchecked_and_falls_back() -> None:
+    async with kernel() as k:
+        response = await k.get(ORCHESTRATION).process_user_input("hello", "s")
+        assert (response.outcome, response.verdicts["player"].status) == ("fallback", "unchecked")
+
+
+async def test_with_nobody_to_ask_the_turn_is_played_unchecked_where_config_says_so() -> None:
+    async with kernel(allow_unchecked=True) as k:
+        response = await k.get(ORCHESTRATION).process_user_input("hello", "s")
+        assert (response.outcome, response.verdicts["story"].status) == ("story", "unchecked")
+        assert response.verdicts["story"].level is None
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code"), [("raise", "failed"), ("hang", "timeout"), ("nonsense", "bad_output")]
+)
+async def test_an_agent_that_gives_no_answer_costs_the_player_nothing(
+    behaviour: str, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with kernel(safe, behaviour=behaviour) as k:
+        response = await k.get(ORCHESTRATION).process_user_input("my secret words", "s")
+        assert (response.outcome, response.workflow["error"]) == ("failed", code)
+        assert "Nothing you did is lost" in response.text
+        assert "world" not in await context(k)
+        assert "my secret words" not in caplog.text
+
+
+@pytest.mark.parametrize("text", ["", "   \n", "\x00\x07"])
+async def test_a_text_without_anything_to_read_is_refused_with_the_way_out(text: str) -> None:
+    async with kernel(safe) as k:
+        with pytest.raises(InputError, match="nothing to read"):
+            await k.get(ORCHESTRATION).process_user_input(text, "s")
+
+
+async def test_a_long_text_is_checked_whole_and_read_in_part() -> None:
+    checked: list[int] = []
+
+    def judge(text: str, channel: Channel) -> Verdict:
+        checked.append(len(text))
+        return SAFE
+
+    async with kernel(judge) as k:
+        response = await k.get(ORCHESTRATION).process_user_input("a" * 100_000, "s")
+        assert checked[0] == 100_000
+        assert response.notices == ("that was long: the story reads the first 100 characters of 100,000",)
+        assert f"You said {'a' * 100}." in response.text
+
+
+async def test_control_characters_go_and_emoji_stay() -> None:
+    async with kernel(safe) as k:
+        response = await k.get(ORCHESTRATION).process_user_input("a\x1b[31mb\u202e 😀\ud800", "s")
+        assert response.text.startswith("You said a[31mb 😀.")
+
+
+async def test_two_turns_of_one_session_at_once_are_played_one_after_the_other() -> None:
+    async with kernel(safe) as k:
+        orchestration: Orchestration = k.get(ORCHESTRATION)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(orchestration.process_user_input, "hello", "s")
+        assert (await context(k))["turn"] == 5
+
+
+async def test_somebody_elses_session_stays_closed() -> None:
+    async with kernel(safe) as k:
+        await k.get(ORCHESTRATION).process_user_input("hello", "s", user="a")
+        with pytest.raises(InputError, match="somebody else"):
+            await k.get(ORCHESTRATION).process_user_input("hello", "s", user="b")
+
+
+async def test_a_reader_that_leaves_early_leaves_no_turn_behind() -> None:
+    async with kernel(safe) as k:
+        async with k.get(ORCHESTRATION).stream_user_input("hello", "s") as stream:
+            async for _ in stream:
+                break
+        assert await k.get(SESSIONS).get("s") is None
+
+
+async def test_forgetting_a_person_reaches_their_sessions() -> None:
+    async with kernel(safe) as k:
+        await k.get(ORCHESTRATION).process_user_input("hello", "s", user="a")
+        assert await k.get(ORCHESTRATION).forget("a") == {"sessions-memory": 1}
+        assert await k.get(SESSIONS).get("s") is None
+
+
+async def test_a_turn_is_announced() -> None:
+    async with kernel(safe) as k:
+        with k.events.subscribe(TurnPlayed) as turns:
+            await k.get(ORCHESTRATION).process_user_input("hello", "s")
+            event = await anext(turns)
+        assert (event.session, event.turn, event.outcome, event.source) == ("s", 1, "story", "orchestration")
+        assert event.correlation_id
+
+
+async def test_coordinating_agents_runs_a_workflow_for_a_program() -> None:
+    async with kernel() as k:
+        run = await k.get(ORCHESTRATION).coordinate_agents("turn", {"text": "hi"})
+        assert (run.status, run.output["world"]) == ("done", 1)

@@ -1,0 +1,92 @@
+"""The three agents of a story together: what a player types becomes text that can be read."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import TypeVar
+
+import msgspec
+import pytest
+
+from tta_input_processor import parse
+from tta_narrative_generator import narrate, remembered
+from tta_narrative_generator.sentences import sentences
+from tta_world import World
+from tta_world_builder import apply, new_world
+
+T = TypeVar("T")
+
+ARC = """
+look
+go to the cottage
+hello
+what happened to the lamp?
+take the tin of matches from the shelf
+go to the dunes
+ask the girl for the key
+go to the chandler's shop
+ask for lamp oil
+take the lantern
+go to the reading room and ask Wren for the velvet cloth
+go to the tea-room and take the matches
+go to the harbour
+get the lantern and light it
+I'm a little scared of the dark
+go to the lighthouse
+climb the stairs
+up
+polish the lens with the velvet
+pour the oil into the lamp
+light the great lamp
+I did it!
+go to the harbour
+""".strip().splitlines()
+
+LINES = [
+    *ARC, "I feel sad", "take everything", "drop everything", "I don't want to go in", "wait",
+    "talk to the cat", "pet the cat", "north", "south", "east", "west", "up", "down", "in", "out",
+    "back", "go to the beach", "search", "read the map", "asdf qwer", "kill the cat", "😢", "",
+    "I'm tired but I go on", "who are you?", "what can I do?", "sleep", "take the shell",
+    "where is Juno?", "\"I miss my brother,\" I tell Bram", "thank you", "inventory", "sing",
+    "go to the cave", "give the shell to Juno", "eat the roll", "look at the sea", "breathe",
+]  # fmt: skip
+
+
+def play(world: World, line: str) -> tuple[World, str]:
+    """Play one turn, with every step through msgpack, as it travels between agents."""
+    intent = parse(line, _travelled(world))
+    world, change = apply(_travelled(world), _travelled(intent))
+    narration = narrate(_travelled(change), _travelled(world))
+    assert "".join(narration.pieces) == narration.text
+    return remembered(world, narration), narration.text
+
+
+def _travelled(value: T) -> T:
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(value), type=type(value))
+
+
+def test_the_arc_of_the_coast_can_be_typed_from_the_bus_to_the_supper() -> None:
+    world = new_world(5)
+    for line in ARC:
+        world, _ = play(world, line)
+
+    assert "homecoming" in world.beats
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_month_of_typing_reads_cleanly_and_says_nothing_twice_in_a_row(seed: int) -> None:
+    rng = random.Random(seed)
+    world = new_world(seed)
+    before: set[str] = set()
+    for _ in range(80):
+        line = rng.choice(LINES)
+        world, text = play(world, line)
+
+        said = {s for part in text.split("\n\n") for s in sentences(part)}
+        assert not said & before, line
+        before = said
+        assert text.strip(), line
+        outside = re.sub(r"“[^”]*”", "“”", text)
+        assert not re.search(r"[<>{}]|  | [.,;!?]|\.\.|\b[Aa] [aeio]", outside), outside
+    assert len(msgspec.msgpack.encode(world)) < 40_000
