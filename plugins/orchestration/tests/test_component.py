@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+
 from tta_kernel import Context, Kernel, NoConfig, Plugin
 from tta_orchestration import Component
 

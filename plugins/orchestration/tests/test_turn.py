@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import msgspec
 import pytest
+
 from tta_agents import AGENTS, AgentsMemory, AgentSpec, AgentsPlugin, StepContext
 from tta_kernel import Context, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
 from tta_orchestration import ORCHESTRATION, InputError, Orchestration, OrchestrationPlugin, TurnPlayed
@@ -72,7 +73,9 @@ def checker(judge: Judge) -> type[Plugin[NoConfig]]:
 
 
 def kernel(*judges: Judge, behaviour: str = "tell", allow_unchecked: bool = False) -> Kernel:
-    steps = [{"id": "story", "agent": "teller", "stream": True, "input": {"text": "input.text", "world": "input.world"}}]
+    steps = [
+        {"id": "story", "agent": "teller", "stream": True, "input": {"text": "input.text", "world": "input.world"}}
+    ]
     turn = {"steps": steps, "output": {"text": "steps.story.text", "world": "steps.story.world"}}
     plugins: dict[str, type[Plugin[Any]]] = {
         "agents": AgentsPlugin, "agents-memory": AgentsMemory, "workflows": WorkflowsPlugin, "safety": SafetyPlugin,
@@ -173,7 +176,11 @@ async def late(text: str, channel: Channel) -> Verdict:
     return SAFE
 
 
-@pytest.mark.parametrize("broken", [raising, late, lambda text, channel: None, lambda text, channel: "safe"], ids=["raises", "late", "none", "nonsense"])
+@pytest.mark.parametrize(
+    "broken",
+    [raising, late, lambda text, channel: None, lambda text, channel: "safe"],
+    ids=["raises", "late", "none", "nonsense"],
+)
 async def test_a_broken_check_means_the_fallback_and_an_event_for_a_human(broken: Judge) -> None:
     async with kernel(safe, broken) as k:
         with k.events.subscribe(CheckFailed) as failures:
@@ -198,9 +205,7 @@ async def test_with_nobody_to_ask_the_turn_is_played_unchecked_where_config_says
         assert response.verdicts["story"].level is None
 
 
-@pytest.mark.parametrize(
-    ("behaviour", "code"), [("raise", "failed"), ("hang", "timeout"), ("nonsense", "bad_output")]
-)
+@pytest.mark.parametrize(("behaviour", "code"), [("raise", "failed"), ("hang", "timeout"), ("nonsense", "bad_output")])
 async def test_an_agent_that_gives_no_answer_costs_the_player_nothing(
     behaviour: str, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:

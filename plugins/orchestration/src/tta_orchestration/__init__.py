@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 import msgspec
+
 from tta_kernel import Context, Event, Plugin, hookimpl
 from tta_sessions import SESSIONS
 from tta_sessions.hookspecs import forget
@@ -14,7 +15,13 @@ from tta_workflows import WORKFLOWS
 
 from .component import Component
 from .model import (
-    ORCHESTRATION, InputError, Orchestration, OrchestrationResponse, Outcome, TurnPlayed, TurnStream,
+    ORCHESTRATION,
+    InputError,
+    Orchestration,
+    OrchestrationResponse,
+    Outcome,
+    TurnPlayed,
+    TurnStream,
 )  # fmt: skip
 from .turn import Limits, Turns
 

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol
 
 import msgspec
+
 from tta_kernel import Event, Service
 from tta_safety import Verdict
 from tta_workflows import Run, StepRun

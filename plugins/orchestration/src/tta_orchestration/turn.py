@@ -13,6 +13,7 @@ import anyio
 import anyio.lowlevel
 import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
 from tta_kernel import Context, correlation_id
 from tta_safety import Channel, CheckFailed, Verdict, check_text, judge, merge
 from tta_sessions import Session, SessionCommitted, Sessions
@@ -200,8 +201,7 @@ class _Turn:
         if failed:
             ctx.log.critical("a safety check failed: %s; the player got the fallback", ", ".join(failed))
             ctx.publish(CheckFailed(session=session, channel=channel, plugins=failed))
-        verdict = judge(answers)
-        return verdict
+        return judge(answers)
 
     def _judge(self, verdict: Verdict, channel: Channel) -> None:
         """Note a verdict, and halt the story where it objects, or says too little."""

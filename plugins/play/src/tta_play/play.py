@@ -12,6 +12,7 @@ import anyio.to_thread
 import msgspec
 from rich.console import Console
 from rich.text import Text
+
 from tta_kernel import Kernel
 from tta_orchestration import ORCHESTRATION, InputError, OrchestrationResponse
 from tta_sessions import SESSIONS, SessionConflict
@@ -93,10 +94,12 @@ class _Table:
 
 def trace(response: OrchestrationResponse) -> str:
     """Show each step, its agent and its time in milliseconds, and who checked which text."""
-    lines = [f"turn {response.turn} of {response.session}: {response.outcome}, "
-             f"{response.performance['total'] * 1000:.1f} ms"]  # fmt: skip
-    for step in response.steps:
-        lines.append(f"  {step.id:10} {step.agent:22} {step.seconds * 1000:8.1f} ms  {step.error or step.status}")
+    total = response.performance["total"] * 1000
+    lines = [f"turn {response.turn} of {response.session}: {response.outcome}, {total:.1f} ms"]
+    lines += [
+        f"  {step.id:10} {step.agent:22} {step.seconds * 1000:8.1f} ms  {step.error or step.status}"
+        for step in response.steps
+    ]
     for channel in ("player", "story"):
         verdict = response.verdicts.get(channel)
         what = "not reached" if verdict is None else verdict.level or verdict.status
