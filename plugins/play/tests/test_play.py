@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pexpect
 import pytest
 
 ROOT = Path(__file__).parents[3]
@@ -85,3 +86,17 @@ def test_a_misspelt_environment_is_an_error_with_a_suggestion() -> None:
     done = play("--", "look", env="prodution")
     assert done.returncode == 3
     assert b"did you mean 'production'?" in done.stderr
+
+
+def test_a_person_at_a_terminal_plays_and_leaves() -> None:
+    command = ["-m", "tta_kernel", "play", "--config", str(ROOT / "config"), "--seed", "3"]
+    terminal = pexpect.spawn(sys.executable, command, encoding="utf-8", timeout=30, dimensions=(40, 100))
+    terminal.expect("0m>")  # the cursor moves on where a space would be
+    terminal.send("look around\r")
+    terminal.expect("lighthouse")
+    terminal.send(":trace\r")
+    terminal.expect("narrative-generator")
+    terminal.send(":quit\r")
+    terminal.expect(pexpect.EOF)
+    terminal.wait()
+    assert terminal.exitstatus == 0

@@ -7,14 +7,30 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import msgspec
+
 from tta_kernel import Context, Duration, Event, Hooks, NoConfig, Plugin, Problem, hookimpl
 
 from . import hookspecs
 from .local import LocalAgents
 from .memory import MemoryRegistry
 from .model import (
-    AGENT_REGISTRY, AGENTS, Agent, AgentCalled, AgentCard, AgentDeregistered, AgentError, AgentId, AgentRegistered,
-    AgentRegistry, Agents, AgentSpec, OnPiece, Reply, Statistics, StepContext, Undo,
+    AGENT_REGISTRY,
+    AGENTS,
+    Agent,
+    AgentCalled,
+    AgentCard,
+    AgentDeregistered,
+    AgentError,
+    AgentId,
+    AgentRegistered,
+    AgentRegistry,
+    Agents,
+    AgentSpec,
+    OnPiece,
+    Reply,
+    Statistics,
+    StepContext,
+    Undo,
 )  # fmt: skip
 
 __all__ = [

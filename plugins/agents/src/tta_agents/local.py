@@ -14,11 +14,22 @@ from typing import Any
 
 import anyio
 import msgspec
+
 from tta_kernel import Event
 
 from .model import (
-    Agent, AgentCalled, AgentCard, AgentDeregistered, AgentError, AgentId, AgentRegistered, AgentRegistry, OnPiece,
-    Reply, Statistics, Undo,
+    Agent,
+    AgentCalled,
+    AgentCard,
+    AgentDeregistered,
+    AgentError,
+    AgentId,
+    AgentRegistered,
+    AgentRegistry,
+    OnPiece,
+    Reply,
+    Statistics,
+    Undo,
 )  # fmt: skip
 
 
@@ -140,7 +151,7 @@ class LocalAgents:
             while where is not None and where.tb_next is not None:
                 where = where.tb_next
             line = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else "?"
-            self._log.error("agent %s raised %s at %s", served.id, type(exc).__name__, line)  # noqa: TRY400
+            self._log.error("agent %s raised %s at %s", served.id, type(exc).__name__, line)
             raise AgentError("failed", f"{served.id} raised {type(exc).__name__}", retryable=True) from None
         finally:
             served.running -= 1

@@ -7,11 +7,12 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
+
 from tta_kernel import Event, Service
 
 S = TypeVar("S", bound=msgspec.Struct)
-In = TypeVar("In", bound=msgspec.Struct, contravariant=True)
-Out = TypeVar("Out", bound=msgspec.Struct, covariant=True)
+In = TypeVar("In", bound=msgspec.Struct, contravariant=True)  # noqa: PLC0105 - read in signatures
+Out = TypeVar("Out", bound=msgspec.Struct, covariant=True)  # noqa: PLC0105 - read in signatures
 
 OnPiece = Callable[[str], Awaitable[None]]
 """Told each piece of a streamed text; a slow reader slows the agent."""
@@ -115,9 +116,7 @@ class Statistics(msgspec.Struct, frozen=True):
 class Agents(Protocol):
     """Serving agents, and calling them wherever they are served."""
 
-    def serve(
-        self, agent: Agent[Any, Any], *, instance: str | None = None
-    ) -> AbstractAsyncContextManager[AgentId]:
+    def serve(self, agent: Agent[Any, Any], *, instance: str | None = None) -> AbstractAsyncContextManager[AgentId]:
         """Serve ``agent`` for as long as the block; without ``instance`` a name is made up."""
 
     async def call(

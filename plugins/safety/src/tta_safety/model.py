@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
 import msgspec
+
 from tta_kernel import Event
 
 Channel = Literal["player", "story"]

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 import msgspec
+
 from tta_kernel import Context, Duration, Event, NoConfig, Plugin, hookimpl
 
 from . import hookspecs

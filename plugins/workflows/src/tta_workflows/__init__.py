@@ -7,13 +7,24 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 import msgspec
+
 from tta_agents import AGENTS
 from tta_agents.hookspecs import agents
 from tta_kernel import Context, Event, Hooks, Plugin, Problem, hookimpl
 
 from .check import problems
 from .model import (
-    WORKFLOWS, Paths, Run, RunFinished, RunStarted, Step, StepFinished, StepRun, UnknownWorkflow, Workflow, Workflows,
+    WORKFLOWS,
+    Paths,
+    Run,
+    RunFinished,
+    RunStarted,
+    Step,
+    StepFinished,
+    StepRun,
+    UnknownWorkflow,
+    Workflow,
+    Workflows,
 )  # fmt: skip
 from .sequence import Sequences
 

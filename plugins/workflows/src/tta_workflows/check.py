@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 
 import msgspec
+
 from tta_agents import AgentSpec
 from tta_kernel import Problem
 
@@ -23,7 +24,9 @@ def problems(definitions: Mapping[str, Workflow], agents: Mapping[str, AgentSpec
                 yield Problem(at, "another step has the same id", "give it another one")
             spec = agents.get(step.agent)
             if spec is None:
-                yield Problem(f"{at}.agent", f"no enabled plugin declares the agent {step.agent!r}", _hint(step.agent, agents))
+                yield Problem(
+                    f"{at}.agent", f"no enabled plugin declares the agent {step.agent!r}", _hint(step.agent, agents)
+                )
             yield from _paths(f"{at}.input", step.input, outputs)
             yield from _fields(f"{at}.input", step.input, spec)
             outputs[step.id] = spec

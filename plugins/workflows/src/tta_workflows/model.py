@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
+
 from tta_agents import OnPiece
 from tta_kernel import Duration, Event, Service
 
@@ -72,7 +73,7 @@ class Workflows(Protocol):
         """
 
     def definitions(self) -> Mapping[str, Workflow]:
-        """The configured workflows."""
+        """Return the configured workflows, by name."""
 
     def get(self, run: str) -> Run | None:
         """Return a run of late, without its output."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import msgspec
+
 from tta_agents import AgentError, AgentId, Agents, OnPiece
 from tta_kernel import Event
 
