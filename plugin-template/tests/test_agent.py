@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+from tta_example_agent import Config, ExampleAgent, In, Out
+
+from tta_agents import AGENTS, AgentError, AgentId, AgentsMemory, AgentsPlugin
+from tta_kernel import ConfigError, Kernel, KernelSettings, PluginSettings
+
+ME = AgentId("example-agent")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def _kernel(**config: object) -> Kernel:
+    settings = KernelSettings(plugins={"example-agent": PluginSettings(config=config)})
+    plugins = {"agents": AgentsPlugin, "agents-memory": AgentsMemory, "example-agent": ExampleAgent}
+    return Kernel(settings, plugins=plugins)
+
+
+async def test_a_kind_sentence_follows_the_text() -> None:
+    async with _kernel() as kernel:
+        reply = await kernel.get(AGENTS).call(ME, In("The sea is calm."), key="1")
+
+    assert reply.decode(Out).text == f"The sea is calm. {Config().sentence}"
+
+
+async def test_the_sentence_is_the_configured_one() -> None:
+    async with _kernel(sentence="Well done.") as kernel:
+        reply = await kernel.get(AGENTS).call(ME, {"text": "You light the lamp."}, key="1")
+
+    assert reply.decode(Out).text == "You light the lamp. Well done."
+
+
+async def test_a_request_without_text_is_refused() -> None:
+    async with _kernel() as kernel:
+        with pytest.raises(AgentError) as caught:
+            await kernel.get(AGENTS).call(ME, {}, key="1")
+
+    assert caught.value.code == "bad_request"
+
+
+def test_an_empty_sentence_is_refused_before_anything_starts() -> None:
+    with pytest.raises(ConfigError, match="sentence"):
+        _kernel(sentence="")
+
+
+async def test_a_new_config_is_taken_over_without_a_restart() -> None:
+    plugin = ExampleAgent(Config())
+    commit = await plugin.prepare(Config(sentence="Well done."))
+
+    commit()
+
+    assert plugin.config.sentence == "Well done."
