@@ -29,15 +29,11 @@ def pytest_sessionstart() -> None:
     if os.environ.get("TTA_TESTS_EXPECT") != "wheels":
         return
     names = {d.name for d in distributions() if d.name.startswith("tta-")}
-    packages = {
-        name.replace("-", "_"): importlib.util.find_spec(name.replace("-", "_")) for name in names
-    }
+    packages = {name.replace("-", "_"): importlib.util.find_spec(name.replace("-", "_")) for name in names}
     elsewhere = [
         f"{name}: {spec.origin if spec else None}"
         for name, spec in packages.items()
         if spec is None or spec.origin is None or not Path(spec.origin).is_relative_to(sys.prefix)
     ]
     if elsewhere or not names:
-        raise pytest.UsageError(
-            f"not imported from an installed wheel: {elsewhere or 'nothing is installed'}"
-        )
+        raise pytest.UsageError(f"not imported from an installed wheel: {elsewhere or 'nothing is installed'}")

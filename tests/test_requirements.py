@@ -25,10 +25,7 @@ def listed_folders(root: Path, file: str) -> list[str]:
 def manifests(root: Path) -> dict[str, dict[str, object]]:
     """Return the ``pyproject.toml`` of each distribution, by its folder."""
     files = sorted([root / "kernel/pyproject.toml", *root.glob("plugins/*/pyproject.toml")])
-    return {
-        str(file.parent.relative_to(root)): tomllib.loads(file.read_text(encoding="utf-8"))
-        for file in files
-    }
+    return {str(file.parent.relative_to(root)): tomllib.loads(file.read_text(encoding="utf-8")) for file in files}
 
 
 def dependencies(manifest: dict[str, object]) -> Iterator[str]:
@@ -46,9 +43,7 @@ def test_the_development_environment_holds_every_distribution(root: Path) -> Non
 def test_what_a_listed_distribution_needs_of_ours_is_listed(root: Path, file: str) -> None:
     tree, folders = manifests(root), listed_folders(root, file)
     listed = {f"tta-{Path(folder).name}" for folder in folders}
-    needed = {
-        name for folder in folders for name in dependencies(tree[folder]) if name.startswith("tta-")
-    }
+    needed = {name for folder in folders for name in dependencies(tree[folder]) if name.startswith("tta-")}
     assert needed - listed == set(), "pip would look for these in an index"
 
 
@@ -58,9 +53,7 @@ def test_constraints_are_names_and_exact_versions(root: Path) -> None:
 
 
 def test_whatever_is_installed_from_an_index_is_pinned(root: Path) -> None:
-    pinned = {
-        canonicalize_name(line.partition("==")[0]) for line in lines(root / "constraints.txt")
-    }
+    pinned = {canonicalize_name(line.partition("==")[0]) for line in lines(root / "constraints.txt")}
     tools = {
         canonicalize_name(Requirement(line).name)
         for line in lines(root / "requirements-dev.txt")

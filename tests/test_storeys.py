@@ -19,8 +19,7 @@ from packaging.utils import canonicalize_name
 STOREYS = {
     "surface": "play diagnostics dashboard realtime mcp a2a",
     "actor": (
-        "input-processor world-builder narrative-generator knowledge safety-rules recovery "
-        "performance alerts telemetry"
+        "input-processor world-builder narrative-generator knowledge safety-rules recovery performance alerts telemetry"
     ),
     "capability": (
         "agents messages workflows breakers sessions orchestration safety crisis notify tools "
@@ -110,15 +109,9 @@ def read_imports(source: Path, root: Path) -> Iterator[Import]:
 def read_tree(root: Path) -> list[Distribution]:
     """Read the kernel and each directory in ``plugins`` that has a ``pyproject.toml``."""
     tree = []
-    for manifest in sorted(
-        [root / "kernel/pyproject.toml", *root.glob("plugins/*/pyproject.toml")]
-    ):
+    for manifest in sorted([root / "kernel/pyproject.toml", *root.glob("plugins/*/pyproject.toml")]):
         folder = manifest.parent
-        imports = [
-            found
-            for source in sorted(folder.glob("src/**/*.py"))
-            for found in read_imports(source, root)
-        ]
+        imports = [found for source in sorted(folder.glob("src/**/*.py")) for found in read_imports(source, root)]
         project = tomllib.loads(manifest.read_text(encoding="utf-8"))["project"]
         tree.append(Distribution(folder.name, folder, project, imports))
     return tree
@@ -191,9 +184,7 @@ def _ours(module: str) -> str | None:
     return module.removeprefix("tta_").replace("_", "-") if module.startswith("tta_") else None
 
 
-def wrong_dependencies(
-    dist: Distribution, provided_by: Mapping[str, Sequence[str]]
-) -> Iterator[str]:
+def wrong_dependencies(dist: Distribution, provided_by: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Check that what is imported is declared, and what is declared, imported."""
     declared = dist.declared()
     if dist.name == "kernel" and declared != KERNEL_NEEDS:
@@ -409,9 +400,7 @@ def test_an_unknown_directory_asks_for_its_place_in_the_map(tree: Path) -> None:
         ("tta-alerts", {}, "has no entry point 'alerts' in 'tta.plugins'"),
     ],
 )
-def test_a_second_spelling_is_named(
-    tree: Path, name: str, entry_points: Mapping[str, str], problem: str
-) -> None:
+def test_a_second_spelling_is_named(tree: Path, name: str, entry_points: Mapping[str, str], problem: str) -> None:
     entries = "\n".join(f"{entry} = {target!r}" for entry, target in entry_points.items())
     manifest = f"[project]\nname = {name!r}\n[project.entry-points.'tta.plugins']\n{entries}"
     write_distribution(tree, "alerts", manifest=manifest)
@@ -426,9 +415,7 @@ def test_a_capability_may_be_vocabulary_only(tree: Path) -> None:
 def test_a_second_package_in_one_distribution_is_named(tree: Path) -> None:
     write_distribution(tree, "agents")
     (tree / "plugins/agents/src/tta_agents_more").mkdir()
-    assert problems(tree) == [
-        "plugins/agents/src: holds ['tta_agents', 'tta_agents_more'], not ['tta_agents']"
-    ]
+    assert problems(tree) == ["plugins/agents/src: holds ['tta_agents', 'tta_agents_more'], not ['tta_agents']"]
 
 
 def test_an_entry_point_in_two_distributions_names_both(tree: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from typing import Any, Self, TypeVar
 
 import anyio
@@ -23,22 +24,31 @@ class BlockingKernel:
     def __init__(self, kernel: Kernel, *, backend: str = "asyncio") -> None:
         self.kernel, self._backend = kernel, backend
         self._portal: BlockingPortal | None = None
+        self._begun = False
         self._done: Future[None] = Future()
 
     def start(self) -> None:
         """Start the kernel, and return when it runs; what a start raises is raised here."""
+        if self._begun:
+            raise KernelError("a kernel runs once; make a new one")
+        self._begun = True
         started: Future[None] = Future()
         threading.Thread(target=self._thread, args=(started,), name="tta kernel", daemon=True).start()
         started.result()
 
     def stop(self) -> None:
         """Stop the kernel in order; what it raised while it ran is raised here."""
+        if not self._begun:
+            return
         if self._portal is not None and not self._done.done():
-            self._portal.start_task_soon(self._stop)
+            with suppress(RuntimeError):  # It ended by itself, just now.
+                self._portal.start_task_soon(self._stop)
         limit = self.kernel.settings.stop_timeout + 2 * GRACE
         try:
             self._done.result(limit)
         except TimeoutError:
+            if self._done.done():
+                raise
             stuck = ", ".join(r.name for r in self.kernel.records.values() if r.state == "stopping")
             raise KernelError(f"still stopping after {limit:g} s: {stuck} ignores cancellation") from None
 
@@ -48,7 +58,10 @@ class BlockingKernel:
             self._done.result()
         if self._portal is None or self._done.done():
             raise KernelError("the kernel is not running; start it first")
-        return self._portal.call(func, *args)
+        try:
+            return self._portal.start_task_soon(func, *args).result()
+        except CancelledError:
+            raise KernelError("the kernel stopped before the call was done") from None
 
     def __enter__(self) -> Self:
         self.start()
@@ -61,10 +74,13 @@ class BlockingKernel:
         self.kernel.stop()
 
     async def _run(self, started: Future[None]) -> None:
-        async with BlockingPortal() as portal, anyio.create_task_group() as tasks:
-            await tasks.start(self.kernel.serve)
-            self._portal = portal
-            started.set_result(None)
+        async with BlockingPortal() as portal:
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(self.kernel.serve)
+                self._portal = portal
+                started.set_result(None)
+            # A call that still waits would hold up the end for ever.
+            await portal.stop(cancel_remaining=True)
 
     def _thread(self, started: Future[None]) -> None:
         try:

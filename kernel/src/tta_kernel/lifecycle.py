@@ -166,6 +166,7 @@ class Supervisor:
         plugin = record.plugin
         assert plugin is not None
         limit = plugin.start_timeout or self._settings.start_timeout
+        ctx: Context | None = None
         self._to(run, State.STARTING)
         try:
             with anyio.CancelScope(deadline=anyio.current_time() + limit) as run.scope:
@@ -203,7 +204,8 @@ class Supervisor:
         finally:
             # Before another try, and whatever went wrong in this one.
             self._services.remove_all(record.name)
-            ctx._detach()
+            if ctx is not None:
+                ctx._detach()
         if run.scope.cancel_called and not (self._stopping and record.state is State.STARTING):
             raise TimeoutError(
                 f"took longer than {limit:g} s" if record.state is State.STARTING else "its time to stop was over"

@@ -32,7 +32,8 @@ def run(settings: KernelSettings) -> int:
 
 
 async def _run(kernel: Kernel, wake: socket.socket) -> int:
-    started, problem = False, None
+    started = False
+    problem: KernelError | None = None
     with anyio.CancelScope() as body:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_obey, kernel, wake, body)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from types import ModuleType
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
@@ -52,7 +53,7 @@ class AgentsPlugin(Plugin[Config]):
 
     requires = (AGENT_REGISTRY,)
     provides = (AGENTS,)
-    hookspecs = hookspecs
+    hookspecs: ClassVar[ModuleType | None] = hookspecs
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:

@@ -190,6 +190,7 @@ class LocalAgents:
     def _keep(self, slot: tuple[str, str], reply: Reply) -> None:
         now = time.monotonic()
         self._replies[slot] = (now, reply)
+        self._replies.move_to_end(slot)
         while len(self._replies) > self._kept or now - next(iter(self._replies.values()))[0] > self._window:
             self._replies.popitem(last=False)
 

@@ -14,6 +14,8 @@ S = TypeVar("S", bound=msgspec.Struct)
 In = TypeVar("In", bound=msgspec.Struct, contravariant=True)  # noqa: PLC0105 - read in signatures
 Out = TypeVar("Out", bound=msgspec.Struct, covariant=True)  # noqa: PLC0105 - read in signatures
 
+_StructType = type[msgspec.Struct]  # within `AgentSpec`, `type` is a field
+
 OnPiece = Callable[[str], Awaitable[None]]
 """Told each piece of a streamed text; a slow reader slows the agent."""
 
@@ -33,8 +35,8 @@ class AgentSpec(msgspec.Struct, frozen=True):
 
     type: str
     description: str
-    input: type[msgspec.Struct]
-    output: type[msgspec.Struct]
+    input: _StructType
+    output: _StructType
     capabilities: tuple[str, ...] = ()
     timeout: float = 10.0
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import ModuleType
+from typing import ClassVar
 
 from tta_kernel import Event, NoConfig, Plugin, hookimpl
 
@@ -16,7 +18,7 @@ __all__ = ["Channel", "CheckFailed", "Level", "SafetyPlugin", "Verdict", "check_
 class SafetyPlugin(Plugin[NoConfig]):
     """Brings the hook ``check_text``; it checks nothing itself."""
 
-    hookspecs = hookspecs
+    hookspecs: ClassVar[ModuleType | None] = hookspecs
 
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:

@@ -12,8 +12,9 @@ from tta_kernel import Event
 Channel = Literal["player", "story"]
 """Whose text it is: ``player`` wrote it, ``story`` is about to be told."""
 Level = Literal["safe", "warning", "blocked"]
+_Status = Literal["checked", "unchecked", "failed"]
 _LEVELS = ("safe", "warning", "blocked")
-_STATUSES = ("checked", "unchecked", "failed")
+_STATUSES: tuple[_Status, ...] = ("checked", "unchecked", "failed")
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -23,7 +24,7 @@ class Verdict(msgspec.Struct, frozen=True):
     ``unchecked`` and ``failed`` are never shown or counted as safe.
     """
 
-    status: Literal["checked", "unchecked", "failed"] = "unchecked"
+    status: _Status = "unchecked"
     level: Level | None = None
     risk: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
     kinds: tuple[str, ...] = ()
@@ -42,7 +43,7 @@ class Verdict(msgspec.Struct, frozen=True):
 def merge(verdicts: Iterable[Verdict]) -> Verdict:
     """Make one verdict of several: failed > unchecked > the highest level; none at all is unchecked."""
     given = list(verdicts)
-    status = max((v.status for v in given), key=_STATUSES.index, default="unchecked")
+    status: _Status = max((v.status for v in given), key=_STATUSES.index, default="unchecked")
     level: Level | None = None
     if status == "checked":
         level = max((v.level for v in given if v.level), key=_LEVELS.index)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated
+from types import ModuleType
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -23,7 +24,7 @@ __all__ = [
 class SessionsPlugin(Plugin[NoConfig]):
     """The vocabulary of sessions, and the hook ``forget``."""
 
-    hookspecs = hookspecs
+    hookspecs: ClassVar[ModuleType | None] = hookspecs
 
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:

@@ -1,0 +1,36 @@
+"""Both event loops for every async test, and distributions that nobody has to install."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Ship = Callable[..., Path]
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def ship(tmp_path: Path) -> Ship:
+    """Lay a distribution with plugins into a folder for sys.path, and return the folder."""
+    site = tmp_path / "site"
+
+    def ship(dist: str, entries: str = "", code: str | None = None, *, requires: str = "", version: str = "1.0") -> Path:
+        module = dist.replace("-", "_")
+        info = site / f"{module}-{version}.dist-info"
+        info.mkdir(parents=True)
+        needs = f"Requires-Dist: {requires}\n" if requires else ""
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {dist}\nVersion: {version}\n{needs}")
+        if entries:
+            (info / "entry_points.txt").write_text(f"[tta.plugins]\n{entries}\n")
+        if code is not None:
+            (site / f"{module}.py").write_text(code)
+        return site
+
+    ship("tta-kernel", version="0.5")
+    return ship

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+
+from tta_kernel import Kernel, KernelSettings, PluginSettings
+from tta_sessions import SESSIONS, Session, SessionsMemory, SessionsPlugin
+from tta_sessions.hookspecs import forget
+from tta_sessions.memory import MemorySessions
+from tta_sessions.testing import SessionsContract
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class TestMemorySessions(SessionsContract):
+    @pytest.fixture
+    def sessions(self) -> MemorySessions:
+        return MemorySessions(Clock(), ttl=60.0, limit=10)
+
+
+async def test_a_session_ends_a_while_after_its_last_commit() -> None:
+    clock = Clock()
+    sessions = MemorySessions(clock, ttl=60.0, limit=10)
+    first = await sessions.commit(Session("a"))
+    clock.now += 50
+    await sessions.commit(first)
+    clock.now += 60
+    assert await sessions.get("a") is not None
+    clock.now += 1
+    assert await sessions.get("a") is None
+    assert (await sessions.commit(Session("a"))).version == 1
+
+
+async def test_the_session_that_rested_longest_makes_room() -> None:
+    sessions = MemorySessions(Clock(), ttl=60.0, limit=2)
+    first = await sessions.commit(Session("a"))
+    await sessions.commit(Session("b"))
+    await sessions.commit(first)
+    await sessions.commit(Session("c"))
+    assert [bool(await sessions.get(id)) for id in "abc"] == [True, False, True]
+
+
+async def test_nobody_changes_a_session_behind_its_version() -> None:
+    sessions = MemorySessions(Clock(), ttl=60.0, limit=2)
+    context = {"turn": 1}
+    await sessions.commit(Session("a", context=context))
+    context["turn"] = 9
+    stored = await sessions.get("a")
+    assert stored is not None
+    assert stored.context == {"turn": 1}
+
+
+async def test_what_cannot_travel_is_not_stored() -> None:
+    sessions = MemorySessions(Clock(), ttl=60.0, limit=2)
+    with pytest.raises(TypeError):
+        await sessions.commit(Session("a", context={"it": object()}))
+    assert await sessions.get("a") is None
+
+
+async def test_the_hook_forget_deletes_what_the_plugin_keeps_of_a_person() -> None:
+    async with Kernel(plugins={"sessions": SessionsPlugin, "sessions-memory": SessionsMemory}) as kernel:
+        sessions = kernel.get(SESSIONS)
+        await sessions.commit(Session("a", "u"))
+        await sessions.commit(Session("b", "v"))
+        assert await kernel.ask(forget, "u") == {"sessions-memory": 1}
+        assert [bool(await sessions.get(id)) for id in "ab"] == [False, True]
+
+
+async def test_the_config_bounds_the_sessions() -> None:
+    settings = KernelSettings(plugins={"sessions-memory": PluginSettings(config={"ttl": "1h", "limit": 1})})
+    async with Kernel(settings, plugins={"sessions": SessionsPlugin, "sessions-memory": SessionsMemory}) as kernel:
+        sessions = kernel.get(SESSIONS)
+        await sessions.commit(Session("a"))
+        await sessions.commit(Session("b"))
+        assert await sessions.get("a") is None

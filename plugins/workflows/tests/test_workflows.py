@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+from tta_agents import AGENTS, AgentError, AgentsMemory, AgentSpec, AgentsPlugin, StepContext
+from tta_kernel import ConfigError, Context, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
+from tta_workflows import WORKFLOWS, RunFinished, RunStarted, StepFinished, UnknownWorkflow, WorkflowsPlugin
+
+
+class Ask(msgspec.Struct, frozen=True):
+    text: str
+    more: str = ""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    text: str
+
+
+class Join:
+    """Joins its inputs; raises, sleeps or streams where the text says so."""
+
+    spec = AgentSpec("join", "joins", Ask, Answer)
+
+    async def process(self, request: Ask, ctx: StepContext, /) -> Answer:
+        if request.text == "fail":
+            raise AgentError("tired")
+        if request.text == "sleep":
+            await anyio.sleep_forever()
+        answer = Answer(request.text + request.more)
+        await ctx.emit(answer.text)
+        return answer
+
+
+class Joins(Plugin[NoConfig]):
+    requires = (AGENTS,)
+
+    @hookimpl
+    def agents(self) -> list[AgentSpec]:
+        return [Join.spec]
+
+    @asynccontextmanager
+    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        async with ctx.get(AGENTS).serve(Join()):
+            yield
+
+
+PLUGINS: dict[str, type[Plugin[Any]]] = {
+    "agents": AgentsPlugin,
+    "agents-memory": AgentsMemory,
+    "joins": Joins,
+    "workflows": WorkflowsPlugin,
+}
+
+
+def step(id: str = "a", agent: str = "join", **values: Any) -> dict[str, Any]:
+    return {"id": id, "agent": agent, "input": {"text": "input.text"}, **values}
+
+
+TWICE = {
+    "steps": [step("a"), step("b", input={"text": "steps.a.text", "more": "input.tail.end"}, stream=True)],
+    "output": {"said": "steps.b.text", "heard": "input.text"},
+}
+
+
+def running(*, runs_kept: int = 256, **workflows: Any) -> Kernel:
+    config = {"workflows": workflows, "runs_kept": runs_kept}
+    return Kernel(KernelSettings(plugins={"workflows": PluginSettings(config=config)}), plugins=PLUGINS)
+
+
+async def run(kernel: Kernel, input: Mapping[str, Any], key: str = "r", name: str = "w", **more: Any) -> Any:
+    return await kernel.get(WORKFLOWS).run(name, input, key=key, **more)
+
+
+async def test_steps_get_what_their_paths_point_at() -> None:
+    async with running(w=TWICE) as kernel:
+        done = await run(kernel, {"text": "hi", "tail": {"end": "!"}})
+    assert (done.status, done.error) == ("done", "")
+    assert done.output == {"said": "hi!", "heard": "hi"}
+    assert [(s.id, s.agent, s.status) for s in done.steps] == [("a", "join", "done"), ("b", "join", "done")]
+
+
+async def test_a_path_to_nothing_leaves_the_field_its_default() -> None:
+    async with running(w=TWICE) as kernel:
+        assert (await run(kernel, {"text": "hi"})).output["said"] == "hi"
+
+
+async def test_only_steps_that_stream_hand_on_their_pieces() -> None:
+    heard: list[str] = []
+
+    async def hear(piece: str) -> None:
+        heard.append(piece)
+
+    async with running(w=TWICE) as kernel:
+        await run(kernel, {"text": "hi", "tail": {"end": "!"}}, on_piece=hear)
+    assert heard == ["hi!"]
+
+
+async def test_a_failing_step_fails_the_run_and_the_later_ones_do_not_run() -> None:
+    async with running(w=TWICE) as kernel:
+        failed = await run(kernel, {"text": "fail"})
+    assert (failed.status, failed.error, failed.output) == ("failed", "tired", {})
+    assert [(s.id, s.status, s.error) for s in failed.steps] == [("a", "failed", "tired")]
+
+
+async def test_a_missing_input_fails_the_step_that_needs_it() -> None:
+    async with running(w=TWICE) as kernel:
+        assert (await run(kernel, {})).error == "bad_request"
+
+
+async def test_a_step_past_its_time_fails_the_run() -> None:
+    async with running(w={"steps": [step(timeout="10ms")]}) as kernel:
+        failed = await run(kernel, {"text": "sleep"})
+    assert (failed.status, failed.error, failed.steps[0].error) == ("failed", "timeout", "timeout")
+
+
+async def test_a_run_past_its_time_fails() -> None:
+    async with running(w={"steps": [step()], "timeout": "10ms"}) as kernel:
+        failed = await run(kernel, {"text": "sleep"})
+        assert kernel.get(WORKFLOWS).get("r") == failed
+    assert (failed.status, failed.error) == ("failed", "timeout")
+
+
+async def test_an_unknown_workflow_is_an_error_that_names_the_known_ones() -> None:
+    async with running(w=TWICE) as kernel:
+        with pytest.raises(UnknownWorkflow, match="'v'; configured are: w"):
+            await run(kernel, {}, name="v")
+
+
+async def test_a_run_is_remembered_without_what_was_said() -> None:
+    async with running(w=TWICE) as kernel:
+        done = await run(kernel, {"text": "hi"})
+        kept = kernel.get(WORKFLOWS).get("r")
+    assert kept == msgspec.structs.replace(done, output={})
+
+
+async def test_no_more_runs_are_remembered_than_configured() -> None:
+    async with running(w=TWICE, runs_kept=2) as kernel:
+        for key in "abc":
+            await run(kernel, {"text": "x"}, key)
+        assert [bool(kernel.get(WORKFLOWS).get(key)) for key in "abc"] == [False, True, True]
+
+
+async def test_a_run_tells_its_story_in_events() -> None:
+    async with running(w=TWICE) as kernel:
+        with kernel.events.subscribe(RunStarted, StepFinished, RunFinished) as events:
+            await run(kernel, {"text": "hi"})
+            await run(kernel, {"text": "fail"}, key="f")
+        seen = [(type(e), getattr(e, "run", "")) async for e in events]
+    assert seen == [
+        (RunStarted, "r"), (StepFinished, "r"), (StepFinished, "r"), (RunFinished, "r"),
+        (RunStarted, "f"), (StepFinished, "f"), (RunFinished, "f"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("workflow", "problem"),
+    [
+        ({"steps": [step(agent="joyn")]}, "no enabled plugin declares the agent 'joyn'; did you mean 'join'?"),
+        ({"steps": [step(input={"text": "input.t", "mor": "input.t"})]}, "takes no 'mor'; did you mean 'more'?"),
+        ({"steps": [step(input={})]}, "'join' needs 'text'"),
+        ({"steps": [step(input={"text": "text"})]}, "'text' is no path"),
+        ({"steps": [step(input={"text": "steps.b.text"}), step("b")]}, "no earlier step is called 'b'"),
+        ({"steps": [step(), step("b", input={"text": "steps.a.txt"})]}, "answers no 'txt'; did you mean 'text'?"),
+        ({"steps": [step(), step()]}, "another step has the same id"),
+        ({"steps": [step()], "output": {"x": "steps.aa.text"}}, "no earlier step is called 'aa'; did you mean 'a'?"),
+        ({"steps": []}, "length >= 1"),
+    ],
+)
+async def test_a_wrong_definition_is_a_problem_before_anything_runs(workflow: Any, problem: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        async with running(w=workflow):
+            pass
+    assert problem in str(caught.value)
+    assert "plugins.workflows.config.workflows.w" in str(caught.value)
