@@ -20,7 +20,9 @@ def ship(tmp_path: Path) -> Ship:
     """Lay a distribution with plugins into a folder for sys.path, and return the folder."""
     site = tmp_path / "site"
 
-    def ship(dist: str, entries: str = "", code: str | None = None, *, requires: str = "", version: str = "1.0") -> Path:
+    def ship(
+        dist: str, entries: str = "", code: str | None = None, *, requires: str = "", version: str = "1.0"
+    ) -> Path:
         module = dist.replace("-", "_")
         info = site / f"{module}-{version}.dist-info"
         info.mkdir(parents=True)

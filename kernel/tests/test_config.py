@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
 import os
 import subprocess
@@ -324,6 +325,18 @@ def test_a_missing_base_is_none_in_a_folder_that_nobody_named(write: Write, monk
 @pytest.mark.parametrize("name", ["../x", "a/b", "a\\b", "..", ".", "a..b", "a\0b", "a b", "/etc/x"])
 def test_an_environment_s_name_leads_out_of_no_folder(write: Write, name: str) -> None:
     assert "is not a name" in load_problem(write(), name)
+
+
+@pytest.fixture(autouse=True)
+def nothing_installed_ships_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide what this environment happens to have installed; what a test ships stays."""
+    real = importlib.metadata.entry_points
+
+    def of_tests(**wanted: str) -> importlib.metadata.EntryPoints:
+        found = real(**wanted)
+        return importlib.metadata.EntryPoints(e for e in found if not (e.dist and e.dist.name.startswith("tta-")))
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", of_tests)
 
 
 def ship(site: Path, distribution: str, package: str, value: str) -> None:

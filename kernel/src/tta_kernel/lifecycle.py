@@ -149,6 +149,9 @@ class Supervisor:
                 delay = min(delay * 2, 30.0)
         except Exception as exc:  # noqa: BLE001 - kept as the plugin's reason
             self._fail(run, exc)
+            if isinstance(unwrap(exc), NotReady):
+                self.failure = self.failure or run.error
+                self.body.cancel()
         finally:
             # Cancelled before it ran: that is a stop, and nobody's fault.
             self._services.remove_all(run.record.name)

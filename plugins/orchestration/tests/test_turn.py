@@ -192,6 +192,13 @@ async def test_a_broken_check_means_the_fallback_and_an_event_for_a_human(broken
         assert failure.plugins == ("checker-1",)
 
 
+async def test_an_objection_is_heard_even_where_another_check_could_not_look() -> None:
+    async with kernel(lambda text, channel: BLOCKED, lambda text, channel: Verdict(), allow_unchecked=True) as k:
+        response = await k.get(ORCHESTRATION).process_user_input("hello", "s")
+        assert response.outcome == "supportive"
+        assert response.verdicts["player"].status == "unchecked"
+
+
 async def test_with_nobody_to_ask_the_turn_is_unchecked_and_falls_back() -> None:
     async with kernel() as k:
         response = await k.get(ORCHESTRATION).process_user_input("hello", "s")

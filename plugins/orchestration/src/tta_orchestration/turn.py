@@ -194,23 +194,29 @@ class _Turn:
     def _input(self, text: str) -> dict[str, Any]:
         return {"text": text, "world": self._session.context.get("world"), "seed": self._seed, "turn": self._number}
 
-    async def _check(self, text: str, channel: Channel) -> Verdict:
+    async def _check(self, text: str, channel: Channel) -> tuple[Verdict, bool]:
+        """Ask every check; return the verdict, and whether any one of them objects.
+
+        One that objects is heard even where another one couldn't look.
+        """
         ctx, session = self._turns._ctx, self._session.id
         answers = await ctx.ask(check_text, text, channel, session)
         failed = tuple(sorted(name for name, answer in answers.items() if judge({name: answer}).status == "failed"))
         if failed:
             ctx.log.critical("a safety check failed: %s; the player got the fallback", ", ".join(failed))
             ctx.publish(CheckFailed(session=session, channel=channel, plugins=failed))
-        return judge(answers)
+        verdict = judge(answers)
+        return verdict, verdict.objects or any(judge({name: answer}).objects for name, answer in answers.items())
 
-    def _judge(self, verdict: Verdict, channel: Channel) -> None:
+    def _judge(self, checked: tuple[Verdict, bool], channel: Channel) -> None:
         """Note a verdict, and halt the story where it objects, or says too little."""
+        verdict, objects = checked
         known = self._verdicts.get(channel)
         self._verdicts[channel] = merge([known, verdict]) if known else verdict
         unchecked = verdict.status == "unchecked" and not self._turns._limits.allow_unchecked
         if verdict.status == "failed" or unchecked:
             raise _Halted("fallback", texts.FALLBACK)
-        if verdict.objects:
+        if objects:
             raise _Halted("supportive", texts.SUPPORTIVE if channel == "player" or verdict.kinds else texts.REPLACED)
 
     async def _piece(self, piece: str) -> None:

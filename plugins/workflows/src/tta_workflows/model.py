@@ -68,8 +68,8 @@ class Workflows(Protocol):
     ) -> Run:
         """Run one; ``key`` names the run and makes its steps idempotent.
 
-        A step that fails makes the run ``failed``, with the error's code; nothing raises but
-        `UnknownWorkflow`, and what is missing from ``input`` (KeyError, naming the path).
+        A step that fails makes the run ``failed``, with the error's code; only `UnknownWorkflow`
+        raises. What a path doesn't find is left out of the request: its reader decides.
         """
 
     def definitions(self) -> Mapping[str, Workflow]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import msgspec
@@ -41,24 +41,22 @@ class Sequences:
         run = Run(key, name, "running", time.time())
         self._remember(run)
         self._publish(RunStarted(run=key, workflow=name))
-        began, steps, outputs, error = time.perf_counter(), list[StepRun](), dict[str, Any](), ""
-        data = {"input": input, "steps": outputs}
+        began, steps, outputs, output = time.perf_counter(), list[StepRun](), dict[str, Any](), dict[str, Any]()
+        data, error = {"input": input, "steps": outputs}, "cancelled"
         try:
             with anyio.fail_after(workflow.timeout):
                 for step in workflow.steps:
                     await self._step(step, data, run, steps, session, on_piece)
-            output = _pick(workflow.output, data)
+            output, error = _pick(workflow.output, data), ""
         except AgentError as exc:
-            error, output = exc.code, {}
+            error = exc.code
         except TimeoutError:
-            error, output = "timeout", {}
+            error = "timeout"
         finally:
-            ended = Run(key, name, "failed", run.started_at, time.perf_counter() - began, tuple(steps), error)
+            status: Literal["failed", "done"] = "failed" if error else "done"
+            ended = Run(key, name, status, run.started_at, time.perf_counter() - began, tuple(steps), error)
             self._remember(ended)
-        status = "failed" if error else "done"
-        ended = msgspec.structs.replace(ended, status=status)
-        self._remember(ended)
-        self._publish(RunFinished(run=key, workflow=name, status=status, seconds=ended.seconds, error=error))
+            self._publish(RunFinished(run=key, workflow=name, status=status, seconds=ended.seconds, error=error))
         return msgspec.structs.replace(ended, output=output)
 
     async def _step(
