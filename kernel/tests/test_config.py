@@ -332,8 +332,8 @@ def nothing_installed_ships_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hide what this environment happens to have installed; what a test ships stays."""
     real = importlib.metadata.entry_points
 
-    def of_tests(**wanted: str) -> importlib.metadata.EntryPoints:
-        found = real(**wanted)
+    def of_tests(group: str) -> importlib.metadata.EntryPoints:
+        found = real(group=group)
         return importlib.metadata.EntryPoints(e for e in found if not (e.dist and e.dist.name.startswith("tta-")))
 
     monkeypatch.setattr(importlib.metadata, "entry_points", of_tests)

@@ -66,7 +66,7 @@ def settings(*optional: str, start: float = 5.0, stop: float = 5.0) -> KernelSet
     return KernelSettings(start_timeout=start, stop_timeout=stop, plugins=plugins)
 
 
-def kernel(wanted: KernelSettings | None = None, **plugins: type[Plugin[Any]]) -> Kernel:
+def kernel(wanted: KernelSettings | None = None, /, **plugins: Any) -> Kernel:
     return Kernel(wanted, plugins=plugins)
 
 
@@ -92,7 +92,7 @@ async def never_ready(*_: object) -> None:
     raise NotReady("no network")
 
 
-def chain(log: Log, **of_b: Any) -> dict[str, type[Plugin[Any]]]:
+def chain(log: Log, **of_b: Any) -> dict[str, Any]:
     return {
         "x": make(log, "x", provides=(A,)),
         "y": make(log, "y", provides=(B,), requires=(A,), **of_b),
@@ -445,7 +445,8 @@ async def test_the_context_gives_only_what_a_plugin_declares() -> None:
     found: list[PluginError] = []
 
     async def start(ctx: Context) -> None:
-        for ask in (lambda: ctx.get(A), lambda: ctx.find(A), lambda: ctx.provide(A, "a")):
+        asks: list[Callable[[], object]] = [lambda: ctx.get(A), lambda: ctx.find(A), lambda: ctx.provide(A, "a")]
+        for ask in asks:
             with pytest.raises(PluginError) as caught:
                 ask()
             found.append(caught.value)
