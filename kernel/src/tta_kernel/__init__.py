@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .blocking import BlockingKernel
+from typing import TYPE_CHECKING, Any
+
 from .commands import Subcommands
 from .config import Duration, KernelSettings, PluginSettings, Secret, Size, load
 from .errors import ConfigError, KernelError, NotReady, PluginError, Problem
@@ -16,9 +17,21 @@ from .reload import Reloaded
 from .services import Service
 from .wiring import State
 
+if TYPE_CHECKING:
+    from .blocking import BlockingKernel
+
 __all__ = [
     "KERNEL", "BlockingKernel", "ConfigError", "Context", "Duration", "Event", "EventBus", "Health", "Hooks",
     "Kernel", "KernelError", "KernelSettings", "NoConfig", "NotReady", "Plugin", "PluginError", "PluginSettings",
     "PluginStateChanged", "Problem", "Reloaded", "Restart", "Secret", "Service", "Size", "State", "Subcommands",
     "Subscription", "correlation_id", "hookimpl", "hookspec", "load",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    # Only programs that aren't async need a thread and its portal; importing them costs a tenth of the kernel.
+    if name == "BlockingKernel":
+        from .blocking import BlockingKernel
+
+        return BlockingKernel
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

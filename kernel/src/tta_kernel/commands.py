@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .services import Service
 
 if TYPE_CHECKING:
+    import argparse
+
     from .kernel import Kernel
 
-Run = Callable[["Kernel", argparse.Namespace], Awaitable[int]]
+Run = Callable[["Kernel", "argparse.Namespace"], Awaitable[int]]
 
 
 class Command(NamedTuple):
