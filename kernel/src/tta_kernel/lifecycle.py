@@ -45,7 +45,7 @@ class _Run:
 
     def __init__(self, record: Record) -> None:
         self.record = record
-        self.begun = self.abandoned = False
+        self.begun = self.abandoned = self.urgent = False
         self.error: PluginError | None = None
         self.settled = anyio.Event()  # Running, waiting or out.
         self.stop = anyio.Event()
@@ -149,7 +149,7 @@ class Supervisor:
                 delay = min(delay * 2, 30.0)
         except Exception as exc:  # noqa: BLE001 - kept as the plugin's reason
             self._fail(run, exc)
-            if isinstance(unwrap(exc), NotReady):
+            if run.urgent:
                 self.failure = self.failure or run.error
                 self.body.cancel()
         finally:
@@ -202,6 +202,7 @@ class Supervisor:
                 if not (needing := self._needing(run)):
                     record.reason = str(reason)
                     return False
+                run.urgent = True
                 reason.add_note(f"it may not wait, because {needing!r} is required")
             raise
         finally:

@@ -1,0 +1,273 @@
+"""What the wiring makes of providers, fallbacks and cycles, and what `tta run` makes of signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from tta_kernel import (
+    BlockingKernel,
+    ConfigError,
+    Context,
+    Event,
+    Kernel,
+    KernelError,
+    KernelSettings,
+    NoConfig,
+    NotReady,
+    Plugin,
+    PluginSettings,
+    Reloaded,
+    Service,
+    State,
+    hookimpl,
+)
+
+A, B = Service[str]("a"), Service[str]("b")
+OPTIONAL = PluginSettings(required=False)
+Body = Callable[[Context], Awaitable[None]]
+
+
+class Plugins:
+    """Makes plugin classes that note their starts and stops."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+
+    def make(
+        self, name: str, *, provides: tuple[Service[Any], ...] = (), requires: tuple[Service[Any], ...] = (),
+        enter: Body | None = None, leave: Callable[[], Awaitable[None]] | None = None, **more: Any,
+    ) -> type[Plugin[NoConfig]]:  # fmt: skip
+        log = self.log
+
+        @asynccontextmanager
+        async def lifespan(self: Plugin[NoConfig], ctx: Context) -> AsyncIterator[None]:
+            if enter is not None:
+                await enter(ctx)
+            for key in provides:
+                ctx.provide(key, name)
+            log.append(f"+{name}")
+            try:
+                yield
+            finally:
+                if leave is not None:
+                    await leave()
+                log.append(f"-{name}")
+
+        return type(name, (Plugin,), {"provides": provides, "requires": requires, "lifespan": lifespan, **more})
+
+
+@pytest.fixture
+def ps() -> Plugins:
+    return Plugins()
+
+
+def test_a_cycle_is_named(ps: Plugins) -> None:
+    plugins = {
+        "x": ps.make("x", provides=(A,), requires=(B,)),
+        "y": ps.make("y", provides=(B,), requires=(A,)),
+    }
+    with pytest.raises(ConfigError, match=r"needs itself in the end: (x -> y -> x|y -> x -> y)"):
+        Kernel(plugins=plugins)
+
+
+def test_a_missing_provider_is_named_with_what_is_disabled(ps: Plugins) -> None:
+    settings = KernelSettings(plugins={"x": PluginSettings(enabled=False)})
+    plugins = {"x": ps.make("x", provides=(A,)), "y": ps.make("y", requires=(A,))}
+    with pytest.raises(ConfigError, match=r"'y': requires Service\('a'\), which no enabled plugin provides .*x"):
+        Kernel(settings, plugins=plugins)
+
+
+def test_two_providers_are_both_named(ps: Plugins) -> None:
+    plugins = {"x": ps.make("x", provides=(A,)), "y": ps.make("y", provides=(A,))}
+    with pytest.raises(ConfigError, match=r"'y': provides Service\('a'\), and so does 'x'"):
+        Kernel(plugins=plugins)
+
+
+async def test_a_fallback_yields_to_another_provider_and_says_so(ps: Plugins) -> None:
+    plugins = {"memory": ps.make("memory", provides=(A,), fallback=True), "x": ps.make("x", provides=(A,))}
+    async with Kernel(plugins=plugins) as kernel:
+        assert kernel.get(A) == "x"
+        assert kernel.records["memory"].state is State.YIELDING
+        assert kernel.records["memory"].yields_to == "x"
+    async with Kernel(KernelSettings(plugins={"x": PluginSettings(enabled=False)}), plugins=plugins) as kernel:
+        assert kernel.get(A) == "memory"
+
+
+async def test_a_given_service_counts_as_provided(ps: Plugins) -> None:
+    seen: list[str] = []
+
+    async def look(ctx: Context) -> None:
+        seen.append(ctx.get(A))
+
+    async with Kernel(plugins={"x": ps.make("x", requires=(A,), enter=look)}, services={A: "fake"}):
+        pass
+    assert seen == ["fake"]
+
+
+async def test_not_being_ready_while_stopping_is_a_plain_failure(ps: Plugins) -> None:
+    async def late() -> None:
+        raise NotReady("too late for that")
+
+    kernel = Kernel(KernelSettings(plugins={"x": OPTIONAL}), plugins={"x": ps.make("x", leave=late)})
+    async with kernel:
+        pass
+    assert kernel.records["x"].state is State.FAILED
+
+
+class Struck(Event, frozen=True, tag="clock.struck"):
+    hour: int
+
+
+async def test_a_slow_reader_loses_the_oldest_events_and_that_is_counted() -> None:
+    kernel = Kernel(plugins={})
+    with kernel.events.subscribe(Struck, buffer=2) as struck:
+        for hour in range(5):
+            kernel.events.publish(Struck(hour=hour), source="clock")
+        assert struck.dropped == 3
+        assert [(await anext(struck)).hour, (await anext(struck)).source] == [3, "clock"]
+
+
+async def test_a_handler_that_raises_is_counted_and_goes_on(ps: Plugins) -> None:
+    seen: list[int] = []
+
+    async def handle(event: Struck) -> None:
+        seen.append(event.hour)
+        if event.hour == 0:
+            raise ValueError("midnight")
+
+    async def enter(ctx: Context) -> None:
+        ctx.on(Struck, handle)
+        ctx.publish(Struck(hour=0))
+        ctx.publish(Struck(hour=1))
+
+    async with Kernel(plugins={"x": ps.make("x", enter=enter)}) as kernel:
+        with anyio.fail_after(5):
+            while len(seen) < 2:
+                await anyio.lowlevel.checkpoint()
+        assert kernel.records["x"].state is State.RUNNING
+        assert [s.failed for s in kernel.events.subscriptions] == [1]
+
+
+def test_an_unknown_hook_is_named_with_a_suggestion() -> None:
+    class Misspelt(Plugin[NoConfig]):
+        @hookimpl
+        async def helth(self) -> None: ...
+
+    with pytest.raises(ConfigError, match="unknown hook 'helth'; did you mean 'health'"):
+        Kernel(plugins={"x": Misspelt})
+
+
+def test_a_hook_of_the_wrong_colour_is_refused() -> None:
+    class Plain(Plugin[NoConfig]):
+        @hookimpl
+        def health(self) -> None: ...
+
+    with pytest.raises(ConfigError, match="'health' must be written as `async def`"):
+        Kernel(plugins={"x": Plain})
+
+
+def settings(**config: Any) -> KernelSettings:
+    return KernelSettings(plugins={name: PluginSettings(config=each) for name, each in config.items()})
+
+
+class Adjustable(Plugin[Any]):
+    """Takes any new config over that isn't negative."""
+
+    taken = 0
+
+    async def prepare(self, config: Any) -> Callable[[], None]:
+        if config.size < 0:
+            raise ValueError("size is negative")
+
+        def commit() -> None:
+            self.taken = config.size
+
+        return commit
+
+
+def adjustable() -> type[Plugin[Any]]:
+    import msgspec
+
+    sized = msgspec.defstruct("Sized", [("size", int, 0)], frozen=True, forbid_unknown_fields=True)
+    return type("Sizable", (Adjustable,), {"config_type": sized})
+
+
+async def test_a_reload_with_one_objector_changes_nothing() -> None:
+    kernel = Kernel(settings(a={"size": 1}, b={"size": 1}), plugins={"a": adjustable(), "b": adjustable()})
+    async with kernel:
+        with pytest.raises(ConfigError, match="'b' objects: size is negative"):
+            await kernel.reload(settings(a={"size": 2}, b={"size": -2}))
+        assert [r.plugin.config.size for r in kernel.records.values() if r.plugin] == [1, 1]
+        assert await kernel.reload(settings(a={"size": 2}, b={"size": 1})) == Reloaded(["a"], [])
+        assert getattr(kernel.records["a"].plugin, "taken", None) == 2
+
+
+async def test_a_plugin_that_prepares_nothing_needs_a_restart(ps: Plugins) -> None:
+    kernel = Kernel(settings(), plugins={"x": ps.make("x")})
+    async with kernel:
+        off = KernelSettings(plugins={"x": PluginSettings(enabled=False)})
+        assert (await kernel.reload(off)).restart_needed == ["x"]
+
+
+def test_a_blocking_kernel_starts_calls_and_stops(ps: Plugins) -> None:
+    async def get(kernel: Kernel) -> str:
+        return kernel.get(A)
+
+    kernel = Kernel(plugins={"x": ps.make("x", provides=(A,))})
+    with BlockingKernel(kernel) as blocking:
+        assert blocking.call(get, kernel) == "x"
+    assert ps.log == ["+x", "-x"]
+    with pytest.raises(KernelError, match="not running"):
+        blocking.call(get, kernel)
+
+
+def run(folder: Path) -> subprocess.Popen[bytes]:
+    (folder / "base.yaml").write_text("kernel: {autoload: false, log_format: json}\n")
+    (folder / "development.yaml").write_text("")
+    command = [sys.executable, "-m", "tta_kernel", "run", "--config", str(folder)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ)
+
+
+def lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
+    assert process.stderr is not None
+    for line in process.stderr:
+        yield str(json.loads(line)["event"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_tta_run_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    with run(tmp_path) as process:
+        events = lines(process)
+        assert next(events).startswith("running")
+        process.send_signal(number)
+        assert [*events] == [f"stopping after {number.name}", "stopped"]
+    assert process.returncode == 0
+
+
+def test_a_hangup_reloads_and_a_broken_file_changes_nothing(tmp_path: Path) -> None:
+    with run(tmp_path) as process:
+        events = lines(process)
+        next(events)
+        (tmp_path / "development.yaml").write_text("kernel: {autolod: true}\n")
+        process.send_signal(signal.SIGHUP)
+        refused = next(events)
+        (tmp_path / "development.yaml").write_text("kernel: {start_timeout: 5s}\n")
+        process.send_signal(signal.SIGHUP)
+        reloaded = next(events)
+        process.terminate()
+        assert process.wait(10) == 0
+    assert refused.startswith("nothing is reloaded")
+    assert "did you mean 'autoload'" in refused
+    assert "kernel.start_timeout" in reloaded
