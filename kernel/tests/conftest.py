@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +17,11 @@ def anyio_backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def ship(tmp_path: Path) -> Ship:
-    """Lay a distribution with plugins into a folder for sys.path, and return the folder."""
+def ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ship:
+    """Lay a distribution with plugins into a folder on sys.path, and return the folder."""
     site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
 
     def ship(
         dist: str, entries: str = "", code: str | None = None, *, requires: str = "", version: str = "1.0"
@@ -32,7 +35,7 @@ def ship(tmp_path: Path) -> Ship:
             (info / "entry_points.txt").write_text(f"[tta.plugins]\n{entries}\n")
         if code is not None:
             (site / f"{module}.py").write_text(code)
+        importlib.invalidate_caches()
         return site
 
-    ship("tta-kernel", version="0.5")
     return ship

@@ -1,0 +1,57 @@
+"""What becomes of plugins that are installed badly; each in a made-up distribution on sys.path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tta_kernel import ConfigError, Kernel, KernelSettings, PluginSettings, State
+
+Ship = Callable[..., Path]
+PLUGIN = "from tta_kernel import NoConfig, Plugin\nclass P(Plugin[NoConfig]): pass\n"
+
+
+def only(*names: str, required: bool = True) -> KernelSettings:
+    return KernelSettings(autoload=False, plugins={name: PluginSettings(required=required) for name in names})
+
+
+def test_an_installed_plugin_is_found_through_its_entry_point(ship: Ship) -> None:
+    ship("shipped-well", "shipped-well = shipped_well:P", PLUGIN)
+    record = Kernel(only("shipped-well")).records["shipped-well"]
+    assert (record.state, record.found.distribution, record.found.version) == (State.READY, "shipped-well", "1.0")
+
+
+def test_a_plugin_that_fails_on_import_is_named_with_the_error(ship: Ship) -> None:
+    ship("bad-import", "bad-import = bad_import:P", "raise OSError('no libfoo')")
+    with pytest.raises(ConfigError, match=r"'bad-import': importing bad_import raised OSError\('no libfoo'\)"):
+        Kernel(only("bad-import"))
+    optional = Kernel(only("bad-import", required=False))
+    assert optional.records["bad-import"].state is State.FAILED
+
+
+def test_a_disabled_plugin_is_not_even_imported(ship: Ship) -> None:
+    ship("bad-disabled", "bad-disabled = bad_disabled:P", "raise OSError")
+    assert Kernel(only()).records["bad-disabled"].state is State.DISABLED
+
+
+@pytest.mark.parametrize(("code", "why"), [("", "does not exist"), ("class P: pass", "is not a subclass of")])
+def test_an_entry_point_without_a_plugin_class_is_named(ship: Ship, code: str, why: str) -> None:
+    module = "classless" if code else "empty_module"
+    ship(module, f"classless = {module}:P", code)
+    with pytest.raises(ConfigError, match=f"{module}:P {why}"):
+        Kernel(only("classless"))
+
+
+def test_a_plugin_that_needs_another_kernel_says_which(ship: Ship) -> None:
+    ship("too-new", "too-new = too_new:P", PLUGIN, requires="tta-kernel>=99")
+    with pytest.raises(ConfigError, match=r"too-new 1\.0 needs tta-kernel>=99, this is"):
+        Kernel(only("too-new"))
+
+
+def test_one_name_in_two_distributions_names_both(ship: Ship) -> None:
+    ship("first-twin", "twin = first_twin:P", PLUGIN)
+    ship("second-twin", "twin = second_twin:P", PLUGIN)
+    with pytest.raises(ConfigError, match="both first-twin and second-twin install a plugin of that name"):
+        Kernel(only("twin"))
