@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from typing import Protocol
 from zlib import crc32
 
 import msgspec
@@ -123,9 +124,8 @@ def _filled(option: str, slots: Mapping[str, object]) -> bool:
     return all(slots[name] for name in names if name in slots)
 
 
-class Words:
+class Words(Protocol):
     """How a slot's value is put into words; `nouns` knows the world's names."""
 
     def phrase(self, value: object, modifier: str) -> str:
         """Return the words for a value under a modifier such as ``the``."""
-        raise NotImplementedError
