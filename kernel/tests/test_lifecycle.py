@@ -416,6 +416,14 @@ async def test_a_stop_does_not_wait_for_what_is_not_ready() -> None:
     assert states(it) == {"a": "stopped"}
 
 
+async def test_what_waits_for_another_plugin_is_stopped_when_the_kernel_is() -> None:
+    it = kernel(settings("y", "z"), **chain([], start=never_ready))
+    async with it:
+        assert states(it)["z"] == "waiting"
+    assert states(it) == {"x": "stopped", "y": "stopped", "z": "stopped"}
+    assert it.records["z"].reason == "never started"
+
+
 async def test_a_kernel_runs_once() -> None:
     it = kernel()
     async with it:

@@ -28,7 +28,6 @@ from tta_kernel import (
     NotReady,
     Plugin,
     PluginSettings,
-    Reloaded,
     Service,
     State,
     hookimpl,
@@ -176,49 +175,6 @@ def test_a_hook_of_the_wrong_colour_is_refused() -> None:
 
     with pytest.raises(ConfigError, match="'health' must be written as `async def`"):
         Kernel(plugins={"x": Plain})
-
-
-def settings(**config: Any) -> KernelSettings:
-    return KernelSettings(plugins={name: PluginSettings(config=each) for name, each in config.items()})
-
-
-class Adjustable(Plugin[Any]):
-    """Takes any new config over that isn't negative."""
-
-    taken = 0
-
-    async def prepare(self, config: Any) -> Callable[[], None]:
-        if config.size < 0:
-            raise ValueError("size is negative")
-
-        def commit() -> None:
-            self.taken = config.size
-
-        return commit
-
-
-def adjustable() -> type[Plugin[Any]]:
-    import msgspec
-
-    sized = msgspec.defstruct("Sized", [("size", int, 0)], frozen=True, forbid_unknown_fields=True)
-    return type("Sizable", (Adjustable,), {"config_type": sized})
-
-
-async def test_a_reload_with_one_objector_changes_nothing() -> None:
-    kernel = Kernel(settings(a={"size": 1}, b={"size": 1}), plugins={"a": adjustable(), "b": adjustable()})
-    async with kernel:
-        with pytest.raises(ConfigError, match="'b' objects: size is negative"):
-            await kernel.reload(settings(a={"size": 2}, b={"size": -2}))
-        assert [r.plugin.config.size for r in kernel.records.values() if r.plugin] == [1, 1]
-        assert await kernel.reload(settings(a={"size": 2}, b={"size": 1})) == Reloaded(["a"], [])
-        assert getattr(kernel.records["a"].plugin, "taken", None) == 2
-
-
-async def test_a_plugin_that_prepares_nothing_needs_a_restart(ps: Plugins) -> None:
-    kernel = Kernel(settings(), plugins={"x": ps.make("x")})
-    async with kernel:
-        off = KernelSettings(plugins={"x": PluginSettings(enabled=False)})
-        assert (await kernel.reload(off)).restart_needed == ["x"]
 
 
 def test_a_blocking_kernel_starts_calls_and_stops(ps: Plugins) -> None:

@@ -10,10 +10,9 @@ from .errors import ConfigError, KernelError, NotReady, PluginError, Problem
 from .events import Event, EventBus, Subscription, correlation_id
 from .hooks import Hooks, hookimpl, hookspec
 from .hookspecs import Health
-from .kernel import KERNEL, Kernel
+from .kernel import KERNEL, Kernel, Reloaded
 from .lifecycle import PluginStateChanged
 from .plugin import Context, NoConfig, Plugin, Restart
-from .reload import Reloaded
 from .services import Service
 from .wiring import State
 

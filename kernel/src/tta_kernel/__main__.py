@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import anyio
 import msgspec
 
 from . import logs
-from .commands import Subcommands
+from .commands import Command, Subcommands
 from .config import entries, read, secrets
 from .errors import ConfigError, KernelError
 from .hookspecs import register_commands
@@ -21,12 +22,25 @@ from .run import ABANDONED, run
 from .wiring import Wiring
 
 DONE, WANTING, USAGE, NOT_STARTED = 0, 1, 2, 3
+INTERRUPTED, UNREAD = 130, 141  # as shells say it: 128 + SIGINT, 128 + SIGPIPE
 __all__ = ["ABANDONED", "DONE", "NOT_STARTED", "USAGE", "WANTING", "main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``tta`` and return the exit code: 0, 1 found wanting, 2 usage, 3 not started, 70 abandoned."""
-    rest, folder, environment = _common(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            return _main(sys.argv[1:] if argv is None else argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Nobody reads on, as in `tta plugins | head -1`; else the interpreter would try again, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
+
+
+def _main(argv: Sequence[str]) -> int:
+    rest, folder, environment = _common(argv)
     settings, problems = read(Path(folder) if folder else None, environment)
     wiring = Wiring(settings, None, (KERNEL,))
     wiring.problems[:0] = problems
@@ -36,34 +50,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         epilog="Anywhere: --config FOLDER, --env NAME (such as production).",
     )
     subcommands = Subcommands(parser)
-    subcommands.add("run", _nothing, help="run until a signal: INT or TERM stops, HUP reloads")
-    for name, text in (
-        ("plugins", "list what is installed, and what becomes of it"),
-        ("check", "find everything that is wrong with a deployment; nothing is started"),
-        ("config", "show the effective config, and the layer of each value"),
+    for name, look, text in (
+        ("run", None, "run until a signal: INT or TERM stops, HUP reloads"),
+        ("plugins", _plugins, "list what is installed, and what becomes of it"),
+        ("check", _check, "find everything that is wrong with a deployment; nothing is started"),
+        ("config", _config, "show the effective config, and the layer of each value"),
     ):
-        sub = subcommands.add(name, _nothing, help=text)
-        sub.add_argument("--json", action="store_true", help="print JSON")
-        if name == "check":
+        sub = subcommands._parser(name, text)
+        sub.set_defaults(command=None, look=look)
+        if look:
+            sub.add_argument("--json", action="store_true", help="print JSON")
+        if look is _check:
             sub.add_argument("--no-secrets", action="store_true", help="leave out what only the real deployment has")
     wiring.hooks.collect(register_commands, subcommands)
-    options = parser.parse_args(rest)
-    if rest[0] in ("plugins", "check", "config"):
-        return {"plugins": _plugins, "check": _check, "config": _config}[rest[0]](wiring, options)
+    # Some versions of argparse take a "--" before the command for the command.
+    options = parser.parse_args(rest[1:] if rest[:1] == ["--"] else rest)
+    command: Command | None = options.command
+    if command is None and options.look:
+        return int(options.look(wiring, options))
     try:
         if problems:
             raise ConfigError(*problems)
-        logs.setup(
-            settings.log_level, settings.log_format, secrets(r.plugin.config for r in wiring.chosen() if r.plugin)
-        )
-        if rest[0] == "run":
-            return run(settings)
-        return anyio.run(_command, Kernel(settings), options)
+        plugins = [record.plugin for record in wiring.chosen() if record.plugin]
+        logs.setup(settings.log_level, settings.log_format, secrets(plugin.config for plugin in plugins))
+        return run(settings) if command is None else anyio.run(_command, Kernel(settings), command, options)
     except KernelError as exc:
-        print(f"tta {rest[0]}: could not start:\n{exc}", file=sys.stderr)
+        print(f"tta {command.name if command else 'run'}: could not start:\n{exc}", file=sys.stderr)
         return NOT_STARTED
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
 def _common(argv: Sequence[str]) -> tuple[list[str], str | None, str | None]:
@@ -85,12 +100,7 @@ def _common(argv: Sequence[str]) -> tuple[list[str], str | None, str | None]:
     return rest, found["--config"], found["--env"]
 
 
-async def _nothing(kernel: Kernel, options: argparse.Namespace) -> int:
-    raise AssertionError("main runs this command itself")
-
-
-async def _command(kernel: Kernel, options: argparse.Namespace) -> int:
-    command = options.command
+async def _command(kernel: Kernel, command: Command, options: argparse.Namespace) -> int:
     if not command.whole:
         names = {kernel.wiring.providers[key] for key in command.requires if key in kernel.wiring.providers}
         names |= {name for spec in command.asks for name in kernel.hooks.implementers(spec)}

@@ -43,7 +43,7 @@ class BlockingKernel:
         if self._portal is not None and not self._done.done():
             with suppress(RuntimeError):  # It ended by itself, just now.
                 self._portal.start_task_soon(self._stop)
-        limit = self.kernel.settings.stop_timeout + 2 * GRACE
+        limit = self.kernel.wiring.settings.stop_timeout + 2 * GRACE
         try:
             self._done.result(limit)
         except TimeoutError:

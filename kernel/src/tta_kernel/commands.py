@@ -18,6 +18,7 @@ Run = Callable[["Kernel", "argparse.Namespace"], Awaitable[int]]
 class Command(NamedTuple):
     """What ``tta`` starts, and then runs: ``run`` returns the exit code."""
 
+    name: str
     run: Run
     requires: Sequence[Service[Any]]
     asks: Sequence[Callable[..., Any]]
@@ -45,9 +46,13 @@ class Subcommands:
         Only the plugins are started that provide what it ``requires`` or implement a hook that it
         ``asks``, and what these need; with ``whole`` all of them.
         """
+        parser = self._parser(name, help)
+        parser.set_defaults(command=Command(name, run, requires, asks, whole))
+        return parser
+
+    def _parser(self, name: str, text: str) -> argparse.ArgumentParser:
         *path, leaf = name.split()
-        parser: argparse.ArgumentParser = self._group(tuple(path)).add_parser(leaf, help=help, description=help)
-        parser.set_defaults(command=Command(run, requires, asks, whole))
+        parser: argparse.ArgumentParser = self._group(tuple(path)).add_parser(leaf, help=text, description=text)
         return parser
 
     def _group(self, path: tuple[str, ...]) -> Any:

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
 import anyio
+import msgspec
 from anyio.abc import TaskStatus
 
 from . import hookspecs
-from .config import KernelSettings
-from .errors import ConfigError, KernelError
+from .config import KernelSettings, PluginSettings, decode, load, unknown_plugins
+from .errors import ConfigError, KernelError, Problem
 from .events import EventBus
 from .hookspecs import Health
 from .lifecycle import Abandoned, Supervisor, unwrap
 from .plugin import Plugin
-from .reload import Reloaded, load_again, reload
 from .services import Service, ServiceRegistry, T
 from .wiring import EMBEDDER, Record, State, Wiring
 
 log = logging.getLogger("tta.kernel")
+_Commit = tuple[Plugin[Any], msgspec.Struct, Callable[[], None]]
+
+
+class Reloaded(msgspec.Struct, frozen=True):
+    """What a reload did: plugins whose config changed, and all that still waits for a restart."""
+
+    changed: Sequence[str] = ()
+    restart_needed: Sequence[str] = ()
 
 
 class Kernel(anyio.AsyncContextManagerMixin):
@@ -53,6 +61,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
         self._abandoned = abandoned
         self._used = False
         self._stop: anyio.Event | None = None
+        self._reloading: anyio.Lock | None = None
         self._raise_problems()
 
     def _raise_problems(self) -> None:
@@ -79,8 +88,10 @@ class Kernel(anyio.AsyncContextManagerMixin):
                 try:
                     with supervisor.body:
                         await supervisor.start()
+                        self._reloading = anyio.Lock()
                         yield self
                 finally:
+                    self._reloading = None
                     with anyio.CancelScope(shield=True):
                         await supervisor.stop()
                 if supervisor.failure:
@@ -133,10 +144,52 @@ class Kernel(anyio.AsyncContextManagerMixin):
 
         Without ``settings`` the files are read again. Raises `ConfigError` with every objection.
         """
-        new = settings or load_again(self.settings)
-        report = await reload(self.wiring, new)
-        self.settings = self.wiring.settings = new
-        return report
+        if self._reloading is None:
+            raise KernelError("the kernel is not running; only then is there anything to reload")
+        async with self._reloading:
+            source = self.settings.source
+            if settings is None and not source.environment:
+                raise ConfigError(Problem("reload", "these settings came from no files", "give new settings"))
+            new = settings or load(source.folder, source.environment, source.environ)
+            commits, restart = await self._prepare(new)
+            for plugin, config, commit in commits.values():
+                commit()
+                plugin.config = config
+            self.settings = new
+        done = Reloaded([*commits], restart)
+        log.info("reloaded; changed: %s; need a restart: %s", done.changed, done.restart_needed)
+        return done
+
+    async def _prepare(self, new: KernelSettings) -> tuple[dict[str, _Commit], list[str]]:
+        """Ask whoever has a new config to agree; compare the rest with what runs, whatever earlier reloads said."""
+        problems = unknown_plugins(new, self.records)
+        commits: dict[str, _Commit] = {}
+        fields = [f for f in KernelSettings.__struct_fields__ if f not in ("plugins", "source")]
+        restart = [f"kernel.{f}" for f in fields if getattr(new, f) != getattr(self.wiring.settings, f)]
+        for name, record in self.records.items():
+            wish = new.plugins.get(name, PluginSettings(enabled=new.autoload))
+            enabled = record.state is not State.DISABLED
+            if (wish.enabled, wish.enabled and wish.required) != (enabled, enabled and record.required):
+                restart.append(name)
+            if record.cls is None or not wish.enabled:
+                continue
+            plugin = record.plugin
+            try:
+                config = decode(new, name, record.cls.config_type)
+                if plugin is None or plugin.config == config or name in restart:
+                    continue
+                if type(plugin).prepare is Plugin.prepare or record.state is not State.RUNNING:
+                    restart.append(name)
+                    continue
+                with anyio.fail_after(plugin.start_timeout or new.start_timeout):
+                    commits[name] = plugin, config, await plugin.prepare(config)
+            except ConfigError as exc:
+                problems += exc.problems
+            except Exception as exc:  # noqa: BLE001 - whatever it raises, it does not agree
+                problems.append(Problem(f"plugins.{name}.config", f"{name!r} objects: {exc}"))
+        if problems:
+            raise ConfigError(*problems)
+        return commits, restart
 
 
 KERNEL = Service[Kernel]("kernel")

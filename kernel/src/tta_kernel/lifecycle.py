@@ -95,6 +95,8 @@ class Supervisor:
                     tasks.start_soon(self._stop, self._runs[name], share, end)
 
     async def _stop(self, run: _Run, share: float, end: float) -> None:
+        if run.record.state is State.WAITING and not run.begun:
+            self._to(run, State.STOPPED, "never started")
         if not run.begun or run.stopped.is_set():
             return
         run.stop.set()

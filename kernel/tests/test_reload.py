@@ -1,0 +1,96 @@
+"""A new config for a kernel that runs: all agree, or nothing changes, and what is open stays told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+from tta_kernel import ConfigError, Kernel, KernelError, KernelSettings, NoConfig, Plugin, PluginSettings, Reloaded
+
+
+class Sized(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    size: int = 0
+
+
+class Adjustable(Plugin[Sized]):
+    """Takes any new config over that isn't negative."""
+
+    taken = 0
+
+    async def prepare(self, config: Sized) -> Callable[[], None]:
+        if config.size < 0:
+            raise ValueError("size is negative")
+
+        def commit() -> None:
+            self.taken = config.size
+
+        return commit
+
+
+class Fixed(Plugin[Sized]):
+    """Needs a restart for a new config."""
+
+
+class Nothing(Plugin[NoConfig]):
+    pass
+
+
+def settings(**config: Any) -> KernelSettings:
+    return KernelSettings(plugins={name: PluginSettings(config=each) for name, each in config.items()})
+
+
+async def test_a_reload_with_one_objector_changes_nothing() -> None:
+    kernel = Kernel(settings(a={"size": 1}, b={"size": 1}), plugins={"a": Adjustable, "b": Adjustable})
+    async with kernel:
+        with pytest.raises(ConfigError, match="'b' objects: size is negative"):
+            await kernel.reload(settings(a={"size": 2}, b={"size": -2}))
+        assert [r.plugin.config.size for r in kernel.records.values() if r.plugin] == [1, 1]
+        assert await kernel.reload(settings(a={"size": 2}, b={"size": 1})) == Reloaded(["a"], [])
+        plugin = kernel.records["a"].plugin
+        assert isinstance(plugin, Adjustable)
+        assert plugin.taken == 2
+
+
+async def test_a_plugin_that_is_turned_off_needs_a_restart() -> None:
+    async with Kernel(plugins={"x": Nothing}) as kernel:
+        off = KernelSettings(plugins={"x": PluginSettings(enabled=False)})
+        assert (await kernel.reload(off)).restart_needed == ["x"]
+
+
+async def test_what_needs_a_restart_is_told_until_there_was_one() -> None:
+    plugins = {"fixed": Fixed, "free": Adjustable}
+    async with Kernel(settings(fixed={"size": 1}), plugins=plugins) as kernel:
+        new = KernelSettings(
+            start_timeout=7,
+            plugins={"fixed": PluginSettings(config={"size": 2}), "free": PluginSettings(required=False)},
+        )
+        pending = ["kernel.start_timeout", "fixed", "free"]
+        assert (await kernel.reload(new)).restart_needed == pending
+        assert (await kernel.reload(new)).restart_needed == pending
+        assert (await kernel.reload(settings(fixed={"size": 1}))).restart_needed == []
+
+
+async def test_two_reloads_at_once_come_one_after_the_other() -> None:
+    steps: list[str] = []
+
+    class Slow(Plugin[Sized]):
+        async def prepare(self, config: Sized) -> Callable[[], None]:
+            steps.append(f"prepares {config.size}")
+            for _ in range(5):
+                await anyio.lowlevel.checkpoint()
+            return lambda: steps.append(f"takes {config.size}")
+
+    async with Kernel(plugins={"slow": Slow}) as kernel, anyio.create_task_group() as tasks:
+        tasks.start_soon(kernel.reload, settings(slow={"size": 1}))
+        tasks.start_soon(kernel.reload, settings(slow={"size": 2}))
+    one, other = ("1", "2") if steps[0] == "prepares 1" else ("2", "1")
+    assert steps == [f"prepares {one}", f"takes {one}", f"prepares {other}", f"takes {other}"]
+
+
+async def test_a_kernel_that_does_not_run_reloads_nothing() -> None:
+    with pytest.raises(KernelError, match="not running"):
+        await Kernel(plugins={}).reload(settings())
