@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -64,3 +67,262 @@ def test_dashes_may_stand_before_run(folder: Path) -> None:
     done = tta(folder, "--", "run")
     assert done.returncode == 3
     assert done.stderr.startswith("tta run: could not start:\n")
+
+
+LIFESPAN = """
+import sys, time
+from contextlib import asynccontextmanager
+import anyio
+from tta_kernel import *
+
+
+class P(Plugin[NoConfig]):
+    @asynccontextmanager
+    async def lifespan(self, ctx):
+        {enter}
+        try:
+            yield
+        finally:
+            {leave}
+"""
+
+
+def lifespan(enter: str = "pass", leave: str = "pass") -> str:
+    return LIFESPAN.format(enter=enter, leave=leave)
+
+
+def test_plugins_lists_what_is_installed_and_what_becomes_of_it(folder: Path, ship: Ship) -> None:
+    ship("shown", "shown = shown:P", PLUGIN)
+    ship("idle", "idle = idle:P", "raise OSError('imported')")
+    name_them(folder, "shown")
+    done = tta(folder, "plugins")
+    rows = {line.split()[0]: line.split() for line in done.stdout.splitlines()}
+    assert rows["NAME"] == ["NAME", "DISTRIBUTION", "VERSION", "STATE", "PROVIDES", "REQUIRES", "WHY"]
+    assert (rows["shown"], rows["idle"]) == (["shown", "shown", "1.0", "ready"], ["idle", "idle", "1.0", "disabled"])
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_plugins_names_the_failed_one_with_its_reason(folder: Path, ship: Ship) -> None:
+    ship("failing", "failing = failing:P", "raise OSError('no libfoo')")
+    name_them(folder, "failing")
+    done = tta(folder, "plugins", "--json")
+    found = json.loads(done.stdout)
+    described = {each["name"]: each for each in found["plugins"]}["failing"]
+    assert done.returncode == 1
+    assert (described["state"], "no libfoo" in described["reason"]) == ("failed", True)
+    assert "no libfoo" in found["problems"][0]["what"]
+
+
+def test_plugins_and_config_and_check_work_with_a_broken_config(folder: Path) -> None:
+    (folder / "development.yaml").write_text("kernel: {autolod: true}\nplugins: {nowhere: {}}\n")
+    for command in ("plugins", "config", "check"):
+        done = tta(folder, command)
+        said = done.stdout + done.stderr
+        assert done.returncode == 1
+        assert "did you mean 'autoload'?" in said
+        assert "plugins.nowhere: no plugin of that name is installed" in said
+
+
+def test_check_finds_everything_at_once_and_starts_nothing(folder: Path, ship: Ship) -> None:
+    body = (
+        "    requires = (Service('gone'),)\n"
+        "    async def lifespan(self, ctx): raise AssertionError\n"
+        "class Q(Plugin[NoConfig]):\n"
+        "    @hookimpl\n"
+        "    def check(self): return [Problem('roster', 'is empty'), Problem('key', 'is gone', deployment_only=True)]\n"
+    )
+    ship("checked", "lacking = checked:P\nobjecting = checked:Q", PLUGIN.replace("pass\n", "\n") + body)
+    name_them(folder, "lacking", "objecting")
+    done = tta(folder, "check")
+    assert done.returncode == 1
+    assert ["requires Service('gone')" in done.stdout, "roster: is empty" in done.stdout] == [True, True]
+    assert "key: is gone" in done.stdout
+    assert "key" not in tta(folder, "check", "--no-secrets").stdout
+    assert [each["where"] for each in json.loads(tta(folder, "check", "--json").stdout)][-2:] == ["roster", "key"]
+
+
+def test_config_shows_each_value_with_its_layer_and_no_secret(folder: Path, ship: Ship) -> None:
+    code = PLUGIN.replace("NoConfig]", "C]").replace("class P", "import msgspec\nclass C(msgspec.Struct):\n"
+                          "    password: Secret = ''\n    size: Size = 0\nclass P")  # fmt: skip
+    ship("configured", "configured = configured:P", code)
+    (folder / "development.yaml").write_text("plugins: {configured: {config: {password: hunter2, size: 1kB}}}")
+    done = tta(folder, "config")
+    rows = [line.split() for line in done.stdout.splitlines()]
+    layer = f"{folder}/development.yaml"
+    assert ["plugins.configured.config.size", "1000", "#", layer] in rows
+    assert ["plugins.configured.config.password", '"<redacted>"', "#", layer] in rows
+    assert ["kernel.stop_timeout", "10.0", "#", "default"] in rows
+    assert "hunter2" not in done.stdout + done.stderr
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["check", "--josn"], ["plugins", "--env"], ["--config="]])
+def test_wrong_usage_is_2(folder: Path, arguments: list[str]) -> None:
+    done = tta(folder, *arguments)
+    assert done.returncode == 2
+    assert "tta" in done.stderr
+
+
+def test_help_names_the_commands_of_plugins_too(folder: Path, ship: Ship) -> None:
+    ship("speaking", "speaking = speaking:P", COMMAND)
+    name_them(folder, "speaking")
+    done = tta(folder, "--help")
+    assert done.returncode == 0
+    assert all(command in done.stdout for command in ("run", "plugins", "check", "config", "say"))
+
+
+COMMAND = """
+from tta_kernel import *
+import anyio
+
+async def say(kernel, options):
+    print(options.word, sorted(r.name for r in kernel.records.values() if r.state == "running"), flush=True)
+    return 5 if options.word == "five" else await anyio.sleep_forever() if options.word == "wait" else 0
+
+KEY = Service("speech")
+
+class P(Plugin[NoConfig]):
+    provides = (KEY,)
+    @hookimpl
+    def register_commands(self, subcommands):
+        subcommands.add("say it", say, help="say a word", requires=(KEY,)).add_argument("word")
+    @asynccontextmanager
+    async def lifespan(self, ctx):
+        ctx.provide(KEY, "speech")
+        yield
+""".replace("import anyio", "import anyio\nfrom contextlib import asynccontextmanager", 1)
+
+
+def test_a_command_runs_with_just_what_it_requires_and_its_code_is_the_exit_code(folder: Path, ship: Ship) -> None:
+    ship("speaking", "speaking = speaking:P", COMMAND)
+    ship("beside", "beside = beside:P", PLUGIN)
+    name_them(folder, "speaking", "beside")
+    done = tta(folder, "say", "it", "five")
+    assert (done.returncode, done.stdout) == (5, "five ['speaking']\n")
+
+
+def test_a_command_that_is_interrupted_ends_with_130(folder: Path, ship: Ship) -> None:
+    ship("speaking", "speaking = speaking:P", COMMAND)
+    name_them(folder, "speaking")
+    with tta_in_background(folder, "say", "it", "wait", stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "wait ['speaking']\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+
+
+def tta_in_background(folder: Path, *arguments: str, stdout: int | None = None) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tta_kernel", *arguments]
+    return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=environment(folder))
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Iterator[str]]]:
+    """Run ``tta run`` up to its line "running", and hand out the rest of its lines."""
+    with tta_in_background(folder, "run") as process:
+        assert process.stderr is not None
+        lines = iter(process.stderr)
+        try:
+            for line in lines:
+                if '"running' in line:
+                    break
+            yield process, lines
+        finally:
+            process.kill()
+
+
+def events(lines: Iterator[str]) -> list[str]:
+    return [str(json.loads(line)["event"]) for line in lines if line.startswith("{")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_run_in_order_with_0(folder: Path, number: signal.Signals) -> None:
+    with running(folder) as (process, lines):
+        process.send_signal(number)
+        assert events(lines) == [f"stopping after {number.name}", "stopped"]
+        assert process.wait(20) == 0
+
+
+def test_a_hangup_reloads_and_a_broken_file_changes_nothing(folder: Path) -> None:
+    with running(folder) as (process, lines):
+        (folder / "development.yaml").write_text("kernel: {autolod: true}\n")
+        process.send_signal(signal.SIGHUP)
+        refused = next(lines)
+        (folder / "development.yaml").write_text("kernel: {start_timeout: 5s}\n")
+        process.send_signal(signal.SIGHUP)
+        reloaded = next(lines)
+        process.terminate()
+        assert process.wait(20) == 0
+    assert "nothing is reloaded" in refused
+    assert "did you mean 'autoload'" in refused
+    assert "kernel.start_timeout" in reloaded
+
+
+def test_a_start_that_fails_is_3_and_says_why(folder: Path, ship: Ship) -> None:
+    ship("startless", "startless = startless:P", lifespan(enter="raise OSError('no server')"))
+    name_them(folder, "startless")
+    done = tta(folder, "run")
+    assert done.returncode == 3
+    assert "tta run: could not start:\nplugin 'startless': failed while starting: OSError('no server')" in done.stderr
+
+
+def test_a_required_plugin_that_fails_while_it_runs_is_1(folder: Path, ship: Ship) -> None:
+    code = lifespan(enter="ctx.start_soon(self.fail, restart=Restart(times=0))")
+    ship(
+        "short",
+        "short = short:P",
+        code + "\n    async def fail(self):\n        await anyio.sleep(0.1)\n        1 / 0\n",
+    )
+    name_them(folder, "short")
+    done = tta(folder, "run")
+    assert done.returncode == 1
+    assert "stopped, because plugin 'short': failed while running: ZeroDivisionError" in done.stderr
+
+
+STUBBORN = {
+    "ignores_cancellation": "with anyio.CancelScope(shield=True): await anyio.sleep_forever()",
+    "blocks_the_loop": "time.sleep(60)",
+}
+
+
+@pytest.mark.parametrize("how", STUBBORN)
+def test_a_plugin_that_does_not_stop_is_named_with_its_stack_and_the_process_ends_with_70(
+    folder: Path, ship: Ship, how: str
+) -> None:
+    ship("stubborn", "stubborn = stubborn:P", lifespan(leave=STUBBORN[how]))
+    name_them(folder, "stubborn")
+    (folder / "base.yaml").write_text("kernel: {autoload: false, log_format: json, stop_timeout: 200ms}\n")
+    with running(folder) as (process, lines):
+        process.terminate()
+        said = "".join(lines)
+        assert process.wait(20) == 70
+    assert "'stubborn'" in said
+    assert "stubborn.py" in said
+    assert "in lifespan" in said
+
+
+def test_a_required_plugin_fails_and_another_blocks_the_loop_and_still_the_process_ends(
+    folder: Path, ship: Ship
+) -> None:
+    code = lifespan(enter="ctx.start_soon(self.fail, restart=Restart(times=0))")
+    ship(
+        "short",
+        "short = short:P",
+        code + "\n    async def fail(self):\n        await anyio.sleep(0.1)\n        1 / 0\n",
+    )
+    ship("stubborn", "stubborn = stubborn:P", lifespan(leave="time.sleep(60)"))
+    name_them(folder, "short", "stubborn")
+    (folder / "base.yaml").write_text("kernel: {autoload: false, log_format: json, stop_timeout: 200ms}\n")
+    assert tta(folder, "run").returncode == 70
+
+
+@pytest.mark.parametrize(("first", "second"), [(signal.SIGINT, signal.SIGINT), (signal.SIGINT, signal.SIGTERM)])
+def test_a_second_signal_ends_at_once(folder: Path, ship: Ship, first: signal.Signals, second: signal.Signals) -> None:
+    ship("slow", "slow = slow:P", lifespan(leave="print('leaves', file=sys.stderr, flush=True); time.sleep(60)"))
+    name_them(folder, "slow")
+    with running(folder) as (process, lines):
+        process.send_signal(first)
+        while next(lines) != "leaves\n":
+            pass
+        process.send_signal(second)
+        assert process.wait(5) == 128 + second

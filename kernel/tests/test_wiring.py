@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -187,43 +181,3 @@ def test_a_blocking_kernel_starts_calls_and_stops(ps: Plugins) -> None:
     assert ps.log == ["+x", "-x"]
     with pytest.raises(KernelError, match="not running"):
         blocking.call(get, kernel)
-
-
-def run(folder: Path) -> subprocess.Popen[bytes]:
-    (folder / "base.yaml").write_text("kernel: {autoload: false, log_format: json}\n")
-    (folder / "development.yaml").write_text("")
-    command = [sys.executable, "-m", "tta_kernel", "run", "--config", str(folder)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, env=os.environ)
-
-
-def lines(process: subprocess.Popen[bytes]) -> Iterator[str]:
-    assert process.stderr is not None
-    for line in process.stderr:
-        yield str(json.loads(line)["event"])
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_tta_run_in_order(tmp_path: Path, number: signal.Signals) -> None:
-    with run(tmp_path) as process:
-        events = lines(process)
-        assert next(events).startswith("running")
-        process.send_signal(number)
-        assert [*events] == [f"stopping after {number.name}", "stopped"]
-    assert process.returncode == 0
-
-
-def test_a_hangup_reloads_and_a_broken_file_changes_nothing(tmp_path: Path) -> None:
-    with run(tmp_path) as process:
-        events = lines(process)
-        next(events)
-        (tmp_path / "development.yaml").write_text("kernel: {autolod: true}\n")
-        process.send_signal(signal.SIGHUP)
-        refused = next(events)
-        (tmp_path / "development.yaml").write_text("kernel: {start_timeout: 5s}\n")
-        process.send_signal(signal.SIGHUP)
-        reloaded = next(events)
-        process.terminate()
-        assert process.wait(10) == 0
-    assert refused.startswith("nothing is reloaded")
-    assert "did you mean 'autoload'" in refused
-    assert "kernel.start_timeout" in reloaded

@@ -17,6 +17,7 @@ from .config import KernelSettings
 from .errors import ConfigError, KernelError
 from .kernel import Kernel
 from .lifecycle import GRACE
+from .wiring import State
 
 ABANDONED = 70  # EX_SOFTWARE of sysexits.h
 FAILED = 1
@@ -25,13 +26,13 @@ log = logging.getLogger("tta.kernel")
 
 def run(settings: KernelSettings) -> int:
     """Run until SIGINT or SIGTERM, in order; a second one ends at once. Return the exit code."""
-    watchdog = _Watchdog(settings.stop_timeout + 2 * GRACE)
     kernel = Kernel(settings, abandoned=lambda name, stack: watchdog.arm())
+    watchdog = _Watchdog(kernel)
     with _signals(watchdog) as wake:
-        return anyio.run(_run, kernel, wake)
+        return anyio.run(_run, kernel, watchdog, wake)
 
 
-async def _run(kernel: Kernel, wake: socket.socket) -> int:
+async def _run(kernel: Kernel, watchdog: _Watchdog, wake: socket.socket) -> int:
     started = False
     problem: KernelError | None = None
     with anyio.CancelScope() as body:
@@ -41,7 +42,10 @@ async def _run(kernel: Kernel, wake: socket.socket) -> int:
                 async with kernel:
                     started = True
                     log.info("running: %s", ", ".join(r.name for r in kernel.records.values() if r.state == "running"))
-                    await anyio.sleep_forever()
+                    try:
+                        await anyio.sleep_forever()
+                    finally:
+                        watchdog.arm()
             except KernelError as exc:
                 problem = exc  # Raised here, the task group would put a group around it.
             finally:
@@ -72,8 +76,9 @@ async def _obey(kernel: Kernel, wake: socket.socket, body: anyio.CancelScope) ->
 class _Watchdog:
     """Ends the process when a stop doesn't end, even if a plugin blocks the event loop."""
 
-    def __init__(self, limit: float) -> None:
-        self._limit = limit
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._limit = kernel.settings.stop_timeout + 2 * GRACE
         self._timer: threading.Timer | None = None
 
     def arm(self) -> None:
@@ -83,7 +88,8 @@ class _Watchdog:
             self._timer.start()
 
     def _end(self) -> None:
-        log.critical("abandoned: it did not stop within %g s", self._limit)
+        stuck = [r.name for r in self._kernel.records.values() if r.state in (State.STARTING, State.STOPPING)]
+        log.critical("abandoned: not stopped within %g s: %s; this is where all threads are", self._limit, stuck)
         faulthandler.dump_traceback(2, all_threads=True)
         logging.shutdown()
         os._exit(ABANDONED)

@@ -101,6 +101,7 @@ class Wiring:
         self.records: dict[str, Record] = {}
         self.providers: dict[Service[Any], str] = dict.fromkeys(given, EMBEDDER)
         self.levels: list[list[str]] = []
+        self._left_out: set[str] = set()
         if plugins is None:
             found, problems = discovery.installed()
             self.problems += problems
@@ -137,7 +138,7 @@ class Wiring:
 
     def chosen(self) -> Iterator[Record]:
         """Return the plugins that are to run."""
-        return (record for record in self.records.values() if record.state is State.READY)
+        return (r for r in self.records.values() if r.state is State.READY and r.name not in self._left_out)
 
     def _find_providers(self) -> None:
         enabled = [r for r in self.records.values() if r.cls and r.state is not State.DISABLED]
@@ -199,7 +200,7 @@ class Wiring:
 
     def _names(self, keys: Sequence[Service[Any]]) -> frozenset[str]:
         holders = {self.providers.get(key, "") for key in keys}
-        return frozenset(h for h in holders if h in self.records and self.records[h].state is State.READY)
+        return frozenset(record.name for record in self.chosen() if record.name in holders)
 
     def _register_hooks(self) -> None:
         self.hooks.add_specs(hookspecs)
@@ -271,7 +272,6 @@ class Wiring:
         while todo:
             wanted |= todo
             todo = {n for name in todo for n in self.records[name].needs} - wanted
-        for record in list(self.chosen()):
-            if record.name not in wanted:
-                record.to(State.READY, "not needed")
-        self.levels = [[n for n in level if n in wanted] for level in self.levels]
+        self._left_out = self.records.keys() - wanted
+        self._connect()
+        self._order()
