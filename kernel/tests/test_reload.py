@@ -9,7 +9,17 @@ import anyio
 import msgspec
 import pytest
 
-from tta_kernel import ConfigError, Kernel, KernelError, KernelSettings, NoConfig, Plugin, PluginSettings, Reloaded
+from tta_kernel import (
+    ConfigError,
+    Kernel,
+    KernelError,
+    KernelSettings,
+    NoConfig,
+    Plugin,
+    PluginSettings,
+    Reloaded,
+    Secret,
+)
 
 
 class Sized(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,6 +99,22 @@ async def test_two_reloads_at_once_come_one_after_the_other() -> None:
         tasks.start_soon(kernel.reload, settings(slow={"size": 2}))
     one, other = ("1", "2") if steps[0] == "prepares 1" else ("2", "1")
     assert steps == [f"prepares {one}", f"takes {one}", f"prepares {other}", f"takes {other}"]
+
+
+class Keeper(Plugin[Any]):
+    class Config(msgspec.Struct):
+        phrase: Secret = ""
+
+    config_type = Config
+
+
+async def test_a_new_secret_is_known_to_whoever_hides_them() -> None:
+    async with Kernel(settings(keeper={"phrase": "hunter2"}), plugins={"keeper": Keeper}) as kernel:
+        known = kernel.secrets
+        assert known == {"hunter2"}
+        await kernel.reload(settings(keeper={"phrase": "hunter3"}))
+        assert known is kernel.secrets
+        assert known == {"hunter2", "hunter3"}
 
 
 async def test_a_kernel_that_does_not_run_reloads_nothing() -> None:

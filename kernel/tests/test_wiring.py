@@ -11,12 +11,10 @@ import anyio.lowlevel
 import pytest
 
 from tta_kernel import (
-    BlockingKernel,
     ConfigError,
     Context,
     Event,
     Kernel,
-    KernelError,
     KernelSettings,
     NoConfig,
     NotReady,
@@ -169,15 +167,3 @@ def test_a_hook_of_the_wrong_colour_is_refused() -> None:
 
     with pytest.raises(ConfigError, match="'health' must be written as `async def`"):
         Kernel(plugins={"x": Plain})
-
-
-def test_a_blocking_kernel_starts_calls_and_stops(ps: Plugins) -> None:
-    async def get(kernel: Kernel) -> str:
-        return kernel.get(A)
-
-    kernel = Kernel(plugins={"x": ps.make("x", provides=(A,))})
-    with BlockingKernel(kernel) as blocking:
-        assert blocking.call(get, kernel) == "x"
-    assert ps.log == ["+x", "-x"]
-    with pytest.raises(KernelError, match="not running"):
-        blocking.call(get, kernel)

@@ -14,7 +14,7 @@ import msgspec
 
 from . import logs
 from .commands import Command, Subcommands
-from .config import entries, read, secrets
+from .config import entries, read
 from .errors import ConfigError, KernelError
 from .hookspecs import register_commands
 from .kernel import KERNEL, Kernel
@@ -71,9 +71,11 @@ def _main(argv: Sequence[str]) -> int:
     try:
         if problems:
             raise ConfigError(*problems)
-        plugins = [record.plugin for record in wiring.chosen() if record.plugin]
-        logs.setup(settings.log_level, settings.log_format, secrets(plugin.config for plugin in plugins))
-        return run(settings) if command is None else anyio.run(_command, Kernel(settings), command, options)
+        if command is None:
+            return run(settings)
+        kernel = Kernel(settings)
+        logs.setup(settings.log_level, settings.log_format, kernel.secrets)
+        return anyio.run(_command, kernel, command, options)
     except KernelError as exc:
         print(f"tta {command.name if command else 'run'}: could not start:\n{exc}", file=sys.stderr)
         return NOT_STARTED

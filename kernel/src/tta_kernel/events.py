@@ -43,6 +43,7 @@ class Subscription(Generic[E]):
         self.types, self.owner = types, owner
         self.dropped = self.failed = 0
         self._buffer: deque[E] = deque(maxlen=buffer)
+        self._size = buffer
         self._wake: anyio.Event | None = None
         self._closed = False
 
@@ -57,15 +58,6 @@ class Subscription(Generic[E]):
             self._wake = self._wake or anyio.Event()
             await self._wake.wait()
         return self._buffer.popleft()
-
-    def _offer(self, event: E) -> None:
-        buffer = self._buffer
-        if len(buffer) == buffer.maxlen:
-            self.dropped += 1
-        buffer.append(event)
-        if self._wake is not None:
-            self._wake.set()
-            self._wake = None
 
     def close(self) -> None:
         """Let the reader have what is buffered, then end its iteration."""
@@ -83,7 +75,7 @@ class EventBus:
         self._routes: dict[type[Event], tuple[Subscription[Any], ...]] = {}
 
     def publish(self, event: Event, *, source: str = "") -> None:
-        """Hand a stamped copy of ``event`` to every matching subscription."""
+        """Stamp ``event`` and hand it to every matching subscription; one published before is copied first."""
         kind = type(event)
         routes = self._routes.get(kind)
         if routes is None:
@@ -91,13 +83,20 @@ class EventBus:
             self._routes[kind] = routes
         if not routes:
             return
-        event = copy(event)  # The same event may be published twice.
+        if event.at:
+            event = copy(event)
         _stamp(event, "source", source)
         _stamp(event, "at", time())
-        if not event.correlation_id:
-            _stamp(event, "correlation_id", correlation_id.get())
+        if not event.correlation_id and (correlation := correlation_id.get()):
+            _stamp(event, "correlation_id", correlation)
         for subscription in routes:
-            subscription._offer(event)
+            buffer = subscription._buffer
+            if len(buffer) == subscription._size:
+                subscription.dropped += 1
+            buffer.append(event)
+            if subscription._wake is not None:
+                subscription._wake.set()
+                subscription._wake = None
 
     def attach(self, *types: type[E], buffer: int = 256, owner: str = "") -> Subscription[E]:
         """Subscribe until `detach`; events published from the next line on arrive."""

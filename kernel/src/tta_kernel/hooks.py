@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -93,7 +93,7 @@ class Hooks:
 
     def collect(self, spec: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> dict[str, R | Exception]:
         """Call a plain hook: ``{plugin: answer or error}``; plugins need not be running."""
-        given = inspect.signature(spec).bind(*args, **kwargs).arguments
+        given = _arguments(spec, args, kwargs)
         answers: dict[str, R | Exception] = {}
         for impl in self._impls(spec):
             if not self._is_usable(impl.plugin_name):
@@ -113,7 +113,7 @@ class Hooks:
         answers with the exception: whoever asks decides what silence means.
         """
         rules: _Rules = spec.__dict__["tta_rules"]
-        given = inspect.signature(spec).bind(*args, **kwargs).arguments
+        given = _arguments(spec, args, kwargs)
         impls = self._impls(spec)
         answers: dict[str, Any] = {impl.plugin_name: None for impl in impls}
 
@@ -145,6 +145,12 @@ class Hooks:
         if hook is None or hook.spec is None or hook.spec.function is not spec:
             return []  # Its capability isn't enabled here, so nobody can have implemented it.
         return list(reversed(hook.get_hookimpls()))
+
+
+def _arguments(spec: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, object]:
+    bound = inspect.signature(spec).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return bound.arguments
 
 
 def _noted(exc: Exception, impl: Any) -> Exception:

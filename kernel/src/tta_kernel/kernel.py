@@ -12,7 +12,7 @@ import msgspec
 from anyio.abc import TaskStatus
 
 from . import hookspecs
-from .config import KernelSettings, PluginSettings, decode, load, unknown_plugins
+from .config import KernelSettings, PluginSettings, decode, load, secrets, unknown_plugins
 from .errors import ConfigError, KernelError, Problem
 from .events import EventBus
 from .hookspecs import Health
@@ -63,6 +63,8 @@ class Kernel(anyio.AsyncContextManagerMixin):
         self._stop: anyio.Event | None = None
         self._reloading: anyio.Lock | None = None
         self._raise_problems()
+        self.secrets = secrets(record.plugin.config for record in self.wiring.chosen() if record.plugin)
+        """What no log may show; a reload may add to it."""
 
     def _raise_problems(self) -> None:
         if problems := self.wiring.problems:
@@ -176,6 +178,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
             plugin = record.plugin
             try:
                 config = decode(new, name, record.cls.config_type)
+                self.secrets |= secrets([config])
                 if plugin is None or plugin.config == config or name in restart:
                     continue
                 if type(plugin).prepare is Plugin.prepare or record.state is not State.RUNNING:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import anyio
 
+from . import logs
 from .config import KernelSettings
 from .errors import ConfigError, KernelError
 from .kernel import Kernel
@@ -28,6 +29,7 @@ def run(settings: KernelSettings) -> int:
     """Run until SIGINT or SIGTERM, in order; a second one ends at once. Return the exit code."""
     kernel = Kernel(settings, abandoned=lambda name, stack: watchdog.arm())
     watchdog = _Watchdog(kernel)
+    logs.setup(settings.log_level, settings.log_format, kernel.secrets)
     with _signals(watchdog) as wake:
         return anyio.run(_run, kernel, watchdog, wake)
 

@@ -127,7 +127,7 @@ def holds_secret(type_: Any) -> bool:
 
 def mask(text: str) -> str:
     # Up to the last @: a password may hold one, and hiding too much does no harm.
-    return re.sub(r"://\S*@", f"://{REDACTED}@", text)
+    return re.sub(r"://[^\s\"']*@", f"://{REDACTED}@", text)
 
 
 def _unwrap(type_: Any) -> tuple[Any, list[Meta], dict[str, Any]]:
