@@ -26,11 +26,11 @@ DEMO = .venv/$(STAMP)
 DEV = .venv-dev/$(STAMP)
 
 .DEFAULT_GOAL = help
-.PHONY: help demo dev test lint format docs bench-kernel check constraints clean
+.PHONY: help demo dev test lint format docs bench-kernel bench-bus check constraints clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make lint | format | docs | check | bench-kernel | constraints | clean"
+	@echo "make lint | format | docs | check | bench-kernel | bench-bus | constraints | clean"
 
 demo: $(DEMO)
 	@.venv/bin/tta play --trace -- "$$TTA_DEMO_INPUT"
@@ -55,6 +55,15 @@ docs: $(DEV)
 
 bench-kernel: $(DEV)
 	$(BIN)/python bench/kernel.py
+
+# In an environment of its own, since its peer is nothing that the tree needs.
+bench-bus:
+	$(call require_python)
+	@test -e build/bench-bus/bin/python || $(PYTHON) -m venv build/bench-bus
+	@build/bench-bus/bin/python $(PIP) install -c constraints.txt hatchling editables trio
+	@build/bench-bus/bin/python $(PIP) install --no-build-isolation -c constraints.txt -e ./kernel
+	@build/bench-bus/bin/python $(PIP) install "autogen-core==0.7.5"
+	build/bench-bus/bin/python bench/bus.py
 
 # Secrets are in place only where they are used.
 check: $(DEV)
