@@ -462,9 +462,9 @@ def test_all_problems_of_all_files_come_at_once(write: Write) -> None:
         ("plugin: {}", "plugin: unknown key; did you mean 'plugins'?"),
         ("zzz: {}", "zzz: unknown key; known: kernel, plugins"),
         ("kernel: {autolaod: true}", "kernel.autolaod: unknown key; did you mean 'autoload'?"),
-        ("kernel: {source: x}", ("kernel.source: unknown key; known: autoload, log_format, "
+        ("kernel: {source: x}", ("kernel.source: unknown key; known: autoload, autoload_except, log_format, "
          "log_level, start_timeout, stop_timeout")),
-        ("kernel: {plugins: {}}", ("kernel.plugins: unknown key; known: autoload, log_format, "
+        ("kernel: {plugins: {}}", ("kernel.plugins: unknown key; known: autoload, autoload_except, log_format, "
          "log_level, start_timeout, stop_timeout")),
         ("kernel: 5", "kernel: expected a mapping, got int 5"),
         ("plugins: [a]", "plugins: expected a mapping, got a list"),
@@ -1026,6 +1026,7 @@ def test_entries_show_each_value_in_force_and_its_layer(write: Write) -> None:
     prefix = "plugins.store"
     assert shown == [
         Entry("kernel.autoload", True, "default"),
+        Entry("kernel.autoload_except", (), "default"),
         Entry("kernel.start_timeout", 30.0, "default"),
         Entry("kernel.stop_timeout", 5.0, base),
         Entry("kernel.log_level", "info", "default"),

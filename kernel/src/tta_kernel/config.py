@@ -36,12 +36,18 @@ class KernelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """The whole configuration; ``source`` is not a key of a file, and embedders leave it alone."""
 
     autoload: bool = True
+    autoload_except: tuple[str, ...] = ()
     start_timeout: Duration = 30.0
     stop_timeout: Duration = 10.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "human", "json"] = "auto"
     plugins: dict[str, PluginSettings] = {}
     source: Source = Source()
+
+    def wish(self, plugin: str) -> PluginSettings:
+        """Return what is wanted of a plugin; one that isn't named runs where ``autoload`` lets it."""
+        enabled = self.autoload and plugin not in self.autoload_except
+        return self.plugins.get(plugin) or PluginSettings(enabled=enabled)
 
 
 class _Top(Struct, forbid_unknown_fields=True):

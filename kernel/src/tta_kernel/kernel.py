@@ -12,7 +12,7 @@ import msgspec
 from anyio.abc import TaskStatus
 
 from . import hookspecs
-from .config import KernelSettings, PluginSettings, decode, load, secrets, unknown_plugins
+from .config import KernelSettings, decode, load, secrets, unknown_plugins
 from .errors import ConfigError, KernelError, Problem
 from .events import EventBus
 from .hookspecs import Health
@@ -75,13 +75,17 @@ class Kernel(anyio.AsyncContextManagerMixin):
         """Every installed plugin, by its name."""
         return self.wiring.records
 
+    def check(self) -> None:
+        """Ask the plugins whether they object to their deployment; raise a `ConfigError` with all they say."""
+        self.wiring.check()
+        self._raise_problems()
+
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
         if self._used:
             raise KernelError("a kernel runs once; make a new one")
         self._used = True
-        self.wiring.check()
-        self._raise_problems()
+        self.check()
         for problem in self.wiring.warnings:
             log.warning("going on without it: %s", problem)
         try:
@@ -169,7 +173,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
         fields = [f for f in KernelSettings.__struct_fields__ if f not in ("plugins", "source")]
         restart = [f"kernel.{f}" for f in fields if getattr(new, f) != getattr(self.wiring.settings, f)]
         for name, record in self.records.items():
-            wish = new.plugins.get(name, PluginSettings(enabled=new.autoload))
+            wish = new.wish(name)
             enabled = record.state is not State.DISABLED
             if (wish.enabled, wish.enabled and wish.required) != (enabled, enabled and record.required):
                 restart.append(name)

@@ -109,7 +109,7 @@ class Wiring:
             found = discovery.given(plugins)
         self.problems += unknown_plugins(settings, found)
         for name, each in found.items():
-            wanted = settings.plugins.get(name, PluginSettings(enabled=settings.autoload))
+            wanted = settings.wish(name)
             self.records[name] = record = Record(each, wanted)
             if not wanted.enabled:
                 record.to(State.DISABLED)
