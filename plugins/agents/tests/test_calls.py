@@ -21,6 +21,7 @@ from tta_agents import (
     AgentsMemory,
     AgentSpec,
     AgentsPlugin,
+    Capability,
     StepContext,
 )
 from tta_kernel import Context, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
@@ -43,7 +44,7 @@ class Echo:
     """An agent that does what a test says, and counts."""
 
     def __init__(self, work: Work | None = None, timeout: float = 10.0) -> None:
-        self.spec = AgentSpec("echo", "says it again", Ask, Answer, ("echo",), timeout)
+        self.spec = AgentSpec("echo", "says it again", Ask, Answer, (Capability("echo"),), timeout)
         self.work, self.requests = work, list[Ask]()
 
     async def process(self, request: Ask, ctx: StepContext, /) -> Any:
@@ -316,7 +317,7 @@ async def test_an_agent_is_registered_for_as_long_as_it_is_served(agents: Agents
             await agents.call(ECHO, Ask("x"), key="k")
         assert await registry.get(id) is None
     assert card is not None
-    assert (card.id, card.capabilities) == (AgentId("echo", "one"), ("echo",))
+    assert (card.id, card.capabilities) == (AgentId("echo", "one"), (Capability("echo"),))
     seen = [type(event) async for event in events]
     assert seen == [AgentRegistered, AgentCalled, AgentDeregistered]
 

@@ -12,6 +12,7 @@ import msgspec
 from tta_kernel import Context, Duration, Event, Hooks, NoConfig, Plugin, Problem, hookimpl
 
 from . import hookspecs
+from .capabilities import Capability, CapabilityScope, CapabilityStatus, CapabilityType
 from .local import LocalAgents
 from .memory import MemoryRegistry
 from .model import (
@@ -36,8 +37,9 @@ from .model import (
 
 __all__ = [
     "AGENTS", "AGENT_REGISTRY", "Agent", "AgentCalled", "AgentCard", "AgentDeregistered", "AgentError", "AgentId",
-    "AgentRegistered", "AgentRegistry", "AgentSpec", "Agents", "AgentsMemory", "AgentsPlugin", "OnPiece", "Reply",
-    "Statistics", "StepContext", "Undo",
+    "AgentRegistered", "AgentRegistry", "AgentSpec", "Agents", "AgentsMemory", "AgentsPlugin", "Capability",
+    "CapabilityScope", "CapabilityStatus", "CapabilityType", "OnPiece", "Reply", "Statistics", "StepContext",
+    "Undo",
 ]  # fmt: skip
 
 

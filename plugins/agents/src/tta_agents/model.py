@@ -10,6 +10,8 @@ import msgspec
 
 from tta_kernel import Event, Service
 
+from .capabilities import Capability
+
 S = TypeVar("S", bound=msgspec.Struct)
 In = TypeVar("In", bound=msgspec.Struct, contravariant=True)  # noqa: PLC0105 - read in signatures
 Out = TypeVar("Out", bound=msgspec.Struct, covariant=True)  # noqa: PLC0105 - read in signatures
@@ -37,7 +39,7 @@ class AgentSpec(msgspec.Struct, frozen=True):
     description: str
     input: _StructType
     output: _StructType
-    capabilities: tuple[str, ...] = ()
+    capabilities: tuple[Capability, ...] = ()
     timeout: float = 10.0
 
 
@@ -139,7 +141,7 @@ class AgentCard(msgspec.Struct, frozen=True):
 
     id: AgentId
     description: str = ""
-    capabilities: tuple[str, ...] = ()
+    capabilities: tuple[Capability, ...] = ()
     status: Literal["idle", "busy", "degraded"] = "idle"
     registered_at: float = 0.0
 

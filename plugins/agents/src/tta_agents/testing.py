@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .capabilities import Capability
 from .model import AgentCard, AgentId, AgentRegistry
 
 
@@ -12,7 +13,8 @@ class AgentRegistryContract:
         assert await registry.get(AgentId("a", "1")) is None
 
     async def test_a_registered_card_comes_back_as_it_was(self, registry: AgentRegistry) -> None:
-        card = AgentCard(AgentId("a", "1"), "an agent", ("swim",), "busy", 12.5)
+        can = Capability("swim", version="1.2.0", tags=frozenset({"sea", "cold"}), metadata={"depth": 3})
+        card = AgentCard(AgentId("a", "1"), "an agent", (can,), "busy", 12.5)
         await registry.register(card)
         assert await registry.get(card.id) == card
 

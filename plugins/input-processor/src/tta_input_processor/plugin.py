@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from tta_agents import AGENTS, AgentSpec, StepContext
+from tta_agents import AGENTS, AgentSpec, Capability, StepContext
 from tta_kernel import Context, Plugin, hookimpl
 from tta_world import Intent, World
 
@@ -40,7 +40,17 @@ SPEC = AgentSpec(
     description="Reads what a player wrote: commands, feelings, questions.",
     input=In,
     output=Out,
-    capabilities=("read-input",),
+    capabilities=(
+        Capability(
+            name="text_analysis",
+            type="processing",
+            description="Understands what a player wrote: commands, feelings, questions.",
+            required_inputs=frozenset({"text"}),
+            optional_inputs=frozenset({"world"}),
+            estimated_duration_ms=20,
+            tags=frozenset({"text", "input", "intent", "feelings"}),
+        ),
+    ),
     timeout=2.0,
 )
 

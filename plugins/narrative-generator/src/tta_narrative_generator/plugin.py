@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from tta_agents import AGENTS, AgentSpec, StepContext
+from tta_agents import AGENTS, AgentSpec, Capability, StepContext
 from tta_kernel import Context, Plugin, hookimpl
 from tta_world import Change, World
 
@@ -44,7 +44,17 @@ SPEC = AgentSpec(
     description="Tells what happens, kindly, sentence by sentence, and never twice the same.",
     input=In,
     output=Out,
-    capabilities=("tell-story",),
+    capabilities=(
+        Capability(
+            name="narrative_generation",
+            type="generation",
+            description="Tells what happened in a world, kindly, as a story.",
+            required_inputs=frozenset({"change", "world"}),
+            optional_inputs=frozenset({"seed", "turn"}),
+            estimated_duration_ms=20,
+            tags=frozenset({"text", "story", "narrative"}),
+        ),
+    ),
     timeout=10.0,
 )
 

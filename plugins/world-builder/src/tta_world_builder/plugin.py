@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
-from tta_agents import AGENTS, AgentError, AgentSpec, StepContext
+from tta_agents import AGENTS, AgentError, AgentSpec, Capability, StepContext
 from tta_kernel import Context, Hooks, Plugin, Problem, hookimpl
 from tta_world import Change, Intent, World
 
@@ -45,7 +45,16 @@ SPEC = AgentSpec(
     description="Keeps the world of a story: what may be done in it, and what comes of it.",
     input=In,
     output=Out,
-    capabilities=("keep-world",),
+    capabilities=(
+        Capability(
+            name="world_state_management",
+            type="coordination",
+            description="Creates a world and keeps its state: what an intent changes in it.",
+            optional_inputs=frozenset({"intent", "world", "seed"}),
+            estimated_duration_ms=20,
+            tags=frozenset({"world", "state", "story"}),
+        ),
+    ),
     timeout=2.0,
 )
 
