@@ -27,7 +27,7 @@ I miss my mother                                longing
 I'm bored                                       boredom
 I want to cry                                   sadness
 my chest feels tight                            worry
-I can't sleep                                   worry
+I can't sleep                                   tiredness
 I had a bad day                                 sadness
 I'm not okay                                    worry
 I'm not happy                                   sadness
@@ -44,6 +44,16 @@ I feel hopeful                                  hope
 I feel hopeless                                 despair
 I want to die                                   despair
 I don't want to live anymore                    despair
+everything feels heavy                          sadness
+it hurts so much                                sadness
+what should I do when it hurts this much        sadness
+my mum died in march                            grief
+our old dog died                                grief
+since my best friend died I can't work          grief
+my father is in hospital                        sadness
+everything I do is wrong                        shame
+nobody would notice if I was gone               despair
+I'm tired of everything                         tiredness
 😢                                              sadness
 I'm fine 😊                                     joy
 hello :(                                        sadness
@@ -119,3 +129,15 @@ def test_words_of_great_pain_carry_a_hint(world: World, said: str) -> None:
 def test_only_feelings_of_the_vocabulary_are_named(world: World) -> None:
     for said, _ in _rows():
         assert {felt.name for felt in parse(said, world).feelings} <= set(FEELINGS)
+
+
+def test_what_a_sad_person_says_besides_is_not_looked_for(world: World) -> None:
+    intent = parse("my mum died in march and I keep hearing her voice", world)
+
+    assert [command.name for command in intent.commands] == ["feel"]
+
+
+def test_a_frightened_person_may_still_take_what_is_there(world: World) -> None:
+    intent = parse("I'm scared, but I take the lamp", world)
+
+    assert [command.name for command in intent.commands] == ["feel", "take"]

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 
 from tta_input_processor import parse
-from tta_world import Intent, World
+from tta_world import Focus, Intent, World
+
+WorldMaker = Callable[..., World]
 
 # What is typed, and what it means: commands joined by `;`, each with its slots' ids (or 'words').
 SENTENCES = """
@@ -234,3 +237,44 @@ def test_a_sentence_means_what_a_reader_would_take_it_to_mean(world: World, said
 
 def test_there_are_enough_sentences() -> None:
     assert len(_table()) >= 120
+
+
+ODD = """
+take the lamp and put it in my pocket              | take thing=storm-lantern
+who built the wall?                                | wonder
+who lives here?                                    | who
+who r u?                                           | ask
+what's your name?                                  | ask
+what is that noise?                                | listen
+what does Bram think of Ines?                      | ask person=bram
+go bakc                                            | back / go direction=back
+go up the stairs                                   | climb direction=up / go direction=up
+walk to the nearest person                         | go person='person'
+go somewhere quiet                                 | go place='somewhere quiet'
+can I help?                                        | help-with
+I keep hearing her voice                           | share
+I talked to my therapist yesterday                 | share
+no, I don't                                        | decline
+goodnight                                          | farewell
+jump                                               | dance manner='jump'
+""".strip()
+
+
+@pytest.mark.parametrize("row", ODD.splitlines(), ids=lambda row: row.split("|")[0].strip())
+def test_what_people_type_who_do_not_play_adventures_is_understood(world: World, row: str) -> None:
+    typed, _, meant = row.partition("|")
+    names = [name.split()[0] for name in meant.split(" / ")]
+
+    assert [c.name for c in parse(typed.strip(), world).commands] in [[name] for name in names]
+
+
+def test_a_pronoun_means_who_is_here_before_who_was_only_talked_about(make_world: WorldMaker) -> None:
+    world = make_world(at="green", focus=Focus(character="ines"))
+
+    assert parse("give it to him", world).slots["person"].id == "bram"
+
+
+def test_it_means_the_only_thing_that_lies_about(make_world: WorldMaker) -> None:
+    world = make_world(at="beach")
+
+    assert parse("take it", world).slots["thing"].id == "shell"

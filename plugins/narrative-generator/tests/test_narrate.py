@@ -250,3 +250,48 @@ def test_every_slot_and_rule_that_a_template_names_exists(world: World, change_o
         for tag in (tag for option in options for tag in re.findall(r"<([^<>]+)>", option)):
             last: Any = tag.split()[-1]
             assert last in known or last in rules(), (name, tag)
+
+
+def test_a_refusal_told_a_moment_ago_is_put_plainly(world: World, change_of: ChangeOf) -> None:
+    deed = Deed("open", "refused", "locked", thing="chest", details=(
+        Detail("refusal", "chest", ("The chest is locked, and Ada has the key.",)),
+    ))  # fmt: skip
+    first = narrate(change_of(deed), world)
+    second = narrate(change_of(deed), remembered(world, first))
+
+    assert first.text == "The chest is locked, and Ada has the key."
+    assert "locked" in second.text
+
+
+def test_who_has_said_all_their_comfort_keeps_company(world: World, change_of: ChangeOf) -> None:
+    deed = Deed("feel", feelings=("sadness",), person="ada", details=(
+        Detail("comfort", "ada", ("Ada pours the tea.",), "heavy"),
+    ))  # fmt: skip
+    told = []
+    for turn in range(4):
+        narration = narrate(change_of(deed), world, turn=turn)
+        world = remembered(world, narration)
+        told.append(narration.text)
+
+    assert sum("Ada pours the tea." in text for text in told) == 1
+    assert all("Ada" in text for text in told)
+
+
+def test_what_was_left_undone_is_always_said(world: World, change_of: ChangeOf) -> None:
+    deed = Deed("take", "refused", "unknown-thing", words="sword")
+    pairs = [(narrate(change_of(deed), world, turn=n).text, narrate(change_of(deed, left=("go",)), world, turn=n).text)
+             for n in range(8)]  # fmt: skip
+
+    assert all(whole.startswith(plain) and whole != plain for plain, whole in pairs)
+
+
+def test_strolling_is_told_as_strolling(world: World, change_of: ChangeOf) -> None:
+    assert "pier" in narrate(change_of(Deed("stroll", place="pier")), world).text
+
+
+@pytest.mark.parametrize("feeling", sorted(HEAVY))
+def test_every_heavy_feeling_has_words_of_its_own(world: World, change_of: ChangeOf, feeling: str) -> None:
+    told = {narrate(change_of(Deed("feel", feelings=(feeling,))), world, turn=n).text for n in range(12)}
+    other = {narrate(change_of(Deed("feel", feelings=("confusion",))), world, turn=n).text for n in range(12)}
+
+    assert feeling == "confusion" or not told & other

@@ -373,3 +373,73 @@ def test_a_world_of_an_earlier_edition_is_brought_up_to_date_and_keeps_its_past(
     assert "nevermore" not in after.beats
     assert after.turn == 10
     assert change.deeds
+
+
+def test_who_has_nobody_to_talk_to_hears_where_somebody_is(game: Game) -> None:
+    deed = game.do("talk")
+
+    assert (deed.reason, deed.place) == ("alone", "harbour")
+
+
+def test_somebody_not_met_yet_is_said_to_be_where_they_live(game: Game) -> None:
+    named = game.do("give", thing="postcard", person="ines")
+    described = game.commands(Command("hug", {"person": Entity("old man", "character", "bram")}))
+
+    assert (named.reason, named.place) == ("unknown-person", "cottage")
+    assert (described.reason, described.place) == ("absent", "harbour")
+
+
+def test_a_pronoun_that_means_nothing_is_asked_about_and_not_searched_for(game: Game) -> None:
+    assert game.do("take", thing="it").reason == "what"
+
+
+def test_what_everybody_knows_the_way_to_is_told_with_the_refusal(game: Game) -> None:
+    game.do("take", thing="storm-lantern")
+
+    assert "for borrowing" in game.told()
+
+
+def test_one_can_go_to_whoever_is_nearest_and_to_somewhere_quiet(game: Game) -> None:
+    game.commands(Command("go", {"person": Entity("person", "several")}))
+    company = game.world.player.at
+    game.commands(Command("go", {"place": Entity("somewhere quiet", "several")}))
+
+    assert company == "harbour"
+    assert "restful" in game.world.places[game.world.player.at].traits
+
+
+def test_what_needs_nothing_else_is_done_though_something_before_it_could_not_be(game: Game) -> None:
+    west = Entity("west", "direction", "west")
+    deed = game.commands(
+        Command("take", {"thing": Entity("stone")}), Command("go", {"direction": west}), Command("breathe")
+    )  # fmt: skip
+
+    assert deed.name == "breathe"
+    assert game.change.left == ("go",)
+    assert game.world.player.at == "bus-stop"
+
+
+def test_somebody_asked_twice_who_they_are_says_it_twice(game: Game) -> None:
+    game.go("harbour")
+    asked = Command("ask", {"topic": Entity("name", "topic")})
+
+    assert [game.commands(asked).name for _ in range(2)] == ["greet", "named"]
+
+
+def test_who_asks_an_empty_place_for_its_name_learns_who_tells_the_story(game: Game) -> None:
+    assert game.commands(Command("ask", {"topic": Entity("name", "topic")})).name == "about"
+
+
+def test_a_feeling_told_anew_is_not_the_old_one_still_there(game: Game) -> None:
+    game.do("feel", Feeling("sadness"))
+    again = game.do("feel", Feeling("sadness"))
+    anew = game.do("feel", Feeling("sadness", strength=0.7))
+
+    assert (again.again, anew.again) == (True, False)
+
+
+def test_suggestions_name_what_is_at_hand_and_a_way_not_gone(game: Game) -> None:
+    deed = game.do("suggest")
+
+    assert "postcard" in deed.nearby
+    assert deed.options == ("green",)

@@ -37,8 +37,11 @@ class Commands:
             for verb in lexicon().get(candidate, ()):
                 alone = verb.shape in ("plain", "until")
                 alone = alone or (len(candidate) > 1 and verb.shape == "about")
+                # `can I help?` asks somebody, not for help.
+                alone = alone or (len(candidate) > 2 and verb.command == "help-with")
                 if alone and not (len(candidate) == 1 and candidate[0] in DIRECTIONS):
-                    return Command(name=verb.command, confidence=1.0)
+                    slots = {"manner": Entity(text=verb.manner)} if verb.manner else {}
+                    return Command(name=verb.command, slots=slots, confidence=1.0)
         if len(words) == 1 and words[0] in LETTERS:
             name = LETTERS[words[0]]
             return Command(name="repeat" if name == "again" else name, confidence=0.95)

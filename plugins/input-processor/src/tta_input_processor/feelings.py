@@ -58,7 +58,7 @@ def feelings(words: tuple[str, ...]) -> Found:
 def _said(words: tuple[str, ...]) -> list[Feeling]:
     for start, word in enumerate(words):
         for saying, name, strength in _sayings().get(word, ()):
-            if words[start : start + len(saying)] == saying:
+            if _stands(saying, words, start):
                 before = words[max(0, start - 3) : start]
                 denied = bool(_NOT & set(before)) and saying[0] not in ("do", "cannot", "not")
                 text = " ".join(words)[:200]
@@ -67,6 +67,18 @@ def _said(words: tuple[str, ...]) -> list[Feeling]:
                     return [Feeling(name=name, text=text, strength=0.5)]
                 return [Feeling(name=name, text=text, strength=strength, present=not denied)]
     return []
+
+
+def _stands(saying: tuple[str, ...], words: tuple[str, ...], start: int) -> bool:
+    """Tell whether a saying stands here; `*` in it is one word, or two, or three."""
+    if "*" not in saying:
+        return words[start : start + len(saying)] == saying
+    gap = saying.index("*")
+    head, tail = saying[:gap], saying[gap + 1 :]
+    if words[start : start + gap] != head:
+        return False
+    ends = range(start + gap + 1, start + gap + 4)
+    return any(words[end : end + len(tail)] == tail for end in ends)
 
 
 def _named(words: tuple[str, ...]) -> list[Feeling]:

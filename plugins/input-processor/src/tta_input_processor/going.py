@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from tta_world import Entity
 
-from .names import Names
+from .names import ANYONE, Names
 from .phrases import Slots, direction, drop_preposition, segments, significant
+from .spelling import Spelling
 from .verbs import Verb
 from .words import CARELESS, COMPASS, DIRECTIONS
 
 _INTO = frozenset({"in", "into", "inside", "out", "outside", "up", "down", "upstairs",
                    "downstairs"})  # fmt: skip
+_WAYS = Spelling({*COMPASS, "back", "upstairs", "downstairs", "inside", "outside"})
 _TO = frozenset({"to", "at", "toward", "towards", "for", "into"})
 
 
 def go(verb: Verb, words: list[str], names: Names) -> Slots:
     """Read what follows `go`: a direction, a place, a person, or several of these."""
+    words = [_spelt(word, names) for word in words]
     left = [word for word in words if word not in CARELESS or word in DIRECTIONS]
+    if ANYONE & set(left[-2:]) and not names.knows(left):
+        # `to the nearest person`, `to somebody`.
+        return {"person": Entity(text=left[-1], kind="several", confidence=0.8)}, 0.8
     if not significant(left) and not any(word in DIRECTIONS for word in left):
         if verb.command == "go" and not any(word in ("there", "here") for word in words):
             return {"direction": Entity(text="on", kind="direction", id="on", confidence=0.7)}, 0.7
@@ -46,8 +52,7 @@ def go(verb: Verb, words: list[str], names: Names) -> Slots:
         entity = names.find(part, "place")
         if entity is None:
             continue
-        if prep in ("up", "down") and entity.kind == "thing":
-            # Whatever leads up or down there, it is the way that is meant.
+        if prep in ("up", "down") and _leads(entity, names):
             continue
         slots = _where(entity)
         if prep in ("along", "around", "about", "through", "across"):
@@ -61,6 +66,18 @@ def go(verb: Verb, words: list[str], names: Names) -> Slots:
     if turned is not None and (best is None or turned.id in ("up", "down", "in", "out")):
         return {"direction": turned}, 0.95 if best is None else 0.6
     return best or ({}, 0.4)
+
+
+def _leads(entity: Entity, names: Names) -> bool:
+    """Tell whether `up the stairs` means a way from here rather than somewhere of that name."""
+    return entity.kind == "thing" or (entity.kind == "place" and not names.near(entity.id))
+
+
+def _spelt(word: str, names: Names) -> str:
+    """Mend a slip in a word for a direction."""
+    if word in names.spelling or word in ANYONE:
+        return word
+    return _WAYS.correct(word) or word
 
 
 def _where(entity: Entity) -> dict[str, Entity]:
@@ -95,7 +112,7 @@ def climb(verb: Verb, words: list[str], names: Names) -> Slots:
     if left[-1] in COMPASS:
         return {}, 0.1
     entity = names.find(rest, "thing")
-    if entity is None:
+    if entity is None or (entity.kind == "place" and _leads(entity, names)):
         return {"direction": turned}, 0.8
     slots = _where(entity)
     return {**slots, "direction": turned}, max(0.6, entity.confidence)

@@ -23,7 +23,8 @@ from .words import ARTICLES, CARELESS, PREPOSITIONS
 
 _IT = frozenset({"it", "them", "that", "this", "these", "those", "one"})
 _WHO = frozenset({"him", "her", "them", "she", "he", "they"})
-_ANYONE = frozenset({"someone", "somebody", "anyone", "anybody", "everyone", "everybody", "people",
+PRONOUNS = _IT | _WHO
+ANYONE = frozenset({"someone", "somebody", "anyone", "anybody", "everyone", "everybody", "people",
                      "folk", "person", "you"})  # fmt: skip
 _ANY = frozenset({"everything", "all", "anything", "something", "stuff", "things"})
 _MODALS = frozenset({("can",), ("light",), ("watch",)})
@@ -118,6 +119,10 @@ class Names:
         bare = tuple(word for word in words if word not in ARTICLES)
         return bool(bare) and (bare in self._index or tuple(words) in self._index)
 
+    def near(self, id: str) -> bool:
+        """Tell whether the player could know of this: it is here, next door, seen, or heard of."""
+        return id in self._near
+
     def holds(self, id: str) -> bool:
         """Tell whether the player carries this."""
         thing = self.world.things.get(id) if self.world is not None else None
@@ -171,7 +176,7 @@ class Names:
         word = bare[0]
         if len(bare) > 1:
             return None
-        if prefer == "character" and word in _ANYONE:
+        if prefer == "character" and word in ANYONE:
             return Entity(text=text, kind="several", confidence=0.9)
         if word in _WHO and (prefer == "character" or word not in _IT):
             thing = self._meant("thing", text) if word in _IT else None
@@ -194,8 +199,11 @@ class Names:
         if world is None:
             return None
         wanted = {"him": "he", "her": "she"}.get(word, word)
+        near = [person.id for person in people(world)] if lit(world) else []
         last = self.mentioned.get("character") or world.player.focus.character
-        for id in (last, *(person.id for person in people(world))):
+        # Somebody talked about is less likely meant than somebody who could answer.
+        order = (last, *near) if last in near else (*near, last)
+        for id in order:
             person = world.characters.get(id)
             if person is not None and (wanted in person.traits or wanted in ("they", "them")):
                 return Entity(text=text, kind="character", id=id, confidence=0.85)
@@ -205,9 +213,18 @@ class Names:
         id = self.mentioned.get(kind, "")
         if not id and self.world is not None:
             id = str(getattr(self.world.player.focus, kind))
+        if not id and kind == "thing":
+            id = self._only()
         if not id:
             return Entity(text=text, confidence=0.2) if kind == "place" else None
         return Entity(text=text, kind=self.kind(id), id=id, confidence=0.85)
+
+    def _only(self) -> str:
+        """Return the one thing that lies about here, if there is no other."""
+        if self.world is None:
+            return ""
+        loose = [thing.id for thing in visible(self.world) if "portable" in thing.traits and self.loose(thing.id)]
+        return loose[0] if len(loose) == 1 else ""
 
     def _pick(self, phrase: tuple[str, ...], text: str, prefer: str, verb: str, value: float) -> Entity | None:
         ids = self._index.get(phrase)

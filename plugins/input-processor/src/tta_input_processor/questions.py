@@ -9,7 +9,7 @@ from tta_world import Command, Entity
 from . import tables
 from .names import Names
 from .tables import listed, phrases
-from .words import ARTICLES, CARELESS, PREPOSITIONS
+from .words import ARTICLES, CARELESS, COMMON, PREPOSITIONS
 
 _TABLE = tables.questions()
 _WHERE = phrases(_TABLE.where)
@@ -20,14 +20,23 @@ _MAY = phrases(_TABLE.may)
 _MUST = phrases(_TABLE.must)
 _LIKE = {"sound": "listen", "smell": "smell", "feel": "touch", "taste": "taste", "look": "examine"}
 _WELFARE = frozenset(listed(_TABLE.welfare))
+_NAMING = frozenset(listed(_TABLE.naming))
+_SENSED = {"sound": "listen", "noise": "listen", "smell": "smell", "scent": "smell"}
+_OPINIONS = frozenset({"think", "know", "say", "feel", "believe", "like"})
 _SEEING = frozenset({"see", "here", "around", "there", "happening", "on", "happened", "notice"})
 
 
 def question(words: Sequence[str], names: Names, *, marked: bool) -> Command | None:
     """Read a question, or a request that sounds like one; None if it is neither."""
     text = " ".join(words)
+    if text in _NAMING:
+        return Command(name="ask", slots={"topic": Entity(text="name", kind="topic")}, confidence=0.9)
+    if (opinion := _opinion(words, names)) is not None:
+        return opinion
+    if words[:1] == ("what",) and (sense := next((_SENSED[w] for w in words if w in _SENSED), "")):
+        return Command(name=sense, confidence=0.8)
     if text in _WELFARE:
-        talking = "name" in text or "doing" in text
+        talking = "doing" in text
         return Command(name="talk" if talking else "greet", confidence=0.9)
     for name, beginnings in (("may", _MAY), ("must", _MUST)):
         if any(tuple(words[: len(p)]) == p for p in beginnings):
@@ -55,6 +64,24 @@ def question(words: Sequence[str], names: Names, *, marked: bool) -> Command | N
             return _what(words[len(phrase) :], names)
     if marked:
         return _wonder(words, names)
+    return None
+
+
+def _opinion(words: Sequence[str], names: Names) -> Command | None:
+    """Read `what does she think of Ines` and `does Bram know the way`: asked of who is named."""
+    at = 1 if words[:1] == ("what",) else 0
+    if words[at : at + 1] not in (("do",), ("does",), ("did",)):
+        return None
+    for size in (1, 2):
+        said = words[at + 1 + size : at + 2 + size]
+        person = names.find(words[at + 1 : at + 1 + size], "character")
+        if person is None or person.kind != "character" or not said or said[0] not in _OPINIONS:
+            continue
+        rest = words[at + 2 + size :]
+        while rest and rest[0] in ("of", "about", "on", "to"):
+            rest = rest[1:]
+        slots = {"person": person, **({"topic": _topic(rest, names)} if rest else {})}
+        return Command(name="ask" if rest else "talk", slots=slots, confidence=0.85)
     return None
 
 
@@ -87,8 +114,13 @@ def _where(words: Sequence[str], names: Names, *, marked: bool) -> Command | Non
 def _who(words: Sequence[str], names: Names) -> Command:
     rest = _bare(words)
     entity = names.find(rest, "character") if rest else None
-    if entity is None or entity.kind == "several" or rest in (["here"], ["there"]):
+    nobody = entity is not None and not entity.id and not entity.options
+    around = bool({"here", "there", "around", "nearby"} & set(words))
+    if entity is None or entity.kind == "several" or rest in (["here"], ["there"]) or (nobody and around):
         return Command(name="who", confidence=0.85)
+    if nobody and (len(rest) > 1 or rest[0] in COMMON):
+        # `who built the wall`: no name, but a question.
+        return Command(name="wonder", slots={"topic": _topic(words, names)}, confidence=0.6)
     names.mention(entity)
     if entity.kind in ("thing", "place"):
         return Command(name="wonder", slots={"topic": _topic(words, names)}, confidence=0.75)

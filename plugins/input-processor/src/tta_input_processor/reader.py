@@ -14,22 +14,20 @@ from .feelings import feelings
 from .names import Names
 from .phrases import direction
 from .questions import question
+from .settling import calls, missed, settled
 from .shapes import POCKETS
 from .speech import COURTESY, introduced, spoken
 from .text import Plain
 from .verbs import begins, lexicon
-from .words import ARTICLES, CARELESS, COMPASS, DIRECTIONS, expand
+from .words import ARTICLES, CARELESS, COMPASS, DIRECTIONS, LIFE, expand
 
 _FIRST = frozenset({"i", "me", "my", "we", "our", "myself", "mine", "us"})
-_HOLDING = frozenset({"fear", "worry", "overwhelm", "tiredness", "sadness", "shame", "despair"})
+_HOLDING = frozenset({"fear", "worry", "overwhelm", "tiredness", "sadness", "grief", "shame", "despair"})
 _ALL = frozenset({"take", "drop", "examine", "read"})
 _SOCIAL = frozenset({"ask", "tell", "talk", "greet", "thank", "farewell", "wonder", "where",
                      "feel", "say", "who", "share", "apologise", "hug", "help-with"})  # fmt: skip
 _SELF = frozenset({"me", "myself", "self", "my reflection", "my hands", "my face"})
 _SOMEWHERE = frozenset({"somewhere", "anywhere", "elsewhere", "someplace"})
-_PERSONAL = frozenset({"feel", "share", "unclear", "wonder", "think", "decline", "may", "must"})
-_LETTER = 5
-"""With so many clauses it may be a letter rather than a command."""
 _HELPING = frozenset({"can", "could", "will", "would", "have", "may"})
 _HUGS = frozenset({"hug", "hugs", "kiss", "cuddle", "squeeze"})
 _UNABLE = ("cannot", "can not", "could not", "did not", "have not")
@@ -65,39 +63,14 @@ class Reader:
             held = _declined(found) or any(f.present and f.name in _HOLDING for f in felt)
             if held and clause.junction == "but" and wishes[-1:] == [True]:
                 commands[-1] = _hesitate(commands[-1])
-            if self._vocative is not None and found and _calls(commands[-1:], self._vocative):
+            if self._vocative is not None and found and calls(commands[-1:], self._vocative):
                 commands.pop()
                 wishes.pop()
             commands += found
             wishes += [wish] * len(found)
         if self.feelings and not any(c.name in ("feel", "harm") for c in commands):
             commands.insert(0, Command(name="feel", confidence=0.75))
-        return self._settle(commands)
-
-    def _settle(self, commands: list[Command]) -> list[Command]:
-        """Keep one command of each feeling and declining kind, and no more than is carried out."""
-        own = [c for c in commands if c.name in _PERSONAL]
-        if len(commands) >= _LETTER and len(own) * 2 >= len(commands):
-            # Somebody is telling of their life; what they do in it isn't done here.
-            commands = own
-        kept: list[Command] = []
-        felt = any(c.name == "feel" for c in commands)
-        strong = [c for c in commands if c.name not in ("share", "unclear", "decline", "yes", "no")]
-        if any(c.name != "unclear" for c in commands):
-            commands = [c for c in commands if c.name != "unclear"]
-        for command in commands:
-            weak = command.name in ("share", "unclear", "yes", "no", "decline")
-            if weak and strong and not (command.name == "decline" and felt):
-                continue
-            if command.name in ("feel", "share", "unclear", "greet") and command.name in [c.name for c in kept]:
-                continue
-            same = kept and (kept[-1].name, kept[-1].slots) == (command.name, command.slots)
-            if same and command.name != "go":
-                continue
-            if kept and _calls(kept[-1:], command.slots.get("person")):
-                # `Bram! I give him the twine` is one thing to do.
-                kept.pop()
-            kept.append(command)
+        kept = settled(commands, self.feelings)
         self.cut = len(kept) > self._max
         return kept[: self._max]
 
@@ -137,6 +110,8 @@ class Reader:
         if (again := self._continued(lead.clause, before)) is not None:
             return again, lead.wish
         command = self._commands.command(lead.clause.words) or self._commands.inner(clause.words)
+        if command is not None and (missed(command) or not command.slots) and _of_life(clause):
+            return [Command(name="share", confidence=0.6)], False
         if command is not None and (command.confidence >= 0.5 or not clause.question):
             return self._spread(self._addressed(command)), lead.wish
         if clause.question and (asked := question(clause.words, self.names, marked=True)):
@@ -257,8 +232,10 @@ class Reader:
         if command.name == "examine" and given is not None and given.text in _SELF:
             return [Command(name="examine", slots={"manner": Entity("self")}, confidence=0.9)]
         place = command.slots.get("place")
-        if command.name == "go" and place is not None and _SOMEWHERE & {place.text.split()[0]}:
-            return [Command(name="suggest", confidence=0.8)]
+        if command.name == "go" and place is not None and not place.id and _SOMEWHERE & set(place.text.split()[:1]):
+            # Not any place by that name, but one to be at ease in.
+            place = Entity(text=place.text, kind="several", confidence=0.8)
+            return [Command(name="go", slots={"place": place}, confidence=0.8)]
         target = command.slots.get("target")
         if command.name == "put" and given is not None and target and target.text in POCKETS:
             return [Command(name="take", slots={"thing": given}, confidence=0.9)]
@@ -312,11 +289,13 @@ class Reader:
         return [Command(name="unclear", confidence=0.3)]
 
 
-def _calls(last: Sequence[Command], person: Entity | None) -> bool:
-    """Tell whether the command before was only the name of who is spoken to."""
-    if not last or person is None or last[0].name != "talk" or set(last[0].slots) != {"person"}:
+def _of_life(clause: Clause) -> bool:
+    """Tell whether somebody speaks of the life that goes on outside of the story."""
+    words = clause.words
+    if not _FIRST & set(words):
         return False
-    return last[0].slots["person"].id == person.id
+    habit = words[:2] in (("i", "keep"), ("i", "kept")) and len(words) > 2 and words[2].endswith("ing")
+    return habit or bool(LIFE & set(words))
 
 
 def _declined(found: Sequence[Command]) -> bool:

@@ -47,6 +47,7 @@ class Words(_Table, frozen=True):
     openings: str
     negations: str
     contractions: Mapping[str, str]
+    life: str
     common: str
 
 
@@ -70,6 +71,7 @@ class Questions(_Table, frozen=True):
     where: str
     about: str
     welfare: str
+    naming: str
     who: str
     what: str
     may: str

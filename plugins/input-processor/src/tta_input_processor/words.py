@@ -16,6 +16,8 @@ CARELESS = frozenset(listed(_TABLE.careless))
 JUNCTIONS = frozenset({".", ";", "!", "?", ",", ":", *listed(_TABLE.junctions)})
 OPENINGS = phrases(_TABLE.openings)
 NEGATIONS = phrases(_TABLE.negations)
+LIFE = frozenset(listed(_TABLE.life))
+"""Words of a life outside of the story."""
 COMMON = frozenset(listed(_TABLE.common))
 WISHES = frozenset({"want", "would", "wish", "like", "love", "need", "should", "wanna"})
 
@@ -26,6 +28,9 @@ def expand(words: tuple[str, ...], cased: tuple[str, ...]) -> tuple[list[str], l
     original: list[str] = []
     for word, typed in zip(words, cased, strict=True):
         written = _TABLE.contractions.get(word)
+        if word == "u" and len(words) > 1 and found[-1:] not in (["go"], ["head"]):
+            # On its own it is the way up.
+            written = "you"
         if written is None and word.endswith("'s") and len(word) > 3:
             # A possessive; "the keeper's cottage" is known by that name, too.
             written = word[:-2] + "s"

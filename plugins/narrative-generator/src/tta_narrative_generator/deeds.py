@@ -65,7 +65,8 @@ def _told(voice: Voice, deed: Deed) -> list[str]:
 
 
 def _rule(voice: Voice, deed: Deed) -> str:
-    known = [f"{deed.name}.done"]
+    known = [f"{deed.name}.{deed.manner}"] if deed.manner else []
+    known += [f"{deed.name}.done"]
     if deed.thing:
         known += [f"{deed.name}.thing", f"{deed.name}.plain"]
     else:
@@ -184,7 +185,7 @@ def _where(voice: Voice, deed: Deed) -> list[str]:
 def _who(voice: Voice, deed: Deed) -> list[str]:
     ids = company(voice)
     if not ids:
-        return voice.say("who.none")
+        return voice.say("who.near" if deed.place else "who.none", slots(voice, deed))
     return voice.say("who.some", {"people": ids}) + _told(voice, deed)
 
 
@@ -205,6 +206,10 @@ def _inventory(voice: Voice, deed: Deed) -> list[str]:
     return said or voice.say("inventory.none")
 
 
+def _stroll(voice: Voice, deed: Deed) -> list[str]:
+    return voice.say("move.stroll", slots(voice, deed))
+
+
 def _self(voice: Voice, deed: Deed) -> list[str]:
     worn = [thing.id for thing in carried(voice.world) if "worn" in thing.states]
     return (voice.say("self.worn", {"worn": worn}) if worn else []) or voice.say("self.done")
@@ -222,7 +227,15 @@ def _weather(voice: Voice, deed: Deed) -> list[str]:
 
 
 def _suggest(voice: Voice, deed: Deed) -> list[str]:
-    return voice.say("suggest.lead")
+    """Name somebody, something and a way, each time others of them."""
+    world = voice.world
+    said = voice.say("suggest.lead")
+    people = [id for id in deed.nearby if id in world.characters]
+    things = [id for id in deed.nearby if id in world.things]
+    for kind, role, ids in (("person", "person", people), ("thing", "thing", things), ("way", "place", deed.options)):
+        if ids and (kind != "thing" or not people or voice.throw("thing", 2) == 0):
+            said += voice.say(f"suggest.{kind}", {role: ids[voice.throw(kind, len(ids))]})
+    return said
 
 
 def _help(voice: Voice, deed: Deed) -> list[str]:
@@ -237,5 +250,5 @@ _TELLERS: Mapping[str, Teller] = {
     "sleep": _sleep, "shout": _shout, "decline": _decline, "hesitate": _decline,
     "share": _share, "where": _where, "who": _who, "whereami": _whereami,
     "inventory": _inventory, "self": _self, "time": _time, "weather": _weather, "suggest": _suggest,
-    "help": _help,
+    "help": _help, "stroll": _stroll,
 }  # fmt: skip

@@ -7,7 +7,7 @@ from tta_world import HEAVY, Deed
 from .scene import by_aspect
 from .voice import Voice
 
-_NOUNS = {"numbness": "numbness", "despair": "despair", "love": "love", "joy": "gladness",
+_NOUNS = {"numbness": "numbness", "despair": "despair", "grief": "grief", "love": "love", "joy": "gladness",
           "overwhelm": "too much of everything", "calm": "quiet", "fear": "fear",
           "anger": "anger"}  # fmt: skip
 
@@ -29,13 +29,22 @@ def feel(voice: Voice, deed: Deed) -> list[str]:
         said += voice.say(voice.first((f"feel.{main}", "feel.confusion")))
     if _lighter(voice, main):
         said += voice.say("feel.lighter")
-    for detail in by_aspect(deed, "comfort"):
-        said += voice.detail(detail, deed)
+    said += _comfort(voice, deed)
     for detail in by_aspect(deed, "drift"):
         said += voice.detail(detail, deed)
     if main in HEAVY and voice.throw("stay", 5) < (4 if main == "despair" else 2):
         said += voice.say("stay")
     return said or voice.say("stay")
+
+
+def _comfort(voice: Voice, deed: Deed) -> list[str]:
+    """Say how somebody or the place answers; who has said all of their own lines keeps company."""
+    said: list[str] = []
+    for detail in by_aspect(deed, "comfort"):
+        rule = f"company.{detail.key}"
+        common = bool(deed.person) and voice.has(rule) and voice.heard(detail) and voice.new(rule)
+        said += voice.say(rule, {"person": deed.person}) if common else voice.detail(detail, deed)
+    return said
 
 
 def _lighter(voice: Voice, main: str) -> bool:
@@ -47,7 +56,4 @@ def _lighter(voice: Voice, main: str) -> bool:
 
 def cry(voice: Voice, deed: Deed) -> list[str]:
     """Tell of tears."""
-    said = voice.say("cry.done")
-    for detail in by_aspect(deed, "comfort"):
-        said += voice.detail(detail, deed)
-    return said
+    return voice.say("cry.done") + _comfort(voice, deed)

@@ -16,6 +16,7 @@ from .voice import Voice
 MAX_PARAGRAPHS = 3
 _QUIET = frozenset({"feel", "cry", "decline", "hesitate", "harm", "share", "quit", "save", "help",
                     "no", "inventory"})  # fmt: skip
+_HANDS = frozenset({"take", "drop", "put", "give", "open", "read", "examine", "search"})
 _ASKING = frozenset({"suggest", "help"})
 
 
@@ -68,13 +69,15 @@ def remembered(world: World, narration: Narration) -> World:
 def _tail(voice: Voice, change: Change) -> list[str]:
     """Say what else there is: the weather's turn, what was left undone, a thread that is open."""
     said: list[str] = []
-    if change.left and voice.throw("left", 2) == 0:
+    if change.left:
         said += voice.say("left")
     for detail in change.drift:
         said += voice.detail(detail)
     main = change.deeds[-1] if change.deeds else Deed(name=change.kind)
     if change.kind in _ASKING or main.name in _ASKING:
-        for nudge in change.nudges[: 2 if main.name == "suggest" else 1]:
+        # What hasn't been named lately; and rather the first again than nothing.
+        unheard = [n for n in change.nudges if not voice.heard(n)]
+        for nudge in (unheard or change.nudges)[:1]:
             said += voice.detail(nudge)
     elif (fresh := [n for n in change.nudges if not voice.heard(n)]) and _nudges(voice, change, main):
         said += voice.detail(fresh[0])
@@ -92,11 +95,10 @@ def _nudges(voice: Voice, change: Change, main: Deed) -> bool:
     if main.name in ("ask", "talk") and main.outcome == "done":
         # Somebody has just said something; that has the last word.
         return False
-    if main.outcome in ("refused", "unclear"):
-        return voice.throw("nudge", 3) == 0
     if main.name in ("wait", "rest", "nothing", "unclear", "look", "think", "yes"):
         return voice.throw("nudge", 2) == 0
-    return voice.throw("nudge", 4) == 0
+    # Elsewhere it would only change the subject.
+    return main.outcome == "done" and (main.arrived or main.name in _HANDS) and voice.throw("nudge", 3) == 0
 
 
 def _body(voice: Voice, change: Change) -> list[tuple[int, list[str]]]:

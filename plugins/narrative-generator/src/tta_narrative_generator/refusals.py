@@ -14,17 +14,23 @@ _COARSE = frozenset({"fuck", "fucking", "shit", "bitch", "cunt", "ass", "arse", 
                      "gun", "noose", "pills", "razor", "blade", "me", "you"})  # fmt: skip
 """Words that aren't said back, whatever they were meant to name."""
 _GOING = frozenset({"go", "enter", "follow", "climb"})
+_PERSONS = frozenset({"him", "her", "she", "he", "they"})
 _NEAR = frozenset({"unknown-thing", "unknown-place", "unknown-person", "no-exit", "what",
                    "elsewhere"})  # fmt: skip
 
 
 def refusal(voice: Voice, deed: Deed) -> list[str]:
     """Tell why something wasn't done."""
-    said = [s for d in by_aspect(deed, "refusal", "effect") for s in voice.detail(d, deed)]
+    own = by_aspect(deed, "refusal", "effect")
+    # Told a moment ago, the story's own reason is put in plain words rather than told again.
+    fresh = [d for d in own if not voice.stale(d)] if deed.reason != "needs" else own
+    said = [s for d in fresh for s in voice.detail(d, deed)]
     lines = [s for d in by_aspect(deed, "line", "comfort") for s in voice.detail(d, deed)]
+    if deed.reason == "unknown-thing":
+        said = voice.say(_rule(voice, deed), _slots(voice, deed)) + said
     if not said and not (lines and deed.reason == "no-topic"):
-        said = voice.say(_rule(voice, deed), _slots(voice, deed)) or voice.say("refuse.needs")
-    return said + lines + _nearby(voice, deed)
+        said = voice.say(_rule(voice, deed), _slots(voice, deed)) or voice.say("stale.refusal")
+    return said + lines + ([] if own else _nearby(voice, deed))
 
 
 def _rule(voice: Voice, deed: Deed) -> str:
@@ -45,8 +51,12 @@ def _kinds(voice: Voice, deed: Deed) -> list[str]:
         return [] if deed.direction else ["plain"]
     if reason in ("unknown-thing", "unknown-place"):
         return [] if speakable(deed.words) else ["plain"]
-    if reason == "unknown-person" and not speakable(deed.words):
-        return ["plain"]
+    if reason == "unknown-person":
+        return ["plain"] if not speakable(deed.words) else ["where"] if deed.place else []
+    if reason == "absent" and not deed.person:
+        return ["somebody"] if speakable(deed.words) else ["anybody"]
+    if reason == "alone" and deed.place:
+        return ["near"]
     if reason == "here":
         if deed.person:
             return ["person"]
@@ -72,6 +82,8 @@ def _kinds(voice: Voice, deed: Deed) -> list[str]:
     if reason == "needs" and deed.words == "flame":
         return ["flame"]
     if reason == "what":
+        if deed.words in _PERSONS:
+            return ["person"]
         return ["go"] if deed.name in ("go", "enter", "follow") else [deed.name, "thing"]
     return []
 
@@ -101,7 +113,7 @@ def speakable(words: str) -> bool:
 
 def _nearby(voice: Voice, deed: Deed) -> list[str]:
     """Name something at hand that might do instead, now and then."""
-    if deed.reason not in _NEAR or not deed.nearby or voice.throw("near", 3) == 2:
+    if deed.reason not in _NEAR or not deed.nearby or voice.throw("near", 3) != 0:
         return []
     id = deed.nearby[voice.throw("which", len(deed.nearby))]
     found = entity(voice.world, id)

@@ -161,14 +161,17 @@ def _ways(voice: Voice, deed: Deed, *, everything: bool) -> list[str]:
         return []
     clauses = clauses if everything else clauses[:2]
     said: list[str] = []
+    manner = voice.throw("manner", 3)
     for start in range(0, len(clauses), 2):
-        pair = [_way(direction, way) for direction, way in clauses[start : start + 2]]
+        pair = [_way(direction, way, manner) for direction, way in clauses[start : start + 2]]
         said += voice.plain(", and ".join(pair) + ".")
     return said
 
 
-def _way(direction: str, way: str) -> str:
-    return f"to the {direction} {way}" if direction in _COMPASS else way
+def _way(direction: str, way: str, manner: int) -> str:
+    if direction not in _COMPASS:
+        return way
+    return f"{('to the {}', '{}ward', 'on the {} side')[manner].format(direction)} {way}"
 
 
 def way_from_here(voice: Voice, place: str) -> str:

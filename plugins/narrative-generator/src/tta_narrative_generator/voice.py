@@ -62,6 +62,10 @@ class Voice:
             slots["person"] = deed.person
         return self.say(name, slots)
 
+    def stale(self, detail: Detail) -> bool:
+        """Tell whether every text of a detail was told in the turn before, or already in this."""
+        return all(self._stale(text) for text in detail.texts)
+
     def chosen(self, detail: Detail) -> list[list[str]]:
         """Say one of a detail's texts, which may be several paragraphs."""
         text = self._chooser.choose(detail.texts)

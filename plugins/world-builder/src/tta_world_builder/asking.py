@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tta_world import (
+    PLAYER,
     Character,
     Command,
     Deed,
@@ -10,12 +11,14 @@ from tta_world import (
     Thing,
     carried,
     known,
+    lit,
     people,
+    visible,
 )
 
 from .looking import describe, examine
-from .paths import route
-from .refusing import lacking, refuse
+from .paths import company_near, route
+from .refusing import lacking, neighbours, refuse
 from .talking import ask
 from .turn import Turn, found, slot
 
@@ -97,7 +100,8 @@ def who(turn: Turn, command: Command) -> Deed:
         company = people(turn.world)
         for person in company:
             turn.tell("doing", person.id, turn.story.people[person.id].doing)
-        return Deed(name="who", nearby=tuple(person.id for person in company)[:8])
+        near = "" if company else company_near(turn.world)
+        return Deed(name="who", nearby=tuple(person.id for person in company)[:8], place=near)
     if isinstance(what, Character):
         if turn.can_see(what.id):
             turn.tell("look", what.id, turn.story.people[what.id].look)
@@ -106,7 +110,7 @@ def who(turn: Turn, command: Command) -> Deed:
             return deed
         if what.met or what.id in turn.world.player.seen:
             return _way(turn, command, what.at, person=what.id)
-        return refuse(command, "unknown-person", person=what.id, words=what.name)
+        return lacking(turn, command, entity)
     if (deed := ask_about(turn, command)) is not None:
         return deed
     if what is None and not entity.options:
@@ -153,6 +157,20 @@ def repeat(turn: Turn, command: Command) -> Deed:
 def inventory(turn: Turn, command: Command) -> Deed:
     """Say what the player carries."""
     return Deed(name="inventory", nearby=tuple(t.id for t in carried(turn.world))[:8])
+
+
+def suggest(turn: Turn, command: Command) -> Deed:
+    """Name what is at hand: somebody, something, and ways that haven't been gone yet."""
+    world = turn.world
+    loose = [t.id for t in visible(world) if "scenery" not in t.traits and t.at != PLAYER]
+    company = [person.id for person in people(world)] if lit(world) else []
+    doors = [t.id for t in visible(world) if "scenery" in t.traits and "backdrop" not in t.traits and t.at != PLAYER]
+    around = neighbours(turn)
+    fresh = [id for id in around if id not in world.player.visits]
+    return Deed(
+        name="suggest", place=world.player.at, nearby=(*company[:2], *(loose or doors)[:3]),
+        options=tuple(fresh or around)[:3],
+    )  # fmt: skip
 
 
 def about(turn: Turn, command: Command) -> Deed:

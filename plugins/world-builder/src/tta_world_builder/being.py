@@ -20,6 +20,8 @@ from .refusing import refuse
 from .talking import hear_feeling
 from .turn import Turn, found, slot
 
+_PLAIN = 0.5
+"""How strong a feeling is that was only named."""
 _MINUTES = {"wait": 15, "rest": 30, "sit": 8, "breathe": 2, "sing": 4, "dance": 4, "think": 10}
 
 
@@ -58,7 +60,8 @@ def feel(turn: Turn, command: Command, intent: Intent) -> Deed:
         feelings=names[:8],
         person=person.id if person else "",
         strength=max(f.strength for f in feelings),
-        again=main in earlier[-2:],
+        # What is said in its own words, or more strongly, is a new telling.
+        again=main in earlier[-2:] and max(f.strength for f in feelings) <= _PLAIN,
     )
 
 
@@ -88,6 +91,7 @@ def _kin(feeling: str) -> str:
     """Name a feeling whose answer fits as well."""
     return {
         "relief": "calm", "hope": "calm", "pride": "joy", "love": "gratitude", "curiosity": "joy",
+        "grief": "sadness",
     }.get(feeling, feeling)  # fmt: skip
 
 
@@ -156,7 +160,8 @@ def simply(turn: Turn, command: Command) -> Deed:
         return Deed(name=command.name, person=person.id)
     if command.name == "unclear":
         return Deed(name="unclear", outcome="unclear", nearby=tuple(turn.at_hand()))
-    return Deed(name=command.name)
+    manner = slot(command, "manner")
+    return Deed(name=command.name, manner=manner.text if manner is not None else "")
 
 
 def gentle(turn: Turn, command: Command) -> Deed:

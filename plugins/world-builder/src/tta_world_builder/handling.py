@@ -22,6 +22,7 @@ from tta_world import (
 
 from .asking import ask_about
 from .looking import describe, examine, read, sense
+from .paths import company_near
 from .refusing import at_fault, lacking, refuse
 from .turn import HANDS, Turn, found, slot
 
@@ -103,7 +104,9 @@ def give(turn: Turn, command: Command) -> Deed:
         if receiver is None and len(company) == 1:
             person = company[0]
         elif receiver is None:
-            return refuse(command, "alone" if not company else "what", outcome="unclear")
+            if not company:
+                return refuse(command, "alone", outcome="unclear", place=company_near(turn.world))
+            return refuse(command, "what", outcome="unclear")
         else:
             return lacking(turn, command, receiver)
     else:

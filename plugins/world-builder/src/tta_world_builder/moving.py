@@ -9,6 +9,7 @@ from tta_world import (
     Character,
     Command,
     Deed,
+    Entity,
     Exit,
     Place,
     Thing,
@@ -16,12 +17,13 @@ from tta_world import (
     carried,
     here,
     known,
+    people,
     ways,
 )
 
 from .handling import act
 from .looking import describe
-from .paths import route
+from .paths import company_near, nearest, route
 from .refusing import lacking, neighbours, refuse
 from .turn import Turn, found, slot
 
@@ -36,6 +38,8 @@ def go(turn: Turn, command: Command) -> Deed:
         return refuse(command, "what", outcome="unclear", nearby=neighbours(turn))
     if entity.kind == "direction":
         return _by_direction(turn, command, entity.id or entity.text)
+    if entity.kind == "several" and not entity.id:
+        return _to_any(turn, command, entity)
     what = found(turn, entity)
     if isinstance(what, Place):
         manner = slot(command, "manner")
@@ -51,6 +55,22 @@ def go(turn: Turn, command: Command) -> Deed:
     if entity.options:
         return lacking(turn, command, entity)
     return refuse(command, "unknown-place", words=entity.text, nearby=neighbours(turn))
+
+
+def _to_any(turn: Turn, command: Command, entity: Entity) -> Deed:
+    """Go to somebody, whoever is nearest; or somewhere to be at ease, if possible a new one."""
+    world = turn.world
+    if slot(command, "person") is entity:
+        if people(world):
+            return refuse(command, "here", outcome="already", person=people(world)[0].id)
+        goal = company_near(world)
+    else:
+        restful = [p.id for p in world.places.values() if {"restful"} <= set(p.traits) and "hidden" not in p.traits]
+        fresh = [id for id in restful if id not in world.player.visits]
+        goal = nearest(world, fresh) or nearest(world, restful)
+    if not goal:
+        return refuse(command, "unknown-place", words=entity.text, nearby=neighbours(turn))
+    return structs.replace(_to_place(turn, command, goal), manner="")
 
 
 def back(turn: Turn, command: Command) -> Deed:

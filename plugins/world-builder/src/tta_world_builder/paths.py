@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from tta_world import Exit, World, ways
 
@@ -30,3 +31,15 @@ def route(world: World, start: str, goal: str) -> list[Exit] | None:
         at, exit = came[at]
         steps.append(exit)
     return steps[::-1]
+
+
+def nearest(world: World, goals: Iterable[str]) -> str:
+    """Return the goal that is fewest steps away, nothing if none can be walked to; never where the player is."""
+    start = world.player.at
+    walks = [(len(steps), goal) for goal in goals if goal != start and (steps := route(world, start, goal))]
+    return min(walks, default=(0, ""))[1]
+
+
+def company_near(world: World) -> str:
+    """Return the nearest place where somebody could be talked to."""
+    return nearest(world, {c.at for c in world.characters.values() if "animal" not in c.traits})

@@ -49,16 +49,26 @@ def lacking(turn: Turn, command: Command, entity: Entity | None) -> Deed:
     if entity.options:
         return refuse(command, "ambiguous", outcome="unclear", words=entity.text, options=entity.options)
     world, id = turn.world, entity.id
+    if not id and _PRONOUNS & {entity.text.lower()}:
+        return refuse(command, "what", outcome="unclear", words=entity.text, nearby=nearby)
     if id in world.characters:
         person = world.characters[id]
         if person.met or id in world.player.seen:
             return refuse(command, "absent", person=id, place=person.at)
+        # Pennow is small, and where somebody lives is no secret.
+        findable = "hidden" not in world.places[person.at].traits and person.at != world.player.at
+        at = person.at if findable else ""
         if person.name.lower() in entity.text.lower():
-            return refuse(command, "unknown-person", person=id, words=person.name)
+            return refuse(command, "unknown-person", person=id, words=person.name, place=at)
+        if at:
+            return refuse(command, "absent", words=entity.text, place=at)
         return refuse(command, "unknown-thing", words=entity.text, nearby=nearby)
     backdrop = id in world.things and "backdrop" in world.things[id].traits
     if id in world.things and id in world.player.seen and not backdrop:
         return refuse(command, "elsewhere", thing=id, place=_last_known(turn, id), nearby=nearby)
+    if id in world.things and id not in world.player.seen and lit(world):
+        # What everybody here would tell one.
+        turn.tell("refusal", id, turn.story.things[id].whereabouts, "whereabouts")
     if id in world.places:
         if id in known(world):
             return refuse(command, "elsewhere", place=id)
@@ -68,6 +78,7 @@ def lacking(turn: Turn, command: Command, entity: Entity | None) -> Deed:
     return refuse(command, "unknown-thing", words=entity.text, nearby=nearby)
 
 
+_PRONOUNS = frozenset({"it", "them", "that", "this", "these", "those", "one", "him", "her", "she", "he", "they"})
 _BEFORE = frozenset({"the", "a", "an", "some", "any", "my", "this", "that", "those", "these", "your",
                      "his", "her", "their", "our", "its"})  # fmt: skip
 
@@ -99,5 +110,5 @@ def _last_known(turn: Turn, id: str) -> str:
     while at in world.things:
         at = world.things[at].at
     if at in world.characters:
-        return world.characters[at].at
+        at = world.characters[at].at
     return at if at in world.player.visits and at != here(world).id else ""

@@ -15,6 +15,7 @@ from tta_world import (
     people,
 )
 
+from .paths import company_near
 from .refusing import lacking, refuse
 from .ruling import by_rule
 from .story import PersonText, Topic
@@ -23,6 +24,10 @@ from .turn import Turn, found, slot
 _ONESELF = frozenset({"himself", "herself", "yourself", "him", "her", "you"})
 _COMMON = frozenset({"you", "yourself", "why", "work", "help", "wrong", "where", "now", "lost"})
 """Words that many a question has, whatever it is about."""
+_NAMES = frozenset({
+    "name", "his name", "her name", "their name", "your name", "names", "who he is", "who she is", "who they are",
+    "who you are", "who are you", "he is", "she is", "they are", "you are",
+})  # fmt: skip
 _KEEP = 24
 """How much somebody remembers of what they told, and of what they heard."""
 
@@ -45,7 +50,7 @@ def partner(turn: Turn, command: Command) -> Character | Deed:
     last = turn.world.player.focus.character
     chosen = next((c for c in company if c.id == last and "animal" not in c.traits), None)
     if chosen is None and not company:
-        return refuse(command, "alone")
+        return refuse(command, "alone", place=company_near(turn.world))
     return chosen or company[0]
 
 
@@ -110,9 +115,13 @@ def ask(turn: Turn, command: Command) -> Deed:
     """Ask somebody about something."""
     entity = slot(command, "topic", "thing", "place", "target")
     who = partner(turn, command)
+    named = entity is not None and not entity.id and bool(_NAMES & {entity.text.lower()})
     if isinstance(who, Deed):
-        return who
+        # Asked of nobody, it is asked of whoever tells this.
+        return Deed(name="about") if named and who.reason == "alone" else who
     text = turn.story.people[who.id]
+    if named:
+        return _named(turn, who, text)
     if entity is None or {"doing", "busy"} & set(entity.text.split()):
         return talk(turn, Command(name="talk", slots={"person": _as_entity(who)}))
     if (match := _topic(turn, who, text, entity)) is not None:
@@ -125,6 +134,17 @@ def ask(turn: Turn, command: Command) -> Deed:
         name="ask", outcome="refused", reason="no-topic", person=who.id, topic=entity.id,
         words=entity.text[:60],
     )  # fmt: skip
+
+
+def _named(turn: Turn, who: Character, text: PersonText) -> Deed:
+    """Let somebody say who they are, or show it, where they don't speak."""
+    if not who.met:
+        _greet(turn, who, text)
+        return Deed(name="greet", person=who.id)
+    if "animal" in who.traits:
+        turn.tell("look", who.id, text.look)
+        return Deed(name="examine", person=who.id)
+    return Deed(name="named", person=who.id, again=True)
 
 
 def _as_entity(who: Character) -> Entity:

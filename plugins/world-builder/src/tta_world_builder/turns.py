@@ -45,12 +45,15 @@ HANDLERS: Mapping[str, Handler] = {
     "where": asking.where, "who": asking.who, "what": asking.what, "wonder": asking.wonder,
     "whereami": asking.whereami, "repeat": asking.repeat, "inventory": asking.inventory,
     "about": asking.about, "may": asking.about, "must": asking.about,
-    "time": asking.about, "weather": asking.about, "suggest": asking.about,
+    "time": asking.about, "weather": asking.about, "suggest": asking.suggest,
     "help": asking.about, "save": asking.about, "quit": asking.about, "undo": asking.about,
     "restart": asking.about, "score": asking.about,
 }  # fmt: skip
 """What carries out each command. A name that isn't here is beyond this story."""
 
+_APART = frozenset({"feel", "share", "breathe", "rest", "sit", "wait", "think", "cry", "laugh", "sing", "dance",
+                    "listen", "thank", "apologise", "farewell", "say", "sleep"})  # fmt: skip
+"""What is done all the same where something before it could not be."""
 _WEIGHT = ("feel", "go", "give", "light", "use", "take", "open", "ask", "talk", "greet")
 
 
@@ -76,7 +79,9 @@ def apply(world: World, intent: Intent) -> tuple[World, Change]:
     commands = intent.commands or (Command(name=intent.name, slots=intent.slots, confidence=intent.confidence),)
     left: tuple[str, ...] = ()
     discoveries: list[str] = []
-    for number, command in enumerate(commands):
+    rest = list(commands)
+    while rest:
+        command = rest.pop(0)
         place = slot(command, "place")
         if turn.opening and _begins(turn, command):
             continue
@@ -90,9 +95,9 @@ def apply(world: World, intent: Intent) -> tuple[World, Change]:
         discoveries += notice(turn)
         attend(turn, deed)
         deeds.append(deed)
-        if deed.outcome in ("refused", "unclear") and number + 1 < len(commands):
-            left = tuple(c.name for c in commands[number + 1 :])
-            break
+        if deed.outcome in ("refused", "unclear"):
+            left += tuple(c.name for c in rest if c.name not in _APART)
+            rest = [c for c in rest if c.name in _APART]
     pass_time(turn, deeds)
     drift = turn.told()
     beats, ending = pass_beats(turn)

@@ -35,13 +35,13 @@ COMMANDS: tuple[str, ...] = (
 
 FEELINGS: tuple[str, ...] = (
     "sadness", "fear", "anger", "tiredness", "loneliness", "overwhelm", "shame", "numbness",
-    "despair", "worry", "longing", "boredom", "confusion", "relief", "calm", "joy", "gratitude",
+    "despair", "grief", "worry", "longing", "boredom", "confusion", "relief", "calm", "joy", "gratitude",
     "hope", "love", "pride", "curiosity",
 )  # fmt: skip
 """Feelings are named as a person would name them to a friend; they are no diagnosis."""
 
 HEAVY = frozenset({"sadness", "fear", "anger", "tiredness", "loneliness", "overwhelm", "shame",
-                   "numbness", "despair", "worry", "longing", "confusion"})  # fmt: skip
+                   "numbness", "despair", "grief", "worry", "longing", "confusion"})  # fmt: skip
 """The feelings that want company rather than cheering up."""
 
 EntityKind = Literal["place", "thing", "character", "direction", "topic", "speech", "name", "words", "several"]
