@@ -4,7 +4,8 @@ import pytest
 from tta_example_agent import Config, ExampleAgent, In, Out
 
 from tta_agents import AGENTS, AgentError, AgentId, AgentsMemory, AgentsPlugin
-from tta_kernel import ConfigError, Kernel, KernelSettings, PluginSettings
+from tta_kernel import Kernel
+from tta_kernel.testing import problems, running
 
 ME = AgentId("example-agent")
 
@@ -15,9 +16,7 @@ def anyio_backend() -> str:
 
 
 def _kernel(**config: object) -> Kernel:
-    settings = KernelSettings(plugins={"example-agent": PluginSettings(config=config)})
-    plugins = {"agents": AgentsPlugin, "agents-memory": AgentsMemory, "example-agent": ExampleAgent}
-    return Kernel(settings, plugins=plugins)
+    return running(ExampleAgent, AgentsPlugin, AgentsMemory, config=config)
 
 
 async def test_a_kind_sentence_follows_the_text() -> None:
@@ -43,8 +42,9 @@ async def test_a_request_without_text_is_refused() -> None:
 
 
 def test_an_empty_sentence_is_refused_before_anything_starts() -> None:
-    with pytest.raises(ConfigError, match="sentence"):
-        _kernel(sentence="")
+    [problem] = problems(ExampleAgent, AgentsPlugin, config={"sentence": ""})
+
+    assert problem.startswith("plugins.example-agent.config.sentence: ")
 
 
 async def test_a_new_config_is_taken_over_without_a_restart() -> None:

@@ -4,20 +4,15 @@ import pytest
 
 from tta_agents import AGENTS, AgentError, AgentId, AgentsMemory, AgentsPlugin
 from tta_input_processor import Config, In, InputProcessor, Out
-from tta_kernel import ConfigError, Kernel, KernelSettings, PluginSettings
+from tta_kernel import Kernel
+from tta_kernel.testing import problems, running
 from tta_world import World
 
 ME = AgentId("input-processor")
 
 
 def _kernel(**config: object) -> Kernel:
-    settings = KernelSettings(plugins={"input-processor": PluginSettings(config=config)})
-    plugins = {
-        "agents": AgentsPlugin,
-        "agents-memory": AgentsMemory,
-        "input-processor": InputProcessor,
-    }
-    return Kernel(settings, plugins=plugins)
+    return running(InputProcessor, AgentsPlugin, AgentsMemory, config=config)
 
 
 async def test_a_text_becomes_an_intent(world: World) -> None:
@@ -56,8 +51,8 @@ async def test_a_request_without_text_is_refused_without_repeating_it() -> None:
 
 
 def test_config_out_of_bounds_is_refused_before_anything_starts() -> None:
-    with pytest.raises(ConfigError, match="max_commands"):
-        _kernel(max_commands=99)
+    [problem] = problems(InputProcessor, AgentsPlugin, config={"max_commands": 99})
+    assert problem.startswith("plugins.input-processor.config.max_commands: expected int <=")
 
 
 async def test_a_new_config_is_taken_over_without_a_restart(world: World) -> None:

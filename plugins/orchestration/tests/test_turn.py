@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from tta_agents import AGENTS, AgentsMemory, AgentSpec, AgentsPlugin, StepContext
-from tta_kernel import Context, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
+from tta_kernel import Context, Kernel, NoConfig, Plugin, hookimpl
+from tta_kernel.testing import published, running
 from tta_orchestration import ORCHESTRATION, InputError, Orchestration, OrchestrationPlugin, TurnPlayed
 from tta_safety import Channel, CheckFailed, SafetyPlugin, Verdict
 from tta_sessions import SESSIONS, SessionsMemory, SessionsPlugin
@@ -77,17 +78,14 @@ def kernel(*judges: Judge, behaviour: str = "tell", allow_unchecked: bool = Fals
         {"id": "story", "agent": "teller", "stream": True, "input": {"text": "input.text", "world": "input.world"}}
     ]
     turn = {"steps": steps, "output": {"text": "steps.story.text", "world": "steps.story.world"}}
-    plugins: dict[str, type[Plugin[Any]]] = {
-        "agents": AgentsPlugin, "agents-memory": AgentsMemory, "workflows": WorkflowsPlugin, "safety": SafetyPlugin,
-        "sessions": SessionsPlugin, "sessions-memory": SessionsMemory, "orchestration": OrchestrationPlugin,
-        "teller": type("Told", (Teller,), {"behaviour": behaviour}),
-    }  # fmt: skip
-    plugins |= {f"checker-{number}": checker(judge) for number, judge in enumerate(judges)}
-    settings = KernelSettings(plugins={
-        "workflows": PluginSettings(config={"workflows": {"turn": turn}}),
-        "orchestration": PluginSettings(config={"allow_unchecked": allow_unchecked, "max_text": 100}),
-    })  # fmt: skip
-    return Kernel(settings, plugins=plugins)
+    checkers = {f"checker-{number}": checker(judge) for number, judge in enumerate(judges)}
+    told = type("Told", (Teller,), {"behaviour": behaviour})
+    return running(
+        OrchestrationPlugin, WorkflowsPlugin, AgentsPlugin, AgentsMemory, SafetyPlugin, SessionsPlugin, SessionsMemory,
+        told, checkers,
+        config={"allow_unchecked": allow_unchecked, "max_text": 100},
+        configs={"workflows": {"workflows": {"turn": turn}}},
+    )  # fmt: skip
 
 
 async def context(k: Kernel) -> Mapping[str, Any]:
@@ -183,9 +181,9 @@ async def late(text: str, channel: Channel) -> Verdict:
 )
 async def test_a_broken_check_means_the_fallback_and_an_event_for_a_human(broken: Judge) -> None:
     async with kernel(safe, broken) as k:
-        with k.events.subscribe(CheckFailed) as failures:
+        with published(k, CheckFailed) as failures:
             response = await k.get(ORCHESTRATION).process_user_input("hello", "s")
-            failure = await anext(failures)
+            failure = await failures.next()
         assert response.outcome == "fallback"
         assert response.verdicts["player"].status == "failed"
         assert "The sea" not in response.text
@@ -284,9 +282,9 @@ async def test_forgetting_a_person_reaches_their_sessions() -> None:
 
 async def test_a_turn_is_announced() -> None:
     async with kernel(safe) as k:
-        with k.events.subscribe(TurnPlayed) as turns:
+        with published(k, TurnPlayed) as turns:
             await k.get(ORCHESTRATION).process_user_input("hello", "s")
-            event = await anext(turns)
+            [event] = await turns.rest()
         assert (event.session, event.turn, event.outcome, event.source) == ("s", 1, "story", "orchestration")
         assert event.correlation_id
 
