@@ -1,27 +1,86 @@
-"""The registry's reference implementation, in memory."""
+"""The reference implementations, in memory: who is served, and what was answered."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 
-from .model import AgentCard, AgentId
+from .model import AgentCard, AgentId, RegistrySnapshot, Reply, Report
+
+STATES = 1_000
+"""How many agents' states are remembered after they left; the oldest go first."""
 
 
 class MemoryRegistry:
     """Knows the agents of this process; its size is bounded by what is served."""
 
     def __init__(self) -> None:
-        self._cards: dict[AgentId, AgentCard] = {}
+        self._agents: dict[AgentId, tuple[AgentCard, Callable[[], Report] | None]] = {}
+        self._states: OrderedDict[AgentId, bytes] = OrderedDict()
 
-    async def register(self, card: AgentCard) -> None:
-        self._cards[card.id] = card
+    async def register(self, card: AgentCard, report: Callable[[], Report] | None = None) -> None:
+        self._agents[card.id] = card, report
+        self._look(card.id)
 
-    async def deregister(self, id: AgentId) -> bool:
-        return self._cards.pop(id, None) is not None
+    async def deregister(self, id: AgentId, process: str = "") -> bool:
+        there = id in self._agents and process in ("", self._agents[id][0].process)
+        if there:
+            self._look(id)
+            del self._agents[id]
+        return there
 
     async def get(self, id: AgentId) -> AgentCard | None:
-        return self._cards.get(id)
+        return self._look(id) if id in self._agents else None
 
     async def list(self, type: str | None = None) -> Sequence[AgentCard]:
-        cards = (card for card in self._cards.values() if type in (None, card.id.type))
-        return sorted(cards, key=lambda card: str(card.id))
+        return sorted((self._look(id) for id in self._agents if type in (None, id.type)), key=_address)
+
+    async def discover(self, type: str | None = None) -> Sequence[AgentCard]:
+        able = (card for card in await self.list(type) if card.status != "degraded")
+        return sorted(able, key=lambda card: card.load)
+
+    async def snapshot(self) -> RegistrySnapshot:
+        return RegistrySnapshot(local=await self.list())
+
+    async def state(self, id: AgentId) -> bytes | None:
+        if id in self._agents:
+            self._look(id)
+        return self._states.get(id)
+
+    def _look(self, id: AgentId) -> AgentCard:
+        card, report = self._agents[id]
+        if report is None:
+            return card
+        said = report()
+        if said.state is not None:
+            self._states[id] = said.state
+            self._states.move_to_end(id)
+            while len(self._states) > STATES:
+                self._states.popitem(last=False)
+        return said.card
+
+
+def _address(card: AgentCard) -> str:
+    return str(card.id)
+
+
+class MemoryReplies:
+    """Keeps at most ``kept`` replies; the oldest go first."""
+
+    def __init__(self, kept: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._kept, self._clock = kept, clock
+        self._replies: OrderedDict[tuple[str, str], tuple[float, Reply]] = OrderedDict()
+
+    async def get(self, type: str, key: str) -> Reply | None:
+        until, reply = self._replies.get((type, key), (0.0, None))
+        return reply if self._clock() <= until else None
+
+    async def put(self, type: str, key: str, reply: Reply, ttl: float) -> Reply:
+        if kept := await self.get(type, key):
+            return kept
+        self._replies[type, key] = self._clock() + ttl, reply
+        self._replies.move_to_end((type, key))
+        while len(self._replies) > self._kept or self._clock() > next(iter(self._replies.values()))[0]:
+            self._replies.popitem(last=False)
+        return reply

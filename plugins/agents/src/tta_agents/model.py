@@ -84,8 +84,8 @@ class Agent(Protocol[In, Out]):
 class AgentError(Exception):
     """A call didn't come to an answer; it never carries a person's text.
 
-    ``code``: ``not_served``, ``bad_request``, ``bad_output``, ``timeout``, ``failed`` or an agent's own;
-    ``retryable``: calling again with the same key may help.
+    ``code``: ``not_served``, ``bad_request``, ``bad_output``, ``timeout``, ``failed``, ``too_large``, ``overloaded``,
+    ``unavailable``, ``stream_broken`` or an agent's own; ``retryable``: calling again with the same key may help.
     """
 
     def __init__(self, code: str, detail: str = "", *, retryable: bool = False) -> None:
@@ -125,11 +125,12 @@ class Agents(Protocol):
 
     async def call(
         self, agent: AgentId, request: msgspec.Struct | Mapping[str, Any], *, key: str, attempt: int = 1,
-        session: str = "", on_piece: OnPiece | None = None,
+        session: str = "", on_piece: OnPiece | None = None, owner: str = "",
     ) -> Reply:  # fmt: skip
-        """Ask an agent; the enclosing cancel scope is the deadline; raises only `AgentError`.
+        """Ask an agent, wherever it is served; the enclosing cancel scope is the deadline; raises only `AgentError`.
 
-        Idempotent by ``key``: an answer is kept for a window, and calling again returns it.
+        Idempotent by ``key``: an answer is kept for a window, and calling again returns it. ``owner`` is
+        the person whose data the request carries, so that ``forget`` finds it on its way.
         """
 
     def statistics(self) -> Mapping[str, Statistics]:
@@ -137,29 +138,89 @@ class Agents(Protocol):
 
 
 class AgentCard(msgspec.Struct, frozen=True):
-    """A served agent, as a registry knows it; times in seconds since the epoch."""
+    """A served agent, as a registry knows it; times in seconds since the epoch, by the registry's clock.
+
+    ``process`` serves it; only where it is ``shared`` may others call it. ``running`` calls at once
+    now, and ``limit`` that it takes from others (0: it doesn't say). ``resources`` are its wishes.
+    """
 
     id: AgentId
     description: str = ""
-    capabilities: tuple[Capability, ...] = ()
+    capabilities: tuple[str, ...] = ()
     status: Literal["idle", "busy", "degraded"] = "idle"
     registered_at: float = 0.0
+    process: str = ""
+    shared: bool = False
+    running: int = 0
+    limit: int = 0
+    timeout: float = 0.0
+    resources: Mapping[str, Any] = {}
+    seen_at: float = 0.0
+    version: int = 1
+
+    @property
+    def load(self) -> float:
+        """How much of what the agent can do at once it is doing, from 0 up."""
+        return self.running / self.limit if self.limit else 0.0
+
+
+class Report(msgspec.Struct, frozen=True):
+    """How an agent is now, and the state that it would want back after a restart."""
+
+    card: AgentCard
+    state: bytes | None = None
+
+
+class RegistrySnapshot(msgspec.Struct, frozen=True):
+    """All agents: those registered through this registry object, and all others."""
+
+    local: Sequence[AgentCard] = ()
+    remote: Sequence[AgentCard] = ()
 
 
 class AgentRegistry(Protocol):
-    """Which agents are served, here or elsewhere."""
+    """Which agents are served, here or elsewhere; it lists only those that are alive.
 
-    async def register(self, card: AgentCard) -> None:
-        """Add an agent, or replace what is known of it."""
+    A registry that has to reach its store raises `RegistryError` where it can't.
+    """
 
-    async def deregister(self, id: AgentId) -> bool:
-        """Remove an agent; False if it was not there."""
+    async def register(self, card: AgentCard, report: Callable[[], Report] | None = None) -> None:
+        """Add an agent, or replace what is known of it; ``report`` is asked whenever the registry looks at it.
+
+        An agent of that address in another process is replaced, too: the newest has it.
+        """
+
+    async def deregister(self, id: AgentId, process: str = "") -> bool:
+        """Remove an agent; False if it was not there, or is another's by now than the given ``process``'s."""
 
     async def get(self, id: AgentId) -> AgentCard | None:
         """Return one agent's card."""
 
     async def list(self, type: str | None = None) -> Sequence[AgentCard]:
         """Return all cards, or those of one type, ordered by address."""
+
+    async def discover(self, type: str | None = None) -> Sequence[AgentCard]:
+        """Return the cards that aren't degraded, the least loaded first."""
+
+    async def snapshot(self) -> RegistrySnapshot:
+        """Return all cards, and which of them are from here; ordered by address."""
+
+    async def state(self, id: AgentId) -> bytes | None:
+        """Return what the agent of that address reported as its state last, before a restart, too."""
+
+
+class RegistryError(Exception):
+    """The store of a registry or of replies can't be reached, or answers nonsense."""
+
+
+class Replies(Protocol):
+    """Replies by agent type and key, so that a call that is made again finds its answer in any process."""
+
+    async def get(self, type: str, key: str) -> Reply | None:
+        """Return a kept reply."""
+
+    async def put(self, type: str, key: str, reply: Reply, ttl: float) -> Reply:
+        """Keep a reply for ``ttl`` seconds, unless there is one; return the one that is kept."""
 
 
 class AgentRegistered(Event, frozen=True, tag="agents.registered"):
@@ -169,9 +230,18 @@ class AgentRegistered(Event, frozen=True, tag="agents.registered"):
 
 
 class AgentDeregistered(Event, frozen=True, tag="agents.deregistered"):
-    """An agent is no longer served."""
+    """An agent is no longer served: it ``left``, or its process was not heard of for so long that it ``expired``."""
 
     agent: AgentId
+    reason: Literal["left", "expired"] = "left"
+
+
+class AgentStatusChanged(Event, frozen=True, tag="agents.status-changed"):
+    """An agent's status is another; told only then."""
+
+    agent: AgentId
+    before: str
+    after: str
 
 
 class AgentCalled(Event, frozen=True, tag="agents.called"):
@@ -185,3 +255,4 @@ class AgentCalled(Event, frozen=True, tag="agents.called"):
 
 AGENTS = Service[Agents]("agents")
 AGENT_REGISTRY = Service[AgentRegistry]("agent-registry")
+AGENT_REPLIES = Service[Replies]("agent-replies")

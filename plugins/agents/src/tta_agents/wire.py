@@ -1,0 +1,113 @@
+"""What two processes say to each other about a call, and the queues that it goes through.
+
+A call waits in its type's queue, or in the one instance's that it is addressed to. Whoever takes it
+talks to the caller's inbox, and the caller to that process's: so nothing that ends or slows a call
+has to wait behind other calls. Each struct tolerates fields that it doesn't know.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+import msgspec
+
+from .model import AgentId, Reply
+
+NAME = re.compile(r"[A-Za-z0-9._@+-]{1,80}")
+_INBOXES = "replies"
+
+
+def nameable(id: AgentId) -> bool:
+    """Whether queues can be named after the agent's type and instance."""
+    parts = [id.type] if id.instance is None else [id.type, id.instance]
+    return id.type != _INBOXES and all(NAME.fullmatch(part) for part in parts)
+
+
+def queue_of(id: AgentId) -> str:
+    """Return where calls of this address wait."""
+    return f"agents.{id.type}" if id.instance is None else f"agents.{id.type}/{id.instance}"
+
+
+def inbox_of(process: str) -> str:
+    """Return where a process hears of calls that it has made or taken."""
+    return f"agents.{_INBOXES}/{process}"
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A request; ``left_ms`` is the time that the caller had left when it was sent."""
+
+    TYPE: ClassVar[str] = "agents.call"
+    key: str
+    request: msgspec.Raw
+    left_ms: int
+    attempt: int = 1
+    session: str = ""
+    stream: bool = False
+    version: int = 1
+
+
+class Signal(msgspec.Struct, frozen=True):
+    """Something about the call ``call``, as ``serving`` works on it: the one holder of one delivery."""
+
+    call: str
+    serving: str
+
+
+class Accepted(Signal, frozen=True):
+    """The agent has begun; ``delivery`` counts how often the call was given to somebody."""
+
+    TYPE: ClassVar[str] = "agents.accepted"
+    agent: AgentId
+    process: str
+    delivery: int = 1
+
+
+class Released(Signal, frozen=True):
+    """The agent has stopped before its end, and the call waits for somebody else."""
+
+    TYPE: ClassVar[str] = "agents.released"
+
+
+class Pieces(Signal, frozen=True):
+    """Pieces of the text, numbered from ``first`` on."""
+
+    TYPE: ClassVar[str] = "agents.pieces"
+    first: int
+    texts: tuple[str, ...]
+
+
+class Answered(Signal, frozen=True):
+    """The reply, which ``pieces`` pieces came before; ``kept`` from an earlier call with that key."""
+
+    TYPE: ClassVar[str] = "agents.answered"
+    reply: Reply
+    pieces: int = 0
+    kept: bool = False
+
+
+class Failed(Signal, frozen=True):
+    """An `AgentError`."""
+
+    TYPE: ClassVar[str] = "agents.failed"
+    code: str
+    detail: str = ""
+    retryable: bool = False
+
+
+class Heard(Signal, frozen=True):
+    """The caller has had all pieces before number ``next``."""
+
+    TYPE: ClassVar[str] = "agents.heard"
+    next: int
+
+
+class Cancelled(Signal, frozen=True):
+    """Nobody waits for the call any more."""
+
+    TYPE: ClassVar[str] = "agents.cancelled"
+
+
+SIGNALS: dict[str, type[Signal]] = {
+    kind.TYPE: kind for kind in (Accepted, Released, Pieces, Answered, Failed, Heard, Cancelled)
+}
