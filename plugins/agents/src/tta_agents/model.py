@@ -146,7 +146,7 @@ class AgentCard(msgspec.Struct, frozen=True):
 
     id: AgentId
     description: str = ""
-    capabilities: tuple[str, ...] = ()
+    capabilities: tuple[Capability, ...] = ()
     status: Literal["idle", "busy", "degraded"] = "idle"
     registered_at: float = 0.0
     process: str = ""
