@@ -1,0 +1,89 @@
+"""Messages: queues with priorities, holds, retries and dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from types import ModuleType
+from typing import Any, ClassVar
+
+import msgspec
+
+from tta_kernel import KERNEL, Context, Event, Hooks, NoConfig, Plugin, Problem, hookimpl
+
+from . import hookspecs
+from .memory import MemoryMessages
+from .model import (
+    MESSAGE_TYPES,
+    MESSAGES,
+    DeadLetter,
+    Delivery,
+    Filter,
+    Message,
+    MessageDied,
+    Messages,
+    MessagesConfig,
+    MessagesError,
+    Priority,
+    QueueFilled,
+    QueueSettings,
+    QueueStats,
+    SendError,
+    SendResult,
+    Settled,
+    Step,
+    Subscription,
+)  # fmt: skip
+from .prepare import Codec, Prepared
+from .types import declared
+
+__all__ = [
+    "MESSAGES", "MESSAGE_TYPES", "Codec", "DeadLetter", "Delivery", "Filter", "Message", "MessageDied", "Messages",
+    "MessagesConfig", "MessagesError", "MessagesMemory", "MessagesPlugin", "Prepared", "Priority", "QueueFilled",
+    "QueueSettings", "QueueStats", "SendError", "SendResult", "Settled", "Step", "Subscription",
+]  # fmt: skip
+
+
+class MessagesPlugin(Plugin[NoConfig]):
+    """The vocabulary of messages, and what types of them there are."""
+
+    requires = (KERNEL,)
+    provides = (MESSAGE_TYPES,)
+    hookspecs: ClassVar[ModuleType | None] = hookspecs
+
+    @asynccontextmanager
+    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        types, _ = declared(ctx.get(KERNEL).hooks)
+        ctx.provide(MESSAGE_TYPES, types)
+        yield
+
+    @hookimpl
+    def event_types(self) -> Sequence[type[Event]]:
+        return (MessageDied, QueueFilled)
+
+    @hookimpl
+    def check(self, hooks: Hooks) -> Sequence[Problem]:
+        _, problems = declared(hooks)
+        return problems
+
+
+class MessagesMemory(Plugin[MessagesConfig]):
+    """Messages of a deployment with one process; they end with it."""
+
+    requires = (MESSAGE_TYPES,)
+    provides = (MESSAGES,)
+    fallback = True
+
+    @asynccontextmanager
+    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        self._messages = MemoryMessages(self.config, ctx.get(MESSAGE_TYPES), publish=ctx.publish)
+        ctx.provide(MESSAGES, self._messages)
+        yield
+
+    @hookimpl(optionalhook=True)
+    async def forget(self, user: str) -> int:
+        return await self._messages.forget(user)
+
+    @hookimpl
+    async def snapshot(self) -> Mapping[str, Any]:
+        return {name: msgspec.to_builtins(each) for name, each in (await self._messages.stats()).items()}

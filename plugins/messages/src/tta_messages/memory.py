@@ -1,0 +1,331 @@
+"""The reference implementation, in memory: what every other one is held against."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import count
+from math import inf
+from random import Random
+from time import monotonic, time
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from tta_kernel import Event
+
+from .model import (
+    DeadLetter,
+    Delivery,
+    Filter,
+    Message,
+    MessageDied,
+    MessagesConfig,
+    MessagesError,
+    QueueFilled,
+    QueueSettings,
+    QueueStats,
+    SendResult,
+    Settled,
+    Step,
+    Subscription,
+)  # fmt: skip
+from .prepare import Codec, Types, check_queue, check_receive, subscription_id
+from .queue import Queue
+
+
+def steady_clock() -> Callable[[], float]:
+    """Return a clock in seconds since the epoch that nobody sets back while it runs."""
+    start = time() - monotonic()
+    return lambda: start + monotonic()
+
+
+class _Kept:
+    """A queue, and those who wait for it; ``alarm`` is when the last of them will look again by himself."""
+
+    def __init__(self, queue: Queue, now: float) -> None:
+        self.queue, self.used_at = queue, now
+        self.configured = False
+        self.waiters: deque[anyio.Event] = deque()
+        self.alarm, self.told_at = inf, -inf
+
+
+class MemoryMessages:
+    """Keeps at most ``limit`` queues, and as many subscriptions; what is in them ends with the process.
+
+    A queue with nothing in it ends a day (its ``ttl``) after its last use, or when another needs its place.
+    """
+
+    def __init__(
+        self,
+        config: MessagesConfig,
+        types: Types,
+        *,
+        clock: Callable[[], float] | None = None,
+        random: Callable[[], float] | None = None,
+        publish: Callable[[Event], None] = lambda event: None,
+        limit: int = 10_000,
+    ) -> None:
+        self._config, self._publish, self._limit = config, publish, limit
+        self._clock = clock or steady_clock()
+        self._random = random or Random().random  # noqa: S311 - a pause's jitter
+        self._codec = Codec(types, max_size=config.max_size, clock=self._clock)
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._subscriptions: dict[str, Subscription] = {}
+        self._tokens = count(1)
+
+    # Sending
+
+    async def send(self, *messages: Message) -> Sequence[SendResult]:
+        await checkpoint()
+        results: list[SendResult | None] = []
+        by_queue: dict[str, list[Message]] = {}
+        for message in messages:
+            match self._codec.prepare(message):
+                case SendResult() as refused:
+                    results.append(refused)
+                case prepared:
+                    results.append(None)
+                    by_queue.setdefault(prepared.message.queue, []).append(prepared.message)
+        sent = {name: iter(self._send(name, group)) for name, group in by_queue.items()}
+        return [result or next(sent[message.queue]) for result, message in zip(results, messages, strict=True)]
+
+    def _send(self, name: str, messages: Sequence[Message]) -> Sequence[SendResult]:
+        if (kept := self._open(name)) is None:
+            detail = f"there are {self._limit} queues"
+            return [SendResult(m.id, delivered=False, error="queue_full", detail=detail) for m in messages]
+        now = self._clock()
+        results = kept.queue.send(messages, now)
+        if any(result.error for result in results) and now - kept.told_at >= 1.0:
+            kept.told_at = now
+            self._publish(QueueFilled(queue=name))
+        self._wake(kept, sum(result.delivered and not result.duplicate for result in results))
+        return results
+
+    async def broadcast(self, message: Message, queues: Sequence[str]) -> Sequence[SendResult]:
+        return await self.send(*self._codec.copies(message, queues))
+
+    async def publish(self, message: Message) -> Sequence[SendResult]:
+        now = self._clock()
+        wanted = {s.queue for s in self._subscriptions.values() if s.expires_at > now and s.filter.fits(message)}
+        return await self.broadcast(message, sorted(wanted))
+
+    async def subscribe(self, queue: str, wanted: Filter, *, ttl: float = 3600.0) -> Subscription:
+        await checkpoint()
+        id, now = subscription_id(check_queue(queue), wanted), self._clock()
+        self._subscriptions = {key: s for key, s in self._subscriptions.items() if s.expires_at > now}
+        if len(self._subscriptions) >= self._limit and id not in self._subscriptions:
+            raise MessagesError(f"there are {self._limit} subscriptions")
+        self._subscriptions[id] = subscription = Subscription(id, queue, wanted, now + ttl)
+        return subscription
+
+    async def unsubscribe(self, id: str) -> bool:
+        await checkpoint()
+        subscription = self._subscriptions.pop(id, None)
+        return subscription is not None and subscription.expires_at > self._clock()
+
+    async def subscriptions(self, queue: str | None = None) -> Sequence[Subscription]:
+        await checkpoint()
+        now = self._clock()
+        found = [s for s in self._subscriptions.values() if s.expires_at > now and queue in (None, s.queue)]
+        return sorted(found, key=lambda subscription: subscription.id)
+
+    # Receiving
+
+    async def receive(
+        self, queue: str, *, limit: int = 1, wait: float = 0.0, visibility: float | None = None,
+        done: Collection[Delivery] = (),
+    ) -> Sequence[Delivery]:  # fmt: skip
+        check_receive(queue, limit, wait, visibility)
+        if done:
+            self._ack(done)
+        await checkpoint()
+        until = anyio.current_time() + wait
+        while True:
+            # From here to the return nothing waits, so nothing that is held can be lost.
+            if (kept := self._open(queue)) is None:
+                raise MessagesError(f"there are {self._limit} queues")
+            now = self._clock()
+            held = kept.queue.receive(limit, visibility, now)
+            rest = until - anyio.current_time()
+            if held or rest <= 0:
+                self._wake(kept, 0)
+                return held
+            await self._wait(kept, now, rest)
+
+    async def _wait(self, kept: _Kept, now: float, rest: float) -> None:
+        event, done = anyio.Event(), False
+        kept.alarm = kept.queue.next_turn()
+        kept.waiters.append(event)
+        try:
+            with anyio.move_on_after(min(rest, max(kept.alarm - now, 0.0))):
+                await event.wait()
+            done = True
+        finally:
+            if not event.is_set():
+                kept.waiters.remove(event)
+            elif not done:
+                self._wake(kept, 1)  # Cancelled, and called at the same time: let the next one look.
+
+    def _wake(self, kept: _Kept, count: int) -> None:
+        """Call as many waiters as there are messages for, and all if they would look again too late."""
+        if kept.waiters and kept.queue.next_turn() < kept.alarm:
+            count = len(kept.waiters)
+        for _ in range(min(count, len(kept.waiters))):
+            kept.waiters.popleft().set()
+
+    async def ack(self, *deliveries: Delivery) -> Sequence[bool]:
+        await checkpoint()
+        return self._ack(deliveries)
+
+    def _ack(self, deliveries: Collection[Delivery]) -> Sequence[bool]:
+        now = self._clock()
+        return self._each(deliveries, lambda kept, group: kept.queue.ack(group, now))
+
+    async def nack(
+        self, delivery: Delivery, *, error: str = "", permanent: bool = False, delay: float | None = None
+    ) -> Settled:
+        await checkpoint()
+        if (kept := self._find(delivery.message.queue)) is None:
+            return Settled.STALE
+        settled = kept.queue.nack(delivery, self._clock(), error=error, permanent=permanent, delay=delay)
+        self._wake(kept, 1)
+        return settled
+
+    async def release(self, *deliveries: Delivery) -> Sequence[bool]:
+        await checkpoint()
+        now = self._clock()
+
+        def release(kept: _Kept, group: Sequence[Delivery]) -> Sequence[bool]:
+            released = kept.queue.release(group, now)
+            self._wake(kept, sum(released))
+            return released
+
+        return self._each(deliveries, release)
+
+    def _each(
+        self, deliveries: Collection[Delivery], do: Callable[[_Kept, Sequence[Delivery]], Sequence[bool]]
+    ) -> Sequence[bool]:
+        """Do something to the deliveries of each queue together; results in the order of all."""
+        by_queue: dict[str, list[Delivery]] = {}
+        for delivery in deliveries:
+            by_queue.setdefault(delivery.message.queue, []).append(delivery)
+        results = {}
+        for name, group in by_queue.items():
+            kept = self._find(name)
+            results[name] = iter(do(kept, group) if kept else [False] * len(group))
+        return [next(results[delivery.message.queue]) for delivery in deliveries]
+
+    async def extend(self, delivery: Delivery, seconds: float) -> bool:
+        await checkpoint()
+        kept = self._find(delivery.message.queue)
+        held = kept is not None and kept.queue.extend(delivery, seconds, self._clock())
+        if kept and held:
+            self._wake(kept, 0)
+        return held
+
+    async def cancel(self, queue: str, id: str) -> bool:
+        await checkpoint()
+        kept = self._find(queue)
+        return kept is not None and kept.queue.cancel(id, self._clock())
+
+    async def recover(self, queue: str | None = None) -> Mapping[str, int]:
+        await checkpoint()
+        now = self._clock()
+        found = {}
+        for name, kept in self._some(queue).items():
+            if recovered := kept.queue.tick(now):
+                found[name] = recovered
+                self._wake(kept, recovered)
+        return found
+
+    # Running it
+
+    async def configure(self, queue: str, settings: QueueSettings) -> None:
+        await checkpoint()
+        if (kept := self._open(check_queue(queue))) is None:
+            raise MessagesError(f"there are {self._limit} queues")
+        kept.queue.settings, kept.configured = settings, True
+
+    async def settings(self, queue: str) -> QueueSettings:
+        await checkpoint()
+        kept = self._find(queue)
+        return kept.queue.settings if kept else self._config.queues.get(queue, self._config.defaults)
+
+    async def purge(self, queue: str) -> int:
+        await checkpoint()
+        kept = self._find(queue)
+        return kept.queue.purge(self._clock()) if kept else 0
+
+    async def dead(self, queue: str, *, limit: int = 100, after: str = "") -> Sequence[DeadLetter]:
+        await checkpoint()
+        kept = self._find(queue)
+        return kept.queue.dead(limit, after, self._clock()) if kept else []
+
+    async def requeue(self, queue: str, *ids: str) -> int:
+        await checkpoint()
+        if (kept := self._find(queue)) is None:
+            return 0
+        alive = kept.queue.requeue(ids, self._clock())
+        self._wake(kept, alive)
+        return alive
+
+    async def purge_dead(self, queue: str, *ids: str) -> int:
+        await checkpoint()
+        kept = self._find(queue)
+        return kept.queue.purge_dead(ids, self._clock()) if kept else 0
+
+    async def stats(self, queue: str | None = None) -> Mapping[str, QueueStats]:
+        await checkpoint()
+        now = self._clock()
+        none = {queue: QueueStats(dict.fromkeys(("high", "normal", "low"), 0))} if queue else {}
+        return none | {name: kept.queue.stats(now) for name, kept in self._some(queue).items()}
+
+    async def history(self, queue: str, *, limit: int = 100) -> Sequence[Step]:
+        await checkpoint()
+        kept = self._find(queue)
+        return kept.queue.history(limit) if kept else []
+
+    async def forget(self, owner: str) -> int:
+        await checkpoint()
+        now = self._clock()
+        return sum(kept.queue.forget(owner, now) for kept in self._kept.values()) if owner else 0
+
+    # Queues
+
+    def _find(self, name: str) -> _Kept | None:
+        return self._kept.get(name)
+
+    def _some(self, name: str | None) -> Mapping[str, _Kept]:
+        if name is None:
+            return dict(sorted(self._kept.items()))
+        kept = self._find(name)
+        return {name: kept} if kept else {}
+
+    def _open(self, name: str) -> _Kept | None:
+        """Return the queue, made on its first use; None where there are too many."""
+        now = self._clock()
+        kept = self._kept.get(name)
+        if kept is None:
+            if not self._make_room(now):
+                return None
+            settings = self._config.queues.get(name, self._config.defaults)
+            queue = Queue(name, settings, token=lambda: f"{next(self._tokens):x}", random=self._random, died=self._died)
+            kept = self._kept[name] = _Kept(queue, now)
+        kept.used_at = now
+        self._kept.move_to_end(name)
+        return kept
+
+    def _make_room(self, now: float) -> bool:
+        """End queues that are empty, and unused for long or in the way; the longest unused first."""
+        for name, kept in list(self._kept.items()):
+            full = len(self._kept) >= self._limit
+            if not full and kept.used_at + kept.queue.settings.ttl > now:
+                break
+            if not (kept.waiters or kept.configured) and kept.queue.is_empty(now):
+                del self._kept[name]
+        return len(self._kept) < self._limit
+
+    def _died(self, letter: DeadLetter) -> None:
+        type_ = letter.message.type if letter.message else ""
+        self._publish(MessageDied(queue=letter.queue, id=letter.id, message_type=type_, reason=letter.reason))

@@ -1,0 +1,177 @@
+"""What happens to a message before it is stored: checked, named, stamped and encoded; the same for all backends."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from hashlib import sha256
+from math import isfinite
+from time import time
+from typing import NamedTuple
+
+import msgspec
+
+from .model import Filter, Message, QueueSettings, SendError, SendResult
+
+Types = Mapping[str, type[msgspec.Struct]]
+
+QUEUE = re.compile(r"[A-Za-z0-9._/@+-]{1,200}")
+_ID = re.compile(r"[!-~]{1,400}")  # printable, no blanks; room for a broadcast's id and its queue
+_ERROR_LENGTH = 500
+_NAMES = Message.__struct_fields__
+_Values = tuple[object, ...]
+
+
+class Prepared(NamedTuple):
+    """A message as it is stored; ``message`` is decoded from ``data``, so nobody else holds it."""
+
+    message: Message
+    data: bytes
+
+
+class Codec:
+    """Checks, stamps and encodes messages on their way in, and decodes them on their way out.
+
+    Ids that it makes up begin with 64 random bits of this object's and the process's number, so
+    neither a fork nor another process makes the same.
+    """
+
+    def __init__(self, types: Types, *, max_size: int = 1_000_000, clock: Callable[[], float] = time) -> None:
+        self._types = {name: msgspec.msgpack.Decoder(type_) for name, type_ in types.items()}
+        self._max_size, self._clock = max_size, clock
+        self._prefix, self._count = os.urandom(8).hex(), itertools.count(1)
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(Message).decode
+
+    def new_id(self) -> str:
+        """Return an id that no other has."""
+        return f"{self._prefix}-{os.getpid():x}-{next(self._count):x}"
+
+    def prepare(self, message: Message) -> Prepared | SendResult:
+        """Return ``message`` as it is stored, or why it is refused; never raises for what it holds."""
+        # A frozen Struct checks nothing when it is built, so encode it, and decode it as its reader would.
+        values: _Values = (
+            message.queue, message.type, message.body, message.id or self.new_id(), message.priority, message.sender,
+            message.topic, message.tags, message.correlation_id, message.reply_to, message.owner, message.ttl,
+            message.delay, self._clock(), 1,
+        )  # fmt: skip
+        try:
+            data = self._encode(values)
+            stored = self._decode(data)
+        except (msgspec.DecodeError, TypeError, ValueError, OverflowError) as exc:
+            if not _is_one_object(message.body):  # All that comes after it is out of step.
+                return _refused(values[3], "bad_body", "it is not one object of msgpack")
+            return _refused(values[3], "bad_message", _field(exc))
+        if error := self._error(stored, len(data)):
+            return _refused(stored.id, *error)
+        return Prepared(stored, data)
+
+    def _error(self, message: Message, size: int) -> tuple[SendError, str] | None:
+        if not QUEUE.fullmatch(message.queue):
+            return "bad_address", _ADDRESS
+        if message.reply_to and not QUEUE.fullmatch(message.reply_to):
+            return "bad_address", f"reply_to: {_ADDRESS}"
+        if not _ID.fullmatch(message.id):
+            return "bad_message", "an id is 1 to 400 printable characters of ASCII, without blanks"
+        ttl, delay = message.ttl, message.delay
+        if not (isfinite(delay) and delay >= 0):
+            return "bad_message", "a delay is a number of seconds, at least 0"
+        if ttl is not None:
+            if not isfinite(ttl):
+                return "bad_message", "a time to live is a number of seconds"
+            if ttl <= delay:
+                return "expired", f"it would live {ttl:g} s, and be there after {delay:g} s"
+        decoder = self._types.get(message.type)
+        if decoder is None:
+            return "unknown_type", self._unknown(message.type)
+        if size > self._max_size:
+            return "too_large", f"{size} bytes, and {self._max_size} are allowed"
+        try:
+            decoder.decode(message.body)
+        except (msgspec.ValidationError, msgspec.DecodeError) as exc:
+            return "bad_body", f"{_field(exc)} in {message.type!r}"
+        return None
+
+    def _unknown(self, name: str) -> str:
+        if close := get_close_matches(name[:200], self._types, n=1):
+            return f"no enabled plugin declares this type; did you mean {close[0]!r}?"
+        return "no enabled plugin declares this type by the hook message_types"
+
+    def decode(self, data: bytes) -> Message:
+        """Return a stored message; fields that this release doesn't know are passed over.
+
+        Raises `msgspec.DecodeError`, which is a ValueError, for what is none.
+        """
+        return self._decode(data)
+
+    def copies(self, message: Message, queues: Sequence[str]) -> list[Message]:
+        """Return one copy a queue, each with an id of its own that follows from the message's, if it has one."""
+        return [
+            msgspec.structs.replace(message, queue=queue, id=message.id and f"{message.id}/{queue}")
+            for queue in queues
+        ]  # fmt: skip
+
+
+_ADDRESS = "an address is 1 to 200 of A-Z a-z 0-9 . _ / @ + -"
+
+
+def _refused(id: object, error: SendError, detail: str) -> SendResult:
+    return SendResult(id if isinstance(id, str) else "", delivered=False, error=error, detail=detail)
+
+
+def _is_one_object(body: msgspec.Raw) -> bool:
+    try:
+        msgspec.msgpack.decode(body)
+    except (msgspec.DecodeError, TypeError, ValueError):
+        return False
+    return True
+
+
+def _field(exc: Exception) -> str:
+    """Say where it doesn't fit, and not what stands there: it may be a person's text."""
+    _, found, path = str(exc).partition(" - at `")
+    path = path.rstrip("`").removeprefix("$").lstrip(".")
+    if (index := re.match(r"\[(\d+)\]", path)) and int(index[1]) < len(_NAMES):
+        path = _NAMES[int(index[1])] + path[index.end() :]
+    return f"the field {path} does not fit" if found and path else "it does not fit, or cannot travel"
+
+
+def check_queue(queue: str) -> str:
+    """Return ``queue``, or raise a ValueError where it is no address."""
+    if not QUEUE.fullmatch(queue):
+        raise ValueError(f"no queue can be called that: {_ADDRESS}")
+    return queue
+
+
+def check_receive(queue: str, limit: int, wait: float, visibility: float | None) -> None:
+    """Raise a ValueError where `Messages.receive` can't do what it is asked."""
+    check_queue(queue)
+    if not 1 <= limit <= 1000:
+        raise ValueError(f"limit is 1 to 1000 messages, not {limit}")
+    if not (isfinite(wait) and wait >= 0):
+        raise ValueError(f"wait is a number of seconds, at least 0, not {wait}")
+    if visibility is not None and not (isfinite(visibility) and visibility > 0):
+        raise ValueError(f"visibility is a number of seconds, more than 0, not {visibility}")
+
+
+def pause(settings: QueueSettings, attempt: int, random: Callable[[], float]) -> float:
+    """Return how long to wait, in seconds, after attempt number ``attempt`` failed; ``random`` gives 0 up to 1."""
+    try:
+        longest = settings.backoff_base * settings.backoff_factor ** (attempt - 1)
+    except OverflowError:
+        longest = settings.backoff_cap
+    return min(longest, settings.backoff_cap) * (1 - settings.jitter * random())
+
+
+def shorten(error: str) -> str:
+    """Return as much of an error as is kept."""
+    return error if len(error) <= _ERROR_LENGTH else error[: _ERROR_LENGTH - 1] + "…"
+
+
+def subscription_id(queue: str, wanted: Filter) -> str:
+    """Return the id of a subscription, which is the same for the same wish."""
+    wish = [queue, *(sorted(set(part)) for part in (wanted.types, wanted.topics, wanted.tags))]
+    return sha256(msgspec.msgpack.encode(wish)).hexdigest()[:24]
