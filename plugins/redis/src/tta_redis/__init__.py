@@ -1,0 +1,15 @@
+"""One connection to Redis for all backends: standalone, Sentinel or Cluster."""
+
+from __future__ import annotations
+
+from .client import REDIS, Redis, connect
+from .config import ClusterConfig, Config, RetryConfig, SentinelConfig, Tls
+from .errors import RedisDown
+from .plugin import RedisPlugin
+from .scripts import Script
+from .signals import Signal
+
+__all__ = [
+    "REDIS", "ClusterConfig", "Config", "Redis", "RedisDown", "RedisPlugin", "RetryConfig", "Script", "SentinelConfig",
+    "Signal", "Tls", "connect",
+]  # fmt: skip

@@ -1,0 +1,164 @@
+"""Where Redis is, and how long it may take."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from typing import Annotated, NamedTuple
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from tta_kernel import Duration, Secret
+
+Limit = Annotated[Duration, Meta(gt=0, le=3600)]
+Count = Annotated[int, Meta(ge=1, le=10_000)]
+Hosts = Annotated[tuple[str, ...], Meta(min_length=1, max_length=1000)]
+
+
+class Address(NamedTuple):
+    """A host and its port; port 0 is a Unix socket of that path."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        if not self.port:
+            return self.host
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Paths of PEM files; without ``ca`` the system's authorities count."""
+
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+    verify: bool = True
+
+    def context(self) -> ssl.SSLContext:
+        """Read the files; raise an OSError or ValueError that says which can't be used."""
+        context = ssl.create_default_context(cafile=self.ca or None)
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.cert:
+            context.load_cert_chain(self.cert, self.key or None)
+        return context
+
+
+class SentinelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The Sentinels, what they call the master, and their own credentials."""
+
+    hosts: Hosts
+    master: Annotated[str, Meta(min_length=1)] = "mymaster"
+    username: str = ""
+    password: Secret = ""
+    tls: bool = False
+
+    def __post_init__(self) -> None:
+        addresses(self.hosts, 26379)
+
+
+class ClusterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Some nodes of the Cluster, to ask for the others."""
+
+    nodes: Hosts
+
+    def __post_init__(self) -> None:
+        addresses(self.nodes, 6379)
+
+
+class RetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often, and after which pauses, what certainly wasn't executed, or may be repeated, is tried again.
+
+    The n-th pause is random, up to ``base`` · 2\\ :sup:`n` and ``cap``; the call's time limit stands above all.
+    """
+
+    times: Annotated[int, Meta(ge=0, le=1000)] = 30
+    base: Limit = 0.02
+    cap: Limit = 0.5
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``url`` is one server's; of a Sentinel's or a Cluster's deployment it is not read."""
+
+    url: str = "redis://127.0.0.1:6379/0"
+    sentinel: SentinelConfig | None = None
+    cluster: ClusterConfig | None = None
+    database: Annotated[int, Meta(ge=0)] | None = None
+    tls: Tls | None = None
+    username: str = ""
+    password: Secret = ""
+    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "tta"
+    connect_timeout: Limit = 2.0
+    """Until a server has accepted and greeted us."""
+    socket_timeout: Limit = 5.0
+    """The longest silence of a server that owes an answer; then the connection is given up."""
+    command_timeout: Limit = 10.0
+    """The longest that a call takes in all, with waiting for a connection and retries."""
+    retry: RetryConfig = RetryConfig()
+    max_pending: Count = 10_000
+    """How many calls may be under way on one connection; further ones wait."""
+    replica_connections: Count = 4
+    """Connections per node for calls that wait for replicas, which others must not wait behind."""
+    client_connections: Count = 10
+    """Connections, at most, of the plain client."""
+    slow: Limit = 0.25
+    """A round trip from which on the health is degraded."""
+
+    def __post_init__(self) -> None:
+        if self.sentinel and self.cluster:
+            raise ValueError("sentinel and cluster exclude each other: keep one")
+        if self.cluster and self.database:
+            raise ValueError("a Cluster has no databases but 0: leave out database")
+        self.server()
+
+    def server(self) -> Server:
+        """Read ``url``; raise a ValueError that doesn't quote it, since it may hold a password."""
+        parts = urlsplit(self.url)
+        try:
+            port = parts.port or 6379
+        except ValueError:
+            raise ValueError("url: the port is no number from 1 to 65535") from None
+        if parts.scheme == "unix" and parts.path:
+            where, given = Address(unquote(parts.path), 0), parse_qs(parts.query).get("db", [""])[0]
+        elif parts.scheme in ("redis", "rediss") and parts.hostname:
+            where, given = Address(parts.hostname, port), parts.path.strip("/")
+        else:
+            raise ValueError("url: write redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH?db=DB")
+        if given and not (given.isascii() and given.isdigit()):
+            raise ValueError("url: the database is no number")
+        return Server(where, int(given or 0), unquote(parts.username or ""), _password(parts), parts.scheme == "rediss")
+
+    @property
+    def secure(self) -> Tls | None:
+        """How TLS is spoken with the servers, or None."""
+        encrypted = not (self.sentinel or self.cluster) and self.server().tls
+        return self.tls or (Tls() if encrypted else None)
+
+
+class Server(NamedTuple):
+    """What a URL says."""
+
+    address: Address
+    database: int
+    username: str
+    password: str
+    tls: bool
+
+
+def _password(parts: SplitResult) -> str:
+    return unquote(parts.password or "")
+
+
+def addresses(hosts: tuple[str, ...], default: int) -> list[Address]:
+    """Read ``host``, ``host:port`` and ``[v6]:port``."""
+    found = []
+    for host in hosts:
+        match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s:/@\[\]]+))(?::(\d{1,5}))?", host)
+        if match is None or not 0 < int(match[3] or default) < 65536:
+            raise ValueError(f"write HOST:PORT instead of {re.sub('.*@', '…@', host)!r}")
+        found.append(Address(match[1] or match[2], int(match[3] or default)))
+    return found

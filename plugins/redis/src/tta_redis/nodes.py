@@ -1,0 +1,142 @@
+"""Which server a call goes to, and how to find it again after it has moved."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import anyio
+
+from .config import Config, RetryConfig
+from .errors import Refused, Unreachable
+from .link import Link, Login
+
+
+class Nodes(Protocol):
+    """The servers of a deployment; ``slot`` is a key's, -1 where a call has no key."""
+
+    def ready(self, slot: int) -> Link | None:
+        """Return a link that can be used at once."""
+
+    async def reach(self, slot: int, *, waits: bool = False) -> Link:
+        """Return a link, connecting where there is none; one that ``waits`` is for calls that hold it up."""
+
+    async def reach_any(self, kind: Callable[..., Link]) -> Link:
+        """Open a connection of its own to any server that hears what is published."""
+
+    async def redirect(self, error: str, link: Link, slot: int) -> Link | None:
+        """Follow MOVED and ASK; the link to send ASKING and the call to, or None: look again."""
+
+    def distrust(self, link: Link) -> None:
+        """Look anew for the server of ``link``: it is not what it was."""
+
+    def links(self) -> Sequence[Link]:
+        """Return all that are connected."""
+
+    def close(self) -> None:
+        """End all connections."""
+
+
+class Line:
+    """The way to one server: its link, and a growing pause between attempts where there is none."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Link]], retry: RetryConfig) -> None:
+        self._connect, self._retry = connect, retry
+        self._lock = anyio.Lock()
+        self._failures, self._not_before = 0, 0.0
+        self.link: Link | None = None
+        self.times = 0
+        """How often a connection was made."""
+
+    async def reach(self) -> Link:
+        """Return the link once it can be used; raise `Unreachable` after one attempt."""
+        if self.link is None or self.link.lost:
+            async with self._lock:
+                if self.link is None or self.link.lost:
+                    await self._open()
+        link = self.link
+        assert link is not None
+        if not link.open:
+            await link.writable()
+        return link
+
+    async def _open(self) -> None:
+        await anyio.sleep_until(self._not_before)
+        try:
+            self.link = await self._connect()
+        except (Unreachable, Refused):
+            self._failures += 1
+            self._not_before = anyio.current_time() + pause(self._failures, self._retry)
+            raise
+        self._failures = 0
+        self.times += 1
+
+
+def pause(failures: int, retry: RetryConfig) -> float:
+    """Return how long to wait after that many failures: random, so that not all come back at once."""
+    most: float = min(retry.cap, retry.base * 2.0 ** min(failures, 30))
+    return random.uniform(most / 4, most)  # noqa: S311  # no secret
+
+
+class One(Nodes):
+    """One master at a time: the only server there is, or whoever the Sentinels say."""
+
+    def __init__(self, connect: Callable[..., Awaitable[Link]], config: Config) -> None:
+        self._connect = connect
+        self._main = Line(connect, config.retry)
+        self._waiting = [Line(connect, config.retry) for _ in range(config.replica_connections)]
+
+    def ready(self, slot: int) -> Link | None:
+        link = self._main.link
+        return link if link is not None and link.open else None
+
+    async def reach(self, slot: int, *, waits: bool = False) -> Link:
+        return await (idlest(self._waiting) if waits else self._main).reach()
+
+    async def reach_any(self, kind: Callable[..., Link]) -> Link:
+        return await self._connect(kind)
+
+    async def redirect(self, error: str, link: Link, slot: int) -> Link | None:
+        raise Refused(f"{link.address}: it is a part of a Cluster; set cluster, not url")
+
+    def distrust(self, link: Link) -> None:
+        link.abort("it is no longer the master")
+
+    def links(self) -> Sequence[Link]:
+        return [line.link for line in (self._main, *self._waiting) if line.link is not None and not line.link.lost]
+
+    def close(self) -> None:
+        for link in self.links():
+            link.abort("closed")
+
+
+def idlest(lines: Sequence[Line]) -> Line:
+    """Return the line with the fewest calls under way; one that isn't connected yet only if all others are busy."""
+    return min(lines, key=lambda line: line.link.pending if line.link is not None and not line.link.lost else 0.5)
+
+
+def standalone(config: Config, login: Login) -> Nodes:
+    """Return the one server of ``url``."""
+    address = config.server().address
+
+    async def connect(kind: Callable[..., Link] = Link) -> Link:
+        link = await login.open(address, kind)
+        if problem := misplaced(link.greeting):
+            link.abort(problem)
+            raise Refused(f"{address}: {problem}")
+        return link
+
+    return One(connect, config)
+
+
+def misplaced(greeting: Mapping[str, Any]) -> str:
+    """Say why a server isn't one that ``url`` may name."""
+    match greeting.get("mode"), greeting.get("role"):
+        case "sentinel", _:
+            return "it is a Sentinel; set sentinel, not url"
+        case "cluster", _:
+            return "it is a part of a Cluster; set cluster, not url"
+        case _, "replica" | "slave":
+            return "it is a replica and refuses writes; name the master, or set sentinel"
+    return ""

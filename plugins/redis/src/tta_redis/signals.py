@@ -1,0 +1,186 @@
+"""What is published, for whoever listens: one connection for all, and an honest None where something may be missing."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import anyio
+
+from .config import Config
+from .errors import LinkLost, RedisDown, Refused, Unreachable
+from .link import Link, Reply, pack
+from .nodes import Nodes, pause
+
+log = logging.getLogger("tta.redis")
+
+
+class Signal(NamedTuple):
+    """Something that was published."""
+
+    channel: str
+    payload: bytes
+
+
+class Signals:
+    """Shares one connection among all listeners, and keeps it."""
+
+    def __init__(self, nodes: Nodes, config: Config) -> None:
+        self._nodes, self._config = nodes, config
+        self._listeners: dict[str, set[_Listener]] = {}
+        self._outstanding: Counter[str] = Counter()
+        self._changed = anyio.Event()
+        self._link: _Channels | None = None
+        self._reason = ""
+        self.reconnects = 0
+
+    @property
+    def listeners(self) -> int:
+        """How many listeners there are."""
+        return len({listener for those in self._listeners.values() for listener in those})
+
+    @asynccontextmanager
+    async def listen(self, channels: Sequence[str], buffer: int) -> AsyncIterator[AsyncIterator[Signal | None]]:
+        """Hear channels; entering waits until the server has agreed."""
+        listener = _Listener(buffer)
+        new = []
+        for channel in channels:
+            those = self._listeners.setdefault(channel, set())
+            if not those:
+                new.append(channel)
+            those.add(listener)
+        try:
+            self._tell("SUBSCRIBE", new)
+            self._stir()
+            with anyio.move_on_after(self._config.command_timeout) as scope:
+                while self._link is None or any(self._outstanding[channel] for channel in channels):
+                    await self._changed.wait()
+            if scope.cancelled_caught:
+                raise RedisDown(f"SUBSCRIBE: {self._reason or 'no answer in time'}")
+            listener.heard.clear()  # What it has missed so far it never asked for.
+            yield listener
+        finally:
+            gone = []
+            for channel in dict.fromkeys(channels):
+                self._listeners[channel].discard(listener)
+                if not self._listeners[channel]:
+                    del self._listeners[channel]
+                    gone.append(channel)
+            self._tell("UNSUBSCRIBE", gone)
+            self._stir()
+
+    async def run(self) -> None:
+        """Keep the connection while anybody listens."""
+        failures = 0
+        while True:
+            while not self._listeners:
+                await self._changed.wait()
+            try:
+                await self._stay()
+                failures = 0
+            except (Unreachable, LinkLost, Refused) as exc:
+                failures += 1
+                if str(exc) != self._reason:
+                    log.warning("listening: %s", exc)
+                self._reason = str(exc)
+                await anyio.sleep(pause(failures, self._config.retry))
+
+    async def _stay(self) -> None:
+        """Listen on one connection until it ends, or nobody listens any more."""
+        with anyio.fail_after(self._config.command_timeout):
+            link = await self._nodes.reach_any(_Channels)
+        assert isinstance(link, _Channels)
+        try:
+            link.signals = self
+            self._link, self._reason = link, ""
+            self._outstanding.clear()
+            self._tell("SUBSCRIBE", [*self._listeners])
+            for those in self._listeners.values():
+                for listener in those:
+                    listener.gap()
+            self._stir()
+            while self._listeners:
+                with anyio.move_on_after(self._config.socket_timeout / 2):
+                    await link.closed.wait()
+                    raise Unreachable(f"{link.address}: {link.lost}")
+                link.probe(self._config.socket_timeout)
+        finally:
+            self._link = None
+            self.reconnects += 1
+            link.abort("nobody listens")
+
+    def heard(self, kind: bytes, channel: str, payload: bytes) -> None:
+        """Give what came to whoever listens."""
+        if kind == b"message":
+            for listener in self._listeners.get(channel, ()):
+                listener.put(Signal(channel, payload))
+        elif kind == b"subscribe":
+            self._outstanding[channel] -= 1
+            if self._outstanding[channel] <= 0:
+                del self._outstanding[channel]
+                self._stir()
+
+    def _tell(self, what: str, channels: Sequence[str]) -> None:
+        link = self._link
+        if link is None or not channels or link.lost:
+            return
+        if what == "SUBSCRIBE":
+            self._outstanding.update(channels)
+        link.tell(pack((what, *channels)))
+
+    def _stir(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+
+class _Listener(AsyncIterator[Signal | None]):
+    def __init__(self, buffer: int) -> None:
+        self.heard: deque[Signal | None] = deque()
+        self._buffer = max(1, buffer)
+        self._something = anyio.Event()
+
+    def put(self, signal: Signal) -> None:
+        if len(self.heard) >= self._buffer:
+            # The oldest are lost; None stands in their place.
+            self.heard.popleft()
+            if self.heard:
+                self.heard[0] = None
+        self.heard.append(signal)
+        self._something.set()
+
+    def gap(self) -> None:
+        self.heard.clear()  # Whoever looks anew needs no old news.
+        self.heard.append(None)
+        self._something.set()
+
+    async def __anext__(self) -> Signal | None:
+        while not self.heard:
+            self._something = anyio.Event()
+            await self._something.wait()
+        return self.heard.popleft()
+
+
+class _Channels(Link):
+    """A connection in the subscribed state; whatever comes is a push."""
+
+    signals: Signals | None = None
+
+    def answered(self, reply: Reply) -> None:
+        if isinstance(reply, list) and len(reply) == 3 and reply[0] in (b"message", b"subscribe", b"unsubscribe"):
+            if self.signals is not None:
+                self.signals.heard(reply[0], reply[1].decode(errors="replace"), reply[2])
+        else:  # the greeting, or a PING's answer
+            super().answered(reply)
+
+    def tell(self, payload: bytes) -> None:
+        """Write what has no answer of its own."""
+        assert self._transport is not None
+        self._transport.write(payload)
+
+    def probe(self, patience: float) -> None:
+        """Ask for a sign of life, without waiting for it: its absence ends the connection."""
+        if not self._pending:
+            self.send(pack(("PING",)), 1, patience)

@@ -1,0 +1,211 @@
+"""Private servers for tests: real ones, which can be killed, paused and started again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import redis as redis_py
+
+from .client import Redis, connect
+from .config import Config
+
+PATIENCE = 15.0
+"""How long, in seconds, a server may take to do what a test waits for."""
+
+
+class RedisServer:
+    """A ``redis-server`` of its own on a free loopback port, with its files in ``folder``."""
+
+    def __init__(self, folder: Path, *options: str, port: int = 0, password: str = "", sentinel: bool = False) -> None:
+        self.folder, self.password = folder, password
+        self.port = port or free_port()
+        self._options, self._sentinel = options, sentinel
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        secret = f":{self.password}@" if self.password else ""
+        return f"redis://{secret}127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "it isn't running"
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """What the server has written to its log."""
+        return (self.folder / "log").read_text(errors="replace")
+
+    def config(self, **changes: Any) -> Config:
+        """Return the config of a client, with a prefix of its own."""
+        prefix = f"t{uuid.uuid4().hex[:12]}"
+        return msgspec.structs.replace(Config(url=self.url, prefix=prefix), **changes)
+
+    def start(self) -> None:
+        """Start, and wait until commands are answered."""
+        command = [_program("redis-server")]
+        own = self.folder / "redis.conf"
+        if self._sentinel:
+            command += [str(own), "--sentinel"]
+        else:
+            command += ["--save", "", "--enable-debug-command", "yes"]
+        command += ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--logfile", "log"]
+        if self.password:
+            command += ["--requirepass", self.password]
+        # The last of two equal options counts.
+        self._process = subprocess.Popen([*command, *self._options], stdout=subprocess.DEVNULL)
+        wait_until(self._answers, f"redis-server on port {self.port} answers")
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        if (code := self._process.poll()) is not None:
+            raise AssertionError(f"redis-server ended with {code}: {self.log[-2000:]}")
+        try:
+            self.command("PING")
+        except (redis_py.exceptions.ConnectionError, redis_py.exceptions.TimeoutError):
+            return False
+        except redis_py.exceptions.ResponseError:  # LOADING
+            return False
+        return True
+
+    def command(self, *command: Any) -> Any:
+        """Send one command, on a connection of its own, and return the answer."""
+        with redis_py.Redis.from_url(self.url, socket_timeout=5, socket_connect_timeout=5, protocol=2) as client:
+            return client.execute_command(*command)
+
+    def stop(self) -> None:
+        """Stop in order, if it runs; a paused one, too."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGCONT)
+        self._process.terminate()
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(PATIENCE)
+        self._process = None
+
+    def kill(self) -> None:
+        """End it with SIGKILL: what it hasn't written is lost."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(PATIENCE)
+        self._process = None
+
+    def pause(self) -> None:
+        """Stop it with SIGSTOP: it accepts connections and says nothing."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused server go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Stop it, in order if it still runs, and start it on the same port and files."""
+        self.stop()
+        self.start()
+
+
+class ForeignServer(RedisServer):
+    """The server of ``TTA_TEST_REDIS_URL``, which is not ours to kill."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(Path())
+        self._url = url
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    def start(self) -> None:
+        """Leave it running."""
+
+    def stop(self) -> None:
+        """Leave it running."""
+
+    def kill(self) -> None:
+        pytest.skip("TTA_TEST_REDIS_URL names a server that isn't ours to kill")
+
+    pause = resume = restart = kill
+
+
+@contextmanager
+def redis_server(*options: str, password: str = "", own: bool = False) -> Iterator[RedisServer]:
+    """Run a server that keeps nothing on disk; ``--appendonly yes`` and the like change that.
+
+    ``TTA_TEST_REDIS_URL`` names one to use instead, unless the test must have its ``own``.
+    """
+    if (url := os.environ.get("TTA_TEST_REDIS_URL")) and not (own or options or password):
+        yield ForeignServer(url)
+        return
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tta-redis-"))
+        server = RedisServer(Path(folder), *options, password=password)
+        stack.callback(server.stop)
+        server.start()
+        yield server
+
+
+@pytest.fixture(scope="module")
+def shared_redis() -> Iterator[RedisServer]:
+    """One server for the tests of a module; each uses a prefix of its own."""
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def redis(shared_redis: RedisServer) -> AsyncIterator[Redis]:
+    """Give a client with a prefix of its own."""
+    async with connect(shared_redis.config()) as client:
+        yield client
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(holds: Callable[[], object], what: str, *, limit: float = PATIENCE) -> None:
+    """Look again and again until something holds; fail after ``limit`` seconds."""
+    pause = threading.Event()
+    for _ in range(int(limit / 0.02)):
+        if holds():
+            return
+        pause.wait(0.02)
+    raise AssertionError(f"not within {limit:g} s: {what}")
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        missing = f"{name} is not installed"
+        if os.environ.get("CI") or os.environ.get("TTA_TESTS_REQUIRE_SERVERS") == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return found
+
+
+def run_cli(port: int, *arguments: str, options: Sequence[str] = ()) -> str:
+    """Run ``redis-cli`` and return what it says."""
+    command = [_program("redis-cli"), "-h", "127.0.0.1", "-p", str(port), *options, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
