@@ -26,11 +26,11 @@ DEMO = .venv/$(STAMP)
 DEV = .venv-dev/$(STAMP)
 
 .DEFAULT_GOAL = help
-.PHONY: help demo dev test lint format docs bench-kernel bench-bus check constraints clean
+.PHONY: help demo dev test lint format docs bench-kernel bench-bus bench-messages check constraints clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make lint | format | docs | check | bench-kernel | bench-bus | constraints | clean"
+	@echo "make lint | format | docs | check | bench-kernel | bench-bus | bench-messages | constraints | clean"
 
 demo: $(DEMO)
 	@.venv/bin/tta play --trace -- "$$TTA_DEMO_INPUT"
@@ -66,6 +66,17 @@ bench-bus:
 	@build/bench-bus/bin/python $(PIP) install --no-build-isolation -c constraints.txt -e ./kernel
 	@build/bench-bus/bin/python $(PIP) install "autogen-core==0.7.5"
 	build/bench-bus/bin/python bench/bus.py
+
+bench-messages:
+	$(call require_python)
+	@for each in messages arq; do \
+	  test -e build/bench-$$each/bin/python || $(PYTHON) -m venv build/bench-$$each; \
+	  build/bench-$$each/bin/python $(PIP) install -r bench/requirements-$$each.txt; \
+	done
+	@build/bench-messages/bin/python $(PIP) install -c constraints.txt hatchling editables
+	@build/bench-messages/bin/python $(PIP) install --no-build-isolation -e ./kernel -e ./plugins/redis \
+	  -e ./plugins/messages -e ./plugins/messages-redis
+	build/bench-messages/bin/python bench/messages.py $(ARGS)
 
 # Secrets are in place only where they are used.
 check: $(DEV)
