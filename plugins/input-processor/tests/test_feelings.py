@@ -29,7 +29,10 @@ I want to cry                                   sadness
 my chest feels tight                            worry
 I can't sleep                                   tiredness
 I had a bad day                                 sadness
-I'm not okay                                    worry
+I'm not okay                                    sadness
+I feel a tiny bit calmer                        calm
+that felt good                                  relief
+can somebody hold my hand                       loneliness
 I'm not happy                                   sadness
 I do not feel good                              sadness
 I feel happy                                    joy
@@ -141,3 +144,17 @@ def test_a_frightened_person_may_still_take_what_is_there(world: World) -> None:
     intent = parse("I'm scared, but I take the lamp", world)
 
     assert [command.name for command in intent.commands] == ["feel", "take"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "it hurts so much that I want to die", "I'm tired and I don't want to live any more",
+        "my dad died and nobody would miss me",
+    ],
+)  # fmt: skip
+def test_despair_comes_first_whatever_else_is_said(world: World, said: str) -> None:
+    intent = parse(said, world)
+
+    assert intent.feelings[0].name == "despair"
+    assert "heavy" in intent.hints

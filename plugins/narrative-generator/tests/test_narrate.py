@@ -295,3 +295,19 @@ def test_every_heavy_feeling_has_words_of_its_own(world: World, change_of: Chang
     other = {narrate(change_of(Deed("feel", feelings=("confusion",))), world, turn=n).text for n in range(12)}
 
     assert feeling == "confusion" or not told & other
+
+
+def test_whoever_fears_to_be_wrong_is_told_no(world: World, change_of: ChangeOf) -> None:
+    told = [narrate(change_of(Deed("may", manner="blame")), world, turn=n).text for n in range(12)]
+
+    assert all(text.startswith(("No.", "Not")) for text in told)
+
+
+def test_several_things_are_not_called_it(world: World, change_of: ChangeOf) -> None:
+    deeds = (
+        Deed("take", "refused", "elsewhere", thing="oars", place="inn"),
+        Deed("give", thing="oars", person="ada"), Deed("where", "already", thing="oars", place="player"),
+    )  # fmt: skip
+    told = [narrate(change_of(deed), world, turn=n).text for n in range(12) for deed in deeds]
+
+    assert not any(f" {wrong} " in text for text in told for wrong in ("saw they", "takes they", "carrying they", "it"))

@@ -443,3 +443,40 @@ def test_suggestions_name_what_is_at_hand_and_a_way_not_gone(game: Game) -> None
 
     assert "postcard" in deed.nearby
     assert deed.options == ("green",)
+
+
+def test_a_question_of_the_heart_is_listened_to_and_not_shrugged_at(game: Game) -> None:
+    game.go("harbour")
+    game.do("greet")
+    asked = Command("wonder", {"topic": Entity("does it get better", "topic")})
+    before = game.commands(asked)
+    game.do("feel", Feeling("sadness"))
+    after = game.commands(asked)
+
+    assert (before.name, after.name) == ("wonder", "share")
+
+
+def test_what_somebody_here_would_pour_is_asked_for(game: Game) -> None:
+    game.learn()
+    game.go("tea-room")
+    game.do("drink", thing="mug-of-tea")
+
+    assert "Tea" in game.told()
+
+
+def test_a_verb_that_nobody_foresaw_is_tried(game: Game) -> None:
+    assert game.do("impossible", thing="postcard").name == "try"
+
+
+def test_the_sea_lies_where_it_can_be_seen_from(game: Game) -> None:
+    game.go("west")
+
+    assert game.do("where", thing="sea").place == "harbour"
+
+
+def test_what_was_asked_about_is_what_it_means_next(game: Game) -> None:
+    game.learn()
+    game.go("dunes")
+    game.do("ask", topic="kite")
+
+    assert game.world.player.focus.thing == "kite"

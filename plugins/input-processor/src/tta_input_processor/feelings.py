@@ -20,6 +20,7 @@ _WEAK = frozenset(listed(_TABLE.weak))
 _NOT_ALONE = frozenset(listed(_TABLE.not_alone))
 _NOT = frozenset({"not", "never", "hardly", "no"})
 _OVER = frozenset({"longer", "more"})
+_WELL = frozenset({"ok", "okay", "fine", "alright", "right", "well", "good"})
 _OPPOSITE = {"joy": "sadness", "calm": "worry", "hope": "despair", "relief": "worry",
              "pride": "shame", "love": "loneliness", "gratitude": "sadness"}  # fmt: skip
 
@@ -56,17 +57,25 @@ def feelings(words: tuple[str, ...]) -> Found:
 
 
 def _said(words: tuple[str, ...]) -> list[Feeling]:
+    """Find the turns of phrase, each feeling once; despair before all that is said besides."""
+    found: dict[str, Feeling] = {}
+    text = " ".join(words)[:200]
+    at = 0
     for start, word in enumerate(words):
         for saying, name, strength in _sayings().get(word, ()):
-            if _stands(saying, words, start):
-                before = words[max(0, start - 3) : start]
-                denied = bool(_NOT & set(before)) and saying[0] not in ("do", "cannot", "not")
-                text = " ".join(words)[:200]
-                if denied and name == "despair":
-                    # A denial of such a thing is still something to be gentle with.
-                    return [Feeling(name=name, text=text, strength=0.5)]
-                return [Feeling(name=name, text=text, strength=strength, present=not denied)]
-    return []
+            if start < at and name != "despair":
+                continue
+            if not _stands(saying, words, start):
+                continue
+            before = words[max(0, start - 3) : start]
+            denied = bool(_NOT & set(before)) and saying[0] not in ("do", "cannot", "not")
+            if denied and name == "despair":
+                # A denial of such a thing is still something to be gentle with.
+                denied, strength = False, 0.5
+            found.setdefault(name, Feeling(name=name, text=text, strength=strength, present=not denied))
+            at = start + len(saying)
+            break
+    return sorted(found.values(), key=lambda feeling: feeling.name != "despair")
 
 
 def _stands(saying: tuple[str, ...], words: tuple[str, ...], start: int) -> bool:
@@ -122,7 +131,8 @@ def _after(words: tuple[str, ...], start: int, *, denied: bool, bare: bool) -> l
             over = denied or _ended(words, at)
             present = not over
             if over and name in _OPPOSITE:
-                name, present = _OPPOSITE[name], True
+                # `not okay` says more than that the calm has gone.
+                name, present = "sadness" if match[-1] in _WELL else _OPPOSITE[name], True
             base = min(1.0, max(0.1, base + strength))
             text = " ".join(words[start : at + len(match)])[:200]
             if name not in [f.name for f in found]:

@@ -27,7 +27,7 @@ PRONOUNS = _IT | _WHO
 ANYONE = frozenset({"someone", "somebody", "anyone", "anybody", "everyone", "everybody", "people",
                      "folk", "person", "you"})  # fmt: skip
 _ANY = frozenset({"everything", "all", "anything", "something", "stuff", "things"})
-_MODALS = frozenset({("can",), ("light",), ("watch",)})
+_MODALS = frozenset({("can",), ("light",), ("watch",), ("stop",), ("point",), ("top",), ("head",)})
 """Names that are more often another kind of word, in the middle of a sentence."""
 _SPAN = 12
 """How many words are looked through for a name."""

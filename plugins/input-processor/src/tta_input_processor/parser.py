@@ -29,7 +29,8 @@ def parse(
     told = plain(text, max_chars)
     reader = Reader(told, world, max_commands)
     commands = reader.read()
-    found = tuple(reader.feelings[:8])
+    # Whatever else was said, despair is answered first.
+    found = tuple(sorted(reader.feelings, key=lambda feeling: feeling.name != "despair")[:8])
     if not any(word[0].isalnum() or word[0] == "§" for word in told.words) and not found:
         # Silence is silence; a lone question mark asks for help.
         commands = [Command(name="help" if "?" in told.words else "nothing", confidence=1.0)]

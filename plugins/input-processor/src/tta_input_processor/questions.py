@@ -17,12 +17,14 @@ _ABOUT = phrases(_TABLE.about)
 _WHO = phrases(_TABLE.who)
 _WHAT = phrases(_TABLE.what)
 _MAY = phrases(_TABLE.may)
+_BLAME = phrases(_TABLE.blame)
 _MUST = phrases(_TABLE.must)
 _LIKE = {"sound": "listen", "smell": "smell", "feel": "touch", "taste": "taste", "look": "examine"}
 _WELFARE = frozenset(listed(_TABLE.welfare))
 _NAMING = frozenset(listed(_TABLE.naming))
 _SENSED = {"sound": "listen", "noise": "listen", "smell": "smell", "scent": "smell"}
 _OPINIONS = frozenset({"think", "know", "say", "feel", "believe", "like"})
+_GOING = frozenset({"going", "headed", "heading", "go", "from", "come", "coming"})
 _SEEING = frozenset({"see", "here", "around", "there", "happening", "on", "happened", "notice"})
 
 
@@ -67,6 +69,13 @@ def question(words: Sequence[str], names: Names, *, marked: bool) -> Command | N
     return None
 
 
+def blaming(words: Sequence[str]) -> Command | None:
+    """Read `is it stupid to cry` and `am I a burden`: asked by somebody who fears a yes."""
+    if not any(tuple(words[: len(p)]) == p for p in _BLAME):
+        return None
+    return Command(name="may", slots={"manner": Entity(text="blame")}, confidence=0.9)
+
+
 def _opinion(words: Sequence[str], names: Names) -> Command | None:
     """Read `what does she think of Ines` and `does Bram know the way`: asked of who is named."""
     at = 1 if words[:1] == ("what",) else 0
@@ -100,6 +109,8 @@ def _where(words: Sequence[str], names: Names, *, marked: bool) -> Command | Non
         return None
     if rest in (["i"], ["we"], ["am", "i"]):
         return Command(name="whereami", confidence=0.95)
+    if len(rest) > 1 and rest[-1] in _GOING:
+        return Command(name="wonder", slots={"topic": _topic(words, names)}, confidence=0.7)
     entity = names.find(rest, "place") or Entity(text=" ".join(rest)[:200], confidence=0.3)
     if not entity.id:
         inner = names.within(rest, "place")

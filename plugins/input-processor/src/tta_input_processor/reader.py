@@ -13,10 +13,11 @@ from .commands import Commands
 from .feelings import feelings
 from .names import Names
 from .phrases import direction
-from .questions import question
+from .questions import blaming, question
 from .settling import calls, missed, settled
 from .shapes import POCKETS
 from .speech import COURTESY, introduced, spoken
+from .tables import phrases
 from .text import Plain
 from .verbs import begins, lexicon
 from .words import ARTICLES, CARELESS, COMPASS, DIRECTIONS, LIFE, expand
@@ -30,6 +31,12 @@ _SELF = frozenset({"me", "myself", "self", "my reflection", "my hands", "my face
 _SOMEWHERE = frozenset({"somewhere", "anywhere", "elsewhere", "someplace"})
 _HELPING = frozenset({"can", "could", "will", "would", "have", "may"})
 _HUGS = frozenset({"hug", "hugs", "kiss", "cuddle", "squeeze"})
+_BODILY = frozenset(
+    {"eat", "drink", "think", "talk", "rest", "sleep", "wait", "stand", "laugh", "cry", "unclear", "use"}
+)
+_REMARKS = phrases(
+    "it is, this is, that is, it was, that was, that felt, it feels, this feels, it looks, it smells, it sounds"
+)
 _UNABLE = ("cannot", "can not", "could not", "did not", "have not")
 
 
@@ -96,9 +103,14 @@ class Reader:
         if telling is not None and not lead.negation:
             return [telling], False
         felt = feelings(clause.words)
+        blamed = blaming(clause.words) if clause.question else None
         if felt.feelings:
             self._feel(felt.feelings)
-            return [self._addressed(Command(name="feel", confidence=0.9))], False
+            met = self._addressed(Command(name="feel", confidence=0.9))
+            despair = any(f.name == "despair" for f in felt.feelings)
+            return [met] if blamed is None or despair else [blamed, met], False
+        if blamed is not None:
+            return [blamed], False
         if (named := introduced(clause, self.names)) is not None:
             return [named], False
         if lead.negation:
@@ -110,6 +122,9 @@ class Reader:
         if (again := self._continued(lead.clause, before)) is not None:
             return again, lead.wish
         command = self._commands.command(lead.clause.words) or self._commands.inner(clause.words)
+        inward = command is not None and command.name == "touch" and clause.words[:2] == ("i", "feel")
+        if command is not None and missed(command) and inward:
+            return [Command(name="share", confidence=0.6)], False
         if command is not None and (missed(command) or not command.slots) and _of_life(clause):
             return [Command(name="share", confidence=0.6)], False
         if command is not None and (command.confidence >= 0.5 or not clause.question):
@@ -186,7 +201,7 @@ class Reader:
     def _unable(self, clause: Clause, rest: Clause) -> list[Command]:
         """Read `I can't find the key`: what somebody can't do is a question about it."""
         command = self._commands.command(rest.words) if rest.words else None
-        if command is None:
+        if command is None or (not command.slots and command.name in _BODILY):
             return [Command(name="share", confidence=0.5)]
         if command.name in ("where", "search"):
             return [structs.replace(command, name="where")]
@@ -270,6 +285,10 @@ class Reader:
         entity = self.names.find(rest.words, "thing")
         significant = [w for w in rest.words if w not in ARTICLES and w not in CARELESS]
         if entity is not None and (entity.id or entity.options) and len(significant) <= 4:
+            if entity.kind == "thing" and entity.id and len(rest.words) > 2 and rest.words[1] in ARTICLES:
+                # `juggle the shells`: a verb that nobody foresaw.
+                self.names.mention(entity)
+                return [Command(name="impossible", slots={"thing": entity}, confidence=0.5)]
             if entity.kind == "character":
                 self.names.mention(entity)
                 if clause.junction == "" or clause.junction == ".":
@@ -282,7 +301,8 @@ class Reader:
                             confidence=round(0.7 * entity.confidence, 3))]  # fmt: skip
         if (way := self._commands.direction(rest.words)) is not None:
             return [Command(name="go", slots={"direction": way}, confidence=way.confidence)]
-        if _FIRST & set(clause.words) and len(clause.words) >= 3:
+        remark = not clause.question and any(clause.words[: len(r)] == r for r in _REMARKS) and len(clause.words) >= 3
+        if remark or (_FIRST & set(clause.words) and len(clause.words) >= 3):
             return [Command(name="share", confidence=0.6)]
         if len(clause.words) >= 5:
             return [Command(name="share", confidence=0.4)]

@@ -21,7 +21,9 @@ def settled(commands: list[Command], feelings: Sequence[Feeling]) -> list[Comman
         commands = own
     if any(f.present and f.name in HEAVY for f in feelings):
         # Nor is there anything to be looked for, in what a sad person says besides.
-        commands = [c for c in commands if not missed(c, words=2)] or [Command(name="feel", confidence=0.75)]
+        commands = [c for c in commands if not missed(c, words=2) and c.name != "suggest"] or [
+            Command(name="feel", confidence=0.75)
+        ]
     felt = any(c.name == "feel" for c in commands)
     strong = any(c.name not in _WEAK for c in commands)
     if any(c.name != "unclear" for c in commands):

@@ -75,6 +75,7 @@ class Questions(_Table, frozen=True):
     who: str
     what: str
     may: str
+    blame: str
     must: str
 
 

@@ -129,6 +129,10 @@ def _speak(voice: Voice, deed: Deed) -> list[str]:
     return voice.say(name, slots(voice, deed))
 
 
+def _wonder(voice: Voice, deed: Deed) -> list[str]:
+    return voice.say("wonder.heavy") if deed.manner == "heavy" else _speak(voice, deed)
+
+
 def _introduce(voice: Voice, deed: Deed) -> list[str]:
     person = voice.world.characters.get(deed.person)
     kind = "alone" if person is None else "animal" if "animal" in person.traits else "heard"
@@ -152,6 +156,8 @@ def _shout(voice: Voice, deed: Deed) -> list[str]:
 
 def _decline(voice: Voice, deed: Deed) -> list[str]:
     kind = "go" if deed.topic in ("go", "enter", "climb", "follow", "back", "leave") else "plain"
+    if deed.topic in ("talk", "ask", "tell", "say") and not deed.person:
+        kind = "talk"
     if kind == "plain" and deed.name == "decline":
         kind = "thing" if deed.thing else "person" if deed.person else kind
     return voice.say(voice.first((f"{deed.name}.{kind}", f"{deed.name}.plain")), slots(voice, deed))
@@ -159,7 +165,8 @@ def _decline(voice: Voice, deed: Deed) -> list[str]:
 
 def _share(voice: Voice, deed: Deed) -> list[str]:
     told = _told(voice, deed)
-    return voice.say("share.alone") + told if not deed.person else told
+    kind = "heavy" if deed.manner == "heavy" else "alone"
+    return told if deed.person else voice.say(f"share.{kind}") + told
 
 
 def _where(voice: Voice, deed: Deed) -> list[str]:
@@ -245,10 +252,10 @@ def _help(voice: Voice, deed: Deed) -> list[str]:
 _TELLERS: Mapping[str, Teller] = {
     "take": _take, "put": _put, "open": _open, "examine": _examine, "search": _search,
     "show": _show, "greet": _speak, "talk": _speak, "ask": _speak, "tell": _speak, "say": _speak,
-    "thank": _speak, "apologise": _speak, "farewell": _speak, "wonder": _speak,
+    "thank": _speak, "apologise": _speak, "farewell": _speak,
     "introduce": _introduce, "sing": _oneself, "dance": _oneself, "laugh": _oneself, "cry": cry,
     "sleep": _sleep, "shout": _shout, "decline": _decline, "hesitate": _decline,
     "share": _share, "where": _where, "who": _who, "whereami": _whereami,
     "inventory": _inventory, "self": _self, "time": _time, "weather": _weather, "suggest": _suggest,
-    "help": _help, "stroll": _stroll,
+    "help": _help, "wonder": _wonder, "stroll": _stroll,
 }  # fmt: skip

@@ -95,7 +95,7 @@ def _nudges(voice: Voice, change: Change, main: Deed) -> bool:
     if main.name in ("ask", "talk") and main.outcome == "done":
         # Somebody has just said something; that has the last word.
         return False
-    if main.name in ("wait", "rest", "nothing", "unclear", "look", "think", "yes"):
+    if main.name in ("nothing", "unclear", "look"):
         return voice.throw("nudge", 2) == 0
     # Elsewhere it would only change the subject.
     return main.outcome == "done" and (main.arrived or main.name in _HANDS) and voice.throw("nudge", 3) == 0

@@ -49,6 +49,8 @@ class Nouns(Words):
             text = _a(found)
         elif lower == "it":
             text = _it(found)
+        elif lower == "them":
+            text = _them(found)
         elif lower == "self":
             text = "themselves" if _plural(found) else "itself"
         elif lower == "in":
@@ -121,6 +123,13 @@ def _it(found: Thing | Character | Place) -> str:
             if trait in found.traits:
                 return subject
     return "they" if _plural(found) else "it"
+
+
+def _them(found: Thing | Character | Place) -> str:
+    """Return the pronoun that stands after a verb or a preposition."""
+    if isinstance(found, Character):
+        return next((them for trait, (_, them) in _PRONOUNS.items() if trait in found.traits), "it")
+    return "them" if _plural(found) else "it"
 
 
 def _capital(text: str) -> str:

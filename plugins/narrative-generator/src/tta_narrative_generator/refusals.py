@@ -70,9 +70,11 @@ def _kinds(voice: Voice, deed: Deed) -> list[str]:
     if reason == "dark":
         return [dark(voice).removeprefix("refuse.dark-")] if deed.place else []
     if reason == "elsewhere":
-        if deed.thing:
-            return [] if deed.place else ["plain"]
-        return ["place"]
+        if not deed.thing:
+            return ["place"]
+        thing = world.things.get(deed.thing)
+        moved = thing is not None and "moved" in thing.states
+        return ["plain"] if not deed.place else [] if moved else ["seen"]
     if reason in ("fixed", "gentle") and deed.person:
         return ["person"]
     if reason == "gentle" and deed.manner == "self":
@@ -117,7 +119,7 @@ def _nearby(voice: Voice, deed: Deed) -> list[str]:
         return []
     id = deed.nearby[voice.throw("which", len(deed.nearby))]
     found = entity(voice.world, id)
-    if found is None:
+    if found is None or "scenery" in found.traits:
         return []
     if id in voice.world.places:
         return voice.say("near.place", {"near": id})

@@ -161,9 +161,9 @@ def _ways(voice: Voice, deed: Deed, *, everything: bool) -> list[str]:
         return []
     clauses = clauses if everything else clauses[:2]
     said: list[str] = []
-    manner = voice.throw("manner", 3)
+    manner = voice.throw("manner", 2)
     for start in range(0, len(clauses), 2):
-        pair = [_way(direction, way, manner) for direction, way in clauses[start : start + 2]]
+        pair = [_way(direction, way, manner + at) for at, (direction, way) in enumerate(clauses[start : start + 2])]
         said += voice.plain(", and ".join(pair) + ".")
     return said
 
@@ -171,7 +171,7 @@ def _ways(voice: Voice, deed: Deed, *, everything: bool) -> list[str]:
 def _way(direction: str, way: str, manner: int) -> str:
     if direction not in _COMPASS:
         return way
-    return f"{('to the {}', '{}ward', 'on the {} side')[manner].format(direction)} {way}"
+    return f"{'to the ' if manner % 2 == 0 else ''}{direction}{'ward' if manner % 2 else ''} {way}"
 
 
 def way_from_here(voice: Voice, place: str) -> str:

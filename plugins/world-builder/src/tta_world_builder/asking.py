@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tta_world import (
+    ABROAD,
     PLAYER,
     Character,
     Command,
@@ -16,8 +17,9 @@ from tta_world import (
     visible,
 )
 
+from .being import grieving, share
 from .looking import describe, examine
-from .paths import company_near, route
+from .paths import company_near, nearest, route
 from .refusing import lacking, neighbours, refuse
 from .talking import ask
 from .turn import Turn, found, slot
@@ -47,6 +49,12 @@ def where(turn: Turn, command: Command) -> Deed:
             )  # fmt: skip
         if (deed := ask_about(turn, command)) is not None:
             return deed
+        if what.at == ABROAD:
+            # The sea is wherever it can be seen from.
+            open_to = [p.id for p in world.places.values() if set(p.traits) & set(what.traits) and p.id in known(world)]
+            landmarks = [id for id in open_to if "landmark" in world.places[id].traits]
+            if near := nearest(world, landmarks) or nearest(world, open_to):
+                return _way(turn, command, near)
         if what.id in world.player.seen and what.at in world.places:
             return _way(turn, command, what.at, thing=what.id)
         if turn.tell("far", what.id, turn.story.things[what.id].whereabouts):
@@ -134,6 +142,10 @@ def wonder(turn: Turn, command: Command) -> Deed:
     if slot(command, "topic") is not None and (deed := ask_about(turn, command)) is not None:
         return deed
     speakers = [c for c in people(turn.world) if "animal" not in c.traits]
+    topic = slot(command, "topic")
+    if grieving(turn.world) and (topic is None or not topic.id):
+        # Whoever asks like that isn't after an answer, let alone a shrug.
+        return share(turn, command) if speakers else Deed(name="wonder", manner="heavy")
     if speakers:
         person = speakers[0]
         turn.tell("line", person.id, turn.story.people[person.id].shrug, "shrug")
@@ -175,4 +187,5 @@ def suggest(turn: Turn, command: Command) -> Deed:
 
 def about(turn: Turn, command: Command) -> Deed:
     """Answer talk about the game: help, save, quit, undo, score, the time, the weather, …"""
-    return Deed(name=command.name, place=turn.world.player.at)
+    manner = slot(command, "manner")
+    return Deed(name=command.name, place=turn.world.player.at, manner=manner.text if manner is not None else "")

@@ -9,7 +9,9 @@ from tta_world import (
     Deed,
     Feeling,
     Intent,
+    Thing,
     Weather,
+    World,
     here,
     people,
     visible,
@@ -63,6 +65,11 @@ def feel(turn: Turn, command: Command, intent: Intent) -> Deed:
         # What is said in its own words, or more strongly, is a new telling.
         again=main in earlier[-2:] and max(f.strength for f in feelings) <= _PLAIN,
     )
+
+
+def grieving(world: World) -> bool:
+    """Tell whether what the player spoke of last was heavy, and hasn't been said to be over."""
+    return bool(world.player.feelings) and world.player.feelings[-1] in HEAVY
 
 
 def _comforter(company: list[Character], main: str) -> Character | None:
@@ -137,7 +144,7 @@ def share(turn: Turn, command: Command) -> Deed:
         turn.update_person(person.id, met=True)
         return Deed(name="share", person=person.id)
     _answer(turn, "default")
-    return Deed(name="share")
+    return Deed(name="share", manner="heavy" if grieving(turn.world) else "")
 
 
 def simply(turn: Turn, command: Command) -> Deed:
@@ -180,6 +187,9 @@ def gentle(turn: Turn, command: Command) -> Deed:
 
 def impossible(turn: Turn, command: Command) -> Deed:
     """Say kindly that a thing is beyond this story."""
+    thing = found(turn, slot(command, "thing"))
+    if isinstance(thing, Thing) and turn.can_see(thing.id):
+        return Deed(name="try", thing=thing.id)
     return refuse(command, "impossible", nearby=tuple(turn.at_hand()))
 
 

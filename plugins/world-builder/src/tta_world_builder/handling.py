@@ -258,7 +258,8 @@ def act(turn: Turn, command: Command) -> Deed:
     if isinstance(what, Character):
         return refuse(command, "fixed", person=what.id)
     if not isinstance(what, Thing) or not turn.can_see(what.id):
-        return lacking(turn, command, entity)
+        wanted = ask_about(turn, command) if command.name in ("eat", "drink") else None
+        return wanted or lacking(turn, command, entity)
     if what.at in turn.world.characters:
         return refuse(command, "owned", thing=what.id, person=what.at)
     if not turn.tell("effect", what.id, does[what.id].does.get(command.name, ()), command.name):

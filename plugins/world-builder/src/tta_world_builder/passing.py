@@ -99,6 +99,7 @@ def attend(turn: Turn, deed: Deed) -> None:
     """Let `it`, `they` and `there` mean what the deed was about."""
     focus = turn.world.player.focus
     thing = deed.thing or (deed.nearby[0] if deed.name == "search" and deed.nearby else "")
+    thing = thing or (deed.topic if deed.topic in turn.world.things else "")
     thing, turn.gained = turn.gained or thing, ""
     loose = [d.about for d in deed.details if d.aspect == "lies"]
     if not thing and loose:

@@ -66,7 +66,7 @@ def lacking(turn: Turn, command: Command, entity: Entity | None) -> Deed:
     backdrop = id in world.things and "backdrop" in world.things[id].traits
     if id in world.things and id in world.player.seen and not backdrop:
         return refuse(command, "elsewhere", thing=id, place=_last_known(turn, id), nearby=nearby)
-    if id in world.things and id not in world.player.seen and lit(world):
+    if id in world.things and id not in world.player.seen and lit(world) and not _about_here(turn, id):
         # What everybody here would tell one.
         turn.tell("refusal", id, turn.story.things[id].whereabouts, "whereabouts")
     if id in world.places:
@@ -101,6 +101,13 @@ def at_fault(turn: Turn, command: Command, entity: Entity | None, *, held: bool 
     if entity is None or not entity.id or not turn.can_see(entity.id):
         return True
     return held and holder(turn.world, entity.id) != PLAYER
+
+
+def _about_here(turn: Turn, id: str) -> bool:
+    """Tell whether somebody or something here has it, out of sight."""
+    at = holder(turn.world, id)
+    person = turn.world.characters.get(at)
+    return here(turn.world).id == (person.at if person is not None else at)
 
 
 def _last_known(turn: Turn, id: str) -> str:

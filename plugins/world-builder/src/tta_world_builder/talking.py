@@ -129,6 +129,10 @@ def ask(turn: Turn, command: Command) -> Deed:
         return _speak(turn, command, who, *match)
     if not who.met:
         _greet(turn, who, text)
+    feelings = turn.world.player.feelings
+    if not entity.id and feelings and feelings[-1] in HEAVY:
+        turn.tell("line", who.id, text.listens, "listens")
+        return Deed(name="share", person=who.id)
     turn.tell("line", who.id, text.shrug, "shrug")
     return Deed(
         name="ask", outcome="refused", reason="no-topic", person=who.id, topic=entity.id,

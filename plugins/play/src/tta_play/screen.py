@@ -1,0 +1,112 @@
+"""How a session looks: wrapped, styled and in tables on a terminal; plain lines in a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TextIO
+
+import msgspec
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from tta_orchestration import OrchestrationResponse
+from tta_world import World, carried, here, people, visible, ways
+
+MEASURE = 84
+"""How many columns a line of the story has at most; longer ones are tiring to read."""
+_SPEECH = r"“[^”]*”"
+Rows = Sequence[tuple[str, ...]]
+
+
+class Screen:
+    """Prints to a terminal or to a pipe; which of the two is settled once, by where the output goes."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.terminal = file.isatty()
+        self._console = Console(
+            file=file, soft_wrap=not self.terminal, highlight=False, markup=False,
+            force_terminal=self.terminal, no_color=None if self.terminal else True,
+        )  # fmt: skip
+
+    def story(self, text: str, *, whole: bool = False) -> None:
+        """Tell a turn: in paragraphs on a terminal, else in one line, unless the ``whole`` of it is asked for."""
+        if not self.terminal:
+            self._console.print(Text(text if whole else " ".join(text.split())))
+            return
+        told = Text(text)
+        told.highlight_regex(_SPEECH, "italic")
+        self._print(Padding(told, (1, 2)))
+
+    def note(self, text: str) -> None:
+        """Say something about the game rather than of the story."""
+        self._print(Text(text, style="dim" if self.terminal else ""))
+
+    def trace(self, response: OrchestrationResponse) -> None:
+        """Show each step, its agent and its time in milliseconds, and who checked which text."""
+        total = response.performance["total"] * 1000
+        title = f"turn {response.turn} of {response.session}: {response.outcome}, {total:.1f} ms"
+        steps = [
+            (step.id, step.agent, f"{step.seconds * 1000:.1f} ms", step.error or step.status) for step in response.steps
+        ]
+        checks = [_checked(response, channel) for channel in ("player", "story")]
+        if not self.terminal:
+            lines = [f"  {id:10} {agent:22} {time:>11}  {status}" for id, agent, time, status in steps]
+            self.note("\n".join(["", title, *lines, *(f"  {channel}'s text: {what}" for channel, what in checks)]))
+            return
+        table = self._table(title, ("step", "agent", "time", "status"), right="time")
+        for step in steps:
+            table.add_row(*step)
+        table.add_section()
+        for channel, what in checks:
+            table.add_row(f"{channel}'s text", "", "", what)
+        self._console.print(table)
+
+    def world(self, stored: object) -> None:
+        """Show where the player is and what is there."""
+        if stored is None:
+            self.note("(the story has not begun yet)")
+            return
+        rows = described(msgspec.convert(stored, World))
+        if not self.terminal:
+            self.note("\n".join(f"{name}: {value}" for name, value in rows))
+            return
+        table = self._table("", ("", ""))
+        table.show_header = False
+        for row in rows:
+            table.add_row(*row)
+        self._console.print(table)
+
+    def _table(self, title: str, columns: Sequence[str], right: str = "") -> Table:
+        table = Table(title=title or None, title_justify="left", title_style="dim", header_style="dim", box=None)
+        for column in columns:
+            table.add_column(column, justify="right" if column and column == right else "left", overflow="fold")
+        return table
+
+    def _print(self, what: Text | Padding) -> None:
+        if self.terminal:
+            self._console.print(what, width=min(self._console.width, MEASURE))
+        else:
+            self._console.print(what)
+
+
+def described(world: World) -> list[tuple[str, str]]:
+    """Say where the player is and what is there, in names and values."""
+    held = carried(world)
+    around = [thing.name for thing in visible(world) if thing not in held]
+    return [
+        ("You are at", here(world).name),
+        ("The weather", world.weather),
+        ("Who is here", ", ".join(person.name for person in people(world)) or "nobody"),
+        ("What is here", ", ".join(around) or "nothing much"),
+        ("You carry", ", ".join(thing.name for thing in held) or "nothing"),
+        ("Ways", ", ".join(exit.direction for exit in ways(world)) or "none"),
+    ]
+
+
+def _checked(response: OrchestrationResponse, channel: str) -> tuple[str, str]:
+    verdict = response.verdicts.get(channel)
+    what = "not reached" if verdict is None else verdict.level or verdict.status
+    by = f" by {', '.join(verdict.by)}" if verdict and verdict.by else ""
+    return channel, what + by
