@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import ModuleType
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
-from tta_kernel import Context, Duration, Event, Hooks, NoConfig, Plugin, Problem, hookimpl
+from tta_kernel import Context, Event, Hooks, NoConfig, Plugin, Problem, hookimpl
+from tta_messages import MESSAGES
 
 from . import hookspecs
 from .capabilities import Capability, CapabilityScope, CapabilityStatus, CapabilityType
-from .local import LocalAgents
+from .config import AgentSettings, Config, Instance
 from .memory import MemoryRegistry
 from .model import (
     AGENT_REGISTRY,
+    AGENT_REPLIES,
     AGENTS,
     Agent,
     AgentCalled,
@@ -28,47 +30,56 @@ from .model import (
     AgentRegistry,
     Agents,
     AgentSpec,
+    AgentStatusChanged,
     OnPiece,
+    RegistryError,
+    RegistrySnapshot,
+    Replies,
     Reply,
+    Report,
     Statistics,
     StepContext,
     Undo,
 )  # fmt: skip
+from .switchboard import Switchboard
+from .wire import SIGNALS, Call
 
 __all__ = [
-    "AGENTS", "AGENT_REGISTRY", "Agent", "AgentCalled", "AgentCard", "AgentDeregistered", "AgentError", "AgentId",
-    "AgentRegistered", "AgentRegistry", "AgentSpec", "Agents", "AgentsMemory", "AgentsPlugin", "Capability",
-    "CapabilityScope", "CapabilityStatus", "CapabilityType", "OnPiece", "Reply", "Statistics", "StepContext",
-    "Undo",
+    "AGENTS", "AGENT_REGISTRY", "AGENT_REPLIES", "Agent", "AgentCalled", "AgentCard", "AgentDeregistered",
+    "AgentError", "AgentId", "AgentRegistered", "AgentRegistry", "AgentSettings", "AgentSpec", "AgentStatusChanged",
+    "Agents", "AgentsMemory", "AgentsPlugin", "Capability", "CapabilityScope", "CapabilityStatus", "CapabilityType",
+    "Instance", "OnPiece", "RegistryError", "RegistrySnapshot", "Replies", "Reply", "Report", "Statistics",
+    "StepContext", "Undo",
 ]  # fmt: skip
-
-
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long, in seconds, and how many replies are kept, so that a repeated call finds its answer."""
-
-    reply_window: Duration = 600.0
-    replies_kept: Annotated[int, msgspec.Meta(ge=1)] = 1024
 
 
 class AgentsPlugin(Plugin[Config]):
     """Serves and calls agents."""
 
     requires = (AGENT_REGISTRY,)
+    after = (MESSAGES, AGENT_REPLIES)
     provides = (AGENTS,)
     hookspecs: ClassVar[ModuleType | None] = hookspecs
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        self._agents = LocalAgents(
-            ctx.get(AGENT_REGISTRY), ctx.publish, ctx.log,
-            window=self.config.reply_window, kept=self.config.replies_kept,
-        )  # fmt: skip
+        messages = ctx.find(MESSAGES)
+        if self.config.auto_register and messages is None:
+            ctx.log.warning("no other process can call the agents of this one: nothing provides messages")
+        self._agents = Switchboard(ctx, self.config, ctx.get(AGENT_REGISTRY), messages, ctx.find(AGENT_REPLIES))
         ctx.provide(AGENTS, self._agents)
-        yield
+        try:
+            yield
+        finally:
+            await self._agents.close()
 
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:
-        return (AgentRegistered, AgentDeregistered, AgentCalled)
+        return (AgentRegistered, AgentDeregistered, AgentStatusChanged, AgentCalled)
+
+    @hookimpl(optionalhook=True)
+    def message_types(self) -> Mapping[str, type[msgspec.Struct]]:
+        return {Call.TYPE: Call, **SIGNALS}
 
     @hookimpl
     def check(self, hooks: Hooks) -> Sequence[Problem]:

@@ -1,39 +1,38 @@
-"""Agents served in this process: a call is awaited where it is made, and kept by its key."""
+"""Agents served in this process: a call is awaited where it is made, and its reply kept by its key."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import socket
 import time
-from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections import deque
+from collections.abc import Callable, Mapping
 from logging import Logger
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import msgspec
 
 from tta_kernel import Event
 
+from .memory import MemoryReplies
 from .model import (
     Agent,
     AgentCalled,
-    AgentCard,
-    AgentDeregistered,
     AgentError,
     AgentId,
-    AgentRegistered,
-    AgentRegistry,
+    AgentStatusChanged,
     OnPiece,
+    RegistryError,
+    Replies,
     Reply,
     Statistics,
     Undo,
 )  # fmt: skip
 
+Status = Literal["idle", "busy", "degraded"]
+_OWN_FAULTS = frozenset({"failed", "timeout", "bad_output"})
 
-class _Step:
+
+class Step:
     """The `StepContext` of one call."""
 
     def __init__(self, key: str, attempt: int, session: str, on_piece: OnPiece | None) -> None:
@@ -55,11 +54,40 @@ class _Step:
         self.undo.append(Undo(agent, dict(arguments)))
 
 
-class _Served:
-    def __init__(self, id: AgentId, agent: Agent[Any, Any]) -> None:
-        self.id, self.agent = id, agent
+class Served:
+    """One instance, and how it does; ``shared`` says that other processes call it, ``limit`` how often at once.
+
+    After ``degraded_after`` calls in a row that failed by its own fault it is degraded: until one
+    succeeds, or for ``degraded_for`` seconds, since nobody may dare to call it meanwhile.
+    """
+
+    def __init__(self, id: AgentId, agent: Agent[Any, Any], *, shared: bool = False, limit: int = 0) -> None:
+        self.id, self.agent, self.shared, self.limit = id, agent, shared, limit
+        self.resources: Mapping[str, Any] = {}
+        self.degraded_after, self.degraded_for = 5, 30.0
+        self.since = time.time()
+        self.taken = 0
+        self.told: Status = "idle"
         self.calls = self.errors = self.timeouts = self.running = 0
         self.seconds: deque[float] = deque(maxlen=100)
+        self._faults, self._faulty_at = 0, 0.0
+
+    @property
+    def status(self) -> Status:
+        if self._faults >= self.degraded_after and time.monotonic() - self._faulty_at < self.degraded_for:
+            return "degraded"
+        return "busy" if self.running else "idle"
+
+    def ended(self, seconds: float, code: str) -> None:
+        """Count a call that came to ``code``, an empty one where to an answer."""
+        self.running -= 1
+        self.seconds.append(seconds)
+        self.timeouts += code == "timeout"
+        self.errors += code not in ("", "cancelled")
+        if code in _OWN_FAULTS:
+            self._faults, self._faulty_at = self._faults + 1, time.monotonic()
+        elif not code:
+            self._faults = 0
 
     def statistics(self) -> Statistics:
         times = sorted(self.seconds)
@@ -69,84 +97,78 @@ class _Served:
 
 
 class LocalAgents:
-    """Serves and calls agents of this process; replies are kept for ``window`` seconds, at most ``kept`` of them."""
+    """Runs agents of this process; replies are kept for ``window`` seconds, those of shared agents in ``store``."""
 
     def __init__(
-        self, registry: AgentRegistry, publish: Callable[[Event], None], log: Logger, *, window: float, kept: int
+        self, publish: Callable[[Event], None], log: Logger, *, window: float, kept: int, store: Replies | None = None
     ) -> None:
-        self._registry, self._publish, self._log = registry, publish, log
-        self._window, self._kept = window, kept
-        self._served: dict[str, list[_Served]] = {}
-        self._replies: OrderedDict[tuple[str, str], tuple[float, Reply]] = OrderedDict()
+        self._publish, self._log, self._window = publish, log, window
+        self._replies, self._store = MemoryReplies(kept), store
+        self._store_down = False
+        self._served: dict[str, list[Served]] = {}
         self._locks: dict[tuple[str, str], anyio.Lock] = {}
 
-    @asynccontextmanager
-    async def serve(self, agent: Agent[Any, Any], *, instance: str | None = None) -> AsyncIterator[AgentId]:
-        spec = agent.spec
-        instance = instance or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
-        served = _Served(AgentId(spec.type, instance), agent)
-        siblings = self._served.setdefault(spec.type, [])
+    def add(self, served: Served) -> None:
+        """Let ``served`` be chosen; a second one of its address is a ValueError."""
+        siblings = self._served.setdefault(served.id.type, [])
         if any(other.id == served.id for other in siblings):
             raise ValueError(f"an agent {served.id} is served already; give it another instance name")
-        card = AgentCard(served.id, spec.description, spec.capabilities, registered_at=time.time())
-        await self._registry.register(card)
         siblings.append(served)
-        self._publish(AgentRegistered(agent=card))
-        try:
-            yield served.id
-        finally:
-            siblings.remove(served)
-            with anyio.move_on_after(2, shield=True):
-                await self._registry.deregister(served.id)
-            self._publish(AgentDeregistered(agent=served.id))
 
-    async def call(
-        self, agent: AgentId, request: msgspec.Struct | Mapping[str, Any], *, key: str, attempt: int = 1,
-        session: str = "", on_piece: OnPiece | None = None,
-    ) -> Reply:  # fmt: skip
-        slot = (str(agent), key)
-        lock = self._locks.setdefault(slot, anyio.Lock())
-        try:
-            async with lock:
-                if reply := self._recall(slot):
-                    text = _text(reply.output)
-                    if on_piece is not None and text:
-                        await on_piece(text)
-                    return reply
-                reply = await self._run(self._choose(agent), request, _Step(key, attempt, session, on_piece))
-                self._keep(slot, reply)
-                return reply
-        finally:
-            if not lock.locked():
-                self._locks.pop(slot, None)
+    def remove(self, served: Served) -> None:
+        """Let ``served`` be chosen no longer."""
+        self._served[served.id.type].remove(served)
+
+    def find(self, agent: AgentId) -> list[Served]:
+        """Return what is served here under an address."""
+        return [s for s in self._served.get(agent.type, ()) if agent.instance in (None, s.id.instance)]
 
     def statistics(self) -> Mapping[str, Statistics]:
         return {str(s.id): s.statistics() for group in self._served.values() for s in group}
 
-    def _choose(self, agent: AgentId) -> _Served:
-        found = [s for s in self._served.get(agent.type, ()) if agent.instance in (None, s.id.instance)]
-        if not found:
-            raise AgentError("not_served", f"no running plugin serves {agent}", retryable=True)
-        return min(found, key=lambda served: (served.running, served.calls))
+    def tell(self, served: Served) -> None:
+        """Publish the status, if it is another than was told last."""
+        before, served.told = served.told, served.status
+        if before != served.told:
+            self._publish(AgentStatusChanged(agent=served.id, before=before, after=served.told))
 
-    async def _run(self, served: _Served, request: Any, step: _Step) -> Reply:
-        spec, started, code = served.agent.spec, time.perf_counter(), ""
+    async def answer(self, agent: AgentId, request: Any, step: Step, *, by: Served | None = None) -> tuple[Reply, bool]:
+        """Return the reply, and whether it was kept from a call with that key; callers at once share one run."""
+        slot = (agent.type, step.key)
+        lock = self._locks.setdefault(slot, anyio.Lock())
+        try:
+            async with lock:
+                shared = any(served.shared for served in self._served.get(agent.type, ()))
+                if reply := await self._recall(*slot, shared=shared):
+                    return reply, True
+                reply = await self._run(by or self._choose(agent), request, step)
+                return await self._keep(*slot, reply, shared=shared)
+        finally:
+            if not lock.locked():
+                self._locks.pop(slot, None)
+
+    def _choose(self, agent: AgentId) -> Served:
+        if not (found := self.find(agent)):
+            raise AgentError("not_served", f"no running plugin serves {agent}", retryable=True)
+        return min(found, key=lambda served: (served.status == "degraded", served.running, served.calls))
+
+    async def _run(self, served: Served, request: Any, step: Step) -> Reply:
+        spec, started, code = served.agent.spec, time.perf_counter(), "cancelled"
         served.calls += 1
         served.running += 1
         try:
             decoded = self._decode(served, request)
             with anyio.move_on_after(spec.timeout) as scope:
                 output = self._encode(served, await served.agent.process(decoded, step), step)
-                return Reply(served.id, output, time.perf_counter() - started, tuple(step.undo))
+                reply = Reply(served.id, output, time.perf_counter() - started, tuple(step.undo))
+                code = ""
+                return reply
             assert scope.cancelled_caught
-            served.timeouts += 1
             raise AgentError("timeout", f"{served.id} took longer than {spec.timeout:g} s", retryable=True)
         except AgentError as exc:
-            served.errors += 1
             code = exc.code
             raise
         except Exception as exc:  # noqa: BLE001 - a stranger's code; its message may hold a person's text
-            served.errors += 1
             code, where = "failed", exc.__traceback__
             while where is not None and where.tb_next is not None:
                 where = where.tb_next
@@ -154,21 +176,22 @@ class LocalAgents:
             self._log.error("agent %s raised %s at %s", served.id, type(exc).__name__, line)
             raise AgentError("failed", f"{served.id} raised {type(exc).__name__}", retryable=True) from None
         finally:
-            served.running -= 1
             seconds = time.perf_counter() - started
-            served.seconds.append(seconds)
+            served.ended(seconds, code)
+            if "degraded" in (served.status, served.told):  # The rest is told when somebody looks.
+                self.tell(served)
             self._publish(AgentCalled(agent=served.id, key=step.key, seconds=seconds, code=code))
 
     @staticmethod
-    def _decode(served: _Served, request: Any) -> Any:
+    def _decode(served: Served, request: Any) -> Any:
         # Through the wire's form, so that local and remote calls can't differ.
         try:
             return msgspec.msgpack.decode(msgspec.msgpack.encode(request), type=served.agent.spec.input)
-        except (msgspec.ValidationError, TypeError) as exc:
+        except (msgspec.DecodeError, TypeError, ValueError, OverflowError) as exc:
             raise AgentError("bad_request", f"for {served.id}, {_path(exc)}") from None
 
     @staticmethod
-    def _encode(served: _Served, output: Any, step: _Step) -> Any:
+    def _encode(served: Served, output: Any, step: Step) -> Any:
         wanted = served.agent.spec.output
         if not isinstance(output, wanted):
             raise AgentError("bad_output", f"{served.id} answered {type(output).__name__}, not {wanted.__name__}")
@@ -179,23 +202,41 @@ class LocalAgents:
         except (msgspec.ValidationError, TypeError, ValueError) as exc:
             raise AgentError("bad_output", f"of {served.id}, {_path(exc)}") from None
         builtins = msgspec.msgpack.decode(encoded)
-        if step.pieces and "".join(step.pieces) != _text(builtins):
+        if step.pieces and "".join(step.pieces) != text_of(builtins):
             raise AgentError("bad_output", f"{served.id} emitted pieces that are not its text")
         return builtins
 
-    def _recall(self, slot: tuple[str, str]) -> Reply | None:
-        kept_at, reply = self._replies.get(slot, (0.0, None))
-        return reply if time.monotonic() - kept_at <= self._window else None
+    async def _recall(self, type: str, key: str, *, shared: bool) -> Reply | None:
+        reply = await self._replies.get(type, key)
+        if reply is None and shared and self._store is not None:
+            try:
+                reply = await self._store.get(type, key)
+                self._store_down = False
+            except RegistryError as exc:
+                self._without(exc)
+        return reply
 
-    def _keep(self, slot: tuple[str, str], reply: Reply) -> None:
-        now = time.monotonic()
-        self._replies[slot] = (now, reply)
-        self._replies.move_to_end(slot)
-        while len(self._replies) > self._kept or now - next(iter(self._replies.values()))[0] > self._window:
-            self._replies.popitem(last=False)
+    async def _keep(self, type: str, key: str, reply: Reply, *, shared: bool) -> tuple[Reply, bool]:
+        """Keep the first reply there is, and return that one: two processes may have worked at once."""
+        kept = reply
+        if shared and self._store is not None:
+            try:
+                kept = await self._store.put(type, key, reply, self._window)
+                self._store_down = False
+            except RegistryError as exc:
+                self._without(exc)
+        await self._replies.put(type, key, kept, self._window)
+        return kept, kept is not reply
+
+    def _without(self, exc: RegistryError) -> None:
+        # To run twice does no harm, so a call is better answered than refused.
+        if not self._store_down:
+            self._log.warning("replies are kept in this process only, while their store is away: %s", exc)
+        self._store_down = True
 
 
-def _text(output: Any) -> str:
+def text_of(output: Any) -> str:
+    """Return the text of an output, which is what its pieces join to."""
     return str(output.get("text", "")) if isinstance(output, dict) else ""
 
 

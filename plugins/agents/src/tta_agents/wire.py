@@ -15,6 +15,8 @@ import msgspec
 from .model import AgentId, Reply
 
 NAME = re.compile(r"[A-Za-z0-9._@+-]{1,80}")
+WINDOW = 64
+"""How many pieces may be on their way before the agent waits for its reader."""
 _INBOXES = "replies"
 
 

@@ -1,0 +1,51 @@
+"""What an operator may say about agents: who is announced to other processes, under what names, how much at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+
+from tta_kernel import Duration
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Instance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One name under which an agent is served, and the resources that it would like; the card carries them."""
+
+    name: str
+    resources: Mapping[str, Any] = {}
+
+
+class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One type of agent: ``auto_register`` counts only where the plugin's own says yes, too."""
+
+    auto_register: bool = True
+    instances: tuple[Instance, ...] = ()
+    concurrency: Count | None = None
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Times in seconds."""
+
+    reply_window: Duration = 600.0
+    """How long a reply is kept for a call with the same key."""
+    replies_kept: Count = 1024
+    auto_register: bool = False
+    """Whether the agents of this process are announced to others, and take their calls."""
+    agents: Mapping[str, AgentSettings] = {}
+    concurrency: Count = 16
+    """How many calls of other processes one instance works on at once."""
+    visibility: Duration = 15.0
+    """How long after its process died a call goes on at another."""
+    call_limit: Duration = 60.0
+    """How long a call of another process's agent may take if its caller has set no deadline."""
+    look_again: Duration = 2.0
+    """How often a waiting caller makes sure that somebody serves what it waits for."""
+    drain: Duration = 3.0
+    """How long calls may go on when their agent stops; then they are given back."""
+    degraded_after: Count = 5
+    """How many calls in a row an agent fails until it is degraded."""
+    degraded_for: Duration = 30.0

@@ -1,0 +1,207 @@
+"""Calls of other processes, taken from the queues of the agents that are served here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+import anyio
+import msgspec
+from anyio.abc import TaskGroup
+
+from tta_kernel import Context, correlation_id
+from tta_messages import Delivery, MessagesError
+
+from .inbox import SETTINGS, WAIT, Inbox, Lull
+from .local import LocalAgents, Served, Step
+from .model import AgentError, AgentId
+from .outbox import Outbox
+from .wire import Accepted, Answered, Call, Cancelled, Failed, Heard, Released, Signal, queue_of
+
+FAREWELL = 1.0
+"""How long, in seconds, giving calls back may take once it is time to stop."""
+
+End = Literal["", "cancelled", "lost", "released"]
+
+
+class Desk:
+    """Takes calls for one group of instances that one agent serves; `run` until `close`.
+
+    A call is held for ``visibility`` seconds, and again and again while the agent works: so when this
+    process dies, it goes on at another not later than that.
+    """
+
+    def __init__(
+        self, ctx: Context, inbox: Inbox, local: LocalAgents, group: Sequence[Served], visibility: float
+    ) -> None:
+        self._ctx, self._log, self._inbox, self._local = ctx, ctx.log, inbox, local
+        self._messages, self._group, self._visibility = inbox.messages, group, visibility
+        self._taking, self._closing = anyio.CancelScope(), False
+        self._working: set[_Serving] = set()
+        self._less, self._ended = anyio.Event(), anyio.Event()
+
+    def open(self) -> None:
+        """Begin to take calls."""
+        self._inbox.open()
+        self._ctx.start_soon(self._run)
+
+    async def close(self, drain: float) -> None:
+        """Take no more calls, let those end that do within ``drain`` seconds, and give the others back."""
+        self._closing = True
+        self._taking.cancel()
+        try:
+            with anyio.move_on_after(drain):
+                await self._ended.wait()
+        finally:
+            for serving in tuple(self._working):
+                serving.end("released")
+            with anyio.move_on_after(FAREWELL, shield=True):
+                await self._ended.wait()
+
+    async def _run(self) -> None:
+        queues: dict[str, Sequence[Served]] = {queue_of(AgentId(self._group[0].id.type)): self._group}
+        queues |= {queue_of(served.id): [served] for served in self._group}
+        try:
+            async with anyio.create_task_group() as tasks:
+                with self._taking:
+                    async with anyio.create_task_group() as takers:
+                        for queue, group in queues.items():
+                            takers.start_soon(self._take, queue, group, tasks)
+        finally:
+            if self._closing:  # A crash isn't the end: the kernel runs this again.
+                self._ended.set()
+            self._working.clear()
+
+    async def _take(self, queue: str, group: Sequence[Served], tasks: TaskGroup) -> None:
+        lull = Lull(self._log, f"no calls are taken from {queue}")
+        configured = group is self._group  # The type's queue is the operator's to configure.
+        while True:
+            while not (free := [served for served in group if served.taken < served.limit]):
+                await self._less.wait()
+            try:
+                if not configured:
+                    await self._messages.configure(queue, msgspec.structs.replace(SETTINGS, retries=3))
+                    configured = True
+                # One at a time: what others could begin at once is theirs.
+                found = await self._messages.receive(queue, limit=1, wait=WAIT, visibility=self._visibility)
+                lull.over()
+            except MessagesError as exc:
+                await lull.wait(exc)
+                continue
+            for delivery in found:
+                # The other queue may have taken the place meanwhile; then it is one more for a while.
+                served = min(free, key=lambda each: each.taken)
+                served.taken += 1
+                tasks.start_soon(self._work, served, delivery)
+
+    async def _work(self, served: Served, delivery: Delivery) -> None:
+        correlation_id.set(delivery.message.correlation_id)
+        serving = _Serving(self._inbox.new_id(), delivery)
+        self._working.add(serving)
+        self._inbox.servings[serving.id] = serving.hear
+        try:
+            try:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._hold, serving)
+                    with serving.scope:
+                        await self._serve(served, serving)
+                    tasks.cancel_scope.cancel()
+            except Exception as exc:  # noqa: BLE001 - one call must not end all the others
+                where = exc.exceptions[0] if isinstance(exc, ExceptionGroup) else exc
+                serving.error = f"serving it raised {type(where).__name__}"
+                self._log.error("%s", serving.error)  # without its text: it may be a person's
+            with anyio.move_on_after(self._visibility, shield=True):
+                await self._settle(serving)
+        finally:
+            self._working.discard(serving)
+            del self._inbox.servings[serving.id]
+            served.taken -= 1
+            self._less.set()
+            self._less = anyio.Event()
+
+    async def _serve(self, served: Served, serving: _Serving) -> None:
+        message = serving.delivery.message
+        call = _read(serving.delivery)
+        if call is None and not message.reply_to:
+            serving.error, serving.foreign = "this is no call of an agent", True
+            return
+        # By this clock and the sender's: where they differ, a call may get the whole of its time again.
+        left = call.left_ms / 1000 - max(0.0, time.time() - message.sent_at) if call else 60.0
+        if left <= 0:
+            return
+        with anyio.move_on_after(left):
+            async with anyio.create_task_group() as tasks:
+                outbox = serving.outbox = Outbox(self._inbox, message, serving.id)
+                tasks.start_soon(outbox.run)
+                accepted = Accepted(message.id, serving.id, served.id, self._inbox.process, serving.delivery.attempt)
+                outbox.put(accepted)
+                outbox.put(await self._answer(served, serving, call, outbox))
+                outbox.close()
+
+    async def _answer(self, served: Served, serving: _Serving, call: Call | None, outbox: Outbox) -> Signal:
+        id = serving.delivery.message.id
+        try:
+            if call is None:
+                raise AgentError("bad_request", "this is no call of an agent")
+            step = Step(call.key, call.attempt, call.session, outbox.piece if call.stream else None)
+            reply, kept = await self._local.answer(served.id, call.request, step, by=served)
+            return Answered(id, serving.id, reply, outbox.pieces, kept)
+        except AgentError as exc:
+            return Failed(id, serving.id, exc.code, exc.detail, exc.retryable)
+
+    async def _hold(self, serving: _Serving) -> None:
+        until = anyio.current_time() + self._visibility
+        while True:
+            await anyio.sleep(self._visibility / 3)
+            try:
+                held = await self._messages.extend(serving.delivery, self._visibility)
+                until = anyio.current_time() + self._visibility if held else 0.0
+            except MessagesError:
+                held = anyio.current_time() < until
+            if not held:
+                self._log.warning("a call is no longer held here, and its agent stops: it goes on elsewhere")
+                return serving.end("lost")
+
+    async def _settle(self, serving: _Serving) -> None:
+        try:
+            if serving.ended == "released":
+                await self._messages.release(serving.delivery)
+                if serving.outbox is not None:
+                    await serving.outbox.tell(Released(serving.delivery.message.id, serving.id))
+            elif serving.error:
+                await self._messages.nack(serving.delivery, error=serving.error, permanent=serving.foreign)
+            elif serving.ended != "lost":
+                await self._messages.ack(serving.delivery)
+        except MessagesError as exc:
+            self._log.warning("a call comes once more, because its end could not be noted: %s", exc)
+
+
+class _Serving:
+    """One delivery of a call, as long as it is held here."""
+
+    def __init__(self, id: str, delivery: Delivery) -> None:
+        self.id, self.delivery = id, delivery
+        self.scope = anyio.CancelScope()
+        self.outbox: Outbox | None = None
+        self.ended: End = ""
+        self.error, self.foreign = "", False
+
+    def end(self, why: End) -> None:
+        """Stop the agent."""
+        self.ended = self.ended or why
+        self.scope.cancel()
+
+    def hear(self, signal: Signal) -> None:
+        """Take in what the caller says."""
+        if isinstance(signal, Cancelled):
+            self.end("cancelled")
+        elif isinstance(signal, Heard) and self.outbox is not None:
+            self.outbox.heard(signal.next)
+
+
+def _read(delivery: Delivery) -> Call | None:
+    try:
+        return delivery.message.decode(Call) if delivery.message.type == Call.TYPE else None
+    except msgspec.DecodeError:
+        return None

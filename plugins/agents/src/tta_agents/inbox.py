@@ -1,0 +1,143 @@
+"""The queue in which a process hears of calls that it has made or taken, and how it writes to others."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from logging import Logger
+
+import anyio
+import msgspec
+
+from tta_kernel import Context, correlation_id
+from tta_messages import Delivery, Message, Messages, MessagesError, Priority, QueueSettings, SendResult
+
+from .wire import SIGNALS, Accepted, Cancelled, Heard, Signal, inbox_of
+
+WAIT = 5.0
+"""How long, in seconds, one receive waits; cancelling it is quicker."""
+SETTINGS = QueueSettings(retries=1, dead_limit=100, dead_ttl=300.0, audit_limit=100, visibility=60.0)
+"""What is in an inbox, or addressed to one instance, is worth nothing once its reader has gone."""
+
+Hear = Callable[[Signal], None]
+
+
+class Inbox:
+    """Reads a process's queue, and hands each signal to the call or the serving that it is about.
+
+    What is said of a call that nobody here waits for any more is answered with `Cancelled`.
+    """
+
+    def __init__(self, ctx: Context, messages: Messages, process: str) -> None:
+        self.messages, self.process = messages, process
+        self.calls: dict[str, Hear] = {}
+        self.servings: dict[str, Hear] = {}
+        self._ctx, self._log = ctx, ctx.log
+        self._open = False
+        self._prefix, self._count = secrets.token_hex(4), 0
+
+    def new_id(self) -> str:
+        """Return a name that no other call or serving has."""
+        self._count += 1
+        return f"{self.process}:{self._prefix}{self._count:x}"
+
+    def open(self) -> None:
+        """Begin to read, once."""
+        if not self._open:
+            self._open = True
+            self._ctx.start_soon(self._read)
+
+    async def close(self) -> None:
+        """Leave nothing behind."""
+        if self._open:
+            await self.messages.purge(inbox_of(self.process))
+
+    def message(self, process: str, signal: Signal, *, ttl: float, owner: str = "") -> Message:
+        """Return the message that tells ``process`` of something."""
+        kind = next(name for name, type_ in SIGNALS.items() if isinstance(signal, type_))
+        urgent = isinstance(signal, Cancelled | Heard)
+        return Message.to(
+            inbox_of(process), kind, signal, sender=self.process, ttl=max(ttl, 1.0), owner=owner,
+            correlation_id=correlation_id.get(), priority=Priority.HIGH if urgent else Priority.NORMAL,
+        )  # fmt: skip
+
+    async def _read(self) -> None:
+        queue = inbox_of(self.process)
+        done: Sequence[Delivery] = ()
+        lull = Lull(self._log, "agents hear nothing of other processes")
+        configured = False
+        while True:
+            try:
+                if not configured:
+                    await self.messages.configure(queue, SETTINGS)
+                    configured = True
+                done = await self.messages.receive(queue, limit=100, wait=WAIT, done=done)
+                lull.over()
+            except MessagesError as exc:
+                done = ()
+                await lull.wait(exc)
+                continue
+            stray = [back for delivery in done if (back := self._hear(delivery.message)) is not None]
+            if stray:
+                await send(self.messages, *stray, patience=1.0)
+
+    def _hear(self, message: Message) -> Message | None:
+        kind = SIGNALS.get(message.type)
+        try:
+            if kind is None:
+                raise ValueError("no signal")
+            signal = message.decode(kind)
+        except (msgspec.DecodeError, ValueError) as exc:
+            self._log.warning("an unreadable %s from %s is left out: %s", message.type, message.sender, exc)
+            return None
+        match signal:
+            case Heard() | Cancelled():
+                hear = self.servings.get(signal.serving)
+            case _:
+                hear = self.calls.get(signal.call)
+        if hear is not None:
+            hear(signal)
+        elif isinstance(signal, Accepted):
+            return self.message(signal.process, Cancelled(signal.call, signal.serving), ttl=60.0)
+        return None
+
+
+class Lull:
+    """Waits ever longer between tries while a store is away, and says so once."""
+
+    def __init__(self, log: Logger, what: str) -> None:
+        self._log, self._what, self._pause = log, what, 0.0
+
+    async def wait(self, exc: Exception) -> None:
+        if not self._pause:
+            self._log.warning("%s: %s", self._what, exc)
+        self._pause = min(max(self._pause * 2, 0.05), 5.0)
+        await anyio.sleep(self._pause)
+
+    def over(self) -> None:
+        if self._pause:
+            self._log.info("no longer so: %s", self._what)
+        self._pause = 0.0
+
+
+async def send(messages: Messages, *wanted: Message, patience: float) -> SendResult | None:
+    """Send, and again for up to ``patience`` seconds what a full queue or a lost store keeps from going.
+
+    Return the first result that is a refusal for good; None where all went.
+    """
+    left, pause = list(wanted), 0.02
+    with anyio.move_on_after(patience):
+        while True:
+            try:
+                results = await messages.send(*left)
+            except MessagesError:
+                results = [SendResult(message.id, delivered=False, error="queue_full") for message in left]
+            for result in results:
+                if result.error not in ("", "queue_full", "not_replicated"):
+                    return result
+            left = [m for m, result in zip(left, results, strict=True) if result.error == "queue_full"]
+            if not left:
+                return None
+            await anyio.sleep(pause)
+            pause = min(pause * 2, 1.0)
+    return SendResult(left[0].id, delivered=False, error="queue_full", detail="the queue stayed full, or out of reach")

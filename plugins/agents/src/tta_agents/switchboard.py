@@ -1,0 +1,182 @@
+"""The service `AGENTS`: serve an agent under its names, and connect each call to wherever it is served."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import msgspec
+
+from tta_kernel import Context
+from tta_messages import Messages, MessagesError
+
+from .config import AgentSettings, Config, Instance
+from .desk import Desk
+from .inbox import Inbox
+from .local import LocalAgents, Served, Step, text_of
+from .model import (
+    Agent,
+    AgentCard,
+    AgentDeregistered,
+    AgentError,
+    AgentId,
+    AgentRegistered,
+    AgentRegistry,
+    OnPiece,
+    RegistryError,
+    Replies,
+    Reply,
+    Report,
+    Statistics,
+)  # fmt: skip
+from .remote import RemoteCalls
+from .wire import nameable
+
+FAREWELL = 2.0
+"""How long, in seconds, leaving the registry may take."""
+
+
+def new_name() -> str:
+    """Make up a name for a process or an instance: ``{host}-{pid}-{6 hex}``."""
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:40] or "host"
+    return f"{host}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+class Switchboard:
+    """Agents of this process are called within it, all others through ``messages``, where there are any."""
+
+    def __init__(
+        self, ctx: Context, config: Config, registry: AgentRegistry, messages: Messages | None, replies: Replies | None
+    ) -> None:
+        self.process = new_name()
+        self._ctx, self._config, self._registry = ctx, config, registry
+        self._local = LocalAgents(
+            ctx.publish, ctx.log, window=config.reply_window, kept=config.replies_kept, store=replies
+        )  # fmt: skip
+        self._inbox = Inbox(ctx, messages, self.process) if messages is not None else None
+        self._remote: RemoteCalls | None = None
+        if self._inbox is not None:
+            self._remote = RemoteCalls(self._inbox, registry, limit=config.call_limit, look_again=config.look_again)
+
+    async def close(self) -> None:
+        """Leave no queue behind; what can't be reached ends by its time to live."""
+        if self._inbox is not None:
+            with anyio.move_on_after(FAREWELL, shield=True):
+                try:
+                    await self._inbox.close()
+                except MessagesError as exc:
+                    self._ctx.log.warning("this process's queue is left to its time to live: %s", exc)
+
+    @asynccontextmanager
+    async def serve(self, agent: Agent[Any, Any], *, instance: str | None = None) -> AsyncIterator[AgentId]:
+        group = self._instances(agent, instance)
+        state = await self._restore(agent, group[0].id)
+        entered: list[Served] = []
+        desk: Desk | None = None
+        try:
+            for served in group:
+                self._local.add(served)
+                entered.append(served)
+                stateful = agent if state and served is group[0] else None
+                report = self._reporter(served, stateful)
+                await self._registry.register(report().card, report)
+                self._ctx.publish(AgentRegistered(agent=report().card))
+            if self._inbox is not None and group[0].shared:
+                desk = Desk(self._ctx, self._inbox, self._local, group, self._config.visibility)
+                desk.open()
+            yield group[0].id
+        finally:
+            for served in entered:
+                self._local.remove(served)
+            try:
+                if desk is not None:
+                    await desk.close(self._config.drain)
+            finally:
+                await self._leave(entered)
+
+    async def call(
+        self, agent: AgentId, request: msgspec.Struct | Mapping[str, Any], *, key: str, attempt: int = 1,
+        session: str = "", on_piece: OnPiece | None = None, owner: str = "",
+    ) -> Reply:  # fmt: skip
+        if self._remote is not None and not self._local.find(agent):
+            return await self._remote.call(
+                agent, request, key=key, attempt=attempt, session=session, on_piece=on_piece, owner=owner
+            )
+        step = Step(key, attempt, session, on_piece)
+        reply, kept = await self._local.answer(agent, request, step)
+        if kept and on_piece is not None and (text := text_of(reply.output)):
+            said = "".join(step.pieces)
+            if not text.startswith(said):
+                raise AgentError("stream_broken", f"{agent} has answered elsewhere, and something else")
+            if rest := text[len(said) :]:
+                await on_piece(rest)
+        return reply
+
+    def statistics(self) -> Mapping[str, Statistics]:
+        return self._local.statistics()
+
+    def _instances(self, agent: Agent[Any, Any], name: str | None) -> list[Served]:
+        """Decide under which names an agent is served: the given one, those of the config, or one made up."""
+        config, type = self._config, agent.spec.type
+        settings = config.agents.get(type, AgentSettings())
+        shared = self._inbox is not None and config.auto_register and settings.auto_register
+        wishes: Iterable[Instance] = settings.instances
+        if name is not None:
+            wishes = [next((it for it in wishes if it.name == name), Instance(name))]
+        else:
+            wishes = [it for it in wishes if not self._local.find(AgentId(type, it.name))] or [Instance(new_name())]
+        group = []
+        for wish in wishes:
+            id = AgentId(type, wish.name)
+            if shared and not nameable(id):
+                raise ValueError(f"no queue can be named after {id}; use up to 80 letters, digits and ._@+-")
+            served = Served(id, agent, shared=shared, limit=settings.concurrency or config.concurrency)
+            served.resources = wish.resources
+            served.degraded_after, served.degraded_for = config.degraded_after, config.degraded_for
+            group.append(served)
+        return group
+
+    async def _restore(self, agent: Any, id: AgentId) -> bool:
+        """Give an agent back what it reported before a restart; False if it has no state to keep."""
+        if not (hasattr(agent, "export_state") and hasattr(agent, "import_state")):
+            return False
+        if (state := await self._registry.state(id)) is not None:
+            try:
+                agent.import_state(msgspec.msgpack.decode(state))
+            except Exception as exc:  # noqa: BLE001 - a stranger's code, or a stranger's bytes
+                self._ctx.log.warning("agent %s begins anew: its state raised %s", id, type(exc).__name__)
+        return True
+
+    def _reporter(self, served: Served, stateful: Any) -> Any:
+        spec = served.agent.spec
+
+        def report() -> Report:
+            self._local.tell(served)
+            card = AgentCard(
+                served.id, spec.description, spec.capabilities, served.status, served.since, self.process,
+                served.shared, served.running, served.limit, spec.timeout, served.resources,
+            )  # fmt: skip
+            if stateful is None:
+                return Report(card)
+            try:
+                return Report(card, msgspec.msgpack.encode(stateful.export_state()))
+            except Exception as exc:  # noqa: BLE001 - a stranger's code
+                self._ctx.log.warning("agent %s reports no state: it raised %s", served.id, type(exc).__name__)
+                return Report(card)
+
+        return report
+
+    async def _leave(self, entered: list[Served]) -> None:
+        for served in entered:
+            with anyio.move_on_after(FAREWELL, shield=True):
+                try:
+                    await self._registry.deregister(served.id, self.process)
+                except RegistryError as exc:
+                    self._ctx.log.warning("agent %s is left to its time to live: %s", served.id, exc)
+            self._ctx.publish(AgentDeregistered(agent=served.id))
