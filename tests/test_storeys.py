@@ -40,6 +40,7 @@ KERNEL_NEEDS = {"anyio", "msgspec", "packaging", "pluggy", "pyyaml"}
 # Imported without being declared: module -> why.
 NOT_DECLARED = {
     "pytest": "contract tests and fixtures in `testing` modules; whoever imports them runs pytest",
+    "hypothesis": "state machines of a contract, in `testing` modules like the tests beside them",
 }
 # Declared without being imported: (distribution, dependency) -> why.
 NOT_IMPORTED: dict[tuple[str, str], str] = {}

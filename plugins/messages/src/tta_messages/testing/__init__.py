@@ -1,0 +1,16 @@
+"""The contract that every implementation of `Messages` passes, and a machine that compares it with the reference."""
+
+from __future__ import annotations
+
+import pytest
+
+# So that a failure shows both sides; it must come before the imports.
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{name}" for name in ("common", "keeping", "machine", "receiving", "sending"))
+)
+
+from .common import TYPES, Note, Open, Other, note, settings  # noqa: E402 - see above
+from .contract import MessagesContract  # noqa: E402 - see above
+from .machine import MessagesMachine  # noqa: E402 - see above
+
+__all__ = ["TYPES", "MessagesContract", "MessagesMachine", "Note", "Open", "Other", "note", "settings"]
