@@ -131,7 +131,7 @@ def test_without_any_folder_the_defaults_hold() -> None:
 def test_without_any_folder_the_only_environment_is_development() -> None:
     problem = load_problem(None, "production")
     assert "'production'" in problem
-    assert "no config folder" in problem
+    assert "without a config folder" in problem
     assert "TTA_CONFIG" in problem
 
 
@@ -182,42 +182,6 @@ def test_environment_variables_lie_above_the_files(write: Write) -> None:
     assert not settings.autoload
     assert not settings.plugins["big-store"].required
     assert (store.url, store.retries, store.limits.per_minute) == ("b", 1, 7)
-
-
-@pytest.mark.parametrize(
-    ("key", "text", "value"),
-    [
-        ("URL", "5", "5"),
-        ("URL", "{a: [", "{a: ["),
-        ("URL", "", ""),
-        ("NOTE", "null", "null"),
-        ("PASSWORD", "12345", "12345"),
-        ("MODE", "fast", "fast"),
-        ("TIMEOUT", "2m", 120.0),
-        ("TIMEOUT", "2", 2.0),
-        ("SIZE", "4GiB", 4 * 2**30),
-        ("RETRIES", "5", 5),
-        ("RULES", "[{pause: 1s}]", [Limits(pause=1)]),
-        ("BY_NAME", "{a: {pause: 1s}}", {"a": Limits(pause=1)}),
-        ("BY_NAME__A__PAUSE", "1s", {"a": Limits(pause=1)}),
-        ("ANYTHING", "[1, x]", [1, "x"]),
-        ("ANYTHING__A", "1", {"a": 1}),
-    ],
-)
-def test_a_variable_is_taken_as_it_is_where_the_field_is_a_string_and_as_yaml_elsewhere(
-    key: str, text: str, value: object
-) -> None:
-    environ = {"TTA__PLUGINS__STORE__CONFIG__URL": "x", f"TTA__PLUGINS__STORE__CONFIG__{key}": text}
-    store = decode(load(environ=environ), "store", Store)
-    assert getattr(store, key.partition("__")[0].lower()) == value
-
-
-def test_a_variable_s_key_fits_a_mapping_with_numbers_for_keys() -> None:
-    class Ports(Strict, frozen=True):
-        names: dict[int, str]
-
-    environ = {"TTA__PLUGINS__STORE__CONFIG__NAMES__80": "web"}
-    assert decode(load(environ=environ), "store", Ports).names == {80: "web"}
 
 
 def test_a_variable_may_hold_a_whole_section(write: Write) -> None:
@@ -312,19 +276,21 @@ def test_a_missing_environment_file_is_a_problem_with_a_suggestion(write: Write)
 def test_a_missing_base_is_a_problem_in_a_named_folder(write: Write) -> None:
     folder = write()
     (folder / "base.yaml").unlink()
-    assert load_problem(folder).startswith(f"{folder}/base.yaml: there is no such file")
+    assert load_problem(folder).startswith(f"{folder}/base.yaml: cannot be read: No such file")
 
 
-def test_a_missing_base_is_none_in_a_folder_that_nobody_named(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_that_name_without_base_belongs_to_somebody_else(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = write(development="kernel: {stop_timeout: 1}")
     (folder / "base.yaml").unlink()
     monkeypatch.chdir(folder.parent)
-    assert load(environ={}).stop_timeout == 1
+    assert load(environ={}).stop_timeout == 10
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "a\\b", "..", ".", "a..b", "a\0b", "a b", "/etc/x"])
+@pytest.mark.parametrize("name", ["../x", "a/b", "..", ".", "a\0b", "/etc/x", "base"])
 def test_an_environment_s_name_leads_out_of_no_folder(write: Write, name: str) -> None:
-    assert "is not a name" in load_problem(write(), name)
+    assert "there is no such file" in load_problem(write(), name)
 
 
 @pytest.fixture(autouse=True)
@@ -395,16 +361,14 @@ def test_a_shipped_folder_that_is_not_there_is_a_problem(site: Path, value: str)
         ("a: 1\n b: 2", ":2:3", "mapping values"),
         ("kernel:\n  autoload: true\n  autoload: false", ":3:3", "'autoload' is there twice"),
         ("plugins: {x: {config: {a: [{b: 1, b: 2}]}}}", ":1:35", "'b' is there twice"),
-        ("a: &x 1\nb: *x", ":1:4", "anchors, aliases are refused"),
-        ("a: *x", ":1:4", "anchors, aliases are refused"),
+        ("a: &x [1]\nb: *x", ":1:4", "aliases are refused"),
+        ("a: *x", ":1:4", "undefined alias"),
         ("a: !!python/object/apply:os.system [id]", ":1:4", "tags are refused"),
         ("a: !other x", ":1:4", "tags are refused"),
         ("a: 2024-02-31", "", "no such number or date"),
         ("a: !!int x", "", "no such number or date"),
         ("a: \0", "", "odd characters"),
         ("--- a\n--- b", ":2:1", "another document"),
-        ("[" * 100, ":1:65", "nested too deeply"),
-        ("[" * 500_000, ":1:65", "nested too deeply"),
         ("- a", "", "expected a mapping with the keys kernel and plugins"),
         ("text", "", "expected a mapping with the keys kernel and plugins"),
     ],
@@ -418,11 +382,11 @@ def test_bad_yaml_is_told_with_its_place(write: Write, text: str, where: str, wh
 
 def test_an_alias_bomb_is_refused_in_a_variable_too() -> None:
     bomb = "{a: &a [x,x], b: &b [*a,*a], c: [*b,*b]}"
-    assert "anchors, aliases are refused" in load_problem(None, TTA__PLUGINS__STORE=bomb)
+    assert "aliases are refused" in load_problem(None, TTA__PLUGINS__STORE=bomb)
 
 
 def test_a_password_without_quotes_is_not_quoted_in_the_message(write: Write) -> None:
-    for text in ("a: !hunter2", "a: *hunter2", "a: &hunter2 x", "a: !!int hunter2"):
+    for text in ("a: !hunter2", "a: *hunter2", "a: !!int hunter2"):
         problem = load_problem(write(base=text))
         assert "hunter2" not in problem
         assert "needs quotes" in problem
@@ -466,17 +430,16 @@ def test_all_problems_of_all_files_come_at_once(write: Write) -> None:
          "log_level, start_timeout, stop_timeout")),
         ("kernel: {plugins: {}}", ("kernel.plugins: unknown key; known: autoload, autoload_except, log_format, "
          "log_level, start_timeout, stop_timeout")),
-        ("kernel: 5", "kernel: expected a mapping, got int 5"),
+        ("kernel: 5", "kernel: expected a mapping, got int"),
         ("plugins: [a]", "plugins: expected a mapping, got a list"),
-        ("plugins: {x: true}", "plugins.x: expected a mapping, got bool True"),
+        ("plugins: {x: true}", "plugins.x: expected a mapping, got bool"),
         ("plugins: {x: {enabld: true}}", "plugins.x.enabld: unknown key; did you mean 'enabled'?"),
-        ("plugins: {x: {enabled: maybe}}", "plugins.x.enabled: expected bool, got str 'maybe'"),
-        ("plugins: {x: {config: 5}}", "plugins.x.config: expected a mapping, got int 5"),
-        ("kernel: {autoload: 1}", "kernel.autoload: expected bool, got int 1"),
+        ("plugins: {x: {enabled: maybe}}", "plugins.x.enabled: expected bool, got str"),
+        ("plugins: {x: {config: 5}}", "plugins.x.config: expected a mapping, got int"),
+        ("kernel: {autoload: 1}", "kernel.autoload: expected bool, got int"),
         ("kernel: {log_level: loud}", ("kernel.log_level: expected one of 'debug', 'info', "
-         "'warning', 'error', got str 'loud'")),
-        ("kernel: {start_timeout: null}", ("kernel.start_timeout: expected a duration such as "
-         "'30s', '500ms', '2m', '1h', '1d' or a number, got null")),
+         "'warning', 'error'")),
+        ("kernel: {start_timeout: null}", "kernel.start_timeout: expected float, got null"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_the_file_s_own_keys_is_told_with_layer_and_path(write: Write, text: str, problem: str) -> None:
@@ -547,60 +510,14 @@ def test_all_problems_of_a_section_come_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "message"),
-    [
-        ("retries", True, "expected int, got bool True"),
-        ("retries", "x", "expected int, got str 'x'"),
-        ("retries", 1.5, "expected int, got float 1.5"),
-        ("retries", None, "expected int, got null"),
-        ("retries", [1], "expected int, got a list"),
-        ("retries", {"a": 1}, "expected int, got a mapping"),
-        ("url", 5, "expected str, got int 5; put it in quotes"),
-        ("url", True, "expected str, got bool True; put it in quotes"),
-        ("note", 5, "expected str, got int 5; put it in quotes"),
-        ("mode", "fats", "expected one of 'fast', 'safe', got str 'fats'"),
-        ("limits", [], "expected a mapping, got a list"),
-        ("rules", {}, "expected a list, got a mapping"),
-        ("rules", "x", "expected a list, got str 'x'"),
-        ("by_name", [], "expected a mapping, got a list"),
-        ("by_name", {1: {}}, "expected str, got int, at key in $"),
-        ("retry", 5, "unknown key; did you mean 'retries'?"),
-    ],
-)
-def test_a_wrong_value_is_told_with_what_was_expected_and_what_was_found(key: str, value: object, message: str) -> None:
-    assert problem_in({"url": "x", key: value}) == f"plugins.store.config.{key}: {message}"
+@pytest.mark.parametrize("value", ["hunter2", ["hunter2"], {"hunter2": 1}, {"a": "hunter2"}, "db://me:hunter2@example"])
+@pytest.mark.parametrize("key", ["retries", "mode", "colour", "limits", "size", "timeout", "rules"])
+def test_no_message_quotes_a_value(key: str, value: object) -> None:
+    class Coloured(Store, frozen=True):
+        colour: Colour | None = None
 
-
-def test_a_long_value_is_cut_in_the_message() -> None:
-    problem = problem_in({"url": "x", "retries": "y" * 1000})
-    assert problem.endswith("yyy...")
-    assert len(problem) < 130
-
-
-@pytest.mark.parametrize("key", ["password", "api_key", "apiKey", "token", "dsn", "credentials"])
-def test_a_value_under_a_key_that_looks_secret_is_not_shown(key: str) -> None:
-    class Renamed(Strict, frozen=True, rename={"it": key}):
-        it: int
-        nested: dict[str, int] = {}
-
-    problems = problems_in({key: "hunter2", "nested": {key: "hunter2"}}, Renamed)
-    assert len(problems) == 2
-    assert "hunter2" not in str(problems)
-
-
-class Careless(Strict, frozen=True):
-    credentials: Picky
-
-
-def test_a_value_inside_a_section_that_looks_secret_is_not_shown() -> None:
-    assert "1234" not in problem_in({"credentials": {"low": "1234"}}, Careless)
-    assert "1234" in problem_in({"low": "1234"}, Picky)
-
-
-def test_a_password_in_a_url_is_not_shown() -> None:
-    value = "http://me:hunter2@example"
-    assert "hunter2" not in problem_in({"url": "x", "retries": value})
+    said = problems_in({"url": "x", key: value}, Coloured)
+    assert "hunter2" not in str(said).replace("hunter2: unknown key", "")
 
 
 def test_constraints_are_enforced() -> None:
@@ -608,19 +525,17 @@ def test_constraints_are_enforced() -> None:
         name: Annotated[str, Meta(pattern="^[a-z]+$")]
         names: Annotated[list[str], Meta(min_length=2)]
         optional: Annotated[int, Meta(le=3)] | None = None
-        outside: Annotated[int | None, Meta(le=3)] = None
         table: Annotated[dict[str, int], Meta(max_length=1)] = {}
         at_least: Annotated[Duration, Meta(ge=1)] = 1.0
 
-    config = {"name": "A1", "optional": 4, "outside": 4, "names": ["a"], "table": {"a": 1, "b": 2}}
+    config = {"name": "A1", "optional": 4, "names": ["a"], "table": {"a": 1, "b": 2}}
     prefix = "plugins.store.config."
     assert problems_in({**config, "at_least": "500ms"}, Bound) == [
-        f"{prefix}name: expected str matching regex '^[a-z]+$', got str 'A1'",
-        f"{prefix}names: expected a list of length >= 2, got a list",
-        f"{prefix}optional: expected int <= 3, got int 4",
-        f"{prefix}outside: expected int <= 3, got int 4",
-        f"{prefix}table: expected a mapping of length <= 1, got a mapping",
-        f"{prefix}at_least: expected float >= 1.0, got str '500ms'",
+        f"{prefix}name: expected str matching regex '^[a-z]+$'",
+        f"{prefix}names: expected a list of length >= 2",
+        f"{prefix}optional: expected int <= 3",
+        f"{prefix}table: expected a mapping of length <= 1",
+        f"{prefix}at_least: expected float >= 1.0",
     ]
 
 
@@ -634,7 +549,7 @@ def test_what_a_struct_itself_objects_to_is_a_problem() -> None:
     assert problems_in({"first": bad, "second": bad, "count": "x"}, Outer) == [
         "plugins.store.config.first: low lies above high",
         "plugins.store.config.second: low lies above high",
-        "plugins.store.config.count: expected int, got str 'x'",
+        "plugins.store.config.count: expected int, got str",
     ]
     assert problem_in(bad, Picky) == "plugins.store.config: low lies above high"
 
@@ -658,19 +573,7 @@ class Colour(Enum):
     RED = "red"
 
 
-class OnDisk(Strict, frozen=True, tag="disk", tag_field="kind"):
-    path: str
-    sync: Duration = 0.0
-
-
-class InMemory(Strict, frozen=True, tag="memory", tag_field="kind"):
-    size: Size = 0
-    key: Secret = ""
-
-
 class Exotic(Strict, frozen=True):
-    store: OnDisk | InMemory | None = None
-    stores: list[OnDisk | InMemory] = []
     either: int | str = 0
     pair: tuple[Duration, Size] = (0.0, 0)
     many: tuple[Duration, ...] = ()
@@ -679,15 +582,11 @@ class Exotic(Strict, frozen=True):
     colour: Colour = Colour.RED
     table: Mapping[str, list[Duration]] = {}
     wait: Duration | None = None
-    only: OnDisk | None = None
 
 
 @pytest.mark.parametrize(
     ("key", "raw", "value"),
     [
-        ("store", {"kind": "memory", "size": "1kB"}, InMemory(size=1000)),
-        ("store", None, None),
-        ("stores", [{"kind": "disk", "path": "x", "sync": "1m"}], [OnDisk("x", 60.0)]),
         ("either", "x", "x"),
         ("either", 5, 5),
         ("pair", ["1m", "1kB"], (60.0, 1000)),
@@ -698,9 +597,6 @@ class Exotic(Strict, frozen=True):
         ("table", {"a": ["1s", "2s"]}, {"a": [1.0, 2.0]}),
         ("wait", "1s", 1.0),
         ("wait", None, None),
-        ("only", {"kind": "disk", "path": "x"}, OnDisk("x")),
-        ("only", {"path": "x"}, OnDisk("x")),
-        ("only", None, None),
     ],
 )
 def test_unions_and_collections_are_read(key: str, raw: object, value: object) -> None:
@@ -710,16 +606,11 @@ def test_unions_and_collections_are_read(key: str, raw: object, value: object) -
 @pytest.mark.parametrize(
     ("key", "raw", "message"),
     [
-        ("store", {"kind": "memory", "size": "x", "sise": 1}, "store.sise: unknown key"),
-        ("store", {"kind": "memroy"}, "store: holds what is not allowed, at $.kind"),
-        ("store", {}, "store: object missing required field kind"),
-        ("store", 5, "store: expected"),
         ("either", [], "either: expected int | str, got a list"),
         ("pair", ["1m"], "pair: expected a list of length 2"),
         ("pair", ["1m", "x"], "pair.1: expected a size"),
-        ("colour", "blue", "colour: invalid enum value"),
-        ("only", {"kind": "tape", "path": "x"}, "only.kind: unknown key"),
-        ("names", [1], "names.0: expected str, got int 1"),
+        ("colour", "blue", "colour: is not allowed"),
+        ("names", [1], "names.0: expected str, got int"),
     ],
 )
 def test_a_problem_inside_a_union_or_collection_is_told(key: str, raw: object, message: str) -> None:
@@ -755,7 +646,7 @@ def test_a_duration_in_another_form_is_refused_with_examples(bad: object) -> Non
     assert "expected a duration such as '30s', '500ms', '2m', '1h', '1d' or a number" in problem
 
 
-@pytest.mark.parametrize("bad", ["30", "big", "4gb", "4Gb", "", "9" * 400 + "GB", True, 1.5])
+@pytest.mark.parametrize("bad", ["30", "big", "4gb", "4Gb", "", "9" * 400 + "GB", True])
 def test_a_size_in_another_form_is_refused_with_examples(bad: object) -> None:
     problem = problem_in({"url": "x", "size": bad})
     assert "expected a size such as '4GB' (10**9), '4GiB' (2**30), '512kB'" in problem
@@ -763,20 +654,7 @@ def test_a_size_in_another_form_is_refused_with_examples(bad: object) -> None:
 
 @pytest.mark.parametrize("bad", [-1, "-1s", -0.5, math.nan])
 def test_a_negative_duration_is_refused(bad: object) -> None:
-    assert "expected float >= 0.0, got" in problem_in({"url": "x", "timeout": bad})
-
-
-@pytest.mark.parametrize("bad", [-1, "-1kB"])
-def test_a_negative_size_is_refused(bad: object) -> None:
-    assert "expected int >= 0, got" in problem_in({"url": "x", "size": bad})
-
-
-def test_a_field_may_allow_negative_durations() -> None:
-    class Shift(Strict, frozen=True):
-        by: Annotated[Duration, Meta(ge=-60)]
-
-    assert decode(settings_of({"by": "-1m"}), "store", Shift).by == -60
-    assert "expected float >= -60.0" in problem_in({"by": "-2m"}, Shift)
+    assert "expected a duration" in problem_in({"url": "x", "timeout": bad})
 
 
 # Secrets
@@ -902,7 +780,8 @@ def test_a_secret_is_not_in_what_a_struct_itself_says_of_it(secret: str) -> None
     problem = problem_in({"phrase": secret, "password": secret}, Talkative)
     assert secret not in problem
     assert repr(secret) not in problem
-    assert "bad" in problem
+    assert "bad" not in problem
+    assert "may hold a secret" in problem
 
 
 def test_what_a_struct_says_stays_readable_where_a_secret_is_empty() -> None:
@@ -926,7 +805,19 @@ def test_a_part_of_a_secret_is_not_in_what_a_struct_itself_says_of_it() -> None:
 
     problem = problem_in({"dsn": "db://me:hunter2/x@example"}, Client)
     assert "hunter2" not in problem
-    assert "port could not be read" in problem
+    assert "may hold a secret" in problem
+
+
+def test_what_a_struct_says_is_told_where_it_holds_no_secret() -> None:
+    class Chooses(Strict, frozen=True):
+        password: Secret
+
+        def __post_init__(self) -> None:
+            raise ValueError("sentinel and cluster exclude each other: keep one")
+
+    assert problem_in({"password": "hunter2"}, Chooses).endswith(
+        "config: sentinel and cluster exclude each other: keep one"
+    )
 
 
 def test_a_secret_is_in_no_repr(write: Write) -> None:
@@ -1061,7 +952,6 @@ class Discreet(Strict, frozen=True):
     named: dict[str, Secret] = {}
     headers: dict[str, str] = {}
     key: str = ""
-    store: OnDisk | InMemory | None = None
     url: str = ""
     wait: Duration = 0.0
 
@@ -1080,7 +970,6 @@ class Discreet(Strict, frozen=True):
         ({"headers": {"Authorization": "x"}}, "headers.Authorization", REDACTED),
         ({"headers": {"Accept": "x"}}, "headers.Accept", "x"),
         ({"key": "orders"}, "key", "orders"),
-        ({"store": {"kind": "memory", "key": "x"}}, "store.key", REDACTED),
         ({"headers": {"x.api.key": "x"}}, "headers.x.api.key", REDACTED),
         ({"url": "http://me:pw@example.org/"}, "url", f"http://{REDACTED}@example.org/"),
         ({"wait": "nonsense"}, "wait", "<invalid>"),

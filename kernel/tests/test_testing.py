@@ -96,7 +96,7 @@ def test_the_problems_of_a_config_are_those_of_check() -> None:
     assert problems(ClockPlugin, config={}) == []
     assert problems(ClockPlugin, config={"hour": 13, "our": 1}) == [
         "plugins.clock.config.our: unknown key; did you mean 'hour'?",
-        "plugins.clock.config.hour: expected int <= 12, got int 13",
+        "plugins.clock.config.hour: expected int <= 12",
     ]
     assert problems(ClockPlugin, config={"hour": 11}) == ["clock: has no eleven"]
     with pytest.raises(ConfigError):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from msgspec import NODEFAULT, Struct, to_builtins
 from msgspec.structs import asdict, fields
 
-from . import schema
 from .errors import ConfigError, Problem
-from .schema import REDACTED, Duration, Reader, Secret, Size, Source, suggest
+from .schema import BAD, REDACTED, Duration, Reader, Secret, Section, Size, Source, Text
+
+from .schema import holds_secret, looks_secret, mask, parse, read_text, suggest  # isort: skip
 
 __all__ = ["Duration", "Entry", "KernelSettings", "PluginSettings", "Secret", "Size", "Source"]
 __all__ += ["decode", "entries", "load", "read", "secrets", "unknown_plugins"]
@@ -26,21 +27,24 @@ class PluginSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     enabled: bool = True
     required: bool = True
-    config: dict[str, Any] = {}
+    config: Section = {}
 
     def __repr__(self) -> str:  # without the config, which may hold secrets
         return f"PluginSettings(enabled={self.enabled}, required={self.required})"
 
 
-class KernelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The whole configuration; ``source`` is not a key of a file, and embedders leave it alone."""
-
+class _KernelKeys(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     autoload: bool = True
     autoload_except: tuple[str, ...] = ()
     start_timeout: Duration = 30.0
     stop_timeout: Duration = 10.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "human", "json"] = "auto"
+
+
+class KernelSettings(_KernelKeys, frozen=True, kw_only=True):
+    """The whole configuration; ``source`` is not a key of a file, and embedders leave it alone."""
+
     plugins: dict[str, PluginSettings] = {}
     source: Source = Source()
 
@@ -51,8 +55,8 @@ class KernelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class _Top(Struct, forbid_unknown_fields=True):
-    kernel: Any = {}
-    plugins: dict[str, Any] = {}
+    kernel: Section = {}
+    plugins: Section = {}
 
 
 class Entry(Struct, frozen=True):
@@ -77,36 +81,34 @@ def read(
     """Read what can be read, with broken plugin sections disabled; return all problems, too."""
     environ = os.environ if environ is None else environ
     environment = environment or environ.get("TTA_ENV") or "development"
-    named = folder or environ.get("TTA_CONFIG")
-    home, problems, tree, layers = None, list[Problem](), dict[str, Any](), dict[str, str]()
+    home, problems, layers = None, list[Problem](), list[tuple[str, Any]]()
     names: list[Path | str] = sorted(name for name in environ if name.startswith("TTA__"))
     try:
-        home = _folder(named)
-        names[:0] = _files(home, environment, named=bool(named))
+        home = _folder(folder or environ.get("TTA_CONFIG"))
+        names[:0] = _files(home, environment)
     except ConfigError as error:
         problems += error.problems
     for name in names:
         try:
-            new = _file(name) if isinstance(name, Path) else _variable(name, environ[name])
-            _merge(tree, new, str(name), layers)
+            layers.append((str(name), _file(name) if isinstance(name, Path) else _variable(name, environ[name])))
         except ConfigError as error:
             problems += error.problems
-    reader = Reader(Source(environment, home, environ, layers), problems, final=False)
-    top = reader.fields(tree, _Top, "")
-    kernel = reader.fields(top.get("kernel", {}), KernelSettings, "kernel", ("plugins", "source"))
+    reader = Reader(Source(environment, home, environ, layers), problems)
+    top = reader.fields(reduce(_merge, (tree for _, tree in layers), {}), _Top, "")
+    kernel = reader.fields(top.get("kernel", {}), _KernelKeys, "kernel")
     plugins = {}
     for name, section in top.get("plugins", {}).items():
-        found = reader.value(section, PluginSettings, f"plugins.{name}")
-        plugins[str(name)] = PluginSettings(enabled=False) if found is schema.BAD else found
+        found = reader.value({} if section is None else section, PluginSettings, f"plugins.{name}")
+        plugins[str(name)] = PluginSettings(enabled=False) if found is BAD else found
     return KernelSettings(**kernel, plugins=plugins, source=reader.source), problems
 
 
 def _folder(named: Path | str | None) -> Path | None:
     """Return the named folder, else ``config`` here, else the one that a distribution ships."""
     hint = "name the config folder with --config or TTA_CONFIG"
+    if not named and Path("config/base.yaml").is_file():
+        return Path("config")
     if not named:
-        if Path("config").is_dir():
-            return Path("config")
         from importlib.metadata import entry_points
         from importlib.util import find_spec
 
@@ -117,82 +119,63 @@ def _folder(named: Path | str | None) -> Path | None:
         if not offers:
             return None
         package, _, name = offers[0].value.partition(":")
-        spec = find_spec(package.partition(".")[0])  # of the top level, which imports nothing
-        parents = (spec and spec.submodule_search_locations) or [offers[0].value]
-        named = Path(parents[0], name)
+        spec = find_spec(package)  # of the top level, which imports nothing
+        named = Path(((spec and spec.submodule_search_locations) or [package])[0], name)
     if not os.path.isdir(named):  # noqa: PTH112  # Path.is_dir may raise
         raise ConfigError(Problem(str(named), "is not a folder that can be read", hint))
     return Path(named)
 
 
-def _files(home: Path | None, environment: str, *, named: bool) -> list[Path]:
-    where = f"environment {environment!r}"
-    if not re.fullmatch(r"\w+([.-]\w+)*", environment):
-        hint = "letters, digits, '-', '_' and '.' make a name"
-        raise ConfigError(Problem(where, "is not a name", hint))
-    if home is None and environment != "development":
-        what = "there is no config folder, and without one only 'development' exists"
-        raise ConfigError(Problem(where, what, "name a folder with --config or TTA_CONFIG"))
+def _files(home: Path | None, environment: str) -> list[Path]:
+    names = sorted(it.stem for it in home.glob("*.yaml")) if home else ["development"]
+    where, choices = f"{home}/{environment}.yaml", [it for it in names if it != "base"]
     if home is None:
-        return []
-    base = home / "base.yaml"
-    wanted = named or os.path.exists(base)  # noqa: PTH110  # Path.exists, too, may raise
-    return [base] * wanted + [home / f"{environment}.yaml"]
+        where = f"environment {environment!r}, without a config folder, which --config or TTA_CONFIG names"
+    if environment not in choices:
+        hint = suggest(environment, choices)
+        hint += f" ({', '.join(choices)})" if hint.endswith("?") else ""
+        raise ConfigError(Problem(where, "there is no such file", hint))
+    return [home / "base.yaml", home / f"{environment}.yaml"] if home else []
 
 
-def _file(path: Path) -> dict[str, Any]:
-    there = {it.stem for it in path.parent.glob("*.yaml")}
-    if path.stem not in there:
-        names = sorted(there - {"base"})
-        hint = suggest(path.stem, names)
-        hint += f" ({', '.join(names)})" if hint.endswith("?") else ""
-        raise ConfigError(Problem(str(path), "there is no such file", hint))
+def _file(path: Path) -> Any:
     try:
-        tree: dict[str, Any] | None = schema.parse(schema.read_text(path), str(path))
+        tree = parse(read_text(path), str(path))
     except ValueError as error:
         raise ConfigError(Problem(str(path), str(error), "mend the file")) from None
     if not isinstance(tree, dict | None):
-        what = "expected a mapping with the keys kernel and plugins"
-        raise ConfigError(Problem(str(path), what))
+        raise ConfigError(Problem(str(path), "expected a mapping with the keys kernel and plugins"))
     return tree or {}
 
 
-def _variable(name: str, text: str) -> dict[str, Any]:
+def _variable(name: str, text: str) -> Any:
     keys = name.lower().split("__")[1:]
     if "" in keys:
         hint = "write TTA__PLUGINS__NAME__CONFIG__KEY or TTA__KERNEL__KEY"
         raise ConfigError(Problem(name, "a part of the name is empty", hint))
     if keys[0] == "plugins":
         keys[1:2] = [key.replace("_", "-") for key in keys[1:2]]
-    tree: Any = schema.Text(text)
-    for key in reversed(keys[1:]):
+    section = len(keys) == 1 or (keys[0] == "plugins" and keys[2:] in ([], ["config"]))
+    tree: Any = parse(text, name) if section else Text(text)
+    for key in reversed(keys):
         tree = {key: tree}
-    return {keys[0]: tree}
+    return tree
 
 
-def _merge(into: dict[Any, Any], new: dict[Any, Any], layer: str, layers: dict[str, str], above: str = "") -> None:
-    """Lay ``new`` over ``into``: mappings merge, all else replaces."""
-    for key, value in new.items():
-        path = f"{above}{key}"
-        old: Any = into.get(key)
-        if re.fullmatch(r"kernel|plugins(\.[^.]+(\.config)?)?", path):
-            value = schema.parse(str(value), layer) if isinstance(value, schema.Text) else value
-            value = {} if value is None else value  # a name with nothing behind it: all defaults
-        # Two ways to a secret don't merge: the upper layer's counts.
-        nested = isinstance(value, dict)
-        merge = nested and isinstance(old, dict)
-        if not merge or ("config." in path and {*old, *value} == {"file", "env"}):
-            for stale in [it for it in layers if it == path or it.startswith(f"{path}.")]:
-                del layers[stale]
-            into[key] = {} if nested else value
-        layers[f"{path}." if nested else path] = layer
-        if nested:
-            _merge(into[key], value, layer, layers, f"{path}.")
+def _merge(low: Any, high: Any) -> Any:
+    """Lay ``high`` over ``low``: mappings merge, all else replaces; a name with nothing behind it changes nothing."""
+    if isinstance(low, dict) and high is None:
+        return low
+    if not (isinstance(low, dict) and isinstance(high, dict)):
+        return high
+    if {*low, *high} == {"file", "env"} and all(isinstance(it, str) for it in high.values()):
+        return high  # Two ways to a secret don't merge.
+    return low | {key: _merge(low.get(key), it) for key, it in high.items()}
 
 
 def decode(settings: KernelSettings, plugin: str, type_: type[S]) -> S:
     """Turn a plugin's section into its Struct; raise a `ConfigError` that lists all problems."""
-    reader = Reader(settings.source)
+    reader = Reader(settings.source, [])
     section = settings.plugins.get(plugin, PluginSettings())
     found: S = reader.value(section.config, type_, f"plugins.{plugin}.config")
     if reader.problems:
@@ -202,11 +185,10 @@ def decode(settings: KernelSettings, plugin: str, type_: type[S]) -> S:
 
 def unknown_plugins(settings: KernelSettings, installed: Iterable[str]) -> list[Problem]:
     """Return a problem for each enabled section whose plugin is not installed."""
-    reader, names = Reader(settings.source), [*installed]
+    reader, names = Reader(settings.source, []), [*installed]
     for name, section in settings.plugins.items():
         if section.enabled and name not in names:
-            what, hint = "no plugin of that name is installed", suggest(name, names)
-            reader.report(f"plugins.{name}", what, hint)
+            reader.report(f"plugins.{name}", "no plugin of that name is installed", suggest(name, names))
     return reader.problems
 
 
@@ -219,52 +201,47 @@ def secrets(configs: Iterable[Struct]) -> set[str]:
 
 def entries(settings: KernelSettings, types: Mapping[str, type[Struct]]) -> list[Entry]:
     """List the config in force, key by key; a plugin without a type shows its raw section."""
-    kernel = {it: getattr(settings, it) for it in KernelSettings.__struct_fields__}
-    del kernel["plugins"], kernel["source"]
-    found = [*_leaves("kernel", kernel, settings.source)]
+    kernel = {it: getattr(settings, it) for it in _KernelKeys.__struct_fields__}
+    tree: dict[str, Any] = {"kernel": to_builtins(kernel), "plugins": {}}
     for name in sorted({*settings.plugins, *types}):
-        path, section = f"plugins.{name}", settings.plugins.get(name)
+        section = settings.plugins.get(name)
         raw = section.config if section else {}
-        if section:
-            wish = {"enabled": section.enabled, "required": section.required}
-            found += _leaves(path, wish, settings.source)
-        path += ".config"
-        shown = _in_force(raw, types[name], path, settings.source) if name in types else _shown(raw, set())
-        found += _leaves(path, shown, settings.source) if shown else ()
-    return found
+        tree["plugins"][name] = {"enabled": section.enabled, "required": section.required} if section else {}
+        shown = _in_force(raw, types[name], f"plugins.{name}.config", settings.source) if name in types else None
+        tree["plugins"][name]["config"] = _shown(raw, set()) if shown is None else shown
+    return [*_leaves("", tree, settings.source)]
 
 
-def _in_force(raw: Any, type_: Any, path: str, source: Source) -> dict[str, Any]:
-    values = Reader(source, final=False).fields(raw, type_, path)
+def _in_force(raw: Any, type_: type[Struct], path: str, source: Source) -> Any:
+    values = Reader(source, [], reveal=False).fields(raw, type_, path)
     for it in fields(type_):
         default = it.default if it.default_factory is NODEFAULT else it.default_factory()
         default = "<missing>" if default is NODEFAULT else default
         values.setdefault(it.name, "<invalid>" if it.encode_name in raw else default)
-    return _without_secrets(values, type_, set())
+    return _fields_shown(values, type_, set())
 
 
-def _without_secrets(values: dict[str, Any], type_: Any, found: set[str]) -> dict[str, Any]:
-    """Return a Struct's values as builtins; its secrets go to ``found``."""
-    return {it.encode_name: _shown(values[it.name], found, secret=schema.holds_secret(it.type)) for it in fields(type_)}
+def _fields_shown(values: Mapping[str, Any], type_: type[Struct], found: set[str]) -> dict[str, Any]:
+    return {it.encode_name: _shown(values[it.name], found, secret=holds_secret(it.type)) for it in fields(type_)}
 
 
 def _shown(value: Any, found: set[str], *, secret: bool = False) -> Any:
+    """Return ``value`` as builtins without its secrets, which go to ``found``."""
     if isinstance(value, Struct):
-        return _without_secrets(asdict(value), type(value), found)
+        return _fields_shown(asdict(value), type(value), found)
     if isinstance(value, Mapping):
-        secrets = {key: secret or schema.looks_secret(str(key)) for key in value}
-        return {str(key): _shown(it, found, secret=secrets[key]) for key, it in value.items()}
+        return {str(k): _shown(it, found, secret=secret or looks_secret(str(k))) for k, it in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_shown(it, found, secret=secret) for it in value]
     if secret and value not in (None, ""):
         found.add(str(value))
         return REDACTED
-    return schema.mask(value) if isinstance(value, str) else to_builtins(value)
+    return mask(value) if isinstance(value, str) else to_builtins(value)
 
 
 def _leaves(path: str, value: Any, source: Source) -> Iterator[Entry]:
     if isinstance(value, dict) and value:
         for key, it in value.items():
-            yield from _leaves(f"{path}.{key}", it, source)
-    else:
-        yield Entry(path, value, source.layer(path, sections=False) or "default")
+            yield from _leaves(f"{path}.{key}".lstrip("."), it, source)
+    elif value != {} or path.count(".") > 2:  # a section of nothing is not shown
+        yield Entry(path, value, source.layer(path, exact=True) or "default")

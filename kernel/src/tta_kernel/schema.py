@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections import abc
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from msgspec import Meta, Struct, ValidationError, convert, field
 from msgspec.structs import fields
@@ -19,18 +18,18 @@ from .errors import ConfigError, Problem
 Duration = Annotated[float, Meta(extra={"unit": "seconds"})]
 Size = Annotated[int, Meta(extra={"unit": "bytes"})]
 Secret = Annotated[str, Meta(extra={"secret": True})]
+Section = Annotated[dict[str, Any], Meta(extra={"raw": True})]
+"""A mapping that is left as it is, for somebody else to read."""
 
 REDACTED = "<redacted>"
 BAD: Any = object()
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"B": 1, "kB": 1000, "KB": 1000, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-_UNITS: dict[str | None, tuple[Mapping[str, float], str]] = {
+_UNITS: dict[Any, tuple[Mapping[str, float], str]] = {
     "seconds": (_SECONDS, "a duration such as '30s', '500ms', '2m', '1h', '1d' or a number"),
     "bytes": (_BYTES, "a size such as '4GB' (10**9), '4GiB' (2**30), '512kB' or a whole number"),
 }
-_UNIONS = (Union, UnionType)
-_LISTS = {list, tuple, set, frozenset, abc.Sequence, abc.Collection, abc.Set}
 _SENSITIVE = r"(?i)passw|passphrase|secret|token|credential|dsn|authorization|keys?(?![a-z])"
 
 
@@ -41,18 +40,22 @@ class Text(str):
 
 
 class Source(Struct, frozen=True):
-    """Where settings came from; in ``layers``, the path of a section ends in a dot."""
+    """Where settings came from: ``layers`` are names with what each says, the uppermost last."""
 
     environment: str = ""
     folder: Path | None = None
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    layers: Mapping[str, str] = {}
+    layers: Sequence[tuple[str, Any]] = ()
 
-    def layer(self, path: str, *, sections: bool = True) -> str:
+    def layer(self, path: str, *, exact: bool = False) -> str:
+        """Name the uppermost layer that says something of ``path``, else of the section that it lies in."""
         while path:
-            if found := self.layers.get(path) or (sections and self.layers.get(path + ".")):
-                return found
-            path = path.rpartition(".")[0]
+            for name, found in reversed(self.layers):
+                for key in path.split("."):
+                    found = found.get(key, BAD) if isinstance(found, Mapping) else BAD
+                if found is not BAD:
+                    return str(name)
+            path = "" if exact else path.rpartition(".")[0]
         return ""
 
     def __repr__(self) -> str:  # without the environment, which holds secrets
@@ -60,11 +63,12 @@ class Source(Struct, frozen=True):
 
 
 def suggest(word: str, known: Collection[str]) -> str:
-    import difflib
+    """Return the known word that was meant, or else all of them."""
+    from difflib import get_close_matches
 
-    close = difflib.get_close_matches(word, known, 1)
-    there = f"known: {', '.join(sorted(known)) or 'none'}"
-    return f"did you mean {close[0]!r}?" if close else there
+    if close := get_close_matches(word, known, 1):
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(sorted(known)) or 'none'}"
 
 
 def read_text(path: Path) -> str:
@@ -81,31 +85,15 @@ def parse(text: str, where: str) -> Any:
     """Read YAML of plain data, no key twice, no alias; the `ConfigError` quotes no value."""
     import yaml
 
-    safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-    class Loader(safe):  # type: ignore[misc]  # one of two, as PyYAML was built
-        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-            seen: set[str] = set()
-            for key, _ in node.value:
-                if (name := f"{key.tag} {key.value}") in seen:
-                    what = f"the key {key.value!r} is there twice"
-                    raise yaml.MarkedYAMLError(None, None, what, key.start_mark)
-                seen.add(name)
-            return super().construct_mapping(node, deep)
-
-    mark, depth, events = None, 0, cast(Any, yaml.parse(text, Loader=safe))
+    mark = None
     try:
-        for event in events:
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > 64 or getattr(event, "anchor", None):
-                # Deep nesting overflows the C loader's stack; ten aliases unfold to gigabytes.
-                what = "it is nested too deeply" if depth > 64 else "anchors, aliases are refused"
-                raise yaml.MarkedYAMLError(None, None, what, event.start_mark)
-        return yaml.load(text, Loader=Loader)  # noqa: S506  # it is a safe one
+        loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+        node = loader.get_single_node()
+        for culprit, what in _refused(node, set()):
+            raise yaml.MarkedYAMLError(problem=what, problem_mark=culprit.start_mark)
+        return None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        what = getattr(error, "problem", "odd characters")
+        mark, what = getattr(error, "problem_mark", None), getattr(error, "problem", "odd characters")
         if "constructor for the tag" in what:  # not quoted: a password may begin with !
             what = "tags are refused, and nothing makes Python objects"
     except (ValueError, TypeError, LookupError, AttributeError):  # PyYAML, on the 31st of February
@@ -115,13 +103,27 @@ def parse(text: str, where: str) -> Any:
     raise ConfigError(Problem(where + at, f"cannot be read as YAML: {what}", hint))
 
 
+def _refused(node: Any, seen: set[Any]) -> Iterator[tuple[Any, str]]:
+    if id(node) in seen:
+        yield node, "aliases are refused"  # Ten of them unfold to gigabytes.
+    elif node is not None and not isinstance(node.value, str):
+        seen.add(id(node))
+        keys = set[tuple[str, str]]()
+        for child in node.value:
+            key, value = child if isinstance(child, tuple) else (None, child)
+            if key and (key.tag, str(key.value)) in keys:
+                yield key, f"the key {key.value!r} is there twice"
+            keys |= {(key.tag, str(key.value))} if key else set()
+            yield from _refused(value, seen)
+
+
 def looks_secret(key: str) -> bool:
     return bool(re.search(_SENSITIVE, key))
 
 
 def holds_secret(type_: Any) -> bool:
     """Whether a value of the type may be secret, other than through a Struct's own fields."""
-    bare, _, extra = _unwrap(type_)
+    bare, extra = _unwrap(type_)
     return "secret" in extra or any(map(holds_secret, get_args(bare)))
 
 
@@ -130,46 +132,44 @@ def mask(text: str) -> str:
     return re.sub(r"://[^\s\"']*@", f"://{REDACTED}@", text)
 
 
-def _unwrap(type_: Any) -> tuple[Any, list[Meta], dict[str, Any]]:
-    """Split a type into what it is, but for None, and what `Meta` says of it."""
-    bare, *rest = get_args(type_) if get_origin(type_) is Annotated else (type_,)
-    metas = [meta for meta in rest if isinstance(meta, Meta)]
-    args = [it for it in get_args(bare) if it is not NoneType]
-    if get_origin(bare) in _UNIONS and len(args) == 1:
-        bare, more, _ = _unwrap(args[0])
-        metas += more
-    return bare, metas, {key: it for meta in metas for key, it in (meta.extra or {}).items()}
+def _unwrap(type_: Any) -> tuple[Any, dict[str, Any]]:
+    """Return a type without its annotations and without None, and what `Meta` has under ``extra``."""
+    extra: dict[str, Any] = {}
+    if get_origin(type_) is Annotated:
+        type_, *metas = get_args(type_)
+        for meta in metas:
+            extra |= getattr(meta, "extra", None) or {}
+    members = [it for it in get_args(type_) if it is not NoneType]
+    if get_origin(type_) in (Union, UnionType) and len(members) == 1:
+        type_, more = _unwrap(members[0])
+        extra |= more
+    return type_, extra
 
 
-def _got(raw: Any, *, hidden: bool) -> str:
-    kind = {dict: "a mapping", list: "a list", NoneType: "null"}.get(type(raw), "")
-    text = "" if kind or hidden else " " + mask(repr(raw))
-    return (kind or type(raw).__name__) + (text if len(text) <= 60 else text[:57] + "...")
+class Reader:
+    """Reads raw values as the types that Structs declare, and collects every problem; it quotes no value.
 
+    Without ``reveal`` a secret that lies in a file or a variable is left there.
+    """
 
-class Reader(Struct):
-    """Reads raw values as the types that Structs declare, and collects every problem."""
-
-    source: Source
-    problems: list[Problem] = []
-    final: bool = True  # otherwise secrets stay where they lie, and what is `Any` as it is
-    secrets: list[str] = []
+    def __init__(self, source: Source, problems: list[Problem], *, reveal: bool = True) -> None:
+        self.source, self.problems, self._reveal = source, problems, reveal
+        self._secrets: list[str] = []
 
     def report(self, path: str, what: str, hint: str = "", *, deployment_only: bool = False) -> Any:
-        where = f"{self.source.layer(path)}: {path}".removeprefix(": ")
+        where = ": ".join(filter(None, (self.source.layer(path), path)))
         self.problems.append(Problem(where, what, hint, deployment_only))
         return BAD
 
-    def fields(self, raw: Any, cls: Any, path: str, skip: Collection[str] = ()) -> dict[str, Any]:
+    def fields(self, raw: Any, cls: type[Struct], path: str) -> dict[str, Any]:
         """Return the good fields by name; what is missing, wrong or unknown is a problem."""
         if not isinstance(raw, Mapping):
-            got = _got(raw, hidden=looks_secret(path.partition(".config.")[2]))
-            self.report(path, f"expected a mapping, got {got}")
+            self._convert(raw, dict, path)
             return {}
-        rules, good, above = cls.__struct_config__, {}, f"{path}." if path else ""
-        known = {it.encode_name: it for it in fields(cls) if it.name not in skip}
-        for key in raw if rules.forbid_unknown_fields else ():
-            if key not in known and (key != rules.tag_field or raw[key] != rules.tag):
+        known = {it.encode_name: it for it in fields(cls)}
+        above, good = f"{path}." if path else "", {}
+        for key in raw if cls.__struct_config__.forbid_unknown_fields else ():
+            if key not in known:
                 self.report(f"{above}{key}", "unknown key", suggest(str(key), known))
         for name, it in known.items():
             if name in raw:
@@ -178,67 +178,55 @@ class Reader(Struct):
                 self.report(above + name, "is missing", "it has no default: set it")
         return {name: value for name, value in good.items() if value is not BAD}
 
-    def value(self, raw: Any, type_: Any, path: str, *, hidden: bool = False) -> Any:
+    def value(self, raw: Any, type_: Any, path: str) -> Any:
         """Return what ``raw`` means as a ``type_``; report whatever keeps it from that."""
-        bare, metas, extra = _unwrap(type_)
-        origin, args = get_origin(bare) or bare, get_args(bare)
-        hidden = hidden or holds_secret(type_) or looks_secret(path.partition(".config.")[2])
-        if bare is Any and not self.final:
-            return raw
-        if "secret" in extra and isinstance(raw, Mapping):
-            raw = self._reference(raw, path)
+        bare, extra = _unwrap(type_)
+        plain = get_origin(bare) in (Union, UnionType, Literal)
+        args = (Any, Any) if bare is Any else () if plain else get_args(bare)
+        if "raw" in extra:
+            return {} if raw is None else self._convert(raw, dict, path)
         if isinstance(raw, Text):
             try:
-                text = str(raw)  # PyYAML reads no subclass
-                raw = text if bare is str else parse(text, self.source.layer(path))
+                raw = str(raw) if bare is str else parse(str(raw), self.source.layer(path))
             except ConfigError as error:
                 self.problems += error.problems
-                raw = BAD
-        if raw is BAD or raw is REDACTED:
-            return raw
-        if hidden and raw and isinstance(raw, str):
-            self.secrets += raw, repr(raw)
-        for member in args if origin in _UNIONS else [bare]:
-            rules = getattr(member, "__struct_config__", None)
-            tagged = rules and isinstance(raw, Mapping) and raw.get(rules.tag_field) == rules.tag
-            if rules and raw is not None and not rules.array_like and (tagged or member is bare):
-                return self._struct(raw, member, path)
-        got = _got(raw, hidden=hidden)
-        if isinstance(raw, Mapping) and origin in (Any, object, dict, abc.Mapping):
-            keys, kind = args or (Any, Any)
-            raw = {k: self.value(v, kind, f"{path}.{k}", hidden=hidden) for k, v in raw.items()}
+                return BAD
+        if "secret" in extra and isinstance(raw, Mapping):
+            raw = self._reference(raw, path) if self._reveal else REDACTED
+        if raw is BAD:
+            return BAD
+        if isinstance(raw, str) and ("secret" in extra or looks_secret(path.partition(".config.")[2])):
+            self._secrets.append(raw)
+        if isinstance(bare, type) and issubclass(bare, Struct) and raw is not None:
+            return self._struct(raw, bare, path)
+        if isinstance(raw, Mapping) and len(args) == 2:
+            raw = {key: self.value(it, args[1], f"{path}.{key}") for key, it in raw.items()}
             if BAD in raw.values():
                 return BAD
-            bare = cast(Any, dict)[keys, Any]
-        elif isinstance(raw, list) and origin in _LISTS and args:
-            kinds = args if origin is tuple and ... not in args else args[:1] * len(raw)
-            pairs = enumerate(zip(raw, kinds, strict=False))
-            found = [self.value(it, kind, f"{path}.{n}", hidden=hidden) for n, (it, kind) in pairs]
-            if BAD in found:
+        elif isinstance(raw, list) and args:
+            kinds = args if get_origin(bare) is tuple and ... not in args else args[:1] * len(raw)
+            raw = [self.value(it, kind, f"{path}.{n}") for n, (it, kind) in enumerate(zip(raw, kinds, strict=False))]
+            if BAD in raw:
                 return BAD
-            if len(kinds) == len(raw):
-                raw, bare = found, tuple[Any, ...] if origin is tuple else origin[Any]
-        units, expected = _UNITS.get(extra.get("unit"), ({}, ""))
-        if units:
-            match = re.fullmatch(r"(-?\d{1,15}(?:\.\d{1,9})?) ?(\w+)", str(raw))
+        elif "unit" in extra and raw is not None:
+            units, expected = _UNITS[extra["unit"]]
+            match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?) ?(\w+)", str(raw))
             if match and match[2] in units:
                 raw = round(float(match[1]) * units[match[2]], 9 if bare is float else None)
-            if all(meta.ge is None and meta.gt is None for meta in metas):
-                metas = [*metas, Meta(ge=0)]
+            if isinstance(raw, bool) or not isinstance(raw, int | float) or not raw >= 0:
+                return self.report(path, f"expected {expected}")
+        return self._convert(raw, type_, path)
+
+    def _convert(self, raw: Any, type_: Any, path: str) -> Any:
         try:
-            # The values of a mapping are done by now; its keys may be a variable's, and so text.
-            if metas and raw is not None:
-                bare = cast(Any, Annotated)[(bare, *metas)]
-            return convert(raw, type_ if raw is None else bare, strict=not isinstance(raw, Mapping))
+            return convert(raw, type_)
         except ValidationError as error:
-            what, _, at = str(error).partition(" - at ")
-        if origin is Literal:
-            what = f"Expected one of {', '.join(map(repr, args))}"
-        elif expected and ", got" in what:
-            what = f"Expected {expected}"
-        elif (hidden or isinstance(raw, Mapping | list)) and what[:6] not in ("Expect", "Object"):
-            what = "Holds what is not allowed"  # msgspec, or a __post_init__, would quote it
-        what = f"{what}, at {at}" if at else f"{what.partition(', got')[0]}, got {got}"
+            what = str(error).partition(" - at ")[0]
+        bare, _ = _unwrap(type_)
+        if get_origin(bare) is Literal:
+            what = f"expected one of {', '.join(map(repr, get_args(bare)))}"
+        elif not what.startswith(("Expected", "Object")):
+            what = "is not allowed"  # msgspec would quote it
         for word, plain in (("`object`", "a mapping"), ("`array`", "a list"), ("`", "")):
             what = what.replace(word, plain)
         hint = "put it in quotes" if bare is str and isinstance(raw, int | float | date) else ""
@@ -248,30 +236,26 @@ class Reader(Struct):
         kind, name = next(iter(raw.items()), ("", ""))
         if len(raw) != 1 or kind not in ("file", "env") or not (name and isinstance(name, str)):
             return self.report(path, "expected text, {file: PATH} or {env: NAME}, got a mapping")
-        if not self.final:
-            return REDACTED
         found, why = self.source.environ.get(name, ""), "is empty, or not set"
         if kind == "file":
             try:
                 found = read_text((self.source.folder or Path()) / name).removesuffix("\n")
             except ValueError as error:
-                found, why = "", str(error)
+                why = str(error)
         what, hint = f"the secret's {kind} {name!r} {why}", "put the secret there"
         return found or self.report(path, what, hint, deployment_only=True)
 
-    def _struct(self, raw: Any, cls: Any, path: str) -> Any:
+    def _struct(self, raw: Any, cls: type[Struct], path: str) -> Any:
         start = len(self.problems)
         values = self.fields(raw, cls, path)
         if len(self.problems) > start:
             return BAD
-
-        def hide(word: re.Match[str]) -> str:
-            # A part of a secret, such as the port that urlsplit sees in a password, is one, too.
-            it = word[0]
-            secret = any(one in it or (len(it) > 2 and it in one) for one in self.secrets)
-            return REDACTED if secret else it
-
         try:
             return cls(**values)
         except (ValueError, TypeError) as error:  # as msgspec does around __post_init__
-            return self.report(path, re.sub(r"[^\s'\"]+", hide, str(error)))
+            what = mask(str(error))
+        # A part of a secret, such as the port that urlsplit sees in a password, is one, too.
+        words = [word for word in re.findall(r"[^\s'\"]+", what) if len(word) > 2]
+        if any(it in what or repr(it) in what or any(word in it for word in words) for it in self._secrets if it):
+            what = f"{cls.__name__} refuses its values, and what it says of them may hold a secret"
+        return self.report(path, what)
