@@ -55,6 +55,9 @@ our old dog died                                grief
 since my best friend died I can't work          grief
 my father is in hospital                        sadness
 everything I do is wrong                        shame
+no one will ever love me                        loneliness
+can you just be with me for a bit               loneliness
+I don't think I can do this                     overwhelm
 nobody would notice if I was gone               despair
 I'm tired of everything                         tiredness
 😢                                              sadness

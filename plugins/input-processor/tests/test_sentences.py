@@ -268,6 +268,12 @@ am I a burden?                                     | may
 is it my fault?                                    | may feel
 make a wish                                        | think
 let's not                                          | decline
+it's raining                                       | weather
+she used to sing to me                             | share
+I want to go home                                  | quit
+I just got to the harbour                          | go
+take two rolls                                     | take
+I'd be glad to                                     | yes
 """.strip()
 
 
@@ -289,3 +295,11 @@ def test_it_means_the_only_thing_that_lies_about(make_world: WorldMaker) -> None
     world = make_world(at="beach")
 
     assert parse("take it", world).slots["thing"].id == "shell"
+
+
+def test_an_offer_is_a_gift(make_world: WorldMaker) -> None:
+    world = make_world(held=("shell",))
+
+    for typed in ("I have a shell for you", "I brought you this shell", "the shell is for Bram"):
+        assert parse(typed, world).name == "give", typed
+    assert parse("I have a good heart for you", world).name != "give"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pexpect
@@ -14,9 +16,12 @@ import pytest
 ROOT = Path(__file__).parents[3]
 
 
-def play(*arguments: str, input: bytes = b"", env: str = "development") -> subprocess.CompletedProcess[bytes]:
+def play(
+    *arguments: str, input: bytes = b"", env: str = "development", environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:  # fmt: skip
     command = [sys.executable, "-m", "tta_kernel", "play", "--config", str(ROOT / "config"), "--env", env, *arguments]
-    return subprocess.run(command, input=input, capture_output=True, timeout=50, check=False, env=os.environ)
+    return subprocess.run(command, input=input, capture_output=True, timeout=50, check=False,
+                          env={**os.environ, **(environ or {})})  # fmt: skip
 
 
 def test_each_line_of_input_has_one_line_of_answer() -> None:
@@ -100,3 +105,29 @@ def test_a_person_at_a_terminal_plays_and_leaves() -> None:
     terminal.expect(pexpect.EOF)
     terminal.wait()
     assert terminal.exitstatus == 0
+
+
+def test_a_terminal_gets_wrapped_text_and_tables() -> None:
+    command = ["-m", "tta_kernel", "play", "--config", str(ROOT / "config"), "--seed", "3"]
+    terminal = pexpect.spawn(sys.executable, command, encoding="utf-8", timeout=30, dimensions=(40, 140))
+    terminal.expect("0m>")
+    terminal.send("go to the harbour and say hello\r")
+    terminal.expect("Mind the floats")
+    told = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.before or "")
+    terminal.send(":trace\r")
+    terminal.expect("narrative-generator +[0-9.]+ ms")
+    terminal.send(":world\r")
+    terminal.expect("Who is here +Bram")
+    terminal.send(":quit\r")
+    terminal.expect(pexpect.EOF)
+
+    lines = told.replace("\r", "").splitlines()[2:]
+    assert len(lines) > 10
+    assert max(map(len, lines)) <= 84
+
+
+def test_a_pipe_gets_no_colour_even_where_the_environment_asks_for_it() -> None:
+    done = play("--trace", "--seed", "3", input=b"look\n:world\n", environ={"FORCE_COLOR": "1"})
+
+    assert done.returncode == 0, done.stderr
+    assert b"\x1b" not in done.stdout

@@ -10,34 +10,41 @@ from tta_world import Command, Entity, Feeling, World, visible
 
 from .clauses import ASKING, Clause, clauses, opened, plainer
 from .commands import Commands
+from .declining import declined, hesitating, negated
 from .feelings import feelings
 from .names import Names
 from .phrases import direction
 from .questions import blaming, question
 from .settling import calls, missed, settled
 from .shapes import POCKETS
-from .speech import COURTESY, introduced, spoken
-from .tables import phrases
+from .speech import COURTESY, introduced, offered, spoken
+from .telling import FIRST, of_life, remarked
 from .text import Plain
 from .verbs import begins, lexicon
-from .words import ARTICLES, CARELESS, COMPASS, DIRECTIONS, LIFE, expand
+from .words import ARTICLES, CARELESS, COMPASS, DIRECTIONS, expand
 
-_FIRST = frozenset({"i", "me", "my", "we", "our", "myself", "mine", "us"})
 _HOLDING = frozenset({"fear", "worry", "overwhelm", "tiredness", "sadness", "grief", "shame", "despair"})
 _ALL = frozenset({"take", "drop", "examine", "read"})
 _SOCIAL = frozenset({"ask", "tell", "talk", "greet", "thank", "farewell", "wonder", "where",
                      "feel", "say", "who", "share", "apologise", "hug", "help-with"})  # fmt: skip
-_SELF = frozenset({"me", "myself", "self", "my reflection", "my hands", "my face"})
+_SELF = frozenset(
+    {
+        "me",
+        "myself",
+        "self",
+        "my reflection",
+        "my hands",
+        "my face",
+        "my feet",
+        "my shoes",
+        "my hair",
+        "my body",
+        "my clothes",
+    }
+)
 _SOMEWHERE = frozenset({"somewhere", "anywhere", "elsewhere", "someplace"})
 _HELPING = frozenset({"can", "could", "will", "would", "have", "may"})
 _HUGS = frozenset({"hug", "hugs", "kiss", "cuddle", "squeeze"})
-_BODILY = frozenset(
-    {"eat", "drink", "think", "talk", "rest", "sleep", "wait", "stand", "laugh", "cry", "unclear", "use"}
-)
-_REMARKS = phrases(
-    "it is, this is, that is, it was, that was, that felt, it feels, this feels, it looks, it smells, it sounds"
-)
-_UNABLE = ("cannot", "can not", "could not", "did not", "have not")
 
 
 class Reader:
@@ -67,9 +74,9 @@ class Reader:
             before = len(self.feelings)
             found, wish = self._clause(clause, commands)
             felt = self.feelings[before:]
-            held = _declined(found) or any(f.present and f.name in _HOLDING for f in felt)
+            held = declined(found) or any(f.present and f.name in _HOLDING for f in felt)
             if held and clause.junction == "but" and wishes[-1:] == [True]:
-                commands[-1] = _hesitate(commands[-1])
+                commands[-1] = hesitating(commands[-1])
             if self._vocative is not None and found and calls(commands[-1:], self._vocative):
                 commands.pop()
                 wishes.pop()
@@ -111,10 +118,12 @@ class Reader:
             return [met] if blamed is None or despair else [blamed, met], False
         if blamed is not None:
             return [blamed], False
+        if (gift := offered(clause, self.names)) is not None:
+            return [gift], False
         if (named := introduced(clause, self.names)) is not None:
             return [named], False
         if lead.negation:
-            return self._negated(clause, lead.clause, lead.negation), False
+            return negated(clause, lead.clause, lead.negation, self._commands), False
         clause = plainer(clause)
         asked = question(clause.words, self.names, marked=False)
         if asked is not None:
@@ -125,7 +134,7 @@ class Reader:
         inward = command is not None and command.name == "touch" and clause.words[:2] == ("i", "feel")
         if command is not None and missed(command) and inward:
             return [Command(name="share", confidence=0.6)], False
-        if command is not None and (missed(command) or not command.slots) and _of_life(clause):
+        if command is not None and (missed(command) or not command.slots) and of_life(clause):
             return [Command(name="share", confidence=0.6)], False
         if command is not None and (command.confidence >= 0.5 or not clause.question):
             return self._spread(self._addressed(command)), lead.wish
@@ -179,38 +188,6 @@ class Reader:
             return self._addressed(Command(name="feel", slots=slots, confidence=0.9))
         return command
 
-    def _negated(self, clause: Clause, rest: Clause, negation: str) -> list[Command]:
-        if not rest.words:
-            return [Command(name="decline", confidence=0.8)]
-        if any(word in negation for word in _UNABLE):
-            return self._unable(clause, rest)
-        lead = opened(rest).clause
-        command = self._commands.command(lead.words) if lead.words else None
-        if command is None or command.name == "unclear":
-            if lead.words and _FIRST & set(clause.words):
-                return [Command(name="share", confidence=0.5)]
-            return [Command(name="decline", confidence=0.8 if not lead.words else 0.6)]
-        if command.name == "harm":
-            return [Command(name="share", confidence=0.6)]
-        roles = ("thing", "place", "person", "direction")
-        slots = {role: e for role, e in command.slots.items() if role in roles}
-        wish = Entity(text=command.name, id=command.name)
-        return [Command(name="decline", slots={**slots, "wish": wish},
-                        confidence=min(0.95, command.confidence + 0.1))]  # fmt: skip
-
-    def _unable(self, clause: Clause, rest: Clause) -> list[Command]:
-        """Read `I can't find the key`: what somebody can't do is a question about it."""
-        command = self._commands.command(rest.words) if rest.words else None
-        if command is None or (not command.slots and command.name in _BODILY):
-            return [Command(name="share", confidence=0.5)]
-        if command.name in ("where", "search"):
-            return [structs.replace(command, name="where")]
-        if command.name in ("look", "examine"):
-            return [Command(name="look", confidence=0.7)]
-        if "did not" in " ".join(clause.words) or "have not" in " ".join(clause.words):
-            return [Command(name="share", confidence=0.5)]
-        return [Command(name="suggest", slots=command.slots, confidence=0.6)]
-
     def _continued(self, clause: Clause, before: list[Command]) -> list[Command] | None:
         """Read `, the key and the shell` after `take the lamp`; and `Bram,` before something."""
         words = clause.words
@@ -251,6 +228,10 @@ class Reader:
             # Not any place by that name, but one to be at ease in.
             place = Entity(text=place.text, kind="several", confidence=0.8)
             return [Command(name="go", slots={"place": place}, confidence=0.8)]
+        if command.name in ("take", "drop") and place is not None and "thing" not in command.slots:
+            # `get on the bus`, `leave the tea-room`: nobody carries a place.
+            name = "go" if command.name == "take" else "leave"
+            return [structs.replace(command, name=name)]
         target = command.slots.get("target")
         if command.name == "put" and given is not None and target and target.text in POCKETS:
             return [Command(name="take", slots={"thing": given}, confidence=0.9)]
@@ -281,7 +262,9 @@ class Reader:
         ]
 
     def _stated(self, clause: Clause, rest: Clause, before: list[Command]) -> list[Command]:
-        """Read what is neither command nor question: a name, a confidence, or a riddle."""
+        """Read what is neither command nor question: a name, a remark, a confidence, or a riddle."""
+        if remarked(clause):
+            return [Command(name="share", confidence=0.6)]
         entity = self.names.find(rest.words, "thing")
         significant = [w for w in rest.words if w not in ARTICLES and w not in CARELESS]
         if entity is not None and (entity.id or entity.options) and len(significant) <= 4:
@@ -301,29 +284,8 @@ class Reader:
                             confidence=round(0.7 * entity.confidence, 3))]  # fmt: skip
         if (way := self._commands.direction(rest.words)) is not None:
             return [Command(name="go", slots={"direction": way}, confidence=way.confidence)]
-        remark = not clause.question and any(clause.words[: len(r)] == r for r in _REMARKS) and len(clause.words) >= 3
-        if remark or (_FIRST & set(clause.words) and len(clause.words) >= 3):
+        if FIRST & set(clause.words) and len(clause.words) >= 3:
             return [Command(name="share", confidence=0.6)]
         if len(clause.words) >= 5:
             return [Command(name="share", confidence=0.4)]
         return [Command(name="unclear", confidence=0.3)]
-
-
-def _of_life(clause: Clause) -> bool:
-    """Tell whether somebody speaks of the life that goes on outside of the story."""
-    words = clause.words
-    if not _FIRST & set(words):
-        return False
-    habit = words[:2] in (("i", "keep"), ("i", "kept")) and len(words) > 2 and words[2].endswith("ing")
-    return habit or bool(LIFE & set(words))
-
-
-def _declined(found: Sequence[Command]) -> bool:
-    return bool(found) and found[0].name in ("decline", "suggest")
-
-
-def _hesitate(command: Command) -> Command:
-    roles = ("thing", "place", "person", "direction")
-    slots = {role: entity for role, entity in command.slots.items() if role in roles}
-    wish = Entity(text=command.name, id=command.name)
-    return Command(name="hesitate", slots={**slots, "wish": wish}, confidence=0.85)

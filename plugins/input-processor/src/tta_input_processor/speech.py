@@ -19,6 +19,8 @@ from .words import expand
 
 COURTESY = frozenset({"greet", "thank", "farewell", "apologise"})
 _WRITING = frozenset({"write", "writes", "wrote", "sign", "scribble", "draw", "jot"})
+_OFFERING = (("i", "have", "brought", "you"), ("i", "brought", "you"), ("i", "have", "got"), ("i", "have"),
+             ("i", "brought"), ("here", "is"), ("this",), ("the",))  # fmt: skip
 _NAMING = (("my", "name", "is"), ("i", "am", "called"), ("call", "me"),
            ("you", "can", "call", "me"), ("people", "call", "me"))  # fmt: skip
 _SPOKEN = frozenset({"greet", "thank", "farewell", "apologise", "talk", "ask", "tell", "say",
@@ -87,3 +89,23 @@ def introduced(clause: Clause, names: Names) -> Command | None:
         entity = Entity(text=cased[2][:40], kind="name", confidence=0.7)
         return Command(name="introduce", slots={"name": entity}, confidence=0.7)
     return None
+
+
+def offered(clause: Clause, names: Names) -> Command | None:
+    """Read `I have a postcard for you` and `this shell is for Ines`: a gift, though no verb says so."""
+    words = clause.words
+    lead = next((lead for lead in _OFFERING if words[: len(lead)] == lead), None)
+    if lead is None or clause.question:
+        return None
+    rest = words[len(lead) :]
+    cut = next((at for at, word in enumerate(rest) if word == "for"), len(rest))
+    brought = lead[-1] in ("you", "brought")
+    thing = names.find([w for w in rest[:cut] if w not in ("is", "are")], "thing", "give")
+    if thing is None or thing.kind != "thing" or not names.holds(thing.id) or not (brought or rest[cut:]):
+        return None
+    names.mention(thing)
+    person = names.find(rest[cut + 1 :], "character") if rest[cut + 1 :] else None
+    slots = {"thing": thing}
+    if person is not None and person.kind == "character":
+        slots["person"] = person
+    return Command(name="give", slots=slots, confidence=0.85)

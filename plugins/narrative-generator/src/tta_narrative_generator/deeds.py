@@ -155,7 +155,7 @@ def _shout(voice: Voice, deed: Deed) -> list[str]:
 
 
 def _decline(voice: Voice, deed: Deed) -> list[str]:
-    kind = "go" if deed.topic in ("go", "enter", "climb", "follow", "back", "leave") else "plain"
+    kind = "go" if deed.topic in ("go", "enter", "climb", "follow", "back", "leave", "quit") else "plain"
     if deed.topic in ("talk", "ask", "tell", "say") and not deed.person:
         kind = "talk"
     if kind == "plain" and deed.name == "decline":

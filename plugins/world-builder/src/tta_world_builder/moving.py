@@ -52,7 +52,7 @@ def go(turn: Turn, command: Command) -> Deed:
         return _to_person(turn, command, what)
     if isinstance(what, Thing):
         return _to_thing(turn, command, what)
-    if entity.options:
+    if entity.options or (not entity.id and entity.text in ("there", "here", "it", "that")):
         return lacking(turn, command, entity)
     return refuse(command, "unknown-place", words=entity.text, nearby=neighbours(turn))
 

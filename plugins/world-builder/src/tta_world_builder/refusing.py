@@ -49,7 +49,7 @@ def lacking(turn: Turn, command: Command, entity: Entity | None) -> Deed:
     if entity.options:
         return refuse(command, "ambiguous", outcome="unclear", words=entity.text, options=entity.options)
     world, id = turn.world, entity.id
-    if not id and _PRONOUNS & {entity.text.lower()}:
+    if not id and _PRONOUNS & set(entity.text.lower().split()[:1]):
         return refuse(command, "what", outcome="unclear", words=entity.text, nearby=nearby)
     if id in world.characters:
         person = world.characters[id]
@@ -78,7 +78,8 @@ def lacking(turn: Turn, command: Command, entity: Entity | None) -> Deed:
     return refuse(command, "unknown-thing", words=entity.text, nearby=nearby)
 
 
-_PRONOUNS = frozenset({"it", "them", "that", "this", "these", "those", "one", "him", "her", "she", "he", "they"})
+_PRONOUNS = frozenset({"it", "them", "that", "this", "these", "those", "one", "him", "her", "she", "he", "they",
+                      "there", "here"})  # fmt: skip
 _BEFORE = frozenset({"the", "a", "an", "some", "any", "my", "this", "that", "those", "these", "your",
                      "his", "her", "their", "our", "its"})  # fmt: skip
 

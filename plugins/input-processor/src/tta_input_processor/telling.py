@@ -1,0 +1,29 @@
+"""What people tell of themselves and of others, which asks for nothing to be done."""
+
+from __future__ import annotations
+
+from .clauses import Clause
+from .tables import phrases
+from .words import LIFE
+
+FIRST = frozenset({"i", "me", "my", "we", "our", "myself", "mine", "us"})
+_REMARKS = phrases(
+    "it is, this is, that is, it was, that was, that felt, it feels, this feels, it looks, it smells, it sounds"
+)
+_OTHERS = (("he",), ("she",), ("they",), ("nobody",), ("everyone",), ("everybody",), ("people",))
+
+
+def of_life(clause: Clause) -> bool:
+    """Tell whether somebody speaks of the life that goes on outside of the story."""
+    words = clause.words
+    if not FIRST & set(words):
+        return False
+    habit = words[:2] in (("i", "keep"), ("i", "kept")) and len(words) > 2 and words[2].endswith("ing")
+    return habit or bool(LIFE & set(words))
+
+
+def remarked(clause: Clause) -> bool:
+    """Tell whether a clause is a remark: `it's warm here`, `she used to sing`."""
+    if clause.question or len(clause.words) < 3:
+        return False
+    return clause.words[:1] in _OTHERS or any(clause.words[: len(lead)] == lead for lead in _REMARKS)
