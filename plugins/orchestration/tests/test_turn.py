@@ -11,9 +11,16 @@ import msgspec
 import pytest
 
 from tta_agents import AGENTS, AgentsMemory, AgentSpec, AgentsPlugin, StepContext
-from tta_kernel import Context, Kernel, NoConfig, Plugin, hookimpl
+from tta_kernel import ConfigError, Context, Kernel, NoConfig, Plugin, hookimpl
 from tta_kernel.testing import published, running
-from tta_orchestration import ORCHESTRATION, InputError, Orchestration, OrchestrationPlugin, TurnPlayed
+from tta_orchestration import (
+    ORCHESTRATION,
+    InputError,
+    NotRunning,
+    Orchestration,
+    OrchestrationPlugin,
+    TurnPlayed,
+)  # fmt: skip
 from tta_safety import Channel, CheckFailed, SafetyPlugin, Verdict
 from tta_sessions import SESSIONS, SessionsMemory, SessionsPlugin
 from tta_workflows import WorkflowsPlugin
@@ -26,12 +33,12 @@ Judge = Callable[[str, Channel], Any]
 
 class In(msgspec.Struct, frozen=True):
     text: str
-    world: int = 0
+    world: dict[str, int] = {}
 
 
 class Out(msgspec.Struct, frozen=True):
     text: str
-    world: int
+    world: dict[str, int]
 
 
 class Teller(Plugin[NoConfig]):
@@ -60,7 +67,7 @@ class Teller(Plugin[NoConfig]):
         pieces = [f"You said {request.text}. ", "The sea ", "answers."]
         for piece in pieces:
             await ctx.emit(piece)
-        return Out("".join(pieces), request.world + 1)
+        return Out("".join(pieces), {"turns": request.world.get("turns", 0) + 1})
 
 
 def checker(judge: Judge) -> type[Plugin[NoConfig]]:
@@ -73,17 +80,20 @@ def checker(judge: Judge) -> type[Plugin[NoConfig]]:
     return Checker
 
 
-def kernel(*judges: Judge, behaviour: str = "tell", allow_unchecked: bool = False) -> Kernel:
-    steps = [
-        {"id": "story", "agent": "teller", "stream": True, "input": {"text": "input.text", "world": "input.world"}}
-    ]
-    turn = {"steps": steps, "output": {"text": "steps.story.text", "world": "steps.story.world"}}
+STORY = {"id": "story", "agent": "teller", "stream": True, "input": {"text": "input.text", "world": "input.world"}}
+TURN = {"steps": [STORY], "output": {"text": "steps.story.text", "world": "steps.story.world"}}
+
+
+def kernel(
+    *judges: Judge, behaviour: str = "tell", allow_unchecked: bool = False, turn: Mapping[str, Any] = TURN,
+    workflow: str = "turn",
+) -> Kernel:  # fmt: skip
     checkers = {f"checker-{number}": checker(judge) for number, judge in enumerate(judges)}
     told = type("Told", (Teller,), {"behaviour": behaviour})
     return running(
         OrchestrationPlugin, WorkflowsPlugin, AgentsPlugin, AgentsMemory, SafetyPlugin, SessionsPlugin, SessionsMemory,
         told, checkers,
-        config={"allow_unchecked": allow_unchecked, "max_text": 100},
+        config={"allow_unchecked": allow_unchecked, "max_text": 100, "workflow": workflow},
         configs={"workflows": {"workflows": {"turn": turn}}},
     )  # fmt: skip
 
@@ -108,7 +118,7 @@ async def test_a_checked_turn_tells_the_story_and_commits_the_world_once() -> No
         assert [step.agent for step in response.steps] == ["teller"]
         again = await k.get(ORCHESTRATION).process_user_input("hello", "s")
         assert again.turn == 2
-        assert (await context(k))["world"] == 2
+        assert (await context(k))["world"] == {"turns": 2}
         assert (await context(k))["seed"] == 7
 
 
@@ -292,4 +302,110 @@ async def test_a_turn_is_announced() -> None:
 async def test_coordinating_agents_runs_a_workflow_for_a_program() -> None:
     async with kernel() as k:
         run = await k.get(ORCHESTRATION).coordinate_agents("turn", {"text": "hi"})
-        assert (run.status, run.output["world"]) == ("done", 1)
+        assert (run.status, run.output["world"]) == ("done", {"turns": 1})
+
+
+def objections(turn: Mapping[str, Any] = TURN, workflow: str = "turn") -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        kernel(safe, turn=turn, workflow=workflow).check()
+    return [str(problem) for problem in caught.value.problems if problem.where.startswith("plugins.")]
+
+
+def told(input: Mapping[str, str], **output: str) -> Mapping[str, Any]:
+    return {"steps": [{**STORY, "input": input}], "output": {**TURN["output"], **output}}  # type: ignore[dict-item]
+
+
+AT = "plugins.workflows.config.workflows.turn"
+
+
+@pytest.mark.parametrize(
+    ("input", "objection"),
+    [
+        ({"text": "input.txt"}, "text: 'orchestration' gives no 'txt'; did you mean 'text'?"),
+        ({"text": "input.seed"}, "text: input.seed is int, and 'teller' takes str; what would fit: input.text"),
+        ({"text": "input.world"}, "text: input.world is dict, and 'teller' takes str; what would fit: input.text"),
+        ({"text": "input.text.loud"}, "text: 'input.text.loud': there is no 'loud' in 'text'; there are: none"),
+    ],
+)
+def test_an_input_that_a_turn_does_not_give_is_a_problem(input: Mapping[str, str], objection: str) -> None:
+    assert objections(told(input)) == [f"{AT}.steps.story.input.{objection}"]
+
+
+def test_a_missing_input_is_suggested_from_what_a_turn_gives() -> None:
+    assert objections(told({})) == [f"{AT}.steps.story.input: 'teller' needs 'text'; add `text: input.text`"]
+
+
+@pytest.mark.parametrize(
+    ("output", "what", "hint"),
+    [
+        (
+            {"text": "steps.story.world"},
+            "text: steps.story.world is dict, and 'orchestration' takes str",
+            "what would fit: steps.story.text, input.text",
+        ),
+        (
+            {"world": "input.turn"},
+            "world: input.turn is int, and 'orchestration' takes dict",
+            "what would fit: steps.story.world",
+        ),
+        (
+            {"world": "input.world"},
+            "world: input.world may be None, and is left out then, but 'orchestration' always needs 'world'",
+            "what would fit: steps.story.world",
+        ),
+        ({"mood": "steps.story.text"}, "mood: 'orchestration' takes no 'mood'", "there are: text, world"),
+    ],
+)
+def test_an_output_that_a_turn_cannot_use_is_a_problem(output: Mapping[str, str], what: str, hint: str) -> None:
+    assert objections(told({"text": "input.text"}, **output)) == [f"{AT}.output.{what}; {hint}"]
+
+
+def test_a_workflow_without_an_output_is_no_turn() -> None:
+    assert objections({"steps": [STORY]}) == [
+        f"{AT}.output: 'orchestration' needs 'text'; add `text: steps.story.text` or `text: input.text`",
+        f"{AT}.output: 'orchestration' needs 'world'; add `world: steps.story.world`",
+    ]
+
+
+def test_a_misspelt_workflow_is_a_problem_before_anything_starts() -> None:
+    assert objections(workflow="trun") == [
+        "plugins.orchestration.config.workflow: no workflow is called 'trun'; did you mean 'turn'?"
+    ]
+
+
+async def test_a_failed_step_is_logged_with_its_field_and_without_what_was_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with kernel(safe, behaviour="nonsense") as k:
+        response = await k.get(ORCHESTRATION).process_user_input("my secret words", "s")
+    [line] = [each.message for each in caplog.records if each.name == "tta.orchestration"]
+    assert line.startswith("workflow turn: step story (teller): bad_output: ")
+    assert response.steps[0].detail in line
+    assert "my secret words" not in caplog.text
+
+
+async def test_a_text_other_than_its_pieces_costs_the_turn_and_the_log_says_why(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    after = {"id": "after", "agent": "teller", "input": {"text": "steps.story.text"}}
+    turn = {"steps": [STORY, after], "output": {"text": "steps.after.text", "world": "steps.after.world"}}
+    async with kernel(safe, turn=turn) as k:
+        response = await k.get(ORCHESTRATION).process_user_input("hello", "s")
+    assert response.outcome == "failed"
+    assert "doesn't begin with what was streamed: take `stream: true` away" in caplog.text
+
+
+async def test_nobody_to_ask_is_said_once_to_the_operator(caplog: pytest.LogCaptureFixture) -> None:
+    async with kernel() as k:
+        for _ in range(2):
+            await k.get(ORCHESTRATION).process_user_input("hello", "s")
+    assert caplog.text.count("no enabled plugin implements the hook 'check_text'") == 1
+
+
+async def test_a_turn_after_the_end_is_refused() -> None:
+    async with kernel(safe) as k:
+        orchestration = k.get(ORCHESTRATION)
+    with pytest.raises(NotRunning, match="start a new one"):
+        await orchestration.process_user_input("hello", "s")
+    with pytest.raises(NotRunning):
+        await orchestration.coordinate_agents("turn", {"text": "hello"})

@@ -10,7 +10,15 @@ import pytest
 
 from tta_agents import AGENTS, AgentError, AgentsMemory, AgentSpec, AgentsPlugin, StepContext
 from tta_kernel import ConfigError, Context, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
-from tta_workflows import WORKFLOWS, RunFinished, RunStarted, StepFinished, UnknownWorkflow, WorkflowsPlugin
+from tta_workflows import (
+    WORKFLOWS,
+    RunFinished,
+    RunStarted,
+    StepFinished,
+    UnknownWorkflow,
+    WorkflowsPlugin,
+    WorkflowUse,
+)  # fmt: skip
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -20,6 +28,8 @@ class Ask(msgspec.Struct, frozen=True):
 
 class Answer(msgspec.Struct, frozen=True):
     text: str
+    length: int = 0
+    tail: str | None = None
 
 
 class Join:
@@ -101,6 +111,14 @@ async def test_only_steps_that_stream_hand_on_their_pieces() -> None:
     assert heard == ["hi!"]
 
 
+async def test_a_step_says_why_it_failed_and_not_what_was_said() -> None:
+    async with running(w=TWICE) as kernel:
+        [failed] = (await run(kernel, {"text": ["my secret"]})).steps
+    assert failed.error == "bad_request"
+    assert "text" in failed.detail
+    assert "secret" not in failed.detail
+
+
 async def test_a_failing_step_fails_the_run_and_the_later_ones_do_not_run() -> None:
     async with running(w=TWICE) as kernel:
         failed = await run(kernel, {"text": "fail"})
@@ -169,12 +187,65 @@ async def test_a_run_tells_its_story_in_events() -> None:
         ({"steps": [step(), step("b", input={"text": "steps.a.txt"})]}, "answers no 'txt'; did you mean 'text'?"),
         ({"steps": [step(), step()]}, "another step has the same id"),
         ({"steps": [step()], "output": {"x": "steps.aa.text"}}, "no earlier step is called 'aa'; did you mean 'a'?"),
+        ({"steps": [step(), step("b", input={"text": "steps.a.length"})]},
+         "steps.a.length is int, and 'join' takes str; what would fit: steps.a.text"),
+        ({"steps": [step(), step("b", input={"text": "steps.a"})]}, "steps.a is Answer, and 'join' takes str"),
+        ({"steps": [step(), step("b", input={"text": "steps.a.tail"})]},
+         "steps.a.tail may be None, and is left out then, but 'join' always needs 'text'"),
+        ({"steps": [step(), step("b", input={"text": "steps.a.text.end"})]},
+         "'steps.a.text.end': there is no 'end' in 'text'"),
         ({"steps": []}, "length >= 1"),
     ],
-)
+)  # fmt: skip
 async def test_a_wrong_definition_is_a_problem_before_anything_runs(workflow: Any, problem: str) -> None:
     with pytest.raises(ConfigError) as caught:
         async with running(w=workflow):
             pass
     assert problem in str(caught.value)
     assert "plugins.workflows.config.workflows.w" in str(caught.value)
+
+
+class Given(msgspec.Struct, frozen=True):
+    text: str
+
+
+def user(*uses: WorkflowUse) -> dict[str, type[Plugin[Any]]]:
+    class User(Plugin[NoConfig]):
+        @hookimpl(optionalhook=True)
+        def workflow_uses(self) -> tuple[WorkflowUse, ...]:
+            return uses
+
+    return {"user": User}
+
+
+def objections(workflow: Any, *uses: WorkflowUse) -> list[str]:
+    settings = KernelSettings(plugins={"workflows": PluginSettings(config={"workflows": {"w": workflow}})})
+    with pytest.raises(ConfigError) as caught:
+        Kernel(settings, plugins=PLUGINS | user(*uses)).check()
+    return [str(problem) for problem in caught.value.problems if problem.where.startswith("plugins.")]
+
+
+def test_what_a_plugin_gives_and_reads_is_held_against_its_workflow() -> None:
+    workflow = {"steps": [step(input={"text": "input.txt"})], "output": {"txt": "steps.a.text"}}
+    at = "plugins.workflows.config.workflows.w"
+
+    assert objections(workflow, WorkflowUse("w", Given, Given)) == [
+        f"{at}.steps.a.input.text: 'user' gives no 'txt'; did you mean 'text'?",
+        f"{at}.output.txt: 'user' takes no 'txt'; did you mean 'text'?",
+        f"{at}.output: 'user' needs 'text'; add `text: steps.a.text` or `text: input.text`",
+    ]
+
+
+def test_two_uses_of_one_workflow_find_the_same_problem_once() -> None:
+    use = WorkflowUse("w", Given, Given)
+    workflow = {"steps": [step(agent="joyn")], "output": {"text": "input.text"}}
+
+    assert len(objections(workflow, use, use)) == 1
+
+
+@pytest.mark.parametrize(("key", "where"), [("flow", "plugins.user.config.flow"), ("", "plugin 'user'")])
+def test_a_plugin_that_runs_an_unknown_workflow_is_named(key: str, where: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Kernel(plugins=PLUGINS | user(WorkflowUse("x", Given, Given, key))).check()
+
+    assert f"{where}: no workflow is called 'x'; there are: none" in str(caught.value)

@@ -11,23 +11,26 @@ import msgspec
 from tta_kernel import Context, Event, Plugin, hookimpl
 from tta_sessions import SESSIONS
 from tta_sessions.hookspecs import forget
-from tta_workflows import WORKFLOWS
+from tta_workflows import WORKFLOWS, WorkflowUse
 
 from .component import Component
 from .model import (
     ORCHESTRATION,
     InputError,
+    NotRunning,
     Orchestration,
     OrchestrationResponse,
     Outcome,
+    TurnInput,
+    TurnOutput,
     TurnPlayed,
     TurnStream,
 )  # fmt: skip
 from .turn import Limits, Turns
 
 __all__ = [
-    "ORCHESTRATION", "Component", "InputError", "Orchestration", "OrchestrationPlugin", "OrchestrationResponse",
-    "Outcome", "TurnPlayed", "TurnStream",
+    "ORCHESTRATION", "Component", "InputError", "NotRunning", "Orchestration", "OrchestrationPlugin",
+    "OrchestrationResponse", "Outcome", "TurnInput", "TurnOutput", "TurnPlayed", "TurnStream",
 ]  # fmt: skip
 
 
@@ -59,8 +62,16 @@ class OrchestrationPlugin(Plugin[Config]):
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         c = self.config
         limits = Limits(c.workflow, c.allow_unchecked, c.max_text, c.history)
-        ctx.provide(ORCHESTRATION, _Service(ctx, ctx.get(WORKFLOWS), ctx.get(SESSIONS), limits))
-        yield
+        service = _Service(ctx, ctx.get(WORKFLOWS), ctx.get(SESSIONS), limits)
+        ctx.provide(ORCHESTRATION, service)
+        try:
+            yield
+        finally:
+            service.close()
+
+    @hookimpl(optionalhook=True)
+    def workflow_uses(self) -> Sequence[WorkflowUse]:
+        return (WorkflowUse(self.config.workflow, TurnInput, TurnOutput, key="workflow"),)
 
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:

@@ -17,6 +17,22 @@ Outcome = Literal["story", "supportive", "fallback", "failed"]
 checked where somebody must; ``failed``: an agent gave no answer."""
 
 
+class TurnInput(msgspec.Struct, frozen=True):
+    """What a turn gives its workflow, as ``input.text`` and so on; a story's first turn has no world."""
+
+    text: str
+    seed: int
+    turn: int
+    world: dict[str, Any] | None = None
+
+
+class TurnOutput(msgspec.Struct, frozen=True):
+    """What a turn reads of its workflow's output: the text for the player, and the world to be kept."""
+
+    text: str
+    world: dict[str, Any]
+
+
 class OrchestrationResponse(msgspec.Struct, frozen=True):
     """A turn: the text for the player, and how it came about; times in seconds.
 
@@ -40,6 +56,10 @@ class InputError(ValueError):
     """The player's text can't be played; the message is for the player, and says what to do."""
 
 
+class NotRunning(RuntimeError):
+    """The system that was to play has stopped, and plays nothing more."""
+
+
 class TurnStream(Protocol):
     """A turn while it is told: iterate over the released pieces, then read ``response``."""
 
@@ -58,8 +78,9 @@ class Orchestration(Protocol):
     ) -> OrchestrationResponse:
         """Play one turn and commit it; ``seed`` counts only in a session's first turn.
 
-        Raises `InputError` for a text that can't be played, and `tta_sessions.SessionConflict`
-        where another process played a turn of the same session meanwhile; nothing is kept then.
+        Raises `InputError` for a text that can't be played, `tta_sessions.SessionConflict` where
+        another process played a turn of the same session meanwhile, and `NotRunning` after the
+        system has stopped; nothing is kept then.
         """
 
     def stream_user_input(

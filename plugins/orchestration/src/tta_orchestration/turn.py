@@ -20,7 +20,7 @@ from tta_sessions import Session, SessionCommitted, Sessions
 from tta_workflows import Run, Workflows
 
 from . import texts
-from .model import InputError, OrchestrationResponse, Outcome, TurnPlayed
+from .model import InputError, NotRunning, OrchestrationResponse, Outcome, TurnInput, TurnPlayed
 
 _SENTENCE_END = re.compile(r"""[.!?…]["'”’)]*\s+(?=\S)|\n+(?=\S)""")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -65,6 +65,11 @@ class Turns:
     def __init__(self, ctx: Context, workflows: Workflows, sessions: Sessions, limits: Limits) -> None:
         self._ctx, self._workflows, self._sessions, self._limits = ctx, workflows, sessions, limits
         self._locks: dict[str, tuple[anyio.Lock, int]] = {}
+        self._closed = self._said = False
+
+    def close(self) -> None:
+        """Play nothing from now on; turns that are being played come to their end."""
+        self._closed = True
 
     async def process_user_input(
         self, text: str, session: str, *, user: str = "", seed: int | None = None
@@ -78,6 +83,7 @@ class Turns:
     async def stream_user_input(
         self, text: str, session: str, *, user: str = "", seed: int | None = None
     ) -> AsyncIterator[Stream]:
+        self._must_run()
         send, receive = anyio.create_memory_object_stream[str](0)
         stream = Stream(receive)
 
@@ -98,7 +104,21 @@ class Turns:
             raise exc from exc.__cause__
 
     async def coordinate_agents(self, workflow: str, input: Mapping[str, Any], *, session: str = "") -> Run:
+        self._must_run()
         return await self._workflows.run(workflow, input, key=uuid.uuid4().hex, session=session)
+
+    def say_that_nobody_checks(self) -> None:
+        """Warn an operator, once: such a deployment looks well, and tells no story."""
+        if not self._said:
+            self._said = True
+            self._ctx.log.warning(
+                "no enabled plugin implements the hook 'check_text', so each turn gets the supportive fallback; "
+                "enable one, or set plugins.orchestration.config.allow_unchecked"
+            )
+
+    def _must_run(self) -> None:
+        if self._closed:
+            raise NotRunning("the orchestration has stopped with its kernel; start a new one to play on")
 
     async def _play(
         self, text: str, id: str, user: str, seed: int | None, send: MemoryObjectSendStream[str]
@@ -167,9 +187,13 @@ class _Turn:
                 raise self._halted
             assert run is not None
             if run.status != "done":
+                self._explain(run)
                 raise _Halted("failed", texts.FAILED)
             told = str(run.output.get("text", ""))
             if not told.startswith(self._released + self._waiting) or not told.strip():
+                streamed = "doesn't begin with what was streamed: take `stream: true` away"
+                why = f"its text {streamed if told.strip() else 'is empty'}"
+                self._turns._ctx.log.warning("workflow %s: %s; the player was asked to try again", run.workflow, why)
                 raise _Halted("failed", texts.FAILED)
             self._waiting = told[len(self._released) :]
             await self._release(everything=True)
@@ -192,7 +216,15 @@ class _Turn:
         )  # fmt: skip
 
     def _input(self, text: str) -> dict[str, Any]:
-        return {"text": text, "world": self._session.context.get("world"), "seed": self._seed, "turn": self._number}
+        world = self._session.context.get("world")
+        return msgspec.structs.asdict(TurnInput(text, self._seed, self._number, world))
+
+    def _explain(self, run: Run) -> None:
+        """Say why there is no story; the step's own log line may be in another process."""
+        step = run.steps[-1] if run.steps else None
+        where = f"step {step.id} ({step.agent})" if step and step.error else "the run"
+        why = f"{step.error}: {step.detail}" if step and step.detail else run.error
+        self._turns._ctx.log.warning("workflow %s: %s: %s; the player was asked to try again", run.workflow, where, why)
 
     async def _check(self, text: str, channel: Channel) -> tuple[Verdict, bool]:
         """Ask every check; return the verdict, and whether any one of them objects.
@@ -205,6 +237,8 @@ class _Turn:
         if failed:
             ctx.log.critical("a safety check failed: %s; the player got the fallback", ", ".join(failed))
             ctx.publish(CheckFailed(session=session, channel=channel, plugins=failed))
+        if not answers and not self._turns._limits.allow_unchecked:
+            self._turns.say_that_nobody_checks()
         verdict = judge(answers)
         return verdict, verdict.objects or any(judge({name: answer}).objects for name, answer in answers.items())
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated
+from types import ModuleType
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -12,6 +13,7 @@ from tta_agents import AGENTS
 from tta_agents.hookspecs import agents
 from tta_kernel import Context, Event, Hooks, Plugin, Problem, hookimpl
 
+from . import hookspecs
 from .check import problems
 from .model import (
     WORKFLOWS,
@@ -25,12 +27,13 @@ from .model import (
     UnknownWorkflow,
     Workflow,
     Workflows,
+    WorkflowUse,
 )  # fmt: skip
 from .sequence import Sequences
 
 __all__ = [
     "WORKFLOWS", "Paths", "Run", "RunFinished", "RunStarted", "Step", "StepFinished", "StepRun", "UnknownWorkflow",
-    "Workflow", "Workflows", "WorkflowsPlugin",
+    "Workflow", "WorkflowUse", "Workflows", "WorkflowsPlugin",
 ]  # fmt: skip
 
 
@@ -46,6 +49,7 @@ class WorkflowsPlugin(Plugin[Config]):
 
     requires = (AGENTS,)
     provides = (WORKFLOWS,)
+    hookspecs: ClassVar[ModuleType | None] = hookspecs
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
@@ -59,6 +63,7 @@ class WorkflowsPlugin(Plugin[Config]):
 
     @hookimpl
     def check(self, hooks: Hooks) -> Sequence[Problem]:
-        answers = hooks.collect(agents).values()
-        specs = {spec.type: spec for declared in answers if not isinstance(declared, Exception) for spec in declared}
-        return list(problems(self.config.workflows, specs))
+        declared, used = hooks.collect(agents), hooks.collect(hookspecs.workflow_uses)
+        specs = {spec.type: spec for each in declared.values() if not isinstance(each, Exception) for spec in each}
+        uses = {plugin: each for plugin, each in used.items() if not isinstance(each, Exception)}
+        return list(problems(self.config.workflows, specs, uses))

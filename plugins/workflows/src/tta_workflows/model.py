@@ -33,14 +33,27 @@ class Workflow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout: Duration = 30.0
 
 
+class WorkflowUse(msgspec.Struct, frozen=True):
+    """What a plugin gives to a workflow, and what it reads of its output, as Structs' fields.
+
+    ``key`` is the key of the plugin's config that names the workflow.
+    """
+
+    workflow: str
+    input: type[msgspec.Struct]
+    output: type[msgspec.Struct]
+    key: str = ""
+
+
 class StepRun(msgspec.Struct, frozen=True):
-    """What became of a step; ``error`` is the code of an `AgentError`."""
+    """What became of a step; ``error`` and ``detail`` are those of an `AgentError`."""
 
     id: str
     agent: str
     status: Literal["done", "failed"]
     seconds: float
     error: str = ""
+    detail: str = ""
 
 
 class Run(msgspec.Struct, frozen=True):

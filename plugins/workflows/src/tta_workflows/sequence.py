@@ -62,7 +62,7 @@ class Sequences:
     async def _step(
         self, step: Step, data: dict[str, Any], run: Run, steps: list[StepRun], session: str, on_piece: OnPiece | None
     ) -> None:
-        began, error = time.perf_counter(), "cancelled"
+        began, error, detail = time.perf_counter(), "cancelled", ""
         try:
             with anyio.move_on_after(step.timeout):
                 reply = await self._agents.call(
@@ -72,13 +72,13 @@ class Sequences:
                 data["steps"][step.id] = reply.output
                 error = ""
                 return
-            error = "timeout"
             raise AgentError("timeout", f"step {step.id!r} took longer than {step.timeout:g} s", retryable=True)
         except AgentError as exc:
-            error = exc.code
+            error, detail = exc.code, exc.detail
             raise
         finally:
-            done = StepRun(step.id, step.agent, "failed" if error else "done", time.perf_counter() - began, error)
+            status: Literal["failed", "done"] = "failed" if error else "done"
+            done = StepRun(step.id, step.agent, status, time.perf_counter() - began, error, detail)
             steps.append(done)
             self._publish(StepFinished(run=run.id, step=done))
 
