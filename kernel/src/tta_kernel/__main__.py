@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from .config import entries, read
 from .errors import ConfigError, KernelError
 from .hookspecs import register_commands
 from .kernel import KERNEL, Kernel
+from .plugin import Plugin
 from .run import ABANDONED, run
 from .wiring import Wiring
 
@@ -40,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str]) -> int:
-    rest, folder, environment = _common(argv)
-    settings, problems = read(Path(folder) if folder else None, environment)
+    rest, common = _common(argv)
+    settings, problems = read(Path(common["--config"]) if "--config" in common else None, common.get("--env"))
     wiring = Wiring(settings, None, (KERNEL,))
     wiring.problems[:0] = problems
     parser = argparse.ArgumentParser(
@@ -67,7 +68,7 @@ def _main(argv: Sequence[str]) -> int:
     options = parser.parse_args(rest[1:] if rest[:1] == ["--"] else rest)
     command: Command | None = options.command
     if command is None and options.look:
-        return int(options.look(wiring, options))
+        return WANTING if options.look(wiring, options) else DONE
     try:
         if problems:
             raise ConfigError(*problems)
@@ -83,23 +84,21 @@ def _main(argv: Sequence[str]) -> int:
         return INTERRUPTED
 
 
-def _common(argv: Sequence[str]) -> tuple[list[str], str | None, str | None]:
+def _common(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Take ``--config`` and ``--env`` out, wherever they stand before a ``--``."""
-    found: dict[str, str | None] = {"--config": None, "--env": None}
-    rest: list[str] = []
-    arguments = iter(argv)
+    found, rest, arguments = dict[str, str](), list[str](), iter(argv)
     for argument in arguments:
         name, equals, value = argument.partition("=")
         if argument == "--":
-            return [*rest, argument, *arguments], found["--config"], found["--env"]
-        if name not in found:
+            return [*rest, argument, *arguments], found
+        if name not in ("--config", "--env"):
             rest.append(argument)
-        elif not (value or (not equals and (value := next(arguments, "")))):
+        elif value := value if equals else next(arguments, ""):
+            found[name] = value
+        else:
             print(f"tta: {name} needs a value", file=sys.stderr)
             raise SystemExit(USAGE)
-        else:
-            found[name] = value
-    return rest, found["--config"], found["--env"]
+    return rest, found
 
 
 async def _command(kernel: Kernel, command: Command, options: argparse.Namespace) -> int:
@@ -111,64 +110,55 @@ async def _command(kernel: Kernel, command: Command, options: argparse.Namespace
         return int(await command.run(kernel, options))
 
 
-def _json(value: Any) -> None:
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
-
-
-def _table(rows: Iterable[Sequence[str]]) -> None:
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def _plugins(wiring: Wiring, options: argparse.Namespace) -> int:
+def _plugins(wiring: Wiring, options: argparse.Namespace) -> bool:
     described = [record.describe() for record in wiring.records.values()]
     if options.json:
         _json({"plugins": described, "problems": wiring.problems})
-        return WANTING if wiring.problems else DONE
-    _table(
-        [("NAME", "DISTRIBUTION", "VERSION", "STATE", "PROVIDES", "REQUIRES", "WHY")]
-        + [
-            (
-                d.name,
-                d.distribution,
-                d.version,
-                d.state,
-                ", ".join(d.provides),
-                ", ".join(d.requires),
-                d.reason.split("\n")[0],
-            )
-            for d in described
-        ]
-    )
-    for problem in wiring.problems:
-        print(problem, file=sys.stderr)
-    return WANTING if wiring.problems else DONE
+    else:
+        columns = ("name", "distribution", "version", "state", "provides", "requires", "reason")
+        _table([[it.upper() for it in columns[:-1]] + ["WHY"], *([_cell(d[it]) for it in columns] for d in described)])
+    return _complain(wiring)
 
 
-def _check(wiring: Wiring, options: argparse.Namespace) -> int:
+def _check(wiring: Wiring, options: argparse.Namespace) -> bool:
     wiring.check()
     found = [p for p in (*wiring.problems, *wiring.warnings) if not (options.no_secrets and p.deployment_only)]
     if options.json:
         _json(found)
-    for problem in () if options.json else found:
-        print(problem)
-    if not (found or options.json):
-        print(f"{wiring.settings.source.environment}: {len(list(wiring.chosen()))} plugins are ready to start")
-    return WANTING if found else DONE
+    else:
+        good = f"{wiring.settings.source.environment}: {len(wiring.chosen())} plugins are ready to start"
+        print("\n".join(map(str, found)) or good)
+    return bool(found)
 
 
-def _config(wiring: Wiring, options: argparse.Namespace) -> int:
-    types = {r.name: r.cls.config_type for r in wiring.records.values() if r.cls is not None}
+def _config(wiring: Wiring, options: argparse.Namespace) -> bool:
+    types = {r.name: r.cls.config_type for r in wiring.records.values() if r.cls is not Plugin}
     shown = entries(wiring.settings, types)
     if options.json:
         _json(shown)
     else:
         _table([(e.key, msgspec.json.encode(e.value).decode(), f"# {e.layer}") for e in shown])
+    return _complain(wiring)
+
+
+def _complain(wiring: Wiring) -> bool:
     for problem in wiring.problems:
         print(problem, file=sys.stderr)
-    return WANTING if wiring.problems else DONE
+    return bool(wiring.problems)
+
+
+def _json(value: Any) -> None:
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def _cell(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, list) else str(value).partition("\n")[0]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ class Problem(msgspec.Struct, frozen=True):
 class KernelError(Exception):
     """Catch this to catch anything that the kernel raises on purpose."""
 
+    problems: Sequence[Problem] = ()
+
 
 class ConfigError(KernelError):
     """The configuration files, or the environment, hold what cannot be used.
@@ -35,17 +37,16 @@ class ConfigError(KernelError):
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__("\n".join(map(str, problems)))
-        self.problems: Sequence[Problem] = problems
+        self.problems = problems
 
 
 class PluginError(KernelError):
     """One plugin could not be imported, wired, started or kept running."""
 
     def __init__(self, plugin: str, reason: str, *, hint: str = "") -> None:
-        super().__init__(f"plugin {plugin!r}: {reason}" + (f"; {hint}" if hint else ""))
-        self.plugin = plugin
-        self.reason = reason
-        self.problem = Problem(f"plugin {plugin!r}", reason, hint)
+        self.plugin, self.reason = plugin, reason
+        self.problems = (Problem(f"plugin {plugin!r}", reason, hint),)
+        super().__init__(str(self.problems[0]))
 
 
 class NotReady(KernelError):

@@ -63,7 +63,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
         self._stop: anyio.Event | None = None
         self._reloading: anyio.Lock | None = None
         self._raise_problems()
-        self.secrets = secrets(record.plugin.config for record in self.wiring.chosen() if record.plugin)
+        self.secrets = secrets(record.plugin.config for record in self.wiring.chosen().values() if record.plugin)
         """What no log may show; a reload may add to it."""
 
     def _raise_problems(self) -> None:
@@ -177,7 +177,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
             enabled = record.state is not State.DISABLED
             if (wish.enabled, wish.enabled and wish.required) != (enabled, enabled and record.required):
                 restart.append(name)
-            if record.cls is None or not wish.enabled:
+            if record.cls is Plugin or not wish.enabled:
                 continue
             plugin = record.plugin
             try:
