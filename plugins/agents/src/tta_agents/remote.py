@@ -14,7 +14,7 @@ from tta_kernel import correlation_id
 from tta_messages import Message, MessagesError, SendError
 
 from .inbox import Inbox, send
-from .model import AgentCard, AgentError, AgentId, AgentRegistry, OnPiece, RegistryError, Reply
+from .model import AgentCard, AgentDeregistered, AgentError, AgentId, AgentRegistry, OnPiece, RegistryError, Reply
 from .waiting import Waiting
 from .wire import WINDOW, Call, Cancelled, Heard, inbox_of, nameable, queue_of
 
@@ -39,6 +39,13 @@ class RemoteCalls:
         self._inbox, self._messages = inbox, inbox.messages
         self._view = View(registry, inbox.process)
         self._limit, self._look_again = limit, look_again
+        self._waiting: dict[str, Waiting] = {}
+
+    async def left(self, event: AgentDeregistered) -> None:
+        """Let every waiting call make sure, now, that somebody could still answer it."""
+        self._view.forget()
+        for waiting in self._waiting.values():
+            waiting.doubt()
 
     async def call(
         self, agent: AgentId, request: Any, *, key: str, attempt: int, session: str, on_piece: OnPiece | None,
@@ -59,14 +66,14 @@ class RemoteCalls:
         waiting = Waiting(self._inbox.new_id(), agent, stream=on_piece is not None)
         message = self._message(waiting, request, left, key=key, attempt=attempt, session=session, owner=owner)
         self._inbox.open()
-        self._inbox.calls[waiting.id] = waiting.hear
+        self._inbox.calls[waiting.id], self._waiting[waiting.id] = waiting.hear, waiting
         try:
             with anyio.move_on_after(left if limited else math.inf):
                 await self._send(message, agent)
                 return await self._follow(waiting, on_piece)
             raise AgentError("timeout", f"{agent} did not answer within {left:g} s", retryable=True)
         finally:
-            del self._inbox.calls[waiting.id]
+            del self._inbox.calls[waiting.id], self._waiting[waiting.id]
             if not waiting.over:
                 with anyio.move_on_after(FAREWELL, shield=True):
                     await self._withdraw(waiting)
@@ -109,8 +116,8 @@ class RemoteCalls:
             if waiting.reply is not None and not waiting.pending:
                 return waiting.reply
             with anyio.move_on_after(self._look_again):
-                await waiting.changed()
-                continue
+                if not await waiting.changed():
+                    continue
             if await self._view.forsaken(waiting.agent, waiting.process):
                 raise AgentError("not_served", f"nobody serves {waiting.agent} any more", retryable=True)
 
@@ -139,6 +146,10 @@ class View:
         if self._clock() - self._seen >= 1.0 or not self._found(agent):
             await self._look()
         return self._found(agent)
+
+    def forget(self) -> None:
+        """Look again before the next answer."""
+        self._seen = -math.inf
 
     async def forsaken(self, agent: AgentId, process: str) -> bool:
         """Whether neither ``process``, which works on a call, is there any more, nor anybody to follow it.

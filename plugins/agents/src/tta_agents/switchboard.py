@@ -63,6 +63,7 @@ class Switchboard:
         self._remote: RemoteCalls | None = None
         if self._inbox is not None:
             self._remote = RemoteCalls(self._inbox, registry, limit=config.call_limit, look_again=config.look_again)
+            ctx.on(AgentDeregistered, self._remote.left)
 
     async def close(self) -> None:
         """Leave no queue behind; what can't be reached ends by its time to live."""

@@ -23,7 +23,7 @@ class Waiting:
         self.serving = self.process = ""
         self.error: AgentError | None = None
         self.reply: Reply | None = None
-        self.over = False
+        self.over = self._doubted = False
         self._delivery = 0
         self._text = ""  # all that the reader has had, or will have
         self._ready: deque[tuple[str, int, str]] = deque()
@@ -59,10 +59,17 @@ class Waiting:
         """Return what the reader should have next."""
         return self._ready.popleft()[2] if self._ready else None
 
-    async def changed(self) -> None:
-        """Wait until something was heard."""
+    def doubt(self) -> None:
+        """Let the caller make sure that somebody works on it, or could."""
+        self._doubted = True
+        self._changed.set()
+
+    async def changed(self) -> bool:
+        """Wait until something was heard; True if there is doubt whether anybody is there."""
         await self._changed.wait()
         self._changed = anyio.Event()
+        doubted, self._doubted = self._doubted, False
+        return doubted
 
     def hear(self, signal: Signal) -> None:
         """Take in one signal; never waits."""

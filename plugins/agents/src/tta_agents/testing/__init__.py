@@ -1,0 +1,9 @@
+"""The contracts that every implementation passes: subclass one, and give its fixture."""
+
+from __future__ import annotations
+
+from .calls import AgentsContract
+from .echo import Answer, Ask, Deployment, Echo
+from .registry import AgentRegistryContract, RepliesContract
+
+__all__ = ["AgentRegistryContract", "AgentsContract", "Answer", "Ask", "Deployment", "Echo", "RepliesContract"]

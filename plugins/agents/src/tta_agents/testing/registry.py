@@ -1,0 +1,106 @@
+"""What a registry and a store of replies promise."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tta_agents.capabilities import Capability
+from tta_agents.model import AgentCard, AgentId, AgentRegistry, Replies, Reply, Report, Undo
+
+
+def _as_told(card: AgentCard | None) -> AgentCard | None:
+    """Return a card without what the registry stamps."""
+    return card and msgspec.structs.replace(card, seen_at=0.0)
+
+
+class AgentRegistryContract:
+    """Subclass this, and give a fixture ``registry`` that returns an empty implementation."""
+
+    async def test_an_agent_that_nobody_registered_is_none(self, registry: AgentRegistry) -> None:
+        assert await registry.get(AgentId("a", "1")) is None
+
+    async def test_a_registered_card_comes_back_as_it_was(self, registry: AgentRegistry) -> None:
+        card = AgentCard(
+            AgentId("a", "1"), "an agent", (Capability("swim", tags=frozenset({"wet"})),), "busy", 12.5, "p",
+            running=1, limit=2, timeout=3.0, resources={"memory": "1GB"},
+        )  # fmt: skip
+        await registry.register(card)
+        assert _as_told(await registry.get(card.id)) == card
+        assert card.load == 0.5
+
+    async def test_registering_again_replaces_the_card(self, registry: AgentRegistry) -> None:
+        await registry.register(AgentCard(AgentId("a", "1"), "old"))
+        await registry.register(new := AgentCard(AgentId("a", "1"), "new"))
+        assert [_as_told(card) for card in await registry.list()] == [new]
+
+    async def test_a_deregistered_agent_is_gone_once(self, registry: AgentRegistry) -> None:
+        await registry.register(AgentCard(AgentId("a", "1")))
+        gone = [await registry.deregister(AgentId("a", "1")), await registry.deregister(AgentId("a", "1"))]
+        assert gone == [True, False]
+        assert list(await registry.list()) == []
+
+    async def test_nobody_deregisters_what_another_process_has_by_now(self, registry: AgentRegistry) -> None:
+        await registry.register(AgentCard(AgentId("a", "1"), process="new"))
+        assert not await registry.deregister(AgentId("a", "1"), "old")
+        assert await registry.get(AgentId("a", "1")) is not None
+        assert await registry.deregister(AgentId("a", "1"), "new")
+
+    async def test_the_list_is_ordered_by_address_and_can_be_of_one_type(self, registry: AgentRegistry) -> None:
+        for type, instance in (("b", "1"), ("a", "2"), ("a", "1")):
+            await registry.register(AgentCard(AgentId(type, instance)))
+        assert [str(card.id) for card in await registry.list()] == ["a:1", "a:2", "b:1"]
+        assert [str(card.id) for card in await registry.list("a")] == ["a:1", "a:2"]
+        assert list(await registry.list("c")) == []
+
+    async def test_types_of_which_one_begins_with_the_other_are_two(self, registry: AgentRegistry) -> None:
+        await registry.register(AgentCard(AgentId("a", "b:c")))
+        await registry.register(AgentCard(AgentId("a:b", "c")))
+        assert [card.id.type for card in await registry.list("a")] == ["a"]
+        assert await registry.deregister(AgentId("a", "b:c"))
+        assert [card.id.type for card in await registry.list()] == ["a:b"]
+
+    async def test_discover_leaves_degraded_agents_out_and_begins_with_the_least_loaded(
+        self, registry: AgentRegistry
+    ) -> None:
+        for instance, status, running in (("1", "busy", 4), ("2", "degraded", 0), ("3", "busy", 1), ("4", "idle", 0)):
+            id = AgentId("a", instance)
+            await registry.register(AgentCard(id, status=status, running=running, limit=4))  # type: ignore[arg-type]
+        assert [card.id.instance for card in await registry.discover("a")] == ["4", "3", "1"]
+        assert list(await registry.discover("b")) == []
+
+    async def test_the_snapshot_shows_what_is_registered_here_as_local(self, registry: AgentRegistry) -> None:
+        await registry.register(AgentCard(AgentId("a", "1")))
+        snapshot = await registry.snapshot()
+        assert [str(card.id) for card in snapshot.local] == ["a:1"]
+        assert list(snapshot.remote) == []
+
+    async def test_an_agent_s_state_is_there_for_the_next_of_its_name(self, registry: AgentRegistry) -> None:
+        id = AgentId("a", "1")
+        assert await registry.state(id) is None
+        await registry.register(AgentCard(id), lambda: Report(AgentCard(id), b"state"))
+        assert await registry.deregister(id)
+        assert await registry.state(id) == b"state"
+
+
+class RepliesContract:
+    """Subclass this, and give a fixture ``replies`` that returns an empty implementation."""
+
+    async def test_a_reply_that_nobody_kept_is_none(self, replies: Replies) -> None:
+        assert await replies.get("a", "k") is None
+
+    async def test_a_kept_reply_comes_back_as_it_was(self, replies: Replies) -> None:
+        undo = Undo(AgentId("a"), {"x": 1})
+        reply = Reply(AgentId("a", "1"), {"text": "hi", "parts": [1, None, 2.5]}, 0.5, (undo,))
+        assert await replies.put("a", "k", reply, 60) == reply
+        assert await replies.get("a", "k") == reply
+
+    async def test_the_first_reply_stays(self, replies: Replies) -> None:
+        first, second = Reply(AgentId("a", "1"), "first", 0.0), Reply(AgentId("a", "2"), "second", 0.0)
+        await replies.put("a", "k", first, 60)
+        assert await replies.put("a", "k", second, 60) == first
+        assert await replies.get("a", "k") == first
+
+    async def test_types_and_keys_do_not_run_into_each_other(self, replies: Replies) -> None:
+        await replies.put("a", "b:c", Reply(AgentId("a"), 1, 0.0), 60)
+        assert await replies.get("a:b", "c") is None
+        assert await replies.get("a", "b") is None
