@@ -116,6 +116,7 @@ async def test_a_step_says_why_it_failed_and_not_what_was_said() -> None:
         [failed] = (await run(kernel, {"text": ["my secret"]})).steps
     assert failed.error == "bad_request"
     assert "text" in failed.detail
+    assert failed.result == f"bad_request: {failed.detail}"
     assert "secret" not in failed.detail
 
 

@@ -55,6 +55,11 @@ class StepRun(msgspec.Struct, frozen=True):
     error: str = ""
     detail: str = ""
 
+    @property
+    def result(self) -> str:
+        """``done``, or why it isn't: the error's code and what it says of it."""
+        return ": ".join(filter(None, (self.error, self.detail))) or self.status
+
 
 class Run(msgspec.Struct, frozen=True):
     """One run of a workflow; ``output`` stays with the caller and is not kept."""
