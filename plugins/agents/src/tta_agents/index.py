@@ -1,0 +1,160 @@
+"""Index once, match many: capabilities by name, text and load, so that a match looks at few of them."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections import Counter
+from collections.abc import Iterable, Iterator, KeysView, Set
+from heapq import merge
+from itertools import count
+
+from .matching import CapabilitySet, MatchCriteria
+from .model import AgentId
+from .postings import Entry, Item, Occupant, Postings
+from .similarity import text_of
+
+
+class CapabilityIndex:
+    """Who can do what, and how busy they are; a load changes in O(log n) comparisons."""
+
+    def __init__(self) -> None:
+        self._agents: dict[AgentId, Occupant] = {}
+        self._by_load: list[tuple[float, str, int, Occupant]] = []
+        self._names: dict[str, Postings] = {}
+        self._texts: dict[str, dict[Entry, None]] = {}
+        self._versions: Counter[str] = Counter()
+        self._joined: tuple[str, list[str], list[int]] | None = None
+        self._numbers = count()
+
+    def __len__(self) -> int:
+        return len(self._agents)
+
+    def __contains__(self, agent: object) -> bool:
+        return agent in self._agents
+
+    @property
+    def agents(self) -> list[AgentId]:
+        return list(self._agents)
+
+    @property
+    def names(self) -> KeysView[str]:
+        return self._names.keys()
+
+    @property
+    def texts(self) -> KeysView[str]:
+        """What there is to read about the capabilities, each text once."""
+        return self._texts.keys()
+
+    @property
+    def versions(self) -> KeysView[str]:
+        return self._versions.keys()
+
+    def put(self, found: CapabilitySet) -> None:
+        """Add an agent, or take over what has changed of it; ValueError if its load is no number."""
+        known = self._agents.get(found.agent_id)
+        if known is not None and known.capabilities == found.capabilities:
+            self._update(known, found.load_factor, available=found.availability, degraded=found.degraded)
+            return
+        agent = Occupant(found, next(self._numbers))  # Before the old one goes: it may be refused.
+        self.remove(found.agent_id)
+        self._agents[agent.id] = agent
+        insort(self._by_load, agent.item)
+        for place, capability in enumerate(found.capabilities):
+            if capability.status not in ("active", "deprecated"):
+                continue
+            key = f"{agent.key}\0{capability.name}\0{capability.version}\0{place:04}"
+            entry = Entry(agent, capability, key, next(self._numbers), text_of(capability))
+            agent.entries.append(entry)
+            if (postings := self._names.get(capability.name)) is None:
+                postings = self._names[capability.name] = Postings()
+                self._joined = None
+            postings.add(entry)
+            self._texts.setdefault(entry.text, {})[entry] = None
+            self._versions[entry.version] += 1
+        agent.entries.sort(key=lambda entry: entry.item[1])
+
+    def remove(self, id: AgentId) -> bool:
+        """Forget an agent; False if it was not there."""
+        if (agent := self._agents.pop(id, None)) is None:
+            return False
+        del self._by_load[bisect_left(self._by_load, agent.item)]
+        for entry in agent.entries:
+            name = entry.capability.name
+            postings = self._names[name]
+            postings.remove(entry)
+            if not postings:
+                del self._names[name]
+                self._joined = None
+            self._versions[entry.version] -= 1
+            if not self._versions[entry.version]:
+                del self._versions[entry.version]
+            del self._texts[entry.text][entry]
+            if not self._texts[entry.text]:
+                del self._texts[entry.text]
+        return True
+
+    def update(
+        self, id: AgentId, load: float | None = None, *, available: bool | None = None, degraded: bool | None = None
+    ) -> bool:
+        """Take over how an agent is; False if it is not there, ValueError if its load is no number."""
+        if (agent := self._agents.get(id)) is None:
+            return False
+        self._update(
+            agent,
+            agent.load if load is None else load,
+            available=agent.available if available is None else available,
+            degraded=agent.degraded if degraded is None else degraded,
+        )
+        return True
+
+    def _update(self, agent: Occupant, load: float, *, available: bool, degraded: bool) -> None:
+        if load == agent.load and available == agent.available and degraded == agent.degraded:
+            return
+        old, was_ready = agent.item, agent.ready
+        agent.set_state(load, available=available, degraded=degraded)
+        del self._by_load[bisect_left(self._by_load, old)]
+        insort(self._by_load, agent.item)
+        for entry in agent.entries:
+            self._names[entry.capability.name].move(entry, was_ready=was_ready)
+
+    def named(self, names: Iterable[str], criteria: MatchCriteria, only: Set[str] = frozenset()) -> Iterable[Item]:
+        """Return the capabilities of these names that may come into question, least load first.
+
+        Where ``only`` isn't empty, of these versions.
+        """
+        found = [self._names[name].items(criteria, only) for name in names if name in self._names]
+        return found[0] if len(found) == 1 else merge(*found)
+
+    def saying(self, texts: Iterable[str]) -> list[Item]:
+        """Return the capabilities of which these texts are to read, least load first."""
+        return sorted(entry.item for text in texts for entry in self._texts.get(text, ()))
+
+    def everything(self, only: Set[str] = frozenset()) -> Iterator[Item]:
+        """Yield all, least load first; where ``only`` isn't empty, of these versions."""
+        for _, _, _, agent in self._by_load:
+            for entry in agent.entries:
+                if not only or entry.version in only:
+                    yield entry.item
+
+    def containing(self, part: str) -> list[str]:
+        """Return the other names of which this is a part, in any case."""
+        whole, part = part, part.lower()
+        if self._joined is None:
+            # One long line to search is ten times as fast as a look at each name.
+            names, starts, at = sorted(self._names), [], 0
+            for name in names:
+                starts.append(at)
+                at += len(name) + 1
+            self._joined = "\n".join([*names, ""]), names, starts
+        line, names, starts = self._joined
+        found: list[str] = []
+        at = line.find(part)
+        while at >= 0 and part:
+            place = bisect_right(starts, at) - 1
+            end = starts[place] + len(names[place])
+            if at + len(part) > end:  # It has a line break in it.
+                break
+            if names[place] != whole:
+                found.append(names[place])
+            at = line.find(part, end)
+        return found
