@@ -268,6 +268,11 @@ am I a burden?                                     | may
 is it my fault?                                    | may feel
 make a wish                                        | think
 let's not                                          | decline
+jump up and down                                   | dance
+Ines sent me                                       | tell
+who might you be?                                  | ask
+go get the lamp                                    | take
+nice to meet you                                   | greet
 it's raining                                       | weather
 she used to sing to me                             | share
 I want to go home                                  | quit

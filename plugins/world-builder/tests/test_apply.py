@@ -480,3 +480,22 @@ def test_what_was_asked_about_is_what_it_means_next(game: Game) -> None:
     game.do("ask", topic="kite")
 
     assert game.world.player.focus.thing == "kite"
+
+
+def test_what_was_told_isnt_told_again_for_the_sake_of_a_you(game: Game) -> None:
+    game.learn()
+    game.go("harbour")
+    game.do("greet")
+    asked = Command("ask", {"topic": Entity("do you like it", "topic")})
+
+    assert [game.commands(asked).reason for _ in range(2)] == ["", "no-topic"]
+
+
+def test_whoever_was_sent_says_so_and_is_given_the_key(game: Game) -> None:
+    game.learn()
+    game.go("cottage")
+    game.do("ask", topic="key")
+    game.go("dunes")
+    game.commands(Command("tell", {"topic": Entity("ines sent me", "topic", "ines")}))
+
+    assert game.at("brass-key") == PLAYER

@@ -13,6 +13,11 @@ _FILLING = frozenset({"really", "actually", "just", "honestly", "basically", "li
 _MARKS = frozenset(".;!?,:")
 # `go and see`, `wait and see` are one thing to do.
 _TOGETHER = frozenset({"go", "come", "try", "wait"})
+_PAIRS = frozenset({
+    ("up", "down"), ("back", "forth"), ("in", "out"), ("to", "fro"), ("round", "round"), ("again", "again"),
+    ("more", "more"), ("on", "on"), ("over", "over"), ("sick", "tired"),
+})  # fmt: skip
+"""What stands on both sides of an `and` that joins no sentences."""
 ASKING = frozenset({"where", "who", "what", "when", "why", "how", "which", "whose", "is", "are",
                      "do", "does", "did", "was", "were", "am", "has", "shall",
                      "should"})  # fmt: skip
@@ -40,6 +45,8 @@ def clauses(words: Sequence[str], cased: Sequence[str]) -> list[Clause]:
         if word not in JUNCTIONS:
             continue
         if word == "and" and at and words[at - 1] in _TOGETHER and at - start == 1:
+            continue
+        if word == "and" and tuple(words[at - 1 : at + 2 : 2]) in _PAIRS:
             continue
         if at > start:
             part = tuple(words[start:at])

@@ -272,6 +272,10 @@ class Reader:
                 # `juggle the shells`: a verb that nobody foresaw.
                 self.names.mention(entity)
                 return [Command(name="impossible", slots={"thing": entity}, confidence=0.5)]
+            if entity.kind == "character" and FIRST & set(rest.words) and len(rest.words) > 2:
+                # `Ines sent me`: about somebody, to whoever is here.
+                told = Entity(text=" ".join(rest.words)[:200], kind="topic", id=entity.id)
+                return [Command(name="tell", slots={"topic": told}, confidence=0.6)]
             if entity.kind == "character":
                 self.names.mention(entity)
                 if clause.junction == "" or clause.junction == ".":

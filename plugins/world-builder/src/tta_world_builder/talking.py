@@ -181,6 +181,9 @@ def _topic(turn: Turn, who: Character, text: PersonText, entity: Entity) -> tupl
         if not turn.all_hold(topic.when):
             continue
         shared = [word for word in topic.words if word in said or f" {word} " in joined]
+        if id in who.told and not topic.again and not set(shared) - _COMMON:
+            # Only a `you` of the question was theirs, and that has been answered.
+            continue
         score = sum(0.3 if word in _COMMON else 1.0 for word in shared)
         if id in said:
             score += 1
