@@ -82,7 +82,7 @@ class RetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``url`` is one server's; of a Sentinel's or a Cluster's deployment it is not read."""
+    """``url`` is one server's; behind Sentinels, or of a Cluster, its host counts for nothing."""
 
     url: str = "redis://127.0.0.1:6379/0"
     sentinel: SentinelConfig | None = None
@@ -132,11 +132,19 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("url: the database is no number")
         return Server(where, int(given or 0), unquote(parts.username or ""), _password(parts), parts.scheme == "rediss")
 
+    def credentials(self) -> tuple[str, str]:
+        """Return username and password, of the URL where they aren't set of their own."""
+        server = self.server()
+        return self.username or server.username, self.password or server.password
+
+    def number(self) -> int:
+        """Return the database's number."""
+        return self.server().database if self.database is None else self.database
+
     @property
     def secure(self) -> Tls | None:
         """How TLS is spoken with the servers, or None."""
-        encrypted = not (self.sentinel or self.cluster) and self.server().tls
-        return self.tls or (Tls() if encrypted else None)
+        return self.tls or (Tls() if self.server().tls else None)
 
 
 class Server(NamedTuple):

@@ -229,7 +229,7 @@ class Login:
             await loop.create_unix_connection(protocol, address.host)
         else:
             await loop.create_connection(
-                protocol, address.host, address.port, ssl=self.tls, happy_eyeballs_delay=0.25
+                protocol, address.host, address.port, ssl=self.tls
             )  # fmt: skip
 
     async def _greet(self, link: Link) -> dict[str, Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 import anyio
 
-from .config import Config, RetryConfig
+from .config import Address, Config, RetryConfig
 from .errors import Refused, Unreachable
-from .link import Link, Login
+from .link import Link
 
 
 class Nodes(Protocol):
@@ -25,7 +25,7 @@ class Nodes(Protocol):
     async def reach_any(self, kind: Callable[..., Link]) -> Link:
         """Open a connection of its own to any server that hears what is published."""
 
-    async def redirect(self, error: str, link: Link, slot: int) -> Link | None:
+    async def redirect(self, error: str, link: Link, *, waits: bool) -> Link | None:
         """Follow MOVED and ASK; the link to send ASKING and the call to, or None: look again."""
 
     def distrust(self, link: Link) -> None:
@@ -33,6 +33,9 @@ class Nodes(Protocol):
 
     def links(self) -> Sequence[Link]:
         """Return all that are connected."""
+
+    def masters(self) -> Sequence[tuple[Address | None, int]]:
+        """Return each master, as far as known, and one of its slots."""
 
     def close(self) -> None:
         """End all connections."""
@@ -45,14 +48,18 @@ class Line:
         self._connect, self._retry = connect, retry
         self._lock = anyio.Lock()
         self._failures, self._not_before = 0, 0.0
+        self._error: Unreachable | Refused | None = None
         self.link: Link | None = None
         self.times = 0
         """How often a connection was made."""
 
     async def reach(self) -> Link:
-        """Return the link once it can be used; raise `Unreachable` after one attempt."""
+        """Return the link once it can be used; raise `Unreachable` after one attempt, whoever made it."""
         if self.link is None or self.link.lost:
+            before = self._failures
             async with self._lock:
+                if self._failures > before and self._error is not None:
+                    raise type(self._error)(str(self._error))
                 if self.link is None or self.link.lost:
                     await self._open()
         link = self.link
@@ -65,8 +72,9 @@ class Line:
         await anyio.sleep_until(self._not_before)
         try:
             self.link = await self._connect()
-        except (Unreachable, Refused):
+        except (Unreachable, Refused) as exc:
             self._failures += 1
+            self._error = exc
             self._not_before = anyio.current_time() + pause(self._failures, self._retry)
             raise
         self._failures = 0
@@ -97,11 +105,14 @@ class One(Nodes):
     async def reach_any(self, kind: Callable[..., Link]) -> Link:
         return await self._connect(kind)
 
-    async def redirect(self, error: str, link: Link, slot: int) -> Link | None:
+    async def redirect(self, error: str, link: Link, *, waits: bool) -> Link | None:
         raise Refused(f"{link.address}: it is a part of a Cluster; set cluster, not url")
 
     def distrust(self, link: Link) -> None:
         link.abort("it is no longer the master")
+
+    def masters(self) -> Sequence[tuple[Address | None, int]]:
+        return [(self._main.link.address if self._main.link else None, -1)]
 
     def links(self) -> Sequence[Link]:
         return [line.link for line in (self._main, *self._waiting) if line.link is not None and not line.link.lost]
@@ -114,29 +125,3 @@ class One(Nodes):
 def idlest(lines: Sequence[Line]) -> Line:
     """Return the line with the fewest calls under way; one that isn't connected yet only if all others are busy."""
     return min(lines, key=lambda line: line.link.pending if line.link is not None and not line.link.lost else 0.5)
-
-
-def standalone(config: Config, login: Login) -> Nodes:
-    """Return the one server of ``url``."""
-    address = config.server().address
-
-    async def connect(kind: Callable[..., Link] = Link) -> Link:
-        link = await login.open(address, kind)
-        if problem := misplaced(link.greeting):
-            link.abort(problem)
-            raise Refused(f"{address}: {problem}")
-        return link
-
-    return One(connect, config)
-
-
-def misplaced(greeting: Mapping[str, Any]) -> str:
-    """Say why a server isn't one that ``url`` may name."""
-    match greeting.get("mode"), greeting.get("role"):
-        case "sentinel", _:
-            return "it is a Sentinel; set sentinel, not url"
-        case "cluster", _:
-            return "it is a part of a Cluster; set cluster, not url"
-        case _, "replica" | "slave":
-            return "it is a replica and refuses writes; name the master, or set sentinel"
-    return ""

@@ -54,8 +54,9 @@ def repeatable(command: Sequence[Any]) -> bool:
     return str(command[0]).upper() in _READS
 
 
-def holds_up(name: str, command: Sequence[Any]) -> bool:
+def holds_up(command: Sequence[Any]) -> bool:
     """Whether a command would block a shared connection, or change what it means to others."""
+    name = str(command[0]).upper()
     if name in ("XREAD", "XREADGROUP"):
         return any(isinstance(part, str) and part.upper() == "BLOCK" for part in command[1:6])
     return name in _HOLD_UP or (name == "CLIENT" and str(command[1]).upper() in ("REPLY", "PAUSE", "TRACKING"))

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ from typing import Any
 import msgspec
 import pytest
 import redis as redis_py
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from .client import Redis, connect
-from .config import Config
+from tta_redis.client import Redis, connect
+from tta_redis.config import Config, Tls
 
 PATIENCE = 15.0
 """How long, in seconds, a server may take to do what a test waits for."""
@@ -29,16 +31,18 @@ PATIENCE = 15.0
 class RedisServer:
     """A ``redis-server`` of its own on a free loopback port, with its files in ``folder``."""
 
-    def __init__(self, folder: Path, *options: str, port: int = 0, password: str = "", sentinel: bool = False) -> None:
-        self.folder, self.password = folder, password
-        self.port = port or free_port()
+    def __init__(
+        self, folder: Path, *options: str, password: str = "", sentinel: bool = False, tls: Tls | None = None
+    ) -> None:
+        self.folder, self.password, self.tls = folder, password, tls
+        self.port = free_port()
         self._options, self._sentinel = options, sentinel
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         secret = f":{self.password}@" if self.password else ""
-        return f"redis://{secret}127.0.0.1:{self.port}/0"
+        return f"{'rediss' if self.tls else 'redis'}://{secret}127.0.0.1:{self.port}/0"
 
     @property
     def pid(self) -> int:
@@ -53,17 +57,22 @@ class RedisServer:
     def config(self, **changes: Any) -> Config:
         """Return the config of a client, with a prefix of its own."""
         prefix = f"t{uuid.uuid4().hex[:12]}"
-        return msgspec.structs.replace(Config(url=self.url, prefix=prefix), **changes)
+        return msgspec.structs.replace(Config(url=self.url, prefix=prefix, tls=self.tls), **changes)
 
     def start(self) -> None:
         """Start, and wait until commands are answered."""
-        command = [_program("redis-server")]
+        command = [program("redis-server")]
         own = self.folder / "redis.conf"
         if self._sentinel:
             command += [str(own), "--sentinel"]
         else:
-            command += ["--save", "", "--enable-debug-command", "yes"]
-        command += ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--logfile", "log"]
+            command += ["--save", ""]
+        if self.tls:
+            command += ["--port", "0", "--tls-port", str(self.port), "--tls-ca-cert-file", self.tls.ca]
+            command += ["--tls-cert-file", self.tls.cert, "--tls-key-file", self.tls.key]
+        else:
+            command += ["--port", str(self.port)]
+        command += ["--bind", "127.0.0.1", "--dir", str(self.folder), "--logfile", "log"]
         if self.password:
             command += ["--requirepass", self.password]
         # The last of two equal options counts.
@@ -83,9 +92,22 @@ class RedisServer:
         return True
 
     def command(self, *command: Any) -> Any:
-        """Send one command, on a connection of its own, and return the answer."""
-        with redis_py.Redis.from_url(self.url, socket_timeout=5, socket_connect_timeout=5, protocol=2) as client:
+        """Send one command, on a connection of its own, and return what redis-py makes of the answer."""
+        with self._client() as client:
             return client.execute_command(*command)
+
+    def raw(self, *command: Any) -> Any:
+        """Send one command, and return the answer as it is."""
+        with self._client() as client:
+            client.response_callbacks.clear()
+            return client.execute_command(*command)
+
+    def _client(self) -> redis_py.Redis:
+        files: dict[str, Any] = {}
+        if self.tls:
+            files = {"ssl_ca_certs": self.tls.ca, "ssl_certfile": self.tls.cert, "ssl_keyfile": self.tls.key}
+        limits: dict[str, Any] = {"socket_timeout": 5, "socket_connect_timeout": 5, "retry": Retry(NoBackoff(), 0)}
+        return redis_py.Redis.from_url(self.url, protocol=2, **limits, **files)
 
     def stop(self) -> None:
         """Stop in order, if it runs; a paused one, too."""
@@ -145,17 +167,17 @@ class ForeignServer(RedisServer):
 
 
 @contextmanager
-def redis_server(*options: str, password: str = "", own: bool = False) -> Iterator[RedisServer]:
+def redis_server(*options: str, password: str = "", tls: Tls | None = None, own: bool = False) -> Iterator[RedisServer]:
     """Run a server that keeps nothing on disk; ``--appendonly yes`` and the like change that.
 
     ``TTA_TEST_REDIS_URL`` names one to use instead, unless the test must have its ``own``.
     """
-    if (url := os.environ.get("TTA_TEST_REDIS_URL")) and not (own or options or password):
+    if (url := os.environ.get("TTA_TEST_REDIS_URL")) and not (own or options or password or tls):
         yield ForeignServer(url)
         return
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tta-redis-"))
-        server = RedisServer(Path(folder), *options, password=password)
+        server = RedisServer(Path(folder), *options, password=password, tls=tls)
         stack.callback(server.stop)
         server.start()
         yield server
@@ -176,11 +198,20 @@ async def redis(shared_redis: RedisServer) -> AsyncIterator[Redis]:
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a loopback port that nobody listens on, and whose neighbour ten thousand up is free, too.
+
+    That one is where the nodes of a Cluster talk.
+    """
+    while True:
+        with socket.socket() as probe, socket.socket() as bus:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            if port < 55_000:
+                try:
+                    bus.bind(("127.0.0.1", port + 10_000))
+                except OSError:
+                    continue
+                return port
 
 
 def wait_until(holds: Callable[[], object], what: str, *, limit: float = PATIENCE) -> None:
@@ -193,7 +224,7 @@ def wait_until(holds: Callable[[], object], what: str, *, limit: float = PATIENC
     raise AssertionError(f"not within {limit:g} s: {what}")
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
     found = shutil.which(name)
     if found is None:
         missing = f"{name} is not installed"
@@ -201,11 +232,3 @@ def _program(name: str) -> str:
             pytest.fail(missing)
         pytest.skip(missing)
     return found
-
-
-def run_cli(port: int, *arguments: str, options: Sequence[str] = ()) -> str:
-    """Run ``redis-cli`` and return what it says."""
-    command = [_program("redis-cli"), "-h", "127.0.0.1", "-p", str(port), *options, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout

@@ -1,0 +1,108 @@
+"""The three ways Redis is run, as configured: one server, behind Sentinels, a Cluster."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import anyio
+
+from .cluster import Cluster
+from .config import Address, Config, SentinelConfig, addresses
+from .errors import LinkLost, Refused, Unreachable
+from .link import Link, Login, pack
+from .nodes import Nodes, One
+
+
+def nodes_of(config: Config) -> Nodes:
+    """Return the servers that ``config`` means; raise an OSError or ValueError for unusable TLS files."""
+    server, tls = config.server(), config.secure.context() if config.secure else None
+
+    def login(username: str, password: str, database: int, *, secure: bool) -> Login:
+        return Login(
+            username=username, password=password, database=database, tls=tls if secure else None,
+            name=re.sub(r"[^!-~]", "-", f"{config.prefix}-{socket.gethostname()}-{os.getpid()}"),
+            connect_timeout=config.connect_timeout, socket_timeout=config.socket_timeout,
+            max_pending=config.max_pending,
+        )  # fmt: skip
+
+    main = login(*config.credentials(), config.number(), secure=True)
+    if config.cluster:
+        return Cluster(main, addresses(config.cluster.nodes, 6379), config)
+    if config.sentinel:
+        sentinel = config.sentinel
+        return One(behind(sentinel, login(sentinel.username, sentinel.password, 0, secure=sentinel.tls), main), config)
+    return One(standalone(server.address, main), config)
+
+
+def standalone(address: Address, login: Login) -> Callable[..., Any]:
+    """Connect to the one server that there is."""
+
+    async def connect(kind: Callable[..., Link] = Link) -> Link:
+        link = await login.open(address, kind)
+        match link.greeting.get("mode"), link.greeting.get("role"):
+            case "sentinel", _:
+                problem = "it is a Sentinel; set sentinel, not url"
+            case "cluster", _:
+                problem = "it is a part of a Cluster; set cluster, not url"
+            case _, "replica" | "slave":
+                problem = "it is a replica and refuses writes; name the master, or set sentinel"
+            case _:
+                return link
+        link.abort(problem)
+        raise Refused(f"{address}: {problem}")
+
+    return connect
+
+
+def behind(sentinel: SentinelConfig, ask: Login, login: Login) -> Callable[..., Any]:
+    """Connect to whoever most Sentinels say is the master, and says so itself."""
+    hosts = addresses(sentinel.hosts, 26379)
+
+    async def connect(kind: Callable[..., Link] = Link) -> Link:
+        master = await elected(hosts, sentinel.master, ask)
+        link = await login.open(master, kind)
+        if link.greeting.get("role") == "master":
+            return link
+        link.abort("it is no master")
+        raise Unreachable(f"{master}: the Sentinels call it the master, and it isn't, or not yet")
+
+    return connect
+
+
+async def elected(hosts: Sequence[Address], name: str, login: Login) -> Address:
+    """Ask all Sentinels at once, until most agree or all have answered or are late."""
+    votes: Counter[Address | None] = Counter()
+    problems: list[Exception] = []
+
+    async def ask(host: Address) -> None:
+        link = None
+        try:
+            link = await login.open(host)
+            answer = await link.send(pack(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)), 1, login.limit)
+            votes[Address(answer[0].decode(), int(answer[1])) if isinstance(answer, list) else None] += 1
+        except (Unreachable, Refused, LinkLost) as exc:
+            problems.append(exc)
+        finally:
+            if link is not None:
+                link.abort("asked")
+        if any(count > len(hosts) / 2 for address, count in votes.items() if address):
+            tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.cancel_scope.deadline = anyio.current_time() + login.limit
+        for host in hosts:
+            tasks.start_soon(ask, host)
+    named = Counter({address: count for address, count in votes.items() if address})
+    if named:
+        return named.most_common(1)[0][0]
+    if votes:
+        raise Refused(f"the Sentinels know no master {name!r}; see sentinel.master")
+    refused = [problem for problem in problems if isinstance(problem, Refused)]
+    if refused:
+        raise refused[0]
+    raise Unreachable(f"no Sentinel answers: {'; '.join(sorted(map(str, problems))) or 'all are late'}")

@@ -1,0 +1,11 @@
+"""Private servers for tests: real ones, alone or together, which can be killed, paused and started again."""
+
+from __future__ import annotations
+
+from .many import RedisCluster, Sentinels, cluster, sentinel
+from .server import RedisServer, free_port, redis, redis_server, shared_redis, wait_until
+
+__all__ = [
+    "RedisCluster", "RedisServer", "Sentinels", "cluster", "free_port", "redis", "redis_server", "sentinel",
+    "shared_redis", "wait_until",
+]  # fmt: skip
