@@ -268,9 +268,12 @@ am I a burden?                                     | may
 is it my fault?                                    | may feel
 make a wish                                        | think
 let's not                                          | decline
+where is everybody?                                | who
+can you stay?                                      | feel
 jump up and down                                   | dance
 Ines sent me                                       | tell
 who might you be?                                  | ask
+who might you be, sir?                             | ask
 go get the lamp                                    | take
 nice to meet you                                   | greet
 it's raining                                       | weather

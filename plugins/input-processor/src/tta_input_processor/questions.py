@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tta_world import Command, Entity
 
 from . import tables
-from .names import Names
+from .names import ANYONE, Names
 from .tables import listed, phrases
 from .words import ARTICLES, CARELESS, COMMON, PREPOSITIONS
 
@@ -107,6 +107,8 @@ def _where(words: Sequence[str], names: Names, *, marked: bool) -> Command | Non
         if marked or not words:
             return Command(name="whereami", confidence=0.6)
         return None
+    if rest and rest[0] in ANYONE:
+        return Command(name="who", confidence=0.85)
     if rest in (["i"], ["we"], ["am", "i"]):
         return Command(name="whereami", confidence=0.95)
     if len(rest) > 1 and rest[-1] in _GOING:
