@@ -15,6 +15,22 @@ from tta_messages import MESSAGES
 from . import hookspecs
 from .capabilities import Capability, CapabilityScope, CapabilityStatus, CapabilityType
 from .config import AgentSettings, Config, Instance
+from .discovery import Discovery, DiscoverySettings
+from .finder import Finder
+from .index import CapabilityIndex
+from .matching import (
+    CAPABILITIES,
+    EMBEDDER,
+    Capabilities,
+    CapabilitySet,
+    Discovered,
+    DiscoveryRequest,
+    DiscoveryResult,
+    Embedder,
+    MatchCriteria,
+    MatchResult,
+    Strategy,
+)  # fmt: skip
 from .memory import MemoryRegistry
 from .model import (
     AGENT_REGISTRY,
@@ -45,11 +61,12 @@ from .switchboard import Switchboard
 from .wire import SIGNALS, Call
 
 __all__ = [
-    "AGENTS", "AGENT_REGISTRY", "AGENT_REPLIES", "Agent", "AgentCalled", "AgentCard", "AgentDeregistered",
-    "AgentError", "AgentId", "AgentRegistered", "AgentRegistry", "AgentSettings", "AgentSpec", "AgentStatusChanged",
-    "Agents", "AgentsMemory", "AgentsPlugin", "Capability", "CapabilityScope", "CapabilityStatus", "CapabilityType",
-    "Instance", "OnPiece", "RegistryError", "RegistrySnapshot", "Replies", "Reply", "Report", "Statistics",
-    "StepContext", "Undo",
+    "AGENTS", "AGENT_REGISTRY", "AGENT_REPLIES", "CAPABILITIES", "EMBEDDER", "Agent", "AgentCalled", "AgentCard",
+    "AgentDeregistered", "AgentError", "AgentId", "AgentRegistered", "AgentRegistry", "AgentSettings", "AgentSpec",
+    "AgentStatusChanged", "Agents", "AgentsMemory", "AgentsPlugin", "Capabilities", "Capability", "CapabilityScope",
+    "CapabilitySet", "CapabilityStatus", "CapabilityType", "Discovered", "DiscoveryRequest", "DiscoveryResult",
+    "DiscoverySettings", "Embedder", "Instance", "MatchCriteria", "MatchResult", "OnPiece", "RegistryError",
+    "RegistrySnapshot", "Replies", "Reply", "Report", "Statistics", "StepContext", "Strategy", "Undo",
 ]  # fmt: skip
 
 
@@ -57,8 +74,8 @@ class AgentsPlugin(Plugin[Config]):
     """Serves and calls agents."""
 
     requires = (AGENT_REGISTRY,)
-    after = (MESSAGES, AGENT_REPLIES)
-    provides = (AGENTS,)
+    after = (MESSAGES, AGENT_REPLIES, EMBEDDER)
+    provides = (AGENTS, CAPABILITIES)
     hookspecs: ClassVar[ModuleType | None] = hookspecs
 
     @asynccontextmanager
@@ -68,10 +85,21 @@ class AgentsPlugin(Plugin[Config]):
             ctx.log.warning("no other process can call the agents of this one: nothing provides messages")
         self._agents = Switchboard(ctx, self.config, ctx.get(AGENT_REGISTRY), messages, ctx.find(AGENT_REPLIES))
         ctx.provide(AGENTS, self._agents)
+        self._find(ctx)
         try:
             yield
         finally:
             await self._agents.close()
+
+    def _find(self, ctx: Context) -> None:
+        """Provide `CAPABILITIES`, and keep it as the registry is."""
+        index, settings = CapabilityIndex(), self.config.discovery
+        discovery = Discovery(ctx.get(AGENT_REGISTRY), index, settings, ctx.log, process=self._agents.process)
+        ctx.on(AgentRegistered, discovery.on_registered)
+        ctx.on(AgentDeregistered, discovery.on_deregistered)
+        ctx.on(AgentStatusChanged, discovery.on_status)
+        ctx.start_soon(discovery.run)
+        ctx.provide(CAPABILITIES, Finder(index, discovery, ctx.find(EMBEDDER), ctx.log))
 
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:

@@ -9,6 +9,8 @@ import msgspec
 
 from tta_kernel import Duration
 
+from .discovery import DiscoverySettings
+
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -49,3 +51,5 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     degraded_after: Count = 5
     """How many calls in a row an agent fails until it is degraded."""
     degraded_for: Duration = 30.0
+    discovery: DiscoverySettings = DiscoverySettings()
+    """How what agents can do is found out."""
