@@ -30,8 +30,7 @@ def installed() -> tuple[dict[str, Found], list[Problem]]:
     from importlib.metadata import distributions
 
     found: dict[str, Found] = {}
-    problems = []
-    seen = set()
+    problems, seen = [], set()
     for dist in distributions():
         name = dist.metadata["Name"] or ""
         # What lies first on sys.path is what gets imported.
@@ -39,14 +38,11 @@ def installed() -> tuple[dict[str, Found], list[Problem]]:
             continue
         seen.add(name)
         for entry_point in dist.entry_points.select(group=GROUP):
-            new = Found(entry_point.name, name, dist.version, entry_point)
-            if old := found.get(new.name):
-                first, second = sorted((old.distribution, new.distribution))
-                hint = f"uninstall {first} or {second}"
-                problems.append(
-                    Problem(f"plugin {new.name!r}", f"both {first} and {second} install a plugin of that name", hint)
-                )
-            found[new.name] = new
+            if old := found.get(entry_point.name):
+                first, second = sorted((old.distribution, name))
+                what = f"both {first} and {second} install a plugin of that name"
+                problems.append(Problem(f"plugin {old.name!r}", what, f"uninstall {first} or {second}"))
+            found[entry_point.name] = Found(entry_point.name, name, dist.version, entry_point)
     return dict(sorted(found.items())), problems
 
 
@@ -57,43 +53,34 @@ def given(classes: Mapping[str, type[Plugin[Any]]]) -> dict[str, Found]:
 
 def load(found: Found) -> type[Plugin[Any]]:
     """Import a plugin's class, if its distribution fits this kernel; else raise `PluginError`."""
-    if found.given is not None:
+    entry_point = found.entry_point
+    if entry_point is None:
+        assert found.given is not None
         return found.given
-    assert found.entry_point is not None
-    _check_kernel(found)
-    value = found.entry_point.value
+    _check_kernel(found, entry_point)
     try:
-        module = import_module(found.entry_point.module)
+        module = import_module(entry_point.module)
     except Exception as exc:
-        raise PluginError(
-            found.name,
-            f"importing {found.entry_point.module} raised {exc!r}",
-            hint=f"mend or reinstall {found.distribution}",
-        ) from exc
-    cls = getattr(module, found.entry_point.attr, None)
+        what = f"importing {entry_point.module} raised {exc!r}"
+        raise PluginError(found.name, what, hint=f"mend or reinstall {found.distribution}") from exc
+    cls = getattr(module, entry_point.attr, None)
     if not (isinstance(cls, type) and issubclass(cls, Plugin)):
         what = "does not exist" if cls is None else "is not a subclass of tta_kernel.Plugin"
-        raise PluginError(found.name, f"{value} {what}", hint=f"mend the entry point in {found.distribution}")
+        hint = f"mend the entry point in {found.distribution}"
+        raise PluginError(found.name, f"{entry_point.value} {what}", hint=hint)
     return cls
 
 
-def _check_kernel(found: Found) -> None:
+def _check_kernel(found: Found, entry_point: EntryPoint) -> None:
     from importlib.metadata import version
 
     from packaging.requirements import Requirement
-    from packaging.utils import canonicalize_name
 
-    assert found.entry_point is not None
-    dist = found.entry_point.dist
     this = version("tta-kernel")
-    for line in (dist.requires if dist else None) or ():
+    for line in (entry_point.dist.requires if entry_point.dist else None) or ():
         need = Requirement(line)
         applies = need.marker is None or need.marker.evaluate({"extra": ""})
-        if canonicalize_name(need.name) != "tta-kernel" or not applies:
-            continue
-        if not need.specifier.contains(this, prereleases=True):
-            raise PluginError(
-                found.name,
-                f"{found.distribution} {found.version} needs {need}, this is {this}",
-                hint="install a version of it that fits, or disable it",
-            )
+        ours = need.name.lower().replace("_", "-") == "tta-kernel" and applies
+        if ours and not need.specifier.contains(this, prereleases=True):
+            what = f"{found.distribution} {found.version} needs {need}, this is {this}"
+            raise PluginError(found.name, what, hint="install a version of it that fits, or disable it")

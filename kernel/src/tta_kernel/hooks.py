@@ -11,6 +11,7 @@ import anyio
 import pluggy
 
 from .errors import PluginError, Problem
+from .schema import suggest
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -68,39 +69,33 @@ class Hooks:
 
     def problems(self) -> list[Problem]:
         """Find implementations of unknown hooks, and of the wrong colour, by plugin name."""
-        found = []
+        found, specs = [], self.specs()
         for hook in vars(self._manager.hook).values():
             for impl in hook.get_hookimpls():
-                where = impl.plugin_name
-                if hook.spec is None:
-                    if not impl.optionalhook:
-                        found.append(
-                            Problem(where, f"implements an unknown hook {hook.name!r}", self._suggest(hook.name))
+                what = hint = ""
+                if hook.spec is None and not impl.optionalhook:
+                    what, hint = f"implements an unknown hook {hook.name!r}", suggest(hook.name, specs)
+                    if not hint.endswith("?"):
+                        hint = "enable the plugin that specifies it, or mark it `@hookimpl(optionalhook=True)`"
+                elif hook.spec is not None:
+                    forms = [inspect.iscoroutinefunction(it) for it in (hook.spec.function, impl.function)]
+                    if forms[0] != forms[1]:
+                        what, hint = (
+                            f"hook {hook.name!r} must be written as `{'async ' * forms[0]}def`",
+                            "its hookspec is",
                         )
-                    continue
-                wanted = inspect.iscoroutinefunction(hook.spec.function)
-                if wanted != inspect.iscoroutinefunction(impl.function):
-                    form = "async def" if wanted else "def"
-                    found.append(Problem(where, f"hook {hook.name!r} must be written as `{form}`", "its hookspec is"))
+                if what:
+                    found.append(Problem(impl.plugin_name, what, hint))
         return found
-
-    def _suggest(self, name: str) -> str:
-        from difflib import get_close_matches
-
-        if close := get_close_matches(name, self.specs(), n=1):
-            return f"did you mean {close[0]!r}?"
-        return "enable the plugin that specifies it, or mark it `@hookimpl(optionalhook=True)`"
 
     def collect(self, spec: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> dict[str, R | Exception]:
         """Call a plain hook: ``{plugin: answer or error}``; plugins need not be running."""
         given = _arguments(spec, args, kwargs)
         answers: dict[str, R | Exception] = {}
         for impl in self._impls(spec):
-            if not self._is_usable(impl.plugin_name):
-                error = PluginError(impl.plugin_name, "is enabled, but cannot be used")
-                answers[impl.plugin_name] = _noted(error, impl)
-                continue
             try:
+                if not self._is_usable(impl.plugin_name):
+                    raise PluginError(impl.plugin_name, "is enabled, but cannot be used")
                 answers[impl.plugin_name] = impl.function(*(given[n] for n in impl.argnames))
             except Exception as exc:  # noqa: BLE001 - a plugin's error is its answer
                 answers[impl.plugin_name] = _noted(exc, impl)
@@ -118,7 +113,15 @@ class Hooks:
         answers: dict[str, Any] = {impl.plugin_name: None for impl in impls}
 
         async def one(impl: Any) -> None:
-            answers[impl.plugin_name] = await self._answer(impl, given, rules.timeout)
+            try:
+                if not self._is_running(impl.plugin_name):
+                    raise PluginError(impl.plugin_name, "is enabled, but not running")
+                with anyio.move_on_after(rules.timeout):
+                    answers[impl.plugin_name] = await impl.function(*(given[name] for name in impl.argnames))
+                    return
+                raise TimeoutError(f"no answer within {rules.timeout:g} s")
+            except Exception as exc:  # noqa: BLE001 - a plugin's error is its answer
+                answers[impl.plugin_name] = _noted(exc, impl)
 
         if rules.together and len(impls) > 1:
             async with anyio.create_task_group() as tasks:
@@ -128,17 +131,6 @@ class Hooks:
             for impl in impls:
                 await one(impl)
         return answers
-
-    async def _answer(self, impl: Any, given: Mapping[str, object], limit: float) -> Any:
-        if not self._is_running(impl.plugin_name):
-            return _noted(PluginError(impl.plugin_name, "is enabled, but not running"), impl)
-        scope = anyio.CancelScope(deadline=anyio.current_time() + limit)
-        try:
-            with scope:
-                return await impl.function(*(given[name] for name in impl.argnames))
-        except Exception as exc:  # noqa: BLE001 - a plugin's error is its answer
-            return _noted(exc, impl)
-        return _noted(TimeoutError(f"no answer within {limit:g} s"), impl)
 
     def _impls(self, spec: Callable[..., Any]) -> list[Any]:
         hook = getattr(self._manager.hook, spec.__name__, None)

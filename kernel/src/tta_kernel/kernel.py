@@ -90,7 +90,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
             log.warning("going on without it: %s", problem)
         try:
             async with anyio.create_task_group() as tasks:
-                supervisor = Supervisor(self.wiring, self.services, self.events, self.hooks, tasks, self._abandoned)
+                supervisor = Supervisor(self, self.wiring, tasks, self._abandoned)
                 try:
                     with supervisor.body:
                         await supervisor.start()

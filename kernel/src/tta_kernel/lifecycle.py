@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 
 import anyio
 from anyio.abc import TaskGroup
 
 from .errors import NotReady, PluginError
-from .events import Event, EventBus
-from .hooks import Hooks
-from .plugin import Context
-from .services import ServiceRegistry
+from .events import Event
+from .plugin import Context, Home
 from .stacks import stacks
 from .wiring import Record, State, Wiring
 
@@ -45,37 +44,26 @@ class _Run:
 
     def __init__(self, record: Record) -> None:
         self.record = record
-        self.begun = self.abandoned = self.urgent = False
+        self.begun = self.abandoned = False
         self.error: PluginError | None = None
         self.settled = anyio.Event()  # Running, waiting or out.
-        self.stop = anyio.Event()
-        self.stopped = anyio.Event()
+        self.stop, self.stopped = anyio.Event(), anyio.Event()
         self.scope: anyio.CancelScope | None = None
 
 
 class Supervisor:
     """Starts plugins level by level, and stops them in reverse; ``body`` ends with the kernel."""
 
-    def __init__(
-        self,
-        wiring: Wiring,
-        services: ServiceRegistry,
-        bus: EventBus,
-        hooks: Hooks,
-        tasks: TaskGroup,
-        abandoned: Abandoned,
-    ) -> None:
-        self._settings, self._levels = wiring.settings, wiring.levels
-        self._services, self._bus, self._hooks = services, bus, hooks
-        self._tasks, self._abandoned = tasks, abandoned
-        self._runs = {n: _Run(wiring.records[n]) for level in wiring.levels for n in level}
+    def __init__(self, home: Home, wiring: Wiring, tasks: TaskGroup, abandoned: Abandoned) -> None:
+        self._home, self._wiring, self._tasks, self._abandoned = home, wiring, tasks, abandoned
+        self._runs = {name: _Run(record) for name, record in wiring.chosen().items()}
         self._stopping = False
         self.failure: PluginError | None = None
         self.body = anyio.CancelScope()
 
     async def start(self) -> None:
         """Start all plugins; a required one that fails cancels ``body``."""
-        for level in self._levels:
+        for level in self._wiring.levels:
             for name in level:
                 self._begin(self._runs[name])
             for name in level:
@@ -86,8 +74,8 @@ class Supervisor:
     async def stop(self) -> None:
         """Stop all plugins, dependents first, within one budget; never raises."""
         self._stopping = True
-        end = anyio.current_time() + self._settings.stop_timeout
-        for left, level in zip(range(len(self._levels), 0, -1), reversed(self._levels), strict=True):
+        end = anyio.current_time() + self._wiring.settings.stop_timeout
+        for left, level in reversed([*enumerate(self._wiring.levels, 1)]):
             # A level may use what the ones before it left over, and never what others need.
             share = max(0.0, end - anyio.current_time()) / left
             async with anyio.create_task_group() as tasks:
@@ -95,40 +83,39 @@ class Supervisor:
                     tasks.start_soon(self._stop, self._runs[name], share, end)
 
     async def _stop(self, run: _Run, share: float, end: float) -> None:
-        if run.record.state is State.WAITING and not run.begun:
+        record, now = run.record, anyio.current_time()
+        if record.state is State.WAITING and not run.begun:
             self._to(run, State.STOPPED, "never started")
         if not run.begun or run.stopped.is_set():
             return
         run.stop.set()
-        plugin = run.record.plugin
-        assert plugin is not None
-        limit = max(share, min(plugin.stop_timeout or 0.0, end - anyio.current_time()))
+        limit = max(share, min(record.cls.stop_timeout or 0.0, end - now))
         if run.scope is not None:
-            if run.record.state is State.STARTING:
+            if record.state is State.STARTING:
                 run.scope.cancel()
-            run.scope.deadline = min(run.scope.deadline, anyio.current_time() + limit)
+            run.scope.deadline = min(run.scope.deadline, now + limit)
         with anyio.move_on_after(limit + GRACE):
             await run.stopped.wait()
-            return
-        if run.abandoned:
-            return
-        run.abandoned = True
-        where = stacks(f"plugin {run.record.name}")
-        log.critical("plugin %r ignores cancellation; it is at:\n%s", run.record.name, where)
-        self._abandoned(run.record.name, where)
+        if not (run.stopped.is_set() or run.abandoned):
+            run.abandoned = True
+            where = stacks(f"plugin {record.name}")
+            log.critical("plugin %r ignores cancellation; it is at:\n%s", record.name, where)
+            self._abandoned(record.name, where)
 
     def _begin(self, run: _Run) -> None:
+        """Start a plugin, unless what it needs is out, or not there yet."""
         record = run.record
-        blockers = {n: self._runs[n].record.state for n in record.needs}
+        states = {name: self._runs[name].record.state for name in sorted(record.needs)}
+        failed = [name for name, state in states.items() if state in (State.FAILED, State.STOPPED)]
+        waited = [name for name, state in states.items() if state is not State.RUNNING]
         if run.begun or self._stopping:
             return
-        if failed := sorted(n for n, s in blockers.items() if s in (State.FAILED, State.STOPPED)):
+        if failed:
             self._fail(run, PluginError(record.name, f"not started, because {failed[0]!r} failed"))
             self._to(run, State.FAILED)
             self._begin_waiting(run)
-        elif waited := sorted(n for n, s in blockers.items() if s is not State.RUNNING):
+        elif waited:
             self._to(run, State.WAITING, f"waits for {waited[0]!r}")
-            run.settled.set()
         else:
             run.begun = True
             self._tasks.start_soon(self._live, run, name=f"plugin {record.name}")
@@ -144,102 +131,77 @@ class Supervisor:
         try:
             while not await self._try(run):
                 self._to(run, State.WAITING, f"not ready: {run.record.reason}")
-                run.settled.set()
                 with anyio.move_on_after(delay):
                     await run.stop.wait()
                     break
                 delay = min(delay * 2, 30.0)
         except Exception as exc:  # noqa: BLE001 - kept as the plugin's reason
             self._fail(run, exc)
-            if run.urgent:
-                self.failure = self.failure or run.error
-                self.body.cancel()
         finally:
             # Cancelled before it ran: that is a stop, and nobody's fault.
-            self._services.remove_all(run.record.name)
+            self._home.services.remove_all(run.record.name)
             with anyio.CancelScope(shield=True):
                 await self._stop_dependents(run)
-            state = State.FAILED if run.error else State.STOPPED
-            cancelled = run.record.state in (State.STARTING, State.WAITING) and not run.error
-            self._to(run, state, "its start was cancelled" if cancelled else "")
+            cancelled = run.record.state in (State.STARTING, State.WAITING)
+            self._to(run, State.FAILED if run.error else State.STOPPED, "its start was cancelled" if cancelled else "")
             run.stopped.set()
             self._begin_waiting(run)
 
     async def _try(self, run: _Run) -> bool:
         """Run the plugin until it stops; False if it was not ready and should be tried again."""
-        record = run.record
-        plugin = record.plugin
+        record, plugin = run.record, run.record.plugin
         assert plugin is not None
-        limit = plugin.start_timeout or self._settings.start_timeout
+        limit = plugin.start_timeout or self._wiring.settings.start_timeout
         ctx: Context | None = None
         self._to(run, State.STARTING)
         try:
             with anyio.CancelScope(deadline=anyio.current_time() + limit) as run.scope:
                 async with anyio.create_task_group() as tasks:
-                    ctx = Context(
-                        record.name,
-                        plugin,
-                        self._services,
-                        self._bus,
-                        self._hooks,
-                        tasks,
-                        lambda exc: self._crashed(run, exc),
-                    )
+                    crashed = partial(self._crashed, run)
+                    ctx = Context(record.name, self._home, plugin, tasks, crashed)
                     async with plugin.lifespan(ctx):
-                        lacking = [k for k in plugin.provides if k not in self._services]
-                        if lacking:
+                        if lacking := [key for key in plugin.provides if key not in self._home.services]:
                             raise PluginError(record.name, f"started without providing {lacking[0]}")
                         # A cancelled caller may interrupt a start, but never a stop.
                         run.scope.deadline, run.scope.shield = math.inf, True
                         self._to(run, State.RUNNING)
-                        run.settled.set()
                         self._begin_waiting(run)
                         await run.stop.wait()
                         self._to(run, State.STOPPING)
-                        self._services.remove_all(record.name)
+                        self._home.services.remove_all(record.name)
                         await ctx._close()
         except Exception as exc:
             reason = unwrap(exc)
-            if isinstance(reason, NotReady) and record.state is State.STARTING:
-                if not (needing := self._needing(run)):
-                    record.reason = str(reason)
-                    return False
-                run.urgent = True
-                reason.add_note(f"it may not wait, because {needing!r} is required")
-            raise
+            if not (isinstance(reason, NotReady) and record.state is State.STARTING):
+                raise
+            if record.vital:
+                reason.add_note("it may not wait, because it is required, or something that needs it")
+                raise
+            record.reason = str(reason)
+            return False
         finally:
             # Before another try, and whatever went wrong in this one.
-            self._services.remove_all(record.name)
+            self._home.services.remove_all(record.name)
             if ctx is not None:
                 ctx._detach()
-        if run.scope.cancel_called and not (self._stopping and record.state is State.STARTING):
-            raise TimeoutError(
-                f"took longer than {limit:g} s" if record.state is State.STARTING else "its time to stop was over"
-            )
+        starting = record.state is State.STARTING
+        if run.scope.cancel_called and not (self._stopping and starting):
+            raise TimeoutError(f"took longer than {limit:g} s" if starting else "its time to stop was over")
         if not run.stop.is_set():
             raise RuntimeError("its lifespan ended by itself")
         return True
 
-    def _needing(self, run: _Run) -> str:
-        """Name a required plugin that can't do without this one, or nothing."""
-        if run.record.required:
-            return run.record.name
-        return next(filter(None, (self._needing(d) for d in self._dependents(run))), "")
-
-    def _dependents(self, run: _Run) -> Iterator[_Run]:
-        return (other for other in self._runs.values() if run.record.name in other.record.needs)
+    def _dependents(self, run: _Run) -> list[_Run]:
+        return [other for other in self._runs.values() if run.record.name in other.record.needs]
 
     async def _stop_dependents(self, run: _Run) -> None:
-        """Stop what needs a plugin that is going; one of them that is required ends the kernel."""
-        end = anyio.current_time() + self._settings.stop_timeout
+        """Stop what needs a plugin that is going."""
+        limit = self._wiring.settings.stop_timeout
+        end = anyio.current_time() + limit
         for dependent in self._dependents(run):
-            if not dependent.begun or dependent.stopped.is_set():
-                continue
-            if run.error:
-                why = PluginError(dependent.record.name, f"stopped, because {run.record.name!r} failed")
-                self._end_if_required(dependent.record, why)
-            await self._stop_dependents(dependent)
-            await self._stop(dependent, self._settings.stop_timeout, end)
+            if dependent.begun and not dependent.stopped.is_set():
+                await self._stop_dependents(dependent)
+                await self._stop(dependent, limit, end)
 
     def _crashed(self, run: _Run, exc: Exception) -> None:
         """Stop a plugin, a task of which spent its restarts: dependents first, then itself."""
@@ -247,33 +209,31 @@ class Supervisor:
 
         async def stop() -> None:
             await self._stop_dependents(run)
-            await self._stop(run, self._settings.stop_timeout, math.inf)
+            await self._stop(run, self._wiring.settings.stop_timeout, math.inf)
 
         self._tasks.start_soon(stop)
 
     def _fail(self, run: _Run, exc: BaseException) -> None:
-        """Remember the first thing that went wrong, and what the plugin was doing."""
+        """Remember the first thing that went wrong, and what the plugin was doing; one that is required ends all."""
         record, exc = run.record, unwrap(exc)
-        if run.error is None:
-            if isinstance(exc, PluginError) and exc.plugin == record.name:
-                run.error = exc
-            else:
-                notes = "".join(f" ({note})" for note in getattr(exc, "__notes__", ()))
-                run.error = PluginError(record.name, f"failed while {record.state}: {exc!r}{notes}")
-                run.error.__cause__ = exc
-            log.error("%s", run.error, exc_info=exc if run.error is not exc else None)
-            self._end_if_required(record, run.error)
-
-    def _end_if_required(self, record: Record, error: PluginError) -> None:
-        if record.required and not self._stopping:
-            self.failure = self.failure or error
+        if run.error is not None:
+            return
+        if isinstance(exc, PluginError) and exc.plugin == record.name:
+            run.error = exc
+        else:
+            notes = "".join(f" ({note})" for note in getattr(exc, "__notes__", ()))
+            run.error = PluginError(record.name, f"failed while {record.state}: {exc!r}{notes}")
+            run.error.__cause__ = exc
+        log.error("%s", run.error, exc_info=exc if run.error is not exc else None)
+        if record.vital and not self._stopping:
+            self.failure = self.failure or run.error
             self.body.cancel()
 
     def _to(self, run: _Run, state: State, reason: str = "") -> None:
-        run.record.to(state, run.error.reason if run.error else reason)
-        if state not in (State.STARTING, State.RUNNING, State.STOPPING):
+        record = run.record
+        record.to(state, run.error.reason if run.error else reason)
+        if state not in (State.STARTING, State.STOPPING):
             run.settled.set()
-        self._bus.publish(
-            PluginStateChanged(plugin=run.record.name, state=state, reason=run.record.reason), source="kernel"
-        )
-        log.debug("plugin %r is %s", run.record.name, state)
+        event = PluginStateChanged(plugin=record.name, state=state, reason=record.reason)
+        self._home.events.publish(event, source="kernel")
+        log.debug("plugin %r is %s", record.name, state)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import ModuleType
-from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, get_args, get_origin
 
 import anyio
 import msgspec
@@ -90,25 +90,25 @@ def _config_type(cls: Any, args: Sequence[Any]) -> Any:
     return None
 
 
+class Home(Protocol):
+    """Where a plugin lives: the kernel, as far as a `Context` needs it."""
+
+    services: ServiceRegistry
+    events: EventBus
+    hooks: Hooks
+
+
 class Context:
     """What a running plugin sees of the kernel."""
 
     def __init__(
-        self,
-        name: str,
-        plugin: Plugin[Any],
-        services: ServiceRegistry,
-        bus: EventBus,
-        hooks: Hooks,
-        tasks: TaskGroup,
-        crashed: Callable[[Exception], None],
+        self, name: str, home: Home, plugin: Plugin[Any], tasks: TaskGroup, crashed: Callable[[Exception], None]
     ) -> None:
-        self.name = name
-        self.log = logging.getLogger(f"tta.{name}")
-        self.ask = hooks.ask
+        self.name, self.log = name, logging.getLogger(f"tta.{name}")
+        self.ask = home.hooks.ask
         """Ask a hook: ``await ctx.ask(spec, …)`` is ``{plugin: answer or error}``."""
-        self._plugin, self._services, self._bus = plugin, services, bus
-        self._tasks, self._crashed = tasks, crashed
+        self._services, self._bus = home.services, home.events
+        self._plugin, self._tasks, self._crashed = plugin, tasks, crashed
         self._running: dict[anyio.CancelScope, str] = {}
         self._subscriptions: list[Subscription[Any]] = []
         self._closed = False
@@ -169,6 +169,7 @@ class Context:
         self, scope: anyio.CancelScope, func: Callable[..., Awaitable[None]], args: tuple[object, ...], restart: Restart
     ) -> None:
         crashes: deque[float] = deque(maxlen=restart.times + 1)
+        name, message = self._running[scope], "task %s crashed, restart %d of %d"
         try:
             with scope:
                 while True:
@@ -178,15 +179,9 @@ class Context:
                         crashes.append(anyio.current_time())
                         recent = sum(crashes[-1] - at <= restart.within for at in crashes)
                         if recent > restart.times:
-                            exc.add_note(f"task {self._running[scope]!r} crashed {recent} times")
+                            exc.add_note(f"task {name!r} crashed {recent} times")
                             return self._crashed(exc)
-                        self.log.warning(
-                            "task %s crashed, restart %d of %d",
-                            self._running[scope],
-                            recent,
-                            restart.times,
-                            exc_info=True,
-                        )
+                        self.log.warning(message, name, recent, restart.times, exc_info=True)
                         await anyio.sleep(min(0.05 * 2**recent, 10.0))
         finally:
             del self._running[scope]
@@ -194,12 +189,12 @@ class Context:
                 self._idle.set()
 
     def _detach(self) -> None:
+        self._closed = True
         for subscription in self._subscriptions:
             self._bus.detach(subscription)
 
     async def _close(self) -> None:
         """Cancel the plugin's tasks and wait for their end."""
-        self._closed = True
         self._detach()
         for scope in self._running:
             scope.cancel()

@@ -14,12 +14,10 @@ def stacks(name: str) -> str:
     """Format the stacks of all running tasks called ``name``, or ``name: …``."""
     found = []
     for task in anyio.get_running_tasks():
-        if task.name == name or (task.name or "").startswith(f"{name}: "):
-            lines = traceback.format_list(
-                traceback.StackSummary.extract((frame, frame.f_lineno) for frame in _frames(task.coro))
-            )
-            found.append(f"task {task.name}\n{''.join(lines)}")
-    return "\n".join(found)
+        if f"{task.name}: ".startswith(f"{name}: "):
+            frames = ((frame, frame.f_lineno) for frame in _frames(task.coro))
+            found += [f"task {task.name}\n", *traceback.StackSummary.extract(frames).format()]
+    return "".join(found)
 
 
 def _frames(awaitable: Any) -> list[FrameType]:

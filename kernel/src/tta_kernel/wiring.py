@@ -42,6 +42,8 @@ class Record:
         self.name, self.found, self.required = found.name, found, required
         self.cls: type[Plugin[Any]] = Plugin  # until its own is imported
         self.plugin: Plugin[Any] | None = None
+        self.vital = required
+        """It is required, or something that is required needs it."""
         self.yields_to = ""
         self.needs = frozenset[str]()
         """Plugins that provide what it requires; without them it can't run."""
@@ -148,11 +150,9 @@ class Wiring:
     def check(self) -> None:
         """Ask the plugins whether they object to their deployment."""
         for name, answer in self.hooks.collect(hookspecs.check, self.hooks).items():
-            record = self.records[name]
-            if record.state is State.READY and isinstance(answer, Exception):
-                self.rule_out(record, PluginError(name, f"its check raised {answer!r}"))
-            elif record.state is State.READY and answer:
-                self.rule_out(record, ConfigError(*answer))
+            if answer and self.records[name].state is State.READY:
+                raised = PluginError(name, f"its check raised {answer!r}")
+                self.rule_out(self.records[name], raised if isinstance(answer, Exception) else ConfigError(*answer))
         self._order()
 
     def keep(self, names: Collection[str]) -> None:
@@ -188,6 +188,10 @@ class Wiring:
             level = sorted(sorter.get_ready())
             self.levels.append(level)
             sorter.done(*level)
+        for level in reversed(self.levels):
+            for name in level:
+                others = (it for it in chosen.values() if name in it.needs)
+                chosen[name].vital = chosen[name].required or any(it.vital for it in others)
 
     def _names(self, keys: Sequence[Service[Any]]) -> frozenset[str]:
         return frozenset(self.providers[key] for key in keys if key in self.providers)
