@@ -1,0 +1,45 @@
+"""Messages on Redis: queues that many processes share, and that outlive them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from tta_kernel import Context, Plugin, hookimpl
+from tta_messages import MESSAGE_TYPES, MESSAGES, MessagesError
+from tta_redis import REDIS
+
+from .config import Config
+from .messages import RedisMessages, open_messages
+
+__all__ = ["Config", "RedisMessages", "RedisMessagesPlugin", "open_messages"]
+
+
+class RedisMessagesPlugin(Plugin[Config]):
+    """Messages of all processes that use the same Redis."""
+
+    requires = (MESSAGE_TYPES, REDIS)
+    provides = (MESSAGES,)
+
+    @asynccontextmanager
+    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        types = ctx.get(MESSAGE_TYPES)
+        async with open_messages(ctx.get(REDIS), self.config, types, publish=ctx.publish) as messages:
+            self._messages = messages
+            ctx.provide(MESSAGES, messages)
+            yield
+
+    @hookimpl(optionalhook=True)
+    async def forget(self, user: str) -> int:
+        return await self._messages.forget(user)
+
+    @hookimpl
+    async def snapshot(self) -> Mapping[str, Any]:
+        try:
+            found = await self._messages.stats()
+        except MessagesError as exc:
+            return {"error": str(exc)}
+        return {name: msgspec.to_builtins(each) for name, each in found.items()}

@@ -1,0 +1,235 @@
+-- ARGV: settings, queue, channel, all, what, then by what:
+--   recover                      how many, whether there are more
+--   stats                        lengths and counters, or nothing of a queue that isn't there
+--   configure: settings          1
+--   settings                     what is stored, or nothing
+--   purge                        how many, whether there are more
+--   dead: limit, after           id and letter by turns
+--   letters: ids...              id and letter by turns
+--   requeue: id, time to live (s) by turns      how many
+--   purge_dead: ids..., or none  how many, whether there are more
+--   forget: owner, cursors       how many, next cursors ('' when through)
+--   abandon: hold, visibility    how many (what a cancelled receive got, given back)
+-- Replies: who died; the result.
+local what = ARGV[5]
+if what == 'settings' then
+  return {died, state[1] or '', 0}
+end
+local recovered, more = 0, false
+if now >= next_due and what ~= 'abandon' then
+  recovered, more = sweep()
+end
+
+local function args(from)
+  local found = {}
+  for i = from, #ARGV do
+    found[#found + 1] = ARGV[i]
+  end
+  return found
+end
+
+local function letters(ids)
+  local found = {}
+  if #ids > 0 then
+    local values = call('HMGET', LETTERS, unpack(ids))
+    for i, id in ipairs(ids) do
+      if values[i] then
+        found[#found + 1], found[#found + 2] = id, values[i]
+      end
+    end
+  end
+  return found
+end
+
+local function bury(ids)
+  call('ZREM', DEAD, unpack(ids))
+  return call('HDEL', LETTERS, unpack(ids))
+end
+
+-- Delete a living message; one in a list leaves a ghost.
+local function drop(id, value, info)
+  call('HDEL', BODY, id)
+  call('HDEL', INFO, id)
+  call('ZREM', TTL, id)
+  if is_held(info) then
+    call('ZREM', LEASE, id)
+  elseif call('ZREM', DELAYED, id) == 0 and whole(value) then
+    ghost(id, value)
+  end
+end
+
+local result = {}
+if what == 'recover' then
+  if recovered > 0 then
+    wake(ARGV[3], ARGV[2], ARGV[4] == '1')
+  end
+  result = {recovered, more and 1 or 0}
+elseif what == 'stats' then
+  if state[2] or call('EXISTS', QUEUE) == 1 then
+    local ghosts = call('HMGET', QUEUE, 'g9', 'g5', 'g1')
+    for i, list in ipairs({HIGH, NORMAL, LOW}) do
+      result[i] = math.max(0, call('LLEN', list) - (tonumber(ghosts[i]) or 0))
+    end
+    for _, key in ipairs({DELAYED, LEASE, DEAD}) do
+      result[#result + 1] = call('ZCARD', key)
+    end
+    local fields = {'sent', 'refused', 'delivered', 'acknowledged', 'retried', 'died', 'recovered', 'expired', 'stale'}
+    for _, value in ipairs(call('HMGET', QUEUE, unpack(fields))) do
+      result[#result + 1] = tonumber(value) or 0
+    end
+  end
+elseif what == 'configure' then
+  call('HSET', QUEUE, 'settings', ARGV[6])
+  local new = cmsgpack.unpack(ARGV[6])
+  ends = 0  -- Another life: all keys get an end anew.
+  next_due = 0
+  finish((new[8] + new[12]) * 1000)
+  return {died, 1, 0}
+elseif what == 'purge' then
+  local gone = {}
+  for _, list in ipairs({HIGH, NORMAL, LOW}) do
+    local ids = #gone == 0 and call('LPOP', list, 500) or nil
+    if ids then
+      more = true
+      local values, infos = call('HMGET', BODY, unpack(ids)), call('HMGET', INFO, unpack(ids))
+      for i, id in ipairs(ids) do
+        if infos[i] and string.byte(infos[i]) == 33 and not values[i] then
+          call('HDEL', INFO, id)
+          call('HINCRBY', QUEUE, 'g' .. string.sub(infos[i], 2), -1)
+        elseif not is_held(infos[i]) then
+          gone[#gone + 1] = id
+        end
+      end
+    end
+  end
+  if #gone == 0 then
+    gone = call('ZRANGE', DELAYED, 0, 499)
+  end
+  if #gone > 0 then
+    more = true
+    call('ZREM', DELAYED, unpack(gone))
+    call('ZREM', TTL, unpack(gone))
+    call('HDEL', INFO, unpack(gone))
+    call('HDEL', BODY, unpack(gone))
+    note('purged', table.concat(gone, ' '))
+  end
+  result = {#gone, more and 1 or 0}
+elseif what == 'dead' then
+  local rank = ARGV[7] ~= '' and call('ZRANK', DEAD, ARGV[7])
+  local first = rank and rank + 1 or 0
+  result = letters(call('ZRANGE', DEAD, first, first + tonumber(ARGV[6]) - 1))
+elseif what == 'letters' then
+  result = letters(args(6))
+elseif what == 'requeue' then
+  local alive, bodies = {}, {}
+  local size = call('HLEN', BODY)
+  for i = 6, #ARGV, 2 do
+    local id = ARGV[i]
+    local letter = call('HGET', LETTERS, id)
+    if letter and call('HEXISTS', BODY, id) == 0 and size < MAX_LENGTH then
+      local value = string.sub(letter, 5, 4 + struct.unpack('>I4', letter))
+      local info = call('HGET', INFO, id)
+      if info and string.byte(info) == 33 then
+        local was = string.sub(info, 2)
+        if call('LREM', LISTS[string.byte(was)], 1, id) == 1 then
+          call('HINCRBY', QUEUE, 'g' .. was, -1)
+        end
+      end
+      call('HDEL', INFO, id)
+      value = struct.pack('>d', now + (tonumber(ARGV[i + 1]) or LIFE) * 1000000) .. string.sub(value, 9)
+      call('HSET', BODY, id, value)
+      size = size + 1
+      alive[#alive + 1], bodies[#bodies + 1] = id, value
+    end
+  end
+  if #alive > 0 then
+    bury(alive)
+    keep(BODY)
+    put_back(alive, bodies, false)
+    note('requeued', table.concat(alive, ' '))
+    wake(ARGV[3], ARGV[2], ARGV[4] == '1')
+  end
+  result = #alive
+elseif what == 'purge_dead' then
+  local ids = args(6)
+  if #ids == 0 then
+    ids = call('ZRANGE', DEAD, 0, 499)
+    more = #ids > 0
+  end
+  local there = {}
+  for _, id in ipairs(ids) do
+    if call('HEXISTS', LETTERS, id) == 1 then
+      there[#there + 1] = id
+    end
+  end
+  if #ids > 0 then
+    result = {bury(ids), more and 1 or 0}
+    if result[1] > 0 then
+      note('purged', table.concat(there, ' '), 'dead letters')
+    end
+  else
+    result = {0, 0}
+  end
+elseif what == 'forget' then
+  local owner, gone = ARGV[6], {}
+  local one, other = ARGV[7], ARGV[8]
+  if one ~= '' then
+    local found = call('HSCAN', BODY, one, 'COUNT', 500)
+    one = found[1] ~= '0' and found[1] or ''
+    for i = 1, #found[2], 2 do
+      local id, value = found[2][i], found[2][i + 1]
+      if whole(value) and string.sub(value, 10, 17) == owner then
+        drop(id, value, call('HGET', INFO, id))
+        gone[#gone + 1] = id
+      end
+    end
+  end
+  if other ~= '' then
+    local found = call('HSCAN', LETTERS, other, 'COUNT', 500)
+    other = found[1] ~= '0' and found[1] or ''
+    for i = 1, #found[2], 2 do
+      if string.sub(found[2][i + 1], 14, 21) == owner then
+        bury({found[2][i]})
+        gone[#gone + 1] = found[2][i]
+      end
+    end
+  end
+  if #gone > 0 then
+    note('purged', table.concat(gone, ' '), 'forgotten')
+  end
+  result = {#gone, one, other}
+elseif what == 'abandon' then
+  local back, bodies, hold = {}, {}, ARGV[6]
+  -- Its holds were given within the last seconds, so this is where they stand.
+  local about = now + (tonumber(ARGV[7]) or VISIBILITY) * 1000000
+  local ids = call('ZREVRANGEBYSCORE', LEASE, int(about + 1000000), int(about - 20000000), 'LIMIT', 0, 5000)
+  if #ids > 0 then
+    local infos = call('HMGET', INFO, unpack(ids))
+    for i = #ids, 1, -1 do
+      local id, info = ids[i], infos[i]
+      if info and string.sub(info, 1, 12) == hold then
+        local value = call('HGET', BODY, id)
+        if whole(value) then
+          call('ZREM', LEASE, id)
+          local attempts, err = held_history(info)
+          if attempts > 1 or err ~= '' then
+            call('HSET', INFO, id, '-' .. (attempts - 1) .. ':' .. err)
+          else
+            call('HDEL', INFO, id)
+          end
+          back[#back + 1], bodies[#bodies + 1] = id, value
+        end
+      end
+    end
+    if #back > 0 then
+      note('retried', table.concat(back, ' '), 'released')
+      put_back(back, bodies, true)
+      wake(ARGV[3], ARGV[2], ARGV[4] == '1')
+    end
+  end
+  result = #back
+end
+if state[2] or #died > 0 then
+  finish()
+end
+return {died, result, odd and 1 or 0}

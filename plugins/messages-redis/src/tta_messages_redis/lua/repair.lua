@@ -1,0 +1,69 @@
+-- KEYS: a queue's keys, then where each is put if it holds something foreign. ARGV: for how long that is kept (ms).
+-- What the loss of a key left dangling is found its place again. Replies with the names of the moved keys.
+local QUEUE, BODY, HIGH, NORMAL, LOW, INFO, LEASE, DELAYED, TTL, SEEN0, SEEN1, DEAD, LETTERS, AUDIT, IDLE = unpack(KEYS)
+local TYPES = {
+  'hash', 'hash', 'list', 'list', 'list', 'hash', 'zset', 'zset', 'zset', 'hash', 'hash', 'zset', 'hash', 'stream', 'set'
+}
+local call = redis.call
+local moved = {}
+for i, wanted in ipairs(TYPES) do
+  local found = call('TYPE', KEYS[i])['ok']
+  if found ~= 'none' and found ~= wanted then
+    call('RENAME', KEYS[i], KEYS[#TYPES + i])
+    call('PEXPIRE', KEYS[#TYPES + i], ARGV[1])
+    moved[#moved + 1] = KEYS[#TYPES + i]
+  end
+end
+
+local clock = call('TIME')
+local now = string.format('%.0f', clock[1] * 1000000 + clock[2])
+local there = {}
+for digit, list in pairs({['9'] = HIGH, ['5'] = NORMAL, ['1'] = LOW}) do
+  local ghosts = 0
+  for _, id in ipairs(call('LRANGE', list, 0, -1)) do
+    there[id] = true
+    if call('HEXISTS', BODY, id) == 0 and string.sub(call('HGET', INFO, id) or '', 1, 1) == '!' then
+      ghosts = ghosts + 1
+    end
+  end
+  call('HSET', QUEUE, 'g' .. digit, ghosts)
+end
+for _, key in ipairs({DELAYED, LEASE}) do
+  for _, id in ipairs(call('ZRANGE', key, 0, -1)) do
+    there[id] = true
+  end
+end
+for _, id in ipairs(call('HKEYS', INFO)) do
+  if not there[id] and call('HEXISTS', BODY, id) == 0 then
+    call('HDEL', INFO, id)
+  end
+end
+local LISTS = {[57] = HIGH, [53] = NORMAL, [49] = LOW}
+for _, id in ipairs(call('HKEYS', BODY)) do
+  if not there[id] then
+    local first = string.byte(call('HGET', INFO, id) or '-')
+    if first ~= 45 and first ~= 33 then
+      call('ZADD', LEASE, now, id)
+    else
+      -- A body that is none comes to light when its turn comes.
+      call('RPUSH', LISTS[string.byte(call('HGET', BODY, id), 9)] or NORMAL, id)
+    end
+  end
+end
+local letters = {}
+for _, id in ipairs(call('HKEYS', LETTERS)) do
+  letters[id] = true
+  call('ZADD', DEAD, 'NX', now, id)
+end
+for _, id in ipairs(call('ZRANGE', DEAD, 0, -1)) do
+  if not letters[id] then
+    call('ZREM', DEAD, id)
+  end
+end
+-- The next script gives all keys their end anew, and looks for what is due.
+call('HDEL', QUEUE, 'until', 'next')
+call('PEXPIRE', QUEUE, ARGV[1])
+for i = 2, 9 do
+  call('PEXPIRE', KEYS[i], ARGV[1])
+end
+return moved

@@ -1,0 +1,163 @@
+"""One queue in Redis: its scripts, and what is done when they meet something foreign."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from tta_kernel import Event
+from tta_messages import Codec, MessageDied, MessagesError
+from tta_redis import Redis, RedisDown, Script
+
+from . import wire
+
+log = logging.getLogger("tta.messages-redis")
+_QUARANTINE_MS = 7 * 86_400_000
+Died = Sequence[Sequence[bytes]]
+
+
+class Unknown(MessagesError):
+    """The connection was lost under a call: it may have been executed."""
+
+
+def translated(exc: RedisDown | ResponseError) -> MessagesError:
+    """Return the capability's own error."""
+    if isinstance(exc, RedisDown):
+        return (Unknown if exc.unknown else MessagesError)(str(exc))
+    # Redis's words are the first; what a script was given may follow.
+    return MessagesError(f"Redis refuses: {str(exc).partition(' ')[0]}")
+
+
+class Scripts:
+    """All scripts of one client."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.send = redis.script(wire.source("send"))
+        self.cycle = redis.script(wire.source("cycle"))
+        self.settle = redis.script(wire.source("settle"))
+        self.admin = redis.script(wire.source("admin"))
+        self.repair = redis.script(wire.source("repair"))
+        self.aside = redis.script(wire.source("aside"))
+        self.subscriptions = redis.script(wire.source("subscriptions"))
+        self.index = redis.script(wire.source("index"))
+
+
+class Store:
+    """Runs scripts on queues; publishes who died, and puts aside what doesn't belong there."""
+
+    def __init__(
+        self, redis: Redis, codec: Codec, publish: Callable[[Event], None], channel: str
+    ) -> None:  # fmt: skip
+        self.redis, self.scripts = redis, Scripts(redis)
+        self._codec, self._publish = codec, publish
+        self._common = (channel, b"1" if redis.config.cluster else b"0")
+
+    async def run(
+        self, script: Script, queue: str, keys: wire.Keys, args: Sequence[Any], *, retry: bool = False
+    ) -> Sequence[Any]:
+        """Run a queue's script; the reply without who died."""
+        call = (keys.settings, queue, *self._common, *args)
+        for again in (False, True):
+            try:
+                reply = await script(keys.all, call, retry=retry)
+            except RedisDown as exc:
+                raise translated(exc) from exc
+            except ResponseError as exc:
+                if again or "WRONGTYPE" not in str(exc):
+                    raise translated(exc) from exc
+                await self.repair(queue, keys)
+            else:
+                return await self.read(queue, keys, reply)
+        raise AssertionError
+
+    async def run_all(
+        self, script: Script, queue: str, keys: wire.Keys, calls: Sequence[Sequence[Any]], *, retry: bool
+    ) -> list[Sequence[Any]]:
+        """Run a queue's script several times, in one round trip."""
+        common = (keys.settings, queue, *self._common)
+        commands = [script.command(keys.all, (*common, *args)) for args in calls]
+        try:
+            replies = await self.redis.pipeline(*commands, key=keys.queue, retry=retry)
+        except RedisDown as exc:
+            raise translated(exc) from exc
+        found = []
+        for args, reply in zip(calls, replies, strict=True):
+            if isinstance(reply, ResponseError):
+                found.append(await self.run(script, queue, keys, args, retry=retry))
+            else:
+                found.append(await self.read(queue, keys, reply))
+        return found
+
+    async def run_replicated(
+        self, script: Script, queue: str, keys: wire.Keys, args: Sequence[Any], *, replicas: int, patience: float
+    ) -> tuple[Sequence[Any], int]:
+        """Run a queue's script, and return how many replicas have what it did."""
+        call = (keys.settings, queue, *self._common, *args)
+        for again in (False, True):
+            try:
+                reply, count = await script(
+                    keys.all, call, retry=True, replicas=replicas, replica_timeout=patience
+                )  # fmt: skip
+            except RedisDown as exc:
+                raise translated(exc) from exc
+            except ResponseError as exc:
+                if again or "WRONGTYPE" not in str(exc):
+                    raise translated(exc) from exc
+                await self.repair(queue, keys)
+            else:
+                return await self.read(queue, keys, reply), count
+        raise AssertionError
+
+    async def once(
+        self, script: Script, queue: str, keys: wire.Keys, args: Sequence[Any], done: Callable[[Any], bool]
+    ) -> Sequence[Any]:
+        """Run what does nothing a second time; a loss of the connection is noticed only where that hides the answer."""
+        try:
+            return await self.run(script, queue, keys, args)
+        except Unknown as lost:
+            reply = await self.run(script, queue, keys, args)
+            if not done(reply):
+                raise lost
+            return reply
+
+    async def read(self, queue: str, keys: wire.Keys, reply: Any) -> Sequence[Any]:
+        """Return a reply without its first part, which is who died."""
+        try:
+            died, *rest = reply
+            if died:
+                self._tell(queue, died)
+            odd = rest[1]
+        except (TypeError, ValueError, IndexError) as exc:
+            raise MessagesError("Redis answers nonsense") from exc
+        if odd:
+            await self.repair(queue, keys)
+        return rest
+
+    async def repair(self, queue: str, keys: wire.Keys) -> None:
+        """Put what is foreign under a queue's keys aside, where it can be looked at for a week."""
+        await self.put_aside(f"queue {queue!r}", self.scripts.repair, keys.all, (_QUARANTINE_MS,))
+
+    async def put_aside(self, what: str, script: Script, keys: Sequence[bytes], args: Sequence[Any]) -> None:
+        """Rename keys that hold something foreign."""
+        aside = [key + b":quarantine:%d" % (time.time() * 1000) for key in keys]
+        try:
+            moved = await script([*keys, *aside], args, retry=True)
+        except (RedisDown, ResponseError) as exc:
+            raise translated(exc) from exc
+        for name in moved:
+            log.warning("%s: a foreign value was under one of its keys; it is now under %r", what, name.decode())
+
+    def _tell(self, queue: str, died: Died) -> None:
+        for id, reason, value in died:
+            try:
+                type_ = wire.read_value(self._codec, queue, id, value).type
+            except ValueError:
+                type_ = ""
+            name = id.decode(errors="replace")
+            if reason == b"corrupt":
+                log.warning("queue %r: what lay under the id %r is no message; it is a dead letter now", queue, name)
+            self._publish(MessageDied(queue=queue, id=name, message_type=type_, reason=reason.decode()))

@@ -1,0 +1,91 @@
+"""Who wants what: kept in Redis, remembered here for as long as nobody changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from redis.exceptions import ResponseError
+
+from tta_messages import Filter, Message, MessagesError, Subscription
+from tta_messages.prepare import check_queue, subscription_id
+from tta_redis import RedisDown
+
+from . import wire
+from .store import Store, translated
+
+_LIMIT = 10_000
+
+
+class _Wish(msgspec.Struct, frozen=True, array_like=True):
+    queue: str
+    types: tuple[str, ...] = ()
+    topics: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+class _Known(NamedTuple):
+    version: bytes = b"?"
+    all: tuple[tuple[Subscription, int], ...] = ()
+    """With when each ends, in µs."""
+
+
+class Subscriptions:
+    """Asks for their version with each publish, so that whoever has subscribed is heard from then on."""
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        self._store = store
+        self._keys = [f"{prefix}:messages:{{subscriptions}}:{part}".encode() for part in ("wishes", "ends", "version")]
+        self._known = _Known()
+
+    async def add(self, queue: str, wanted: Filter, ttl: float) -> Subscription:
+        """Add one, or renew it."""
+        id = subscription_id(check_queue(queue), wanted)
+        wish = msgspec.msgpack.encode(_Wish(queue, wanted.types, wanted.topics, wanted.tags))
+        at = await self._run("add", id, wish, min(ttl, wire.FOR_EVER), _LIMIT)
+        if at is None:
+            raise MessagesError(f"there are {_LIMIT} subscriptions")
+        return Subscription(id, queue, wanted, int(at) / 1e6)
+
+    async def remove(self, id: str) -> bool:
+        """End one; False if there was none."""
+        return bool(await self._run("remove", id))
+
+    async def all(self) -> Sequence[Subscription]:
+        """Return those of now, by id."""
+        now, *news = await self._run("look", self._known.version)
+        if len(news) > 1:
+            self._known = _read(*news)
+        return [subscription for subscription, at in self._known.all if at > int(now)]
+
+    async def queues(self, message: Message) -> list[str]:
+        """Return the queues that want a message."""
+        return sorted({each.queue for each in await self.all() if each.filter.fits(message)})
+
+    async def _run(self, *args: Any) -> Any:
+        scripts = self._store.scripts
+        for again in (False, True):
+            try:
+                return await scripts.subscriptions(self._keys, args, retry=args[0] != "remove")
+            except RedisDown as exc:
+                raise translated(exc) from exc
+            except ResponseError as exc:
+                if again or "WRONGTYPE" not in str(exc):
+                    raise translated(exc) from exc
+                types = (7 * 86_400_000, "hash", "zset", "string")
+                await self._store.put_aside("subscriptions", scripts.aside, self._keys, types)
+        raise AssertionError
+
+
+def _read(version: bytes, ids: Sequence[bytes], wishes: Sequence[bytes | None], ends: Sequence[bytes]) -> _Known:
+    found = []
+    for id, packed, at in zip(ids, wishes, ends, strict=True):
+        try:
+            wish = msgspec.msgpack.decode(packed or b"", type=_Wish)
+        except msgspec.DecodeError:
+            continue  # Somebody else's: it wants nothing that we have, and it ends.
+        filter_ = Filter(wish.types, wish.topics, wish.tags)
+        end = int(float(at))
+        found.append((Subscription(id.decode(errors="replace"), wish.queue, filter_, end / 1e6), end))
+    return _Known(version, tuple(sorted(found, key=lambda each: each[0].id)))

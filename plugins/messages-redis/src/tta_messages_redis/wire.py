@@ -1,0 +1,145 @@
+"""What lies in Redis: keys, values, and how they are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from importlib.resources import files
+from typing import Any, NamedTuple, get_args, get_type_hints
+
+import msgspec
+
+from tta_messages import Codec, DeadLetter, Message, QueueSettings, QueueStats, Step
+
+HEAD = 17
+"""Bytes before an envelope: when it ends (8), its priority (1), its owner (8)."""
+QUEUE = re.compile(rb"[A-Za-z0-9._/@+-]{1,200}")
+FOR_EVER = 1e9
+"""Seconds that are as good as any more."""
+
+_PARTS = "queue body high normal low info lease delayed ttl seen-0 seen-1 dead letters audit idle".split()
+_STEPS = frozenset(get_args(get_type_hints(Step)["what"]))
+_COUNTERS = QueueStats.__struct_fields__[4:]
+
+
+class Keys(NamedTuple):
+    """The keys of one queue, all in one slot of a Cluster."""
+
+    all: tuple[bytes, ...]
+    settings: bytes
+    """What the process's own config says."""
+
+    @property
+    def queue(self) -> bytes:
+        return self.all[0]
+
+    @property
+    def audit(self) -> bytes:
+        return self.all[13]
+
+
+def keys(prefix: str, queue: str, settings: QueueSettings) -> Keys:
+    """Return the keys of a queue."""
+    return Keys(tuple(f"{prefix}:messages:{{{queue}}}:{part}".encode() for part in _PARTS), pack_settings(settings))
+
+
+def source(name: str) -> str:
+    """Return a script, with what it has in common with others."""
+    folder = files(__package__) / "lua"
+    own = (folder / f"{name}.lua").read_text(encoding="utf-8")
+    if name in ("send", "cycle", "settle", "admin"):
+        return (folder / "common.lua").read_text(encoding="utf-8") + own
+    return own
+
+
+def pack_settings(settings: QueueSettings) -> bytes:
+    """Return settings as the scripts read them."""
+    return msgspec.msgpack.encode([float(value) for value in msgspec.structs.astuple(settings)])
+
+
+def read_settings(packed: bytes) -> QueueSettings | None:
+    """Return what was packed, or None if it can't be read."""
+    try:
+        values = msgspec.msgpack.decode(packed, type=list[float])
+        return msgspec.convert(
+            {
+                name: int(value) if name in _INTEGERS else value
+                for name, value in zip(QueueSettings.__struct_fields__, values, strict=True)
+            },
+            QueueSettings,
+        )
+    except (msgspec.DecodeError, ValueError, OverflowError):
+        return None
+
+
+_INTEGERS = frozenset(field.name for field in msgspec.structs.fields(QueueSettings) if isinstance(field.default, int))
+
+
+@lru_cache(maxsize=4096)
+def owner_mark(owner: str) -> bytes:
+    """Return 8 bytes by which a person's messages are found; nobody's are zeros."""
+    return blake2b(owner.encode(), digest_size=8).digest() if owner else bytes(8)
+
+
+def value_of(message: Message, data: bytes) -> bytes:
+    """Return what is stored of a message, without when it ends: that the store's clock says."""
+    return b"%d%b%b" % (message.priority, owner_mark(message.owner), data)
+
+
+def read_value(codec: Codec, queue: str, id: bytes, value: bytes) -> Message:
+    """Return the message of a stored value; raises a ValueError for what isn't one."""
+    message = codec.decode(value[HEAD:])
+    if message.id.encode() != id or message.queue != queue:
+        raise ValueError("it is another message")
+    return message
+
+
+def read_letter(codec: Codec, queue: str, id: bytes, letter: bytes) -> DeadLetter:
+    """Return a dead letter; one that can't be read is corrupt, too."""
+    name = id.decode(errors="replace")
+    try:
+        size = 4 + int.from_bytes(letter[:4])
+        value = letter[4:size]
+        reason, attempts, died_at, error = letter[size:].decode(errors="replace").split("\n", 3)
+        message = None if reason == "corrupt" else read_value(codec, queue, id, value)
+        raw = (value[HEAD:] if value[8:9] in (b"1", b"5", b"9") else value) if message is None else b""
+        return msgspec.convert(
+            DeadLetter(name, queue, reason, error, int(attempts), int(died_at) / 1e6, message, raw),  # type: ignore[arg-type]
+            DeadLetter,
+        )
+    except ValueError:
+        return DeadLetter(name, queue, "corrupt", "its letter cannot be read", 0, 0.0, None, letter)
+
+
+def read_stats(reply: Sequence[int]) -> QueueStats:
+    """Return the numbers of a queue; nothing is zeros."""
+    numbers = list(reply) or [0] * (6 + len(_COUNTERS))
+    return QueueStats(dict(zip(("high", "normal", "low"), numbers, strict=False)), *numbers[3:])
+
+
+def read_steps(entries: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[Step]:
+    """Return the steps of a stream's entries, the newest first; what is none is passed over."""
+    steps: list[Step] = []
+    for entry, flat in entries:
+        at = int(entry.partition(b"-")[0]) / 1000
+        fields: Mapping[str, str] = {
+            name.decode(errors="replace"): value.decode(errors="replace")
+            for name, value in zip(flat[::2], flat[1::2], strict=False)
+        }
+        detail = fields.get("detail", "")
+        those = [(what, ids) for what, ids in fields.items() if what in _STEPS]
+        steps += [Step(at, what, tuple(ids.split()), detail) for what, ids in reversed(those)]  # type: ignore[arg-type]
+    return steps
+
+
+def attempt_of(info: bytes | None) -> tuple[int, str]:
+    """Return how often a message was received before, and what went wrong."""
+    if not info or not info.startswith(b"-"):
+        return 0, ""
+    attempts, _, error = info[1:].partition(b":")
+    return int(attempts) if attempts.isdigit() else 0, error.decode(errors="replace")
+
+
+Reply = Any
