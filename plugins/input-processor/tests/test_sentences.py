@@ -268,6 +268,9 @@ am I a burden?                                     | may
 is it my fault?                                    | may feel
 make a wish                                        | think
 let's not                                          | decline
+I'd like a walk on the beach                       | go
+I'd like a lamp                                    | take
+hiya, who might you be?                            | ask
 where is everybody?                                | who
 can you stay?                                      | feel
 jump up and down                                   | dance

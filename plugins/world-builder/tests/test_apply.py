@@ -499,3 +499,11 @@ def test_whoever_was_sent_says_so_and_is_given_the_key(game: Game) -> None:
     game.commands(Command("tell", {"topic": Entity("ines sent me", "topic", "ines")}))
 
     assert game.at("brass-key") == PLAYER
+
+
+def test_a_gift_without_a_name_on_it_is_for_whoever_can_speak(game: Game) -> None:
+    game.do("take", thing="postcard")
+    game.learn()
+    game.go("cottage")
+
+    assert game.do("give", thing="postcard").person == "ines"

@@ -9,6 +9,7 @@ from tta_world import Command, Entity
 from . import tables
 from .names import ANYONE, Names
 from .tables import listed, phrases
+from .verbs import begins
 from .words import ARTICLES, CARELESS, COMMON, PREPOSITIONS
 
 _TABLE = tables.questions()
@@ -160,7 +161,8 @@ def _request(words: Sequence[str], names: Names, phrase: tuple[str, ...]) -> Com
         return None
     topic = _topic(words, names)
     wanting = phrase[:2] in (("i", "would"), ("i", "need"), ("i", "want"), ("i", "will"))
-    if wanting and not topic.id:
+    if wanting and (not topic.id or (begins(words) and not names.knows(words))):
+        # `I would like a walk on the beach` is something to do.
         return None
     having = {"have", "borrow", "get", "give", "take", "hand", "pass", "bring", "lend"}
     if (wanting or having & set(phrase)) and topic.kind == "thing" and names.loose(topic.id):

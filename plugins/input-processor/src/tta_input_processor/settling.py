@@ -10,6 +10,7 @@ _PERSONAL = frozenset({"feel", "share", "unclear", "wonder", "think", "decline",
 _LETTER = 5
 """With so many clauses it may be a letter rather than a command."""
 _WEAK = frozenset({"share", "unclear", "yes", "no", "decline"})
+_NOTHING = Entity(text="")
 _NAMED = ("thing", "target", "place", "person")
 
 
@@ -31,6 +32,9 @@ def settled(commands: list[Command], feelings: Sequence[Feeling]) -> list[Comman
     if any(c.name == "decline" for c in commands):
         # `no, I don't` is one no.
         commands = [c for c in commands if c.name not in ("yes", "no")]
+    if any(c.name == "ask" and c.slots.get("topic", _NOTHING).text == "name" for c in commands):
+        # Whoever is asked for their name is greeted by that.
+        commands = [c for c in commands if c.name != "greet"]
     kept: list[Command] = []
     for command in commands:
         if command.name in _WEAK and strong and not (command.name == "decline" and felt):

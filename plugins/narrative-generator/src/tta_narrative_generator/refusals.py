@@ -11,7 +11,8 @@ from .voice import Voice
 
 _COARSE = frozenset({"fuck", "fucking", "shit", "bitch", "cunt", "ass", "arse", "dick", "cock",
                      "tits", "porn", "sex", "naked", "rape", "slut", "whore", "bastard", "knife",
-                     "gun", "noose", "pills", "razor", "blade", "me", "you"})  # fmt: skip
+                     "gun", "noose", "pills", "razor", "blade", "me", "you",
+                     "it", "them", "this", "that", "one"})  # fmt: skip
 """Words that aren't said back, whatever they were meant to name."""
 _GOING = frozenset({"go", "enter", "follow", "climb"})
 _PERSONS = frozenset({"him", "her", "she", "he", "they"})

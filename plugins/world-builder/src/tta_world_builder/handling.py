@@ -16,6 +16,7 @@ from tta_world import (
     here,
     holder,
     lit,
+    people,
     shows,
     visible,
 )
@@ -100,7 +101,9 @@ def give(turn: Turn, command: Command) -> Deed:
     entity = slot(command, "thing")
     receiver = slot(command, "person", "target")
     if receiver is None or found(turn, receiver) is None:
-        company = [c for c in turn.world.characters.values() if c.at == turn.world.player.at]
+        company = sorted(people(turn.world), key=lambda c: "animal" in c.traits)
+        speaking = [c for c in company if "animal" not in c.traits]
+        company = speaking if len(speaking) == 1 else company
         if receiver is None and len(company) == 1:
             person = company[0]
         elif receiver is None:
