@@ -1,47 +1,86 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import pytest
-from hypothesis import settings
+from hypothesis import settings as hypothesis_settings
 
-from tta_kernel import Event
-from tta_messages import Messages, MessagesConfig
+from tta_messages import Filter, Messages, MessagesConfig, MessagesError
 from tta_messages.memory import MemoryMessages
-from tta_messages.prepare import Types
-from tta_messages.testing import TYPES, MessagesContract, MessagesMachine, Open
-
-DEFAULT = MessagesConfig()
-
-
-@asynccontextmanager
-async def open_memory(
-    config: MessagesConfig = DEFAULT,
-    *,
-    types: Types = TYPES,
-    publish: Callable[[Event], None] = lambda event: None,
-) -> AsyncIterator[Messages]:
-    yield MemoryMessages(config, types, publish=publish)
-
-
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+from tta_messages.testing import TYPES, MessagesContract, MessagesMachine, note, settings
 
 
 class TestMemoryMessages(MessagesContract):
-    @pytest.fixture
-    def messages(self) -> Open:
-        return open_memory
+    """On asyncio and on trio, by the fixtures of this folder."""
 
 
 class MemoryMachine(MessagesMachine):
     """Without a second implementation at hand this proves that the machine runs, and that the rules hold together."""
 
     def open(self, config: MessagesConfig) -> AbstractAsyncContextManager[Messages]:
-        return open_memory(config)
+        return nullcontext(MemoryMessages(config, TYPES))
 
 
 TestMemoryMachine = MemoryMachine.TestCase
-TestMemoryMachine.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+TestMemoryMachine.settings = hypothesis_settings(max_examples=30, stateful_step_count=40, deadline=None)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_too_many_queues_are_a_full_queue() -> None:
+    m = MemoryMessages(MessagesConfig(), TYPES, limit=2)
+    results = await m.send(note("a", "q"), note("b", "r"), note("c", "s"), note("d", "q"))
+    assert [result.error for result in results] == ["", "", "queue_full", ""]
+    with pytest.raises(MessagesError):
+        await m.receive("s")
+
+
+async def test_an_empty_queue_makes_room_for_another() -> None:
+    m = MemoryMessages(settings(dedup_window=0.0), TYPES, limit=1)
+    for queue in ("q", "r"):
+        await m.send(note("a", queue))
+        await m.ack(*await m.receive(queue))
+    assert list(await m.stats()) == ["r"]
+
+
+async def test_a_queue_that_nobody_used_for_a_day_ends_unless_it_was_configured() -> None:
+    clock = Clock()
+    config = MessagesConfig()
+    m = MemoryMessages(config, TYPES, clock=clock)
+    await m.receive("q")
+    await m.configure("r", config.defaults)
+    await m.send(note("a", "s", ttl=300_000.0))
+    clock.now += 100_000
+    await m.receive("t")
+    assert list(await m.stats()) == ["r", "s", "t"]
+
+
+async def test_subscriptions_are_bounded_and_those_that_ended_make_room() -> None:
+    clock = Clock()
+    m = MemoryMessages(MessagesConfig(), TYPES, clock=clock, limit=1)
+    await m.subscribe("q", Filter(), ttl=60.0)
+    with pytest.raises(MessagesError):
+        await m.subscribe("r", Filter())
+    clock.now += 60
+    await m.subscribe("r", Filter())
+    assert [s.queue for s in await m.subscriptions()] == ["r"]
+
+
+async def test_the_pause_is_shortened_by_a_random_part() -> None:
+    clock, dice = Clock(), iter([0.0, 0.5])
+    m = MemoryMessages(settings(backoff_base=10.0, jitter=0.4), TYPES, clock=clock, random=lambda: next(dice))
+    for pause in (10.0, 8.0):
+        await m.purge("q")
+        await m.send(note("a"))
+        (held,) = await m.receive("q")
+        await m.nack(held)
+        clock.now += pause - 0.1
+        assert await m.receive("q") == []
+        clock.now += 0.2
+        assert len(await m.receive("q")) == 1

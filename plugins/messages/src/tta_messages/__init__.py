@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from tta_kernel import KERNEL, Context, Event, Hooks, NoConfig, Plugin, Problem, hookimpl
+from tta_kernel import KERNEL, Context, Event, Hooks, NoConfig, Plugin, Problem, Subcommands, hookimpl
 
 from . import hookspecs
+from .consume import Consumed, Reject, consume, consume_batches
 from .memory import MemoryMessages
 from .model import (
     MESSAGE_TYPES,
@@ -35,12 +36,14 @@ from .model import (
     Subscription,
 )  # fmt: skip
 from .prepare import Codec, Prepared
+from .requests import Asked, Requests, Unsent, respond
 from .types import declared
 
 __all__ = [
-    "MESSAGES", "MESSAGE_TYPES", "Codec", "DeadLetter", "Delivery", "Filter", "Message", "MessageDied", "Messages",
-    "MessagesConfig", "MessagesError", "MessagesMemory", "MessagesPlugin", "Prepared", "Priority", "QueueFilled",
-    "QueueSettings", "QueueStats", "SendError", "SendResult", "Settled", "Step", "Subscription",
+    "MESSAGES", "MESSAGE_TYPES", "Asked", "Codec", "Consumed", "DeadLetter", "Delivery", "Filter", "Message",
+    "MessageDied", "Messages", "MessagesConfig", "MessagesError", "MessagesMemory", "MessagesPlugin", "Prepared",
+    "Priority", "QueueFilled", "QueueSettings", "QueueStats", "Reject", "Requests", "SendError", "SendResult",
+    "Settled", "Step", "Subscription", "Unsent", "consume", "consume_batches", "respond",
 ]  # fmt: skip
 
 
@@ -65,6 +68,12 @@ class MessagesPlugin(Plugin[NoConfig]):
     def check(self, hooks: Hooks) -> Sequence[Problem]:
         _, problems = declared(hooks)
         return problems
+
+    @hookimpl
+    def register_commands(self, subcommands: Subcommands) -> None:
+        from . import commands  # Only a command needs them.
+
+        commands.add(subcommands)
 
 
 class MessagesMemory(Plugin[MessagesConfig]):

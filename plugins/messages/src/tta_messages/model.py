@@ -30,7 +30,8 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
     ``ttl`` and ``delay`` are in seconds from its sending, by the clock of whoever stores it; without a
     ``ttl`` it lives as long as its queue says. ``owner`` is the person whose data it carries:
     ``forget`` finds it by that. ``sent_at`` (seconds since the epoch) is stamped on sending, and ``id``
-    is made up where it is empty: sending one id twice within the queue's window delivers it once.
+    is made up where it is empty: sending one id twice within the queue's window delivers it once. An empty
+    ``correlation_id`` becomes that of the task that sends it.
     """
 
     queue: str
@@ -302,7 +303,7 @@ class Messages(Protocol):
         """Throw away what is waiting and delayed, not what is held nor what is dead; how many that was."""
 
     async def dead(self, queue: str, *, limit: int = 100, after: str = "") -> Sequence[DeadLetter]:
-        """Return dead letters, the oldest first, from after the id ``after``."""
+        """Return dead letters, the oldest first, from after the one called ``after``; after one that is gone, none."""
 
     async def requeue(self, queue: str, *ids: str) -> int:
         """Let dead letters (without ``ids`` all) live again, with all their attempts and a new time to live.

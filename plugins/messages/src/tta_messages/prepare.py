@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from tta_kernel import correlation_id
+
 from .model import Filter, Message, QueueSettings, SendError, SendResult
 
 Types = Mapping[str, type[msgspec.Struct]]
@@ -55,8 +57,8 @@ class Codec:
         # A frozen Struct checks nothing when it is built, so encode it, and decode it as its reader would.
         values: _Values = (
             message.queue, message.type, message.body, message.id or self.new_id(), message.priority, message.sender,
-            message.topic, message.tags, message.correlation_id, message.reply_to, message.owner, message.ttl,
-            message.delay, self._clock(), 1,
+            message.topic, message.tags, message.correlation_id or correlation_id.get(), message.reply_to,
+            message.owner, message.ttl, message.delay, self._clock(), 1,
         )  # fmt: skip
         try:
             data = self._encode(values)

@@ -261,8 +261,9 @@ class Queue:
         """Return up to ``limit`` dead letters, from after the one called ``after``."""
         self.tick(now)
         letters = list(self._dead.values())
-        if after in self._dead:
-            letters = letters[list(self._dead).index(after) + 1 :]
+        if after:
+            names = [*self._dead]
+            letters = letters[names.index(after) + 1 :] if after in self._dead else []
         return letters[:limit]
 
     def requeue(self, ids: Sequence[str], now: float) -> int:

@@ -17,7 +17,7 @@ def declared(hooks: Hooks) -> tuple[Mapping[str, type[msgspec.Struct]], Sequence
     types: dict[str, type[msgspec.Struct]] = {}
     owners: dict[str, str] = {}
     problems = []
-    for plugin, answer in hooks.collect(message_types).items():
+    for plugin, answer in sorted(hooks.collect(message_types).items()):
         where = f"plugin {plugin!r}"
         if isinstance(answer, Exception):
             if not isinstance(answer, PluginError):  # One that can't be used is the kernel's to tell.

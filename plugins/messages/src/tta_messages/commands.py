@@ -1,0 +1,187 @@
+"""The commands ``tta messages …``: what lies in the queues of a running system, and what an operator does about it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from tta_kernel import Kernel, Subcommands
+
+from .memory import MemoryMessages
+from .model import MESSAGES, DeadLetter, Messages, MessagesError, QueueStats
+
+DONE, WANTING = 0, 1
+_PAGE = 100
+_Act = Callable[[Messages, argparse.Namespace], Awaitable[int]]
+
+
+def add(subcommands: Subcommands) -> None:
+    """Add the commands."""
+
+    def command(name: str, act: _Act, text: str) -> argparse.ArgumentParser:
+        async def run(kernel: Kernel, options: argparse.Namespace) -> int:
+            return await _act(kernel, options, act)
+
+        parser = subcommands.add(f"messages {name}", run, help=text, requires=(MESSAGES,))
+        parser.add_argument("--json", action="store_true", help="print JSON")
+        return parser
+
+    parser = command("stats", _stats, "count what waits, is delayed, held and dead, in each queue")
+    parser.add_argument("queue", nargs="?", help="this one alone")
+    parser = command("recover", _recover, "take back what is held past its time, and count it by queue")
+    parser.add_argument("queue", nargs="?", help="this one alone")
+    parser = command("dlq list", _list, "list dead letters, the oldest first")
+    parser.add_argument("queue", nargs="?", help="this one alone")
+    parser.add_argument("--limit", type=int, default=_PAGE, metavar="N", help="of each queue (%(default)s)")
+    parser = command("dlq show", _show, "show one dead letter, without what it says")
+    parser.add_argument("queue")
+    parser.add_argument("id")
+    parser.add_argument("--body", action="store_true", help="what it says, too: this may be a person's text")
+    for name, act, text in (
+        ("dlq requeue", _requeue, "let dead letters live again, with all their attempts"),
+        ("dlq purge", _purge, "throw dead letters away"),
+    ):
+        parser = command(name, act, text)
+        parser.add_argument("queue")
+        chosen = parser.add_mutually_exclusive_group(required=True)
+        chosen.add_argument("id", nargs="*", default=[], help="these")
+        chosen.add_argument("--all", action="store_true", help="all of the queue")
+
+
+async def _act(kernel: Kernel, options: argparse.Namespace, act: _Act) -> int:
+    messages = kernel.get(MESSAGES)
+    if isinstance(messages, MemoryMessages):
+        return _fail("messages are kept in memory, and this process has none: only the running one can look")
+    try:
+        return await act(messages, options)
+    except MessagesError as exc:
+        return _fail(f"the store can't be reached: {exc}")
+
+
+def _fail(why: str) -> int:
+    print(f"tta messages: {why}", file=sys.stderr)
+    return WANTING
+
+
+async def _stats(messages: Messages, options: argparse.Namespace) -> int:
+    found = await messages.stats(options.queue)
+    if options.json:
+        return _json(found)
+    names = [name for name in QueueStats.__struct_fields__ if name != "waiting"]
+    rows = [("queue", "high", "normal", "low", *names)]
+    for queue, each in sorted(found.items()):
+        waiting = [each.waiting.get(name, 0) for name in ("high", "normal", "low")]
+        rows.append((queue, *map(str, waiting), *(str(getattr(each, name)) for name in names)))
+    return _table(rows)
+
+
+async def _recover(messages: Messages, options: argparse.Namespace) -> int:
+    found = await messages.recover(options.queue)
+    if options.json:
+        return _json(found)
+    if not any(found.values()):
+        print("nothing was held past its time")
+        return DONE
+    return _table([("queue", "recovered"), *((queue, str(count)) for queue, count in sorted(found.items()))])
+
+
+async def _list(messages: Messages, options: argparse.Namespace) -> int:
+    queues = [options.queue] if options.queue else sorted(await messages.stats())
+    letters = [d for queue in queues for d in await messages.dead(queue, limit=options.limit)]
+    if options.json:
+        return _json([_described(letter) for letter in letters])
+    rows = [("queue", "id", "died", "type", "reason", "attempts", "error")]
+    rows += [
+        (d.queue, d.id, _time(d.died_at), d.message.type if d.message else "?", d.reason, str(d.attempts), d.error)
+        for d in letters
+    ]
+    return _table(rows)
+
+
+async def _show(messages: Messages, options: argparse.Namespace) -> int:
+    letter = await _find(messages, options.queue, options.id)
+    if letter is None:
+        return _fail(f"queue {options.queue!r} has no dead letter {options.id!r}")
+    described = _described(letter)
+    if options.body:
+        described["body"] = _body(letter)
+    if options.json:
+        return _json(described)
+    return _table([(key, value if isinstance(value, str) else _text(value)) for key, value in described.items()])
+
+
+async def _requeue(messages: Messages, options: argparse.Namespace) -> int:
+    return _count("requeued", await messages.requeue(options.queue, *options.id), options)
+
+
+async def _purge(messages: Messages, options: argparse.Namespace) -> int:
+    return _count("purged", await messages.purge_dead(options.queue, *options.id), options)
+
+
+def _count(what: str, count: int, options: argparse.Namespace) -> int:
+    if options.json:
+        _json({what: count})
+    else:
+        print(f"{what}: {count}")
+    return DONE if count >= len(options.id) else WANTING
+
+
+async def _find(messages: Messages, queue: str, id: str) -> DeadLetter | None:
+    after = ""
+    while letters := await messages.dead(queue, limit=_PAGE, after=after):
+        for letter in letters:
+            if letter.id == id:
+                return letter
+        after = letters[-1].id
+    return None
+
+
+def _described(letter: DeadLetter) -> dict[str, Any]:
+    """Return what a dead letter is, and nothing of what it says."""
+    described = {
+        "queue": letter.queue, "id": letter.id, "reason": letter.reason, "error": letter.error,
+        "attempts": letter.attempts, "died_at": _time(letter.died_at),
+    }  # fmt: skip
+    if message := letter.message:
+        described |= {
+            "type": message.type, "priority": message.priority.name.lower(), "sent_at": _time(message.sent_at),
+            "sender": message.sender, "topic": message.topic, "tags": message.tags, "reply_to": message.reply_to,
+            "correlation_id": message.correlation_id, "owner": message.owner, "body_size": len(bytes(message.body)),
+        }  # fmt: skip
+    else:
+        described |= {"raw_size": len(letter.raw)}
+    return described
+
+
+def _body(letter: DeadLetter) -> Any:
+    if letter.message is None:
+        return b64encode(letter.raw).decode()
+    return msgspec.msgpack.decode(letter.message.body)
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def _text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _json(value: Any) -> int:
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    return DONE
+
+
+def _table(rows: Iterable[Sequence[str]]) -> int:
+    # Unprintable characters of a foreign value would be the terminal's to obey.
+    shown = [["".join(c if c.isprintable() else "?" for c in cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return DONE

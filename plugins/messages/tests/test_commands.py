@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import msgspec
+import pytest
+
+from tta_kernel import Kernel, Subcommands
+from tta_messages import MESSAGES, DeadLetter, MessagesError, commands
+from tta_messages.memory import MemoryMessages
+from tta_messages.testing import TYPES, note, settings
+
+
+class Shared:
+    """Stands for a store that another process could see, too."""
+
+    def __init__(self, memory: MemoryMessages) -> None:
+        self._memory = memory
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._memory, name)
+
+
+@pytest.fixture
+def memory() -> MemoryMessages:
+    return MemoryMessages(settings(), TYPES)
+
+
+async def tta(service: object, *words: str) -> int:
+    parser = argparse.ArgumentParser(prog="tta")
+    commands.add(Subcommands(parser))
+    options = parser.parse_args(["messages", *words])
+    return int(await options.command.run(Kernel(plugins={}, services={MESSAGES: service}), options))
+
+
+async def kill(memory: MemoryMessages, *names: str) -> None:
+    await memory.send(*(note("my secret", id=name) for name in names))
+    for held in await memory.receive("q", limit=len(names)):
+        await memory.nack(held, error="Test", permanent=True)
+
+
+COMMANDS = [
+    ("stats",), ("recover",), ("dlq", "list"), ("dlq", "show", "q", "1"), ("dlq", "requeue", "q", "--all"),
+    ("dlq", "purge", "q", "--all"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+async def test_what_is_kept_in_this_very_process_is_of_no_use_to_an_operator(
+    memory: MemoryMessages, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await tta(memory, *words) == 1
+    assert "kept in memory" in capsys.readouterr().err
+
+
+async def test_stats_are_a_table_or_json(memory: MemoryMessages, capsys: pytest.CaptureFixture[str]) -> None:
+    await memory.send(note("a"), note("b", "r"))
+    assert await tta(Shared(memory), "stats") == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0][:5] == ["queue", "high", "normal", "low", "delayed"]
+    assert [line[:3] for line in lines[1:]] == [["q", "0", "1"], ["r", "0", "1"]]
+    assert await tta(Shared(memory), "stats", "q", "--json") == 0
+    shown = msgspec.json.decode(capsys.readouterr().out)
+    assert shown["q"]["waiting"] == {"high": 0, "normal": 1, "low": 0}
+
+
+async def test_recover_counts_by_queue(memory: MemoryMessages, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await tta(Shared(memory), "recover") == 0
+    assert "nothing" in capsys.readouterr().out
+    await memory.send(note("a"))
+    (held,) = await memory.receive("q")
+    await memory.extend(held, 0.0)
+    assert await tta(Shared(memory), "recover") == 0
+    assert capsys.readouterr().out.split() == ["queue", "recovered", "q", "1"]
+
+
+async def test_dead_letters_are_listed_without_what_they_say(
+    memory: MemoryMessages, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await kill(memory, "1", "2")
+    assert await tta(Shared(memory), "dlq", "list") == 0
+    out = capsys.readouterr().out
+    assert [line.split()[1] for line in out.splitlines()] == ["id", "1", "2"]
+    assert await tta(Shared(memory), "dlq", "list", "q", "--json") == 0
+    shown = capsys.readouterr().out
+    assert [letter["reason"] for letter in msgspec.json.decode(shown)] == ["rejected", "rejected"]
+    assert "secret" not in out + shown
+
+
+async def test_a_dead_letter_is_shown_and_its_body_only_on_request(
+    memory: MemoryMessages, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await kill(memory, *(str(n) for n in range(150)))
+    for words in ((), ("--json",)):
+        assert await tta(Shared(memory), "dlq", "show", "q", "149", *words) == 0
+        out = capsys.readouterr().out
+        assert "rejected" in out
+        assert "secret" not in out
+    assert await tta(Shared(memory), "dlq", "show", "q", "149", "--body", "--json") == 0
+    assert msgspec.json.decode(capsys.readouterr().out)["body"] == {"text": "my secret", "number": 0}
+    assert await tta(Shared(memory), "dlq", "show", "q", "none") == 1
+    assert "no dead letter 'none'" in capsys.readouterr().err
+
+
+async def test_a_corrupt_letter_can_be_shown(memory: MemoryMessages, capsys: pytest.CaptureFixture[str]) -> None:
+    class Quarantine(Shared):
+        async def dead(self, queue: str, *, limit: int, after: str = "") -> list[DeadLetter]:
+            return [DeadLetter("\x1b[2J", queue, "corrupt", "no message", 0, 0.0, None, b"\x00\xff")]
+
+    assert await tta(Quarantine(memory), "dlq", "list", "q") == 0
+    assert "\x1b" not in capsys.readouterr().out
+    assert await tta(Quarantine(memory), "dlq", "show", "q", "\x1b[2J", "--body") == 0
+    assert "AP8=" in capsys.readouterr().out
+
+
+async def test_dead_letters_are_requeued_and_purged_by_id_or_all(
+    memory: MemoryMessages, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await kill(memory, "1", "2", "3", "4")
+    assert await tta(Shared(memory), "dlq", "requeue", "q", "1") == 0
+    assert await tta(Shared(memory), "dlq", "purge", "q", "2", "none") == 1
+    assert await tta(Shared(memory), "dlq", "requeue", "q", "--all", "--json") == 0
+    assert capsys.readouterr().out.split() == ["requeued:", "1", "purged:", "1", "{", '"requeued":', "2", "}"]
+    with pytest.raises(SystemExit):
+        await tta(Shared(memory), "dlq", "purge", "q")
+
+
+async def test_a_store_that_is_down_is_said_so(memory: MemoryMessages, capsys: pytest.CaptureFixture[str]) -> None:
+    class Down(Shared):
+        async def stats(self, queue: str | None) -> None:
+            raise MessagesError("no answer")
+
+    assert await tta(Down(memory), "stats") == 1
+    assert "can't be reached: no answer" in capsys.readouterr().err

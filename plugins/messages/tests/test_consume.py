@@ -1,0 +1,385 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from tta_kernel import correlation_id
+from tta_messages import Consumed, Delivery, Message, Messages, MessagesError, Reject, consume, consume_batches
+from tta_messages.memory import MemoryMessages
+from tta_messages.testing import TYPES, Note, note, settings
+
+Handler = Callable[[Delivery], Awaitable[None]]
+
+
+def text(delivery: Delivery) -> str:
+    return delivery.message.decode(Note).text
+
+
+@asynccontextmanager
+async def consuming(messages: Messages, handler: Handler, **how: Any) -> AsyncIterator[Consumed]:
+    """Consume ``q`` for as long as the block; then the consumer is cancelled, and has ended."""
+    consumed = Consumed()
+
+    async def run() -> None:
+        await consume(messages, "q", handler, consumed=consumed, **how)
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            yield consumed
+            tasks.cancel_scope.cancel()
+
+
+class Seen:
+    """Collects what a handler saw, and can be waited for."""
+
+    def __init__(self, wanted: int) -> None:
+        self.texts: list[str] = []
+        self.wanted = wanted
+        self.complete = anyio.Event()
+
+    def add(self, delivery: Delivery) -> None:
+        self.texts.append(text(delivery))
+        if len(self.texts) >= self.wanted:
+            self.complete.set()
+
+
+async def settled(messages: Messages) -> None:
+    """Wait until nothing is waiting or held."""
+    with anyio.fail_after(10):
+        while (stats := (await messages.stats("q"))["q"]).held or any(stats.waiting.values()):  # noqa: ASYNC110
+            await anyio.sleep(0.005)
+
+
+@pytest.fixture
+def memory() -> MemoryMessages:
+    return MemoryMessages(settings(backoff_base=0.0), TYPES)
+
+
+@pytest.mark.parametrize("how", [{}, {"limit": 3}, {"concurrency": 4}, {"concurrency": 3, "limit": 2}])
+async def test_every_message_is_handled_once_and_acknowledged(memory: MemoryMessages, how: dict[str, int]) -> None:
+    names = [str(n) for n in range(50)]
+    seen = Seen(len(names))
+
+    async def handler(delivery: Delivery) -> None:
+        seen.add(delivery)
+
+    async with consuming(memory, handler, **how) as consumed:
+        await memory.send(*(note(name) for name in names))
+        await seen.complete.wait()
+        await settled(memory)
+    assert seen.texts == names
+    assert (consumed.received, consumed.done, consumed.lost) == (50, 50, 0)
+    stats = (await memory.stats("q"))["q"]
+    assert (stats.acknowledged, stats.delivered) == (50, 50)
+
+
+async def test_one_after_the_other_means_no_two_at_once_and_several_means_several(memory: MemoryMessages) -> None:
+    for concurrency in (1, 3):
+        running = most = 0
+        seen = Seen(12)
+
+        async def handler(delivery: Delivery) -> None:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            await anyio.sleep(0.01)
+            running -= 1
+            seen.add(delivery)  # noqa: B023
+
+        async with consuming(memory, handler, concurrency=concurrency):
+            await memory.send(*(note() for _ in range(12)))
+            await seen.complete.wait()
+        assert most == concurrency
+
+
+async def test_no_more_is_held_than_is_worked_on_where_several_are(memory: MemoryMessages) -> None:
+    go = anyio.Event()
+
+    async def handler(delivery: Delivery) -> None:
+        await go.wait()
+
+    async with consuming(memory, handler, concurrency=2, limit=10):
+        await memory.send(*(note() for _ in range(10)))
+        with anyio.fail_after(5):
+            while (stats := (await memory.stats("q"))["q"]).held < 2:  # noqa: ASYNC110
+                await anyio.sleep(0.005)
+        await anyio.wait_all_tasks_blocked()
+        assert stats.held == 2
+        go.set()
+        await settled(memory)
+
+
+async def test_a_failure_is_tried_again_and_only_its_type_is_kept(
+    memory: MemoryMessages, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen, errors = Seen(3), []
+
+    async def handler(delivery: Delivery) -> None:
+        seen.add(delivery)
+        errors.append(delivery.last_error)
+        if delivery.attempt < 3:
+            raise KeyError("my secret")
+
+    async with consuming(memory, handler) as consumed:
+        await memory.send(note("a"))
+        await seen.complete.wait()
+        await settled(memory)
+    assert errors == ["", "KeyError", "KeyError"]
+    assert (consumed.failed, consumed.done) == (2, 1)
+    assert "raised KeyError at" in caplog.text
+    assert "secret" not in caplog.text
+    assert "secret" not in repr(await memory.history("q"))
+
+
+async def test_a_failure_does_not_keep_the_others_waiting(memory: MemoryMessages) -> None:
+    await memory.send(*(note(name) for name in ("bad", "b", "c")))
+    seen = Seen(2)
+
+    async def handler(delivery: Delivery) -> None:
+        if text(delivery) == "bad":
+            raise ValueError
+        seen.add(delivery)
+
+    async with consuming(memory, handler):
+        await seen.complete.wait()
+        await settled(memory)
+    assert seen.texts == ["b", "c"]
+    assert [(d.reason, d.error, d.attempts) for d in await memory.dead("q")] == [("retries", "ValueError", 4)]
+
+
+async def test_a_rejected_message_is_dead_at_once(memory: MemoryMessages) -> None:
+    async def handler(delivery: Delivery) -> None:
+        raise Reject("no such story")
+
+    async with consuming(memory, handler) as consumed:
+        await memory.send(note("a"))
+        await settled(memory)
+        with anyio.fail_after(5):
+            while not (letters := await memory.dead("q")):  # noqa: ASYNC110
+                await anyio.sleep(0.005)
+    assert [(d.reason, d.error) for d in letters] == [("rejected", "no such story")]
+    assert consumed.rejected == 1
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+async def test_a_handler_that_takes_too_long_is_cancelled_and_its_message_comes_again(
+    memory: MemoryMessages, concurrency: int
+) -> None:
+    seen = Seen(3)
+
+    async def handler(delivery: Delivery) -> None:
+        if text(delivery) == "slow" and delivery.attempt == 1:
+            await anyio.sleep_forever()
+        assert delivery.attempt == 1 or delivery.last_error == "timeout"
+        seen.add(delivery)
+
+    async with consuming(memory, handler, time_limit=0.05, concurrency=concurrency) as consumed:
+        await memory.send(*(note(name) for name in ("slow", "b", "c")))
+        await seen.complete.wait()
+        await settled(memory)
+    assert sorted(seen.texts) == ["b", "c", "slow"]
+    assert (consumed.timed_out, consumed.done) == (1, 3)
+
+
+async def test_a_handler_that_swallows_its_cancellation_spoils_nothing_for_the_next(memory: MemoryMessages) -> None:
+    seen = Seen(2)
+
+    async def handler(delivery: Delivery) -> None:
+        if text(delivery) == "stubborn":
+            try:
+                await anyio.sleep_forever()
+            except anyio.get_cancelled_exc_class():
+                seen.add(delivery)
+                return
+        await anyio.sleep(0.01)
+        seen.add(delivery)
+
+    async with consuming(memory, handler, time_limit=0.1) as consumed:
+        await memory.send(note("stubborn"), note("b"))
+        await seen.complete.wait()
+        await settled(memory)
+    assert (seen.texts, consumed.done) == (["stubborn", "b"], 2)
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+async def test_holds_are_extended_while_handlers_run(concurrency: int) -> None:
+    memory = MemoryMessages(settings(visibility=0.4), TYPES)
+    seen = Seen(3)
+
+    async def handler(delivery: Delivery) -> None:
+        await anyio.sleep(0.6)
+        seen.add(delivery)
+
+    async with consuming(memory, handler, concurrency=concurrency) as consumed:
+        await memory.send(*(note(name) for name in "abc"))
+        await seen.complete.wait()
+        await settled(memory)
+    assert (sorted(seen.texts), consumed.lost) == (["a", "b", "c"], 0)
+    stats = (await memory.stats("q"))["q"]
+    assert (stats.recovered, stats.acknowledged, stats.delivered) == (0, 3, 3)
+
+
+async def test_what_was_taken_away_is_not_begun(memory: MemoryMessages) -> None:
+    seen, begun, go = Seen(1), anyio.Event(), anyio.Event()
+
+    async def handler(delivery: Delivery) -> None:
+        seen.add(delivery)
+        begun.set()
+        await go.wait()
+
+    async with consuming(memory, handler, visibility=0.2) as consumed:
+        await memory.send(note("a"), note("b", owner="u"))
+        await begun.wait()
+        await memory.forget("u")
+        with anyio.fail_after(5):
+            while not consumed.lost:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        go.set()
+        await settled(memory)
+    assert seen.texts == ["a"]
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+async def test_when_cancelled_what_runs_may_end_and_the_rest_is_released(
+    memory: MemoryMessages, concurrency: int
+) -> None:
+    begun, ended = anyio.Event(), []
+
+    async def handler(delivery: Delivery) -> None:
+        begun.set()
+        await anyio.sleep(0.1)
+        ended.append(text(delivery))
+
+    async with consuming(memory, handler, concurrency=concurrency, limit=3) as consumed:
+        await memory.send(*(note(name) for name in "abcd"))
+        await begun.wait()
+    assert sorted(ended) == ["a", "b"][:concurrency]
+    stats = (await memory.stats("q"))["q"]
+    assert (stats.held, stats.waiting["normal"], stats.acknowledged) == (0, 4 - concurrency, concurrency)
+    again = await memory.receive("q", limit=9)
+    assert [(text(d), d.attempt) for d in again] == [(name, 1) for name in "abcd"[concurrency:]]
+    assert consumed.released == (2 if concurrency == 1 else 0)
+
+
+async def test_what_runs_longer_than_its_grace_is_cancelled_and_released(memory: MemoryMessages) -> None:
+    begun = anyio.Event()
+
+    async def handler(delivery: Delivery) -> None:
+        begun.set()
+        await anyio.sleep_forever()
+
+    async with consuming(memory, handler, grace=0.05) as consumed:
+        await memory.send(note("a"), note("b"))
+        await begun.wait()
+    assert [(text(d), d.attempt) for d in await memory.receive("q", limit=9)] == [("a", 1), ("b", 1)]
+    assert (consumed.released, consumed.timed_out) == (2, 0)
+
+
+async def test_an_idle_consumer_ends_at_once(memory: MemoryMessages) -> None:
+    async def handler(delivery: Delivery) -> None:
+        raise AssertionError
+
+    async with consuming(memory, handler, wait=60.0):
+        await anyio.wait_all_tasks_blocked()
+
+
+async def test_a_handler_works_for_what_its_message_is_about(memory: MemoryMessages) -> None:
+    seen, found = Seen(2), []
+
+    async def handler(delivery: Delivery) -> None:
+        found.append(correlation_id.get())
+        seen.add(delivery)
+
+    async with consuming(memory, handler):
+        await memory.send(note("a", correlation_id="c-1"), note("b", correlation_id="c-2"))
+        await seen.complete.wait()
+    assert found == ["c-1", "c-2"]
+
+
+class Flaky(MemoryMessages):
+    """Can't be reached for its first few receives."""
+
+    failures = 3
+
+    async def receive(self, queue: str, **how: Any) -> Sequence[Delivery]:
+        if self.failures:
+            self.failures -= 1
+            raise MessagesError("down")
+        return await super().receive(queue, **how)
+
+
+async def test_a_store_that_cannot_be_reached_is_tried_again_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    flaky, seen = Flaky(settings(), TYPES), Seen(1)
+
+    async def handler(delivery: Delivery) -> None:
+        seen.add(delivery)
+
+    async with consuming(flaky, handler) as consumed:
+        await flaky.send(note("a"))
+        await seen.complete.wait()
+    assert consumed.outages == 1
+    warnings = [r for r in caplog.records if r.levelno >= logging.WARNING and "can't be reached" in r.getMessage()]
+    assert len(warnings) == 1
+
+
+async def test_a_malformed_call_is_an_error_and_no_group(memory: MemoryMessages) -> None:
+    async def handler(delivery: Delivery) -> None:
+        raise AssertionError
+
+    with pytest.raises(ValueError, match="limit is 1 to 1000"):
+        await consume(memory, "q", handler, limit=0)
+    with pytest.raises(ValueError, match="concurrency is at least 1"):
+        await consume(memory, "q", handler, concurrency=0)
+
+
+async def test_batches_are_done_together_or_fail_together(memory: MemoryMessages) -> None:
+    batches: list[list[str]] = []
+    complete = anyio.Event()
+
+    async def handler(deliveries: Sequence[Delivery]) -> None:
+        batches.append([text(delivery) for delivery in deliveries])
+        if len(batches) == 1:
+            raise ValueError
+        complete.set()
+
+    await memory.send(*(note(name) for name in "abc"))
+    consumed = Consumed()
+
+    async def run() -> None:
+        await consume_batches(memory, "q", handler, consumed=consumed)
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            await complete.wait()
+            await settled(memory)
+            tasks.cancel_scope.cancel()
+    assert batches == [["a", "b", "c"], ["a", "b", "c"]]
+    assert (consumed.failed, consumed.done) == (3, 3)
+
+
+async def test_a_batch_handler_is_never_given_nothing(memory: MemoryMessages) -> None:
+    batches: list[int] = []
+    complete = anyio.Event()
+
+    async def handler(deliveries: Sequence[Delivery]) -> None:
+        batches.append(len(deliveries))
+        complete.set()
+
+    async def run() -> None:
+        await consume_batches(memory, "q", handler, wait=0.01)
+
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            await anyio.sleep(0.05)
+            await memory.send(Message.to("q", "test.note", Note("a")))
+            await complete.wait()
+            tasks.cancel_scope.cancel()
+    assert batches == [1]
