@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from tta_agents.capabilities import Capability
 from tta_agents.model import AgentCard, AgentId, AgentRegistry, Replies, Reply, Report, Undo
+
+
+def _card(id: AgentId, description: str = "", **fields: Any) -> AgentCard:
+    """Return a card that others may see."""
+    return AgentCard(id, description, shared=True, **fields)
 
 
 def _as_told(card: AgentCard | None) -> AgentCard | None:
@@ -20,8 +27,9 @@ class AgentRegistryContract:
         assert await registry.get(AgentId("a", "1")) is None
 
     async def test_a_registered_card_comes_back_as_it_was(self, registry: AgentRegistry) -> None:
-        card = AgentCard(
-            AgentId("a", "1"), "an agent", (Capability("swim", tags=frozenset({"wet"})),), "busy", 12.5, "p",
+        can = Capability("swim", version="1.2.0", tags=frozenset({"sea", "cold"}), metadata={"depth": 3})
+        card = _card(
+            AgentId("a", "1"), "an agent", capabilities=(can,), status="busy", registered_at=12.5, process="p",
             running=1, limit=2, timeout=3.0, resources={"memory": "1GB"},
         )  # fmt: skip
         await registry.register(card)
@@ -29,32 +37,32 @@ class AgentRegistryContract:
         assert card.load == 0.5
 
     async def test_registering_again_replaces_the_card(self, registry: AgentRegistry) -> None:
-        await registry.register(AgentCard(AgentId("a", "1"), "old"))
-        await registry.register(new := AgentCard(AgentId("a", "1"), "new"))
+        await registry.register(_card(AgentId("a", "1"), "old"))
+        await registry.register(new := _card(AgentId("a", "1"), "new"))
         assert [_as_told(card) for card in await registry.list()] == [new]
 
     async def test_a_deregistered_agent_is_gone_once(self, registry: AgentRegistry) -> None:
-        await registry.register(AgentCard(AgentId("a", "1")))
+        await registry.register(_card(AgentId("a", "1")))
         gone = [await registry.deregister(AgentId("a", "1")), await registry.deregister(AgentId("a", "1"))]
         assert gone == [True, False]
         assert list(await registry.list()) == []
 
     async def test_nobody_deregisters_what_another_process_has_by_now(self, registry: AgentRegistry) -> None:
-        await registry.register(AgentCard(AgentId("a", "1"), process="new"))
+        await registry.register(_card(AgentId("a", "1"), process="new"))
         assert not await registry.deregister(AgentId("a", "1"), "old")
         assert await registry.get(AgentId("a", "1")) is not None
         assert await registry.deregister(AgentId("a", "1"), "new")
 
     async def test_the_list_is_ordered_by_address_and_can_be_of_one_type(self, registry: AgentRegistry) -> None:
         for type, instance in (("b", "1"), ("a", "2"), ("a", "1")):
-            await registry.register(AgentCard(AgentId(type, instance)))
+            await registry.register(_card(AgentId(type, instance)))
         assert [str(card.id) for card in await registry.list()] == ["a:1", "a:2", "b:1"]
         assert [str(card.id) for card in await registry.list("a")] == ["a:1", "a:2"]
         assert list(await registry.list("c")) == []
 
     async def test_types_of_which_one_begins_with_the_other_are_two(self, registry: AgentRegistry) -> None:
-        await registry.register(AgentCard(AgentId("a", "b:c")))
-        await registry.register(AgentCard(AgentId("a:b", "c")))
+        await registry.register(_card(AgentId("a", "b:c")))
+        await registry.register(_card(AgentId("a:b", "c")))
         assert [card.id.type for card in await registry.list("a")] == ["a"]
         assert await registry.deregister(AgentId("a", "b:c"))
         assert [card.id.type for card in await registry.list()] == ["a:b"]
@@ -64,12 +72,25 @@ class AgentRegistryContract:
     ) -> None:
         for instance, status, running in (("1", "busy", 4), ("2", "degraded", 0), ("3", "busy", 1), ("4", "idle", 0)):
             id = AgentId("a", instance)
-            await registry.register(AgentCard(id, status=status, running=running, limit=4))  # type: ignore[arg-type]
+            await registry.register(_card(id, status=status, running=running, limit=4))
         assert [card.id.instance for card in await registry.discover("a")] == ["4", "3", "1"]
         assert list(await registry.discover("b")) == []
 
+    async def test_an_agent_that_is_not_shared_is_known_where_it_is_registered(self, registry: AgentRegistry) -> None:
+        await registry.register(card := AgentCard(AgentId("a", "1"), "shy"))
+        assert await registry.get(card.id) == card
+        assert [each.id for each in await registry.list("a")] == [card.id]
+        assert [each.id for each in await registry.discover("a")] == [card.id]
+        assert [await registry.deregister(card.id), await registry.deregister(card.id)] == [True, False]
+
+    async def test_a_card_is_what_its_agent_reports(self, registry: AgentRegistry) -> None:
+        id = AgentId("a", "1")
+        await registry.register(_card(id, "old"), lambda: Report(_card(id, "new")))
+        [card] = await registry.list()
+        assert card.description == "new"
+
     async def test_the_snapshot_shows_what_is_registered_here_as_local(self, registry: AgentRegistry) -> None:
-        await registry.register(AgentCard(AgentId("a", "1")))
+        await registry.register(_card(AgentId("a", "1")))
         snapshot = await registry.snapshot()
         assert [str(card.id) for card in snapshot.local] == ["a:1"]
         assert list(snapshot.remote) == []
@@ -77,7 +98,7 @@ class AgentRegistryContract:
     async def test_an_agent_s_state_is_there_for_the_next_of_its_name(self, registry: AgentRegistry) -> None:
         id = AgentId("a", "1")
         assert await registry.state(id) is None
-        await registry.register(AgentCard(id), lambda: Report(AgentCard(id), b"state"))
+        await registry.register(_card(id), lambda: Report(_card(id), b"state"))
         assert await registry.deregister(id)
         assert await registry.state(id) == b"state"
 

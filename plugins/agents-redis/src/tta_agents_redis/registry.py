@@ -1,0 +1,196 @@
+"""The registry: heartbeats for the agents of this process, and a look at those of all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from logging import Logger
+from typing import NamedTuple
+
+import anyio
+import msgspec
+from redis.exceptions import ResponseError
+
+from tta_agents import (
+    AgentCard,
+    AgentDeregistered,
+    AgentId,
+    AgentRegistered,
+    AgentStatusChanged,
+    RegistryError,
+    RegistrySnapshot,
+    Report,
+)  # fmt: skip
+from tta_kernel import Event
+from tta_redis import Redis, RedisDown, Signal
+
+from .store import Found, Store
+
+
+class _Mine(NamedTuple):
+    card: AgentCard
+    report: Callable[[], Report] | None
+
+    def look(self) -> Report:
+        return self.report() if self.report else Report(self.card)
+
+
+class RedisRegistry:
+    """Agents of this process are told to Redis every ``interval`` seconds, as long as `beat` runs, if they are shared.
+
+    `watch` tells of those of other processes: that they came, went, expired, or have another status.
+    Agents that aren't shared are known in this process only.
+    """
+
+    def __init__(
+        self, redis: Redis, store: Store, log: Logger, publish: Callable[[Event], None], *, interval: float,
+        max_state: int,
+    ) -> None:  # fmt: skip
+        self._redis, self._store, self._log, self._publish = redis, store, log, publish
+        self._interval, self._max_state = interval, max_state
+        self._mine: dict[AgentId, _Mine] = {}
+        self._changed = anyio.Event()
+        self.watching = anyio.Event()
+        """Set as soon as `watch` knows what there was before."""
+        self.trouble = ""
+        self.displaced: set[AgentId] = set()
+
+    # The registry
+
+    async def register(self, card: AgentCard, report: Callable[[], Report] | None = None) -> None:
+        mine = _Mine(card, report)
+        if card.shared:
+            await self._store.beat({card.id: self._bounded(mine.look())}, take=True)
+        self._mine[card.id] = mine
+        self.displaced.discard(card.id)
+
+    async def deregister(self, id: AgentId, process: str = "") -> bool:
+        mine = self._mine.get(id)
+        if mine is None:
+            return await self._store.leave(id, process, None)
+        if process not in ("", mine.card.process):
+            return False
+        del self._mine[id]
+        self.displaced.discard(id)
+        if not mine.card.shared:
+            return True
+        return await self._store.leave(id, mine.card.process, self._bounded(mine.look()).state)
+
+    async def get(self, id: AgentId) -> AgentCard | None:
+        if (mine := self._mine.get(id)) and not mine.card.shared:
+            return mine.look().card
+        return next((found.card for found in (await self._store.look(id=id)).found), None)
+
+    async def list(self, type: str | None = None) -> Sequence[AgentCard]:
+        shared = (found.card for found in (await self._store.look(type)).found)
+        return _ordered([*shared, *self._unshared(type)])
+
+    async def discover(self, type: str | None = None) -> Sequence[AgentCard]:
+        able = (card for card in await self.list(type) if card.status != "degraded")
+        return sorted(able, key=lambda card: card.load)
+
+    async def snapshot(self) -> RegistrySnapshot:
+        cards = await self.list()
+        return RegistrySnapshot(
+            local=[card for card in cards if self._is_mine(card)],
+            remote=[card for card in cards if not self._is_mine(card)],
+        )
+
+    async def state(self, id: AgentId) -> bytes | None:
+        return await self._store.state(id)
+
+    def _unshared(self, type: str | None) -> Iterable[AgentCard]:
+        return (
+            mine.look().card
+            for id, mine in self._mine.items()
+            if not mine.card.shared and type in (None, id.type)
+        )  # fmt: skip
+
+    def _is_mine(self, card: AgentCard) -> bool:
+        return card.id in self._mine and self._mine[card.id].card.process == card.process
+
+    def _bounded(self, report: Report) -> Report:
+        if report.state is None or len(report.state) <= self._max_state:
+            return report
+        what = "the state of agent %s is not kept: it has %d bytes, and %d are allowed"
+        self._log.warning(what, report.card.id, len(report.state), self._max_state)
+        return msgspec.structs.replace(report, state=None)
+
+    # Heartbeats
+
+    async def beat(self) -> None:
+        """Tell Redis of the agents, for ever; while it is away, try on, and then tell it anew."""
+        pause = self._interval
+        while True:
+            await anyio.sleep(pause)
+            try:
+                await self.beat_once()
+            except RegistryError as exc:
+                # Soon again: cards live no longer than their ttl.
+                pause = min(self._interval, 1.0)
+                if not self.trouble:
+                    self._log.warning("agents are not announced while Redis is away: %s", exc)
+                self.trouble = str(exc)
+            else:
+                pause = self._interval
+                if self.trouble:
+                    self._log.info("agents are announced again")
+                self.trouble = ""
+
+    async def beat_once(self) -> None:
+        """Tell Redis of the agents now."""
+        shared = {id: self._bounded(mine.look()) for id, mine in self._mine.items() if mine.card.shared}
+        if not shared:
+            return
+        for id, held in (await self._store.beat(shared)).items():
+            if held or id not in self._mine:
+                self.displaced.discard(id)
+            elif id not in self.displaced:
+                self.displaced.add(id)
+                self._log.warning("agent %s is served by another process under the same name: give it another", id)
+
+    # Other processes
+
+    async def watch(self) -> None:
+        """Tell of other processes' agents, for ever: at once, and of those that vanished when their time is over."""
+        seen: Mapping[AgentId, Found] | None = None
+        while True:
+            try:
+                async with self._redis.listen(self._store.channel) as signals, anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._hear, signals)
+                    while True:
+                        seen = await self._look_around(seen)
+            except* (RegistryError, RedisDown, ResponseError) as group:
+                self._log.debug("no look at other processes' agents: %s", group.exceptions[0])
+            await anyio.sleep(min(self._interval, 1.0))
+
+    async def _hear(self, signals: AsyncIterator[Signal | None]) -> None:
+        async for _ in signals:
+            self._changed.set()
+
+    async def _look_around(self, seen: Mapping[AgentId, Found] | None) -> Mapping[AgentId, Found]:
+        self._changed = anyio.Event()
+        now, found = await self._store.look()
+        there = {each.card.id: each for each in found if not self._is_mine(each.card)}
+        if seen is not None:  # What was there before us is no news.
+            self._compare(seen, there, now)
+        self.watching.set()
+        # Expired cards are gone a moment after their time, by the server's clock.
+        soonest = min((each.expires_at for each in there.values()), default=math.inf) - now + 0.005
+        with anyio.move_on_after(min(max(soonest, 0.005), self._interval)):
+            await self._changed.wait()
+        return there
+
+    def _compare(self, seen: Mapping[AgentId, Found], there: Mapping[AgentId, Found], now: float) -> None:
+        for id, (card, expires_at) in seen.items():
+            if id not in there and id not in self._mine:
+                self._publish(AgentDeregistered(agent=id, reason="expired" if expires_at <= now else "left"))
+            elif id in there and there[id].card.status != card.status:
+                self._publish(AgentStatusChanged(agent=id, before=card.status, after=there[id].card.status))
+        for id, (card, _) in there.items():
+            if id not in seen:
+                self._publish(AgentRegistered(agent=card))
+
+
+def _ordered(cards: Iterable[AgentCard]) -> Sequence[AgentCard]:
+    return sorted(cards, key=lambda card: str(card.id))

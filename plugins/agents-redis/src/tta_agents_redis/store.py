@@ -1,0 +1,134 @@
+"""The scripts as calls, and the two ways in which a server says no."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+from redis.exceptions import ResponseError
+
+from tta_agents import AgentCard, AgentId, RegistryError, Report
+from tta_redis import Redis, RedisDown, Script
+
+from . import scripts
+
+TAG = "agents"
+
+
+class Found(NamedTuple):
+    """A card as it lies in Redis; times in seconds by the server's clock."""
+
+    card: AgentCard
+    expires_at: float
+
+
+class Look(NamedTuple):
+    """What there was at ``now``."""
+
+    now: float
+    found: Sequence[Found]
+
+
+class Store:
+    """Cards in Redis; one lives for ``ttl`` seconds without a heartbeat, foreign values for ``quarantine``."""
+
+    def __init__(self, redis: Redis, *, ttl: float, state_ttl: float, quarantine: float) -> None:
+        self._redis = redis
+        self._ttl, self._state_ttl, self._quarantine = _ms(ttl), _ms(state_ttl), _ms(quarantine)
+        self._keys = [redis.key("agents", part, tag=TAG) for part in ("cards", "holders", "expiry", "foreign")]
+        self.channel = redis.key("agents", "changed", tag=TAG)
+        self._beat, self._leave = redis.script(scripts.BEAT), redis.script(scripts.LEAVE)
+        self._look, self._remove = redis.script(scripts.LOOK), redis.script(scripts.REMOVE)
+        self._fetch, self._move = redis.script(scripts.FETCH), redis.script(scripts.MOVE)
+        self.foreign = 0
+        """How many values were found that were none of ours."""
+
+    async def beat(self, reports: Mapping[AgentId, Report], *, take: bool = False) -> Mapping[AgentId, bool]:
+        """Say that agents are there, all in one call; False for each address that another process has by now."""
+        agents: list[Any] = []
+        states: list[bytes] = []
+        for id, (card, state) in ((id, (report.card, report.state)) for id, report in reports.items()):
+            agents += [_address(id), card.process, int(take), msgspec.msgpack.encode(card), int(state is not None)]
+            states += [state] if state is not None else []
+        keys = [*self._keys, *(self._state_key(id) for id in reports)]
+        args = [self._quarantine, self.channel, self._ttl, self._state_ttl, *agents, *states]
+        _, *held = await self._run(self._beat, keys, args)
+        return dict(zip(reports, map(bool, held), strict=True))
+
+    async def leave(self, id: AgentId, process: str, state: bytes | None) -> bool:
+        """Take an agent out; False if it isn't there, or is another process's."""
+        args = [self._quarantine, self.channel, _address(id), process, self._state_ttl]
+        args += [state] if state is not None else []
+        return bool(await self._run(self._leave, [*self._keys, self._state_key(id)], args))
+
+    async def look(self, type: str | None = None, id: AgentId | None = None) -> Look:
+        """Return the cards of all agents, of one type or of one address; what is no card is put aside."""
+        begin = _address(id) if id else "" if type is None else f"{_quoted(type)}/"
+        now, *rows = await self._run(self._look, self._keys, [self._quarantine, begin, int(id is not None)])
+        found = []
+        for address, till, holder, raw in zip(*[iter(rows)] * 4, strict=True):
+            try:
+                card = msgspec.msgpack.decode(raw, type=AgentCard)
+                if _address(card.id).encode() != address:
+                    raise msgspec.ValidationError("the card of another address")
+            except (msgspec.DecodeError, ValueError) as exc:
+                self.foreign += await self._run(self._remove, self._keys, [self._quarantine, address, raw, str(exc)])
+                continue
+            seen = holder.partition(b":")[0]
+            card = msgspec.structs.replace(card, seen_at=int(seen) / 1000 if seen.isdigit() else 0.0)
+            found.append(Found(card, float(till) / 1000))
+        return Look(now / 1000, found)
+
+    async def state(self, id: AgentId) -> bytes | None:
+        """Return an agent's state."""
+        key = self._state_key(id)
+        try:
+            found: bytes | None = await self._run(self._fetch, [key], [])
+        except Foreign:
+            self.foreign += await self._run(self._move, [key, f"{key}:quarantined"], [self._quarantine])
+            return None
+        return found
+
+    async def quarantined(self) -> Sequence[Mapping[str, Any]]:
+        """Return what was put aside, the newest first: when, where and why."""
+        try:
+            raws: Sequence[bytes] = await self._redis.execute("LRANGE", self._keys[3], 0, 99)
+        except (RedisDown, ResponseError) as exc:
+            raise RegistryError(str(exc)) from None
+        notes = [raw.decode(errors="replace").split("\n", 3) for raw in raws]
+        return [{"at": int(at) / 1000, "where": where, "reason": reason} for at, where, reason, _ in notes]
+
+    async def _run(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        return await run(script, keys, args)
+
+    def _state_key(self, id: AgentId) -> str:
+        return self._redis.key("agents", "state", id.type, id.instance or "", tag=TAG)
+
+
+class Foreign(RegistryError):
+    """Under a key lies what we never put there."""
+
+
+async def run(script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
+    """Run a script that does no harm when it runs twice; raise `RegistryError` where it doesn't answer."""
+    try:
+        return await script(keys, args, retry=True)
+    except RedisDown as exc:
+        raise RegistryError(str(exc)) from None
+    except ResponseError as exc:
+        kind = Foreign if "FOREIGN" in str(exc) else RegistryError
+        raise kind(str(exc)) from None
+
+
+def _address(id: AgentId) -> str:
+    return f"{_quoted(id.type)}/{_quoted(id.instance or '')}"
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="")
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))

@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from tta_agents import (
+    AgentCard,
+    AgentDeregistered,
+    AgentId,
+    AgentRegistered,
+    AgentStatusChanged,
+    RegistryError,
+    Reply,
+    Report,
+)
+from tta_agents.testing import AgentRegistryContract, RepliesContract
+from tta_agents_redis import RedisRegistry, RedisReplies, Store
+from tta_kernel import Event
+from tta_redis import Redis, connect
+from tta_redis.testing import redis_server
+
+LOG = logging.getLogger("test")
+ID = AgentId("a", "1")
+TTL = 0.6
+
+
+class Seen(list[Event]):
+    """The events that a registry publishes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._more = anyio.Event()
+
+    def __call__(self, event: Event) -> None:
+        self.append(event)
+        self._more.set()
+        self._more = anyio.Event()
+
+    async def until(self, kind: type[Event]) -> Any:
+        with anyio.fail_after(10):
+            while not (found := [event for event in self if isinstance(event, kind)]):
+                await self._more.wait()
+        return found[0]
+
+
+def registry_on(redis: Redis, *, ttl: float = 30.0, interval: float = 10.0, seen: Seen | None = None) -> RedisRegistry:
+    store = Store(redis, ttl=ttl, state_ttl=60.0, quarantine=60.0)
+    return RedisRegistry(redis, store, LOG, Seen() if seen is None else seen, interval=interval, max_state=100)
+
+
+@asynccontextmanager
+async def running(*functions: Callable[[], Any]) -> AsyncIterator[None]:
+    async with anyio.create_task_group() as tasks:
+        for function in functions:
+            tasks.start_soon(function)
+        await anyio.wait_all_tasks_blocked()
+        yield
+        tasks.cancel_scope.cancel()
+
+
+def card(status: Any = "idle", process: str = "p", id: AgentId = ID) -> AgentCard:
+    return AgentCard(id, status=status, process=process, shared=True)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    with anyio.fail_after(10):
+        while not await condition():  # noqa: ASYNC110 - what is waited for happens in a server
+            await anyio.sleep(0.01)
+
+
+class TestRedisRegistry(AgentRegistryContract):
+    @pytest.fixture
+    def registry(self, redis: Redis) -> RedisRegistry:
+        return registry_on(redis)
+
+
+class TestRedisReplies(RepliesContract):
+    @pytest.fixture
+    def replies(self, redis: Redis) -> RedisReplies:
+        return RedisReplies(redis, LOG, max_size=10_000, quarantine=60.0)
+
+
+async def test_two_processes_see_each_other_s_agents_and_which_are_whose(redis: Redis) -> None:
+    here, there = registry_on(redis), registry_on(redis)
+    await here.register(card())
+    await there.register(card(process="q", id=AgentId("b", "1")))
+    snapshot = await here.snapshot()
+    assert [str(each.id) for each in snapshot.local] == ["a:1"]
+    assert [str(each.id) for each in snapshot.remote] == ["b:1"]
+
+
+async def test_an_agent_that_is_not_shared_is_unknown_elsewhere(redis: Redis) -> None:
+    here, there = registry_on(redis), registry_on(redis)
+    await here.register(AgentCard(ID))
+    assert len(await here.list()) == 1
+    assert len(await there.list()) == 0
+
+
+async def test_an_agent_lives_while_its_heart_beats_and_no_longer(redis: Redis) -> None:
+    here, there = registry_on(redis, ttl=TTL, interval=TTL / 3), registry_on(redis)
+    await here.register(card())
+    first = await there.get(ID)
+    async with running(here.beat):
+        await anyio.sleep(TTL * 1.5)
+        alive = await there.get(ID)
+    assert first is not None
+    assert alive is not None
+    assert alive.seen_at > first.seen_at
+
+    async def gone() -> bool:
+        return await there.get(ID) is None
+
+    with anyio.fail_after(TTL + 1):
+        await until(gone)
+    assert await redis.execute("HLEN", redis.key("agents", "cards", tag="agents")) == 0
+
+
+async def test_nothing_is_left_in_redis_when_all_are_gone(redis: Redis) -> None:
+    here = registry_on(redis, ttl=TTL)
+    await here.register(card(), lambda: Report(card()))
+    for part in ("cards", "holders", "expiry"):
+        assert 0 < await redis.execute("PTTL", redis.key("agents", part, tag="agents")) <= TTL * 2000
+    await here.deregister(ID)
+    assert await redis.execute("KEYS", redis.key("agents") + "*") == []
+
+
+async def test_others_hear_at_once_who_comes_changes_and_leaves(redis: Redis) -> None:
+    here, seen = registry_on(redis), Seen()
+    there = registry_on(redis, seen=seen)
+    status = "idle"
+    async with running(there.watch):
+        await there.watching.wait()
+        await here.register(card(), lambda: Report(card(status)))
+        came = await seen.until(AgentRegistered)
+        status = "degraded"
+        await here.beat_once()
+        there._changed.set()  # It would look again within an interval.
+        changed = await seen.until(AgentStatusChanged)
+        await here.deregister(ID)
+        left = await seen.until(AgentDeregistered)
+    assert came.agent.id == changed.agent == left.agent == ID
+    assert (changed.before, changed.after, left.reason) == ("idle", "degraded", "left")
+    assert len(seen) == 3
+
+
+async def test_an_agent_whose_process_vanished_has_expired_within_its_ttl(redis: Redis) -> None:
+    here, seen = registry_on(redis, ttl=TTL), Seen()
+    there = registry_on(redis, seen=seen)
+    async with running(there.watch):
+        await there.watching.wait()
+        await here.register(card())
+        await seen.until(AgentRegistered)
+        with anyio.fail_after(TTL + 0.5):
+            expired = await seen.until(AgentDeregistered)
+    assert (expired.agent, expired.reason) == (ID, "expired")
+
+
+async def test_what_was_there_before_is_no_news(redis: Redis) -> None:
+    here, seen = registry_on(redis), Seen()
+    await here.register(card())
+    there = registry_on(redis, seen=seen)
+    async with running(there.watch):
+        await there.watching.wait()
+        await here.register(card(id=AgentId("b", "1")))
+        await seen.until(AgentRegistered)
+    assert [event.agent.id.type for event in seen if isinstance(event, AgentRegistered)] == ["b"]
+
+
+async def test_the_newest_has_a_name_that_two_processes_use(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    old, new = registry_on(redis), registry_on(redis)
+    await old.register(card(process="old"))
+    await new.register(card(process="new"))
+    await old.beat_once()
+    await old.beat_once()
+    found = await old.get(ID)
+    assert found is not None
+    assert found.process == "new"
+    assert caplog.text.count("under the same name") == 1
+    assert old.displaced == {ID}
+    assert not await old.deregister(ID)
+    assert await new.get(ID) is not None
+    assert await new.deregister(ID)
+
+
+async def test_state_is_there_for_the_next_of_its_name_and_bounded(
+    redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = b"first"
+    here = registry_on(redis)
+    await here.register(card(), lambda: Report(card(), state))
+    state = b"x" * 101
+    await here.beat_once()
+    await here.deregister(ID)
+    assert await registry_on(redis).state(ID) == b"first"
+    assert "101 bytes" in caplog.text
+
+
+async def test_the_heart_goes_on_when_redis_was_away() -> None:
+    with redis_server(own=True) as server:
+        async with connect(server.config(command_timeout=0.3)) as redis:
+            here, there = registry_on(redis, ttl=5.0, interval=0.05), registry_on(redis)
+            await here.register(card())
+            async with running(here.beat):
+                server.kill()
+
+                async def troubled() -> bool:
+                    return bool(here.trouble)
+
+                await until(troubled)
+                with pytest.raises(RegistryError):
+                    await there.list()
+                server.restart()  # It has forgotten everything.
+
+                async def back() -> bool:
+                    try:
+                        return await there.get(ID) is not None
+                    except RegistryError:
+                        return False
+
+                await until(back)
+
+                async def calm() -> bool:
+                    return not here.trouble
+
+                await until(calm)
+
+
+async def test_a_value_that_is_no_card_is_put_aside_with_its_reason_and_the_agent_comes_back(redis: Redis) -> None:
+    here = registry_on(redis)
+    await here.register(card())
+    await here.register(card(id=AgentId("b", "1")))
+    cards = redis.key("agents", "cards", tag="agents")
+    await redis.execute("HSET", cards, "a/1", b"\xff what is this")
+    assert [str(each.id) for each in await here.list()] == ["b:1"]
+    [note] = await here._store.quarantined()
+    assert note["where"] == "a/1"
+    assert note["reason"]
+    await here.beat_once()
+    assert len(await here.list()) == 2
+
+
+@pytest.mark.parametrize("part", ["cards", "holders", "expiry", "foreign"])
+async def test_a_key_of_another_type_is_moved_out_of_the_way(redis: Redis, part: str) -> None:
+    key = redis.key("agents", part, tag="agents")
+    await redis.execute("SET", key, "somebody else's")
+    here = registry_on(redis)
+    await here.register(card())
+    assert len(await here.list()) == 1
+    assert await redis.execute("GET", f"{key}:quarantined") == b"somebody else's"
+    assert await redis.execute("PTTL", f"{key}:quarantined") > 0
+
+
+async def test_a_state_of_another_type_is_none(redis: Redis) -> None:
+    key = redis.key("agents", "state", "a", "1", tag="agents")
+    await redis.execute("LPUSH", key, "x")
+    assert await registry_on(redis).state(ID) is None
+    assert await redis.execute("TYPE", f"{key}:quarantined") == b"list"
+
+
+@pytest.mark.parametrize("command", [("SET", b"\xff no reply"), ("LPUSH", "x"), ("SET", b"\x80")])
+async def test_what_is_no_reply_is_put_aside(redis: Redis, command: tuple[Any, ...]) -> None:
+    replies = RedisReplies(redis, LOG, max_size=10_000, quarantine=60.0)
+    key = redis.key("agents", "reply", "a", "k", tag="a/k")
+    await redis.execute(command[0], key, *command[1:])
+    assert await replies.get("a", "k") is None
+    reply = Reply(ID, "x", 0.0)
+    await redis.execute("DEL", key)
+    await redis.execute(command[0], key, *command[1:])
+    assert await replies.put("a", "k", reply, 60.0) == reply
+    assert await replies.get("a", "k") == reply
+    assert await redis.execute("PTTL", f"{key}:quarantined") > 0
+
+
+async def test_a_reply_ends_and_one_too_large_is_not_kept(redis: Redis) -> None:
+    replies = RedisReplies(redis, LOG, max_size=100, quarantine=60.0)
+    await replies.put("a", "k", Reply(ID, "x", 0.0), 0.05)
+    await replies.put("a", "large", Reply(ID, "x" * 100, 0.0), 60.0)
+    assert await replies.get("a", "large") is None
+
+    async def gone() -> bool:
+        return await replies.get("a", "k") is None
+
+    await until(gone)
