@@ -33,6 +33,7 @@ help:
 	@echo "make lint | format | docs | check | bench-kernel | bench-bus | bench-messages | constraints | clean"
 
 demo: $(DEMO)
+	@printf '> %s\n\n' "$$TTA_DEMO_INPUT"
 	@.venv/bin/tta play --trace -- "$$TTA_DEMO_INPUT"
 
 dev: $(DEV)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import re
 import sys
@@ -9,11 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import pytest
 
 from tta_agents import AGENTS, AgentId, AgentsMemory, AgentsPlugin
-from tta_kernel import Kernel, KernelSettings, PluginSettings
+from tta_kernel import BlockingKernel, Kernel, KernelError, KernelSettings, PluginSettings, load
 from tta_kernel.__main__ import main
+from tta_orchestration import ORCHESTRATION, InputError, TurnInput
+from tta_workflows import Workflow, WorkflowUse
+from tta_workflows.check import problems
 
 
 @pytest.fixture
@@ -22,9 +27,15 @@ def readme(root: Path) -> str:
 
 
 @pytest.fixture
-def development(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand at the top of the tree, in the environment that a reader has."""
-    monkeypatch.chdir(root)
+def development(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand where a reader does, at the top of a tree whose ``development.yaml`` nobody has changed."""
+    folder = tmp_path / "config"
+    folder.mkdir()
+    (folder / "base.yaml").write_bytes((root / "config/base.yaml").read_bytes())
+    kernel = msgspec.yaml.decode((root / "config/development.yaml").read_bytes())["kernel"]
+    layer = {"kernel": kernel, "plugins": {"orchestration": {"config": {"allow_unchecked": True}}}}
+    (folder / "development.yaml").write_bytes(msgspec.yaml.encode(layer))
+    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TTA_ENV", raising=False)
     monkeypatch.delenv("TTA_CONFIG", raising=False)
 
@@ -54,8 +65,16 @@ async def test_the_plugin_serves_its_agent_with_its_config(tide: ModuleType) -> 
     settings = KernelSettings(plugins={"tide": PluginSettings(config={"sea": "the bay"})})
     plugins = {"agents": AgentsPlugin, "agents-memory": AgentsMemory, "tide": tide.Tide}
     async with Kernel(settings, plugins=plugins) as kernel:
-        reply = await kernel.get(AGENTS).call(AgentId("tide"), {"hour": 3}, key="k")
+        reply = await kernel.get(AGENTS).call(AgentId("tide"), {"turn": 3}, key="k")
     assert reply.output == {"text": "the bay is rising"}
+
+
+def test_the_plugin_could_take_part_in_a_turn(tide: ModuleType, readme: str) -> None:
+    (step,) = re.findall(r"`(\{id: tide.*?\}\})`", readme)
+    turn = msgspec.convert({"steps": [msgspec.yaml.decode(step)], "output": {"text": "steps.tide.text"}}, Workflow)
+    use = WorkflowUse("turn", TurnInput, tide.Out)
+
+    assert [*problems({"turn": turn}, {"tide": tide.Tide.spec}, {"orchestration": [use]})] == []
 
 
 def test_the_plugin_is_about_thirty_lines(readme: str) -> None:
@@ -73,8 +92,25 @@ def test_an_embedded_kernel_plays_a_turn(readme: str, which: int, capsys: pytest
 
 
 @pytest.mark.usefixtures("development")
-def test_the_commands_are_those_that_there_are(readme: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sync_program_hands_keywords_on_and_hears_of_its_mistakes() -> None:
+    kernel = Kernel(load())
+    with BlockingKernel(kernel) as blocking:
+        orchestration = kernel.get(ORCHESTRATION)
+        seeded = functools.partial(orchestration.process_user_input, seed=7)
+        assert blocking.call(seeded, "look around", "me").updated_context["seed"] == 7
+        with pytest.raises(InputError, match="nothing to read"):
+            blocking.call(orchestration.process_user_input, "", "me")
+    with pytest.raises(KernelError):
+        blocking.call(orchestration.process_user_input, "look around", "me")
+
+
+@pytest.mark.usefixtures("development")
+def test_the_commands_are_those_that_there_are(root: Path, readme: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     offered = set(re.findall(r"^    (\w+)  ", capsys.readouterr().out, flags=re.MULTILINE))
-    assert set(re.findall(r"^\| `tta (\w+)`", readme, flags=re.MULTILINE)) == offered
+    pages = [readme, *(page.read_text(encoding="utf-8") for page in root.glob("docs/*.md"))]
+    pages += [page.read_text(encoding="utf-8") for page in root.glob("plugins/*/README.md")]
+
+    assert set(re.findall(r"^\| `tta (\w+)`", readme, flags=re.MULTILINE)) <= offered
+    assert offered <= set(re.findall(r"\btta (\w+)", "".join(pages)))

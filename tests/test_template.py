@@ -15,9 +15,16 @@ import pytest
 SENTENCE = "Take all the time you need."
 
 
-def new(root: Path, name: str, target: Path) -> subprocess.CompletedProcess[str]:
-    command: list[str | Path] = [sys.executable, root / "plugin-template/new.py", name, target]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def new(root: Path, name: str, target: Path, path: str = "") -> subprocess.CompletedProcess[str]:
+    """Make a plugin with a Python that sees nothing installed, except in the folder ``path``."""
+    command: list[str | Path] = [sys.executable, "-S", root / "plugin-template/new.py", name, target]
+    environ = os.environ | {"PYTHONPATH": path}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
+
+
+def block(printed: str) -> str:
+    """Return the lines that are to be put at the end of ``development.yaml``."""
+    return printed[printed.index("\n  workflows:\n") + 1 :]
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -49,15 +56,27 @@ def environment(root: Path, plugin: Path, at: Path) -> Path:
 
 
 def configuration(root: Path, printed: str, at: Path) -> Path:
-    """Write the tree's ``base.yaml``, and above it what ``new.py`` said to add."""
+    """Copy the tree's layers as the page says, and put what ``new.py`` printed at the end of the upper one.
+
+    That one's own keys are written anew: whoever works in the tree may have changed them.
+    """
     folder = at / "config"
     folder.mkdir()
     (folder / "base.yaml").write_bytes((root / "config/base.yaml").read_bytes())
-    layer = msgspec.yaml.decode(printed[printed.index("\nplugins:\n") :])
-    ours = msgspec.yaml.decode((root / "config/development.yaml").read_bytes())
-    layer = {"kernel": ours["kernel"], "plugins": ours["plugins"] | layer["plugins"]}
-    (folder / "development.yaml").write_bytes(msgspec.yaml.encode(layer))
+    kernel = msgspec.yaml.decode((root / "config/development.yaml").read_bytes())["kernel"]
+    layer = {"kernel": kernel, "plugins": {"orchestration": {"config": {"allow_unchecked": True}}}}
+    text = msgspec.yaml.encode(layer).decode() + block(printed)
+    (folder / "development.yaml").write_text(text, encoding="utf-8")
     return folder
+
+
+def test_the_tree_ends_its_layer_where_the_printed_lines_go_on(root: Path, tmp_path: Path) -> None:
+    printed = new(root, "kind-words", tmp_path / "plugin").stdout
+    text = (root / "config/development.yaml").read_text(encoding="utf-8")
+    [*_, last] = (line for line in text.splitlines() if line and line[0] not in " #")
+
+    assert last == "plugins:"
+    assert "workflows" in msgspec.yaml.decode(text + block(printed))["plugins"]
 
 
 @pytest.mark.slow
@@ -88,19 +107,26 @@ def test_the_steps_that_it_says_to_repeat_are_those_of_the_story(root: Path, tmp
     printed = new(root, "kind-words", tmp_path / "plugin").stdout
     base = msgspec.yaml.decode((root / "config/base.yaml").read_bytes())
 
-    def turn(layer: Any) -> Any:
-        return layer["plugins"]["workflows"]["config"]["workflows"]["turn"]
+    def turn(plugins: Any) -> Any:
+        return plugins["workflows"]["config"]["workflows"]["turn"]
 
-    *repeated, mine = turn(msgspec.yaml.decode(printed[printed.index("\nplugins:\n") :]))["steps"]
-    steps = [{key: value for key, value in step.items() if key != "stream"} for step in turn(base)["steps"]]
-    assert repeated == steps
-    assert mine["agent"] == "kind-words"
+    *repeated, mine = turn(msgspec.yaml.decode(block(printed)))["steps"]
+    assert repeated == turn(base["plugins"])["steps"]
+    assert (mine["id"], mine["agent"]) == ("kind-words", "kind-words")
 
 
 def test_the_page_shows_what_is_printed(root: Path, tmp_path: Path) -> None:
     printed = new(root, "kind-words", tmp_path / "plugin").stdout
     page = (root / "docs/writing-a-plugin.md").read_text(encoding="utf-8")
-    assert "```yaml" + printed[printed.index("\nplugins:\n") :] + "```" in page
+    assert f"```yaml\n{block(printed)}```" in page
+
+
+@pytest.mark.parametrize("name", ["abacus", "kind-words", "zebra", "x-y"])
+def test_imports_and_names_are_sorted_whatever_the_name(root: Path, tmp_path: Path, name: str) -> None:
+    new(root, name, tmp_path)
+
+    rules = ("--isolated", "--no-cache", "--select", "I,RUF022", "--line-length", "120")
+    run(sys.executable, "-m", "ruff", "check", *rules, ".", cwd=tmp_path)
 
 
 def test_nothing_of_the_templates_name_is_left(root: Path, tmp_path: Path) -> None:
@@ -130,6 +156,39 @@ def test_a_name_that_would_not_work_is_refused(root: Path, tmp_path: Path, name:
     assert refused.returncode == 2
     assert f"{name!r}" in refused.stderr
     assert not (tmp_path / "plugin").exists()
+
+
+@pytest.mark.parametrize("name", ["agents", "agents-memory", "world", "kernel"])
+def test_a_name_of_this_tree_is_refused(root: Path, tmp_path: Path, name: str) -> None:
+    refused = new(root, name, tmp_path / "plugin")
+
+    assert refused.returncode == 2
+    assert f"{name!r} is taken by tta-" in refused.stderr
+    assert not (tmp_path / "plugin").exists()
+
+
+@pytest.mark.parametrize("name", ["kind-words", "kinder-words"])
+def test_a_name_that_is_installed_is_refused(root: Path, tmp_path: Path, name: str) -> None:
+    info = tmp_path / "site/tta_kind_words-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tta-kind-words\nVersion: 1.0\n", encoding="utf-8")
+    entries = "[tta.plugins]\nkind-words = tta_kind_words:K\nkinder-words = tta_kind_words:L\n"
+    (info / "entry_points.txt").write_text(entries, encoding="utf-8")
+
+    refused = new(root, name, tmp_path / "plugin", path=str(tmp_path / "site"))
+
+    assert refused.returncode == 2
+    assert f"{name!r} is taken by tta-kind-words, which is installed" in refused.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_refused_in_a_line(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+
+    refused = new(root, "kind-words", tmp_path / "file/plugin")
+
+    assert refused.returncode == 2
+    assert "name a folder where you may write" in refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
 def test_a_folder_with_something_in_it_is_refused_and_left_alone(root: Path, tmp_path: Path) -> None:

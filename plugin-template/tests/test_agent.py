@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from tta_example_agent import Config, ExampleAgent, In, Out
-
 from tta_agents import AGENTS, AgentError, AgentId, AgentsMemory, AgentsPlugin
 from tta_kernel import Kernel
 from tta_kernel.testing import problems, running
+
+from tta_example_agent import Config, ExampleAgent, In, Out
 
 ME = AgentId("example-agent")
 

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import Annotated
 
 from msgspec import Meta, Struct
-
 from tta_agents import AGENTS, AgentSpec, StepContext
 from tta_kernel import Context, Plugin, hookimpl
 
