@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from tta_kernel import Context, Event, Hooks, NoConfig, Plugin, Problem, hookimpl
+from tta_kernel import Context, Event, Hooks, NoConfig, Plugin, Problem, Subcommands, hookimpl
 from tta_messages import MESSAGES
 
 from . import hookspecs
@@ -108,6 +108,12 @@ class AgentsPlugin(Plugin[Config]):
     @hookimpl(optionalhook=True)
     def message_types(self) -> Mapping[str, type[msgspec.Struct]]:
         return {Call.TYPE: Call, **SIGNALS}
+
+    @hookimpl
+    def register_commands(self, subcommands: Subcommands) -> None:
+        from .commands import add
+
+        add(subcommands)
 
     @hookimpl
     def check(self, hooks: Hooks) -> Sequence[Problem]:

@@ -1,0 +1,112 @@
+"""The commands ``tta agents …``: who is served in a running system, and how it does."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from tta_kernel import Kernel, Subcommands
+
+from .memory import MemoryRegistry
+from .model import AGENT_REGISTRY, AgentCard, AgentId, AgentRegistry, RegistryError
+
+DONE, WANTING, USAGE = 0, 1, 2
+_Act = Callable[[AgentRegistry, argparse.Namespace], Awaitable[int]]
+
+
+def add(subcommands: Subcommands) -> None:
+    """Add the commands."""
+
+    def command(name: str, act: _Act, text: str) -> argparse.ArgumentParser:
+        async def run(kernel: Kernel, options: argparse.Namespace) -> int:
+            return await _act(kernel, options, act)
+
+        parser = subcommands.add(f"agents {name}", run, help=text, requires=(AGENT_REGISTRY,))
+        parser.add_argument("--json", action="store_true", help="print JSON")
+        return parser
+
+    parser = command("list", _list, "list the agents that are alive, in all processes")
+    parser.add_argument("type", nargs="?", help="of this type alone")
+    parser = command("show", _show, "show one agent")
+    parser.add_argument("agent", metavar="TYPE:INSTANCE", help="its address, as `tta agents list` shows it")
+
+
+async def _act(kernel: Kernel, options: argparse.Namespace, act: _Act) -> int:
+    registry = kernel.get(AGENT_REGISTRY)
+    if isinstance(registry, MemoryRegistry):
+        return _fail("agents are known in memory, and this process has none: only the running one can look")
+    try:
+        return await act(registry, options)
+    except RegistryError as exc:
+        return _fail(f"the registry can't be reached: {exc}")
+
+
+async def _list(registry: AgentRegistry, options: argparse.Namespace) -> int:
+    cards = await registry.list(options.type)
+    if options.json:
+        _json(cards)
+    elif cards:
+        _table(
+            [("AGENT", "STATUS", "LOAD", "SEEN", "PROCESS", "CAPABILITIES")]
+            + [
+                (str(card.id), card.status, _load(card), _time(card.seen_at), card.process, _capabilities(card))
+                for card in cards
+            ]
+        )
+    else:
+        print("no agent is served where other processes could call it", file=sys.stderr)
+    return DONE
+
+
+async def _show(registry: AgentRegistry, options: argparse.Namespace) -> int:
+    type, _, instance = options.agent.partition(":")
+    if not instance:
+        print("an agent's address reads TYPE:INSTANCE", file=sys.stderr)
+        return USAGE
+    card = await registry.get(AgentId(type, instance))
+    if card is None:
+        return _fail(f"no agent {options.agent} is alive")
+    if options.json:
+        _json(card)
+        return DONE
+    rows = [
+        ("agent", str(card.id)), ("description", card.description), ("status", card.status), ("load", _load(card)),
+        ("process", card.process), ("registered", _time(card.registered_at)), ("seen", _time(card.seen_at)),
+        ("timeout", f"{card.timeout:g} s"), *((f"resource {name}", str(it)) for name, it in card.resources.items()),
+        *((f"capability {it.name}", f"{it.version} {it.type}, {it.status}") for it in card.capabilities),
+    ]  # fmt: skip
+    _table(rows)
+    return DONE
+
+
+def _load(card: AgentCard) -> str:
+    return f"{card.running}/{card.limit}" if card.limit else str(card.running)
+
+
+def _capabilities(card: AgentCard) -> str:
+    return ", ".join(sorted(f"{it.name} {it.version}" for it in card.capabilities))
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if at else "-"
+
+
+def _fail(why: str) -> int:
+    print(why, file=sys.stderr)
+    return WANTING
+
+
+def _json(value: Any) -> None:
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def _table(rows: Iterable[Sequence[str]]) -> None:
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
