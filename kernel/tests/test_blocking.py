@@ -95,7 +95,7 @@ def test_what_a_start_raises_is_raised() -> None:
     blocking = BlockingKernel(Kernel(plugins={"x": Fails}))
     with pytest.raises(KernelError, match="OSError\\('no server'\\)"):
         blocking.start()
-    with pytest.raises(KernelError, match="no server"):
+    with pytest.raises(KernelError, match="not running"):
         blocking.call(get, blocking.kernel)
 
 

@@ -326,3 +326,29 @@ def test_a_second_signal_ends_at_once(folder: Path, ship: Ship, first: signal.Si
             pass
         process.send_signal(second)
         assert process.wait(5) == 128 + second
+
+
+def test_a_hangup_while_it_starts_reloads_nothing_and_does_no_harm(folder: Path, ship: Ship) -> None:
+    ship("slow", "slow = slow:P", lifespan("print('starts', file=sys.stderr, flush=True); await anyio.sleep(1)"))
+    name_them(folder, "slow")
+    with tta_in_background(folder, "run") as process:
+        assert process.stderr is not None
+        while next(process.stderr) != "starts\n":
+            pass
+        process.send_signal(signal.SIGHUP)
+        said = next(process.stderr)
+        assert "running" in next(process.stderr)
+        process.terminate()
+        assert process.wait(20) == 0
+    assert "nothing is reloaded: the kernel is not running" in said
+
+
+def test_a_signal_during_a_start_is_prompt(folder: Path, ship: Ship) -> None:
+    ship("slow", "slow = slow:P", lifespan("print('starts', file=sys.stderr, flush=True); await anyio.sleep(20)"))
+    name_them(folder, "slow")
+    with tta_in_background(folder, "run") as process:
+        assert process.stderr is not None
+        while next(process.stderr) != "starts\n":
+            pass
+        process.send_signal(signal.SIGINT)
+        assert process.wait(5) == 0

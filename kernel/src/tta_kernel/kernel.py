@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import anyio
 import msgspec
@@ -137,11 +137,10 @@ class Kernel(anyio.AsyncContextManagerMixin):
                 continue
             answer = answers.get(record.name)
             if record.state is not State.RUNNING:
-                answer = Health(
-                    "failing" if record.required else "degraded", f"{record.state}: {record.reason}", record.since
-                )
+                status: Literal["failing", "degraded"] = "failing" if record.required else "degraded"
+                answer = Health(status, f"{record.state}: {record.reason}", record.since)
             elif isinstance(answer, Exception):
-                answer = Health("failing", repr(answer), None)
+                answer = Health("failing", repr(answer))
             found[record.name] = answer or Health(since=record.since)
         return found
 

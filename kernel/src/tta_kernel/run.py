@@ -12,16 +12,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import anyio
+from anyio.abc import TaskGroup
 
 from . import logs
 from .config import KernelSettings
-from .errors import ConfigError, KernelError
+from .errors import KernelError
 from .kernel import Kernel
 from .lifecycle import GRACE
 from .wiring import State
 
 ABANDONED = 70  # EX_SOFTWARE of sysexits.h
 FAILED = 1
+_HUP: int | None = getattr(signal, "SIGHUP", None)
 log = logging.getLogger("tta.kernel")
 
 
@@ -35,23 +37,21 @@ def run(settings: KernelSettings) -> int:
 
 
 async def _run(kernel: Kernel, watchdog: _Watchdog, wake: socket.socket) -> int:
-    started = False
-    problem: KernelError | None = None
-    with anyio.CancelScope() as body:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_obey, kernel, wake, body)
-            try:
-                async with kernel:
-                    started = True
-                    log.info("running: %s", ", ".join(r.name for r in kernel.records.values() if r.state == "running"))
-                    try:
-                        await anyio.sleep_forever()
-                    finally:
-                        watchdog.arm()
-            except KernelError as exc:
-                problem = exc  # Raised here, the task group would put a group around it.
-            finally:
-                tasks.cancel_scope.cancel()
+    started, problem = False, None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_obey, kernel, wake, tasks)
+        try:
+            async with kernel:
+                started = True
+                log.info("running: %s", ", ".join(r.name for r in kernel.records.values() if r.state == "running"))
+                try:
+                    await anyio.sleep_forever()
+                finally:
+                    watchdog.arm()
+        except KernelError as exc:
+            problem = exc  # Raised here, the task group would put a group around it.
+        finally:
+            tasks.cancel_scope.cancel()
     if problem and not started:
         raise problem
     if problem:
@@ -61,18 +61,22 @@ async def _run(kernel: Kernel, watchdog: _Watchdog, wake: socket.socket) -> int:
     return 0
 
 
-async def _obey(kernel: Kernel, wake: socket.socket, body: anyio.CancelScope) -> None:
+async def _obey(kernel: Kernel, wake: socket.socket, tasks: TaskGroup) -> None:
     while True:
         await anyio.wait_readable(wake)
         for number in wake.recv(16):
-            if number != getattr(signal, "SIGHUP", None):
+            if number == _HUP:
+                tasks.start_soon(_reload, kernel)  # Meanwhile a stop must be heard.
+            else:
                 log.info("stopping after %s", signal.Signals(number).name)
-                body.cancel()
-                return
-            try:
-                await kernel.reload()
-            except ConfigError as exc:
-                log.error("nothing is reloaded: %s", exc)  # noqa: TRY400 - its text says all
+                tasks.cancel_scope.cancel()
+
+
+async def _reload(kernel: Kernel) -> None:
+    try:
+        await kernel.reload()
+    except KernelError as exc:
+        log.error("nothing is reloaded: %s", exc)  # noqa: TRY400 - its text says all
 
 
 class _Watchdog:
@@ -105,15 +109,14 @@ def _signals(watchdog: _Watchdog) -> Iterator[socket.socket]:
     seen: list[int] = []
 
     def handle(number: int, frame: object) -> None:
-        if number != getattr(signal, "SIGHUP", None):
+        if number != _HUP:
             if seen:
                 os._exit(128 + number)
             seen.append(number)
             watchdog.arm()
         writer.send(bytes([number]))
 
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
-    old = {getattr(signal, n): signal.signal(getattr(signal, n), handle) for n in names if hasattr(signal, n)}
+    old = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM, _HUP) if n is not None}
     try:
         yield reader
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from types import NoneType, UnionType
@@ -85,13 +85,23 @@ def parse(text: str, where: str) -> Any:
     """Read YAML of plain data, no key twice, no alias; the `ConfigError` quotes no value."""
     import yaml
 
-    mark = None
+    safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(safe):  # type: ignore[misc]  # one of two, as PyYAML was built
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            keys = [str(key.value) for key, _ in node.value]
+            if twice := [n for n, key in enumerate(keys) if key in keys[:n]]:
+                what = f"the key {keys[twice[0]]!r} is there twice"
+                raise yaml.MarkedYAMLError(problem=what, problem_mark=node.value[twice[0]][0].start_mark)
+            return super().construct_mapping(node, deep)
+
+    mark: Any = None
     try:
-        loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
-        node = loader.get_single_node()
-        for culprit, what in _refused(node, set()):
-            raise yaml.MarkedYAMLError(problem=what, problem_mark=culprit.start_mark)
-        return None if node is None else loader.construct_document(node)
+        for event in yaml.parse(text, Loader=safe):
+            if isinstance(event, yaml.AliasEvent):  # Ten of them unfold to gigabytes.
+                mark = event.start_mark
+                raise yaml.MarkedYAMLError(problem="aliases are refused", problem_mark=mark)
+        return yaml.load(text, Loader=Loader)  # noqa: S506  # it is a safe one
     except yaml.YAMLError as error:
         mark, what = getattr(error, "problem_mark", None), getattr(error, "problem", "odd characters")
         if "constructor for the tag" in what:  # not quoted: a password may begin with !
@@ -101,20 +111,6 @@ def parse(text: str, where: str) -> Any:
     at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
     hint = "a text that begins with & * ! or looks like a date needs quotes"
     raise ConfigError(Problem(where + at, f"cannot be read as YAML: {what}", hint))
-
-
-def _refused(node: Any, seen: set[Any]) -> Iterator[tuple[Any, str]]:
-    if id(node) in seen:
-        yield node, "aliases are refused"  # Ten of them unfold to gigabytes.
-    elif node is not None and not isinstance(node.value, str):
-        seen.add(id(node))
-        keys = set[tuple[str, str]]()
-        for child in node.value:
-            key, value = child if isinstance(child, tuple) else (None, child)
-            if key and (key.tag, str(key.value)) in keys:
-                yield key, f"the key {key.value!r} is there twice"
-            keys |= {(key.tag, str(key.value))} if key else set()
-            yield from _refused(value, seen)
 
 
 def looks_secret(key: str) -> bool:
