@@ -18,6 +18,8 @@ from .nodes import Nodes, pause
 Command = Sequence[Any]
 # Answers that say: not executed, and another time or another server will.
 _LATER = frozenset({"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY"})
+_LOADS = 4
+"""How often one call may send a script's source."""
 _ELSEWHERE = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN"})
 # Redis 6.2 wraps what a script's command was told.
 _CODE = re.compile(r"(?:ERR Error running script.*?: @user_script: ?\d+: )?([A-Z]+)\b")
@@ -67,7 +69,7 @@ class Call:
         """Keep answers, and note which are errors."""
         for number, reply in zip(self.todo, replies, strict=True):
             self.replies[number] = reply
-        self.errors = [number for number in self.todo if isinstance(self.replies[number], ResponseError)]
+        self.errors = [number for number, reply in enumerate(self.replies) if isinstance(reply, ResponseError)]
         self.sources = {}
 
     def lost(self, lost: LinkLost, link: Link, nodes: Nodes) -> None:
@@ -91,8 +93,6 @@ class Caller:
         patience = self._config.socket_timeout + call.waits
         if limit is None:
             limit = self._config.command_timeout + call.waits
-        else:
-            patience = max(patience, limit)
         deadline = self._loop.time() + limit
         link = None if call.waits else self._nodes.ready(call.slot)
         if link is not None:  # The way of nearly all calls.
@@ -135,7 +135,10 @@ class Caller:
 
     async def _mended(self, call: Call, attempt: int) -> bool:
         """Prepare for sending failed commands again; False where their errors are the answer."""
-        call.asked, again, later = None, [], attempt > 2
+        before, call.asked, later = call.asked, None, attempt > 2
+        asked_before: Sequence[int] = call.todo if before else ()
+        here: list[int] = []
+        there: list[int] = []
         for number in call.errors:
             error = str(call.replies[number])
             match = _CODE.match(error)
@@ -147,13 +150,17 @@ class Caller:
                 later = True
                 if code in _ELSEWHERE and call.link is not None:
                     self._nodes.distrust(call.link)
-            elif code == "NOSCRIPT" and call.loads < 2 and (source := self._source(call.commands[number])):
+            elif code == "NOSCRIPT" and call.loads < _LOADS and (source := self._source(call.commands[number])):
                 call.sources[source] = None
             else:
                 continue
-            again.append(number)
+            (there if code == "ASK" or (code == "NOSCRIPT" and number in asked_before) else here).append(number)
             call.why = error
         call.loads += bool(call.sources)
+        if there and call.asked is None:
+            call.asked = before
+        # What is still here would look missing there: first the ones, then the others.
+        again = there or here
         if call.waits:  # A script and its WAIT stay together.
             again = [*range(len(call.commands))] if 0 in again else []
         if not again:

@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from tta_kernel import Service
 
 from .calls import Call, Caller, Command
-from .config import Config
+from .config import Address, Config
 from .deployments import nodes_of
 from .errors import RedisDown
 from .link import Link
@@ -137,6 +137,24 @@ class Redis:
     def links(self) -> Sequence[Link]:
         """Return the connections of now."""
         return self._nodes.links()
+
+    async def ping(self, limit: float) -> Mapping[str, float | str]:
+        """Ask each master for a sign of life; by address, how many seconds it took, or why there was none."""
+        found: dict[str, float | str] = {}
+
+        async def ask(address: Address | None, slot: int) -> None:
+            name, before = str(address or "?"), anyio.current_time()
+            try:
+                (reply,) = await self._caller.answers(Call([("PING",)], slot, retry=True), limit)
+            except RedisDown as exc:
+                found[name] = exc.reason
+            else:
+                found[name] = str(reply) if isinstance(reply, ResponseError) else anyio.current_time() - before
+
+        async with anyio.create_task_group() as tasks:
+            for address, slot in self._nodes.masters():
+                tasks.start_soon(ask, address, slot)
+        return found
 
     def counts(self) -> Mapping[str, int]:
         """Return how many listeners and scripts there are, and how often listening was interrupted."""

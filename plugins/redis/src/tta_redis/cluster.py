@@ -104,8 +104,9 @@ class Cluster(Nodes):
         return [line.link for line in lines if line.link is not None and not line.link.lost]
 
     def close(self) -> None:
-        for link in self.links():
-            link.abort("closed")
+        for node in self._nodes.values():
+            for line in node.lines():
+                line.retire(now=True)
 
     def _node(self, address: Address) -> _Node:
         if address not in self._nodes:
@@ -167,8 +168,7 @@ class Cluster(Nodes):
         for address, node in self._nodes.items():
             if address not in kept:
                 for line in node.lines():
-                    if line.link is not None:
-                        line.link.retire()
+                    line.retire()
         self._nodes, self._owners, self._replicas = kept, owners, sorted(replicas)
         self._stale, self._hint, self._suspect = False, None, None
         self._maps += 1

@@ -46,15 +46,16 @@ def standalone(address: Address, login: Login) -> Callable[..., Any]:
         link = await login.open(address, kind)
         match link.greeting.get("mode"), link.greeting.get("role"):
             case "sentinel", _:
-                problem = "it is a Sentinel; set sentinel, not url"
+                refused: Exception = Refused(f"{address}: it is a Sentinel; set sentinel, not url")
             case "cluster", _:
-                problem = "it is a part of a Cluster; set cluster, not url"
-            case _, "replica" | "slave":
+                refused = Refused(f"{address}: it is a part of a Cluster; set cluster, not url")
+            case _, "replica" | "slave":  # A name may soon lead to another server, or this one be promoted.
                 problem = "it is a replica and refuses writes; name the master, or set sentinel"
+                refused = Unreachable(f"{address}: {problem}")
             case _:
                 return link
-        link.abort(problem)
-        raise Refused(f"{address}: {problem}")
+        link.abort("not what it should be")
+        raise refused
 
     return connect
 

@@ -48,7 +48,7 @@ class Link(asyncio.Protocol):
         """Whether a call can be sent right now."""
         self.lost = ""
         """Why the connection ended, if it did."""
-        self._reader = hiredis.Reader(replyError=ResponseError, notEnoughData=_NOTHING)
+        self._reader = hiredis.Reader(replyError=_error, notEnoughData=_NOTHING)
         self._loop = running_loop()
         self._transport: asyncio.Transport | None = None
         self._pending: deque[Call] = deque()
@@ -76,7 +76,7 @@ class Link(asyncio.Protocol):
         if len(self._pending) >= self._max_pending:
             self._hold()
         if self._watch is None:
-            self._watch = loop.call_later(patience / 4, self._look)
+            self._watch = loop.call_later(min(patience / 4, 1.0), self._look)
         return call.future
 
     async def writable(self) -> None:
@@ -177,7 +177,7 @@ class Link(asyncio.Protocol):
             if silence >= first.patience:
                 self.abort(f"no answer within {first.patience:g} s")
             else:
-                self._watch = self._loop.call_later(min(first.patience / 4, first.patience - silence), self._look)
+                self._watch = self._loop.call_later(min(first.patience / 4, first.patience - silence, 1.0), self._look)
 
 
 class Login:
@@ -233,7 +233,9 @@ class Login:
             )  # fmt: skip
 
     async def _greet(self, link: Link) -> dict[str, Any]:
-        replies = [await link.send(command, 1, self._patience) for command in self._commands]
+        count = len(self._commands)
+        answer = await link.send(b"".join(self._commands), count, self._patience)
+        replies = answer if count > 1 else [answer]
         for reply in replies:
             if isinstance(reply, ResponseError):
                 raise self._refusal(link.address, str(reply))
@@ -264,6 +266,11 @@ def described(exc: Exception | None) -> str:
     if isinstance(exc, OSError) and exc.errno and not isinstance(exc, ssl.SSLError | socket.gaierror):
         return os.strerror(exc.errno).lower()
     return str(exc) or type(exc).__name__
+
+
+def _error(text: str) -> ResponseError:
+    # What follows quotes the command, and so perhaps a person.
+    return ResponseError(text.partition(", with args beginning with")[0])
 
 
 def _text(value: Any) -> Any:

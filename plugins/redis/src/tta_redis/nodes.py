@@ -52,9 +52,12 @@ class Line:
         self.link: Link | None = None
         self.times = 0
         """How often a connection was made."""
+        self._retired = False
 
     async def reach(self) -> Link:
         """Return the link once it can be used; raise `Unreachable` after one attempt, whoever made it."""
+        if self._retired:
+            raise Unreachable("no longer needed")
         if self.link is None or self.link.lost:
             before = self._failures
             async with self._lock:
@@ -79,6 +82,17 @@ class Line:
             raise
         self._failures = 0
         self.times += 1
+        if self._retired:
+            self.link.retire()
+
+    def retire(self, *, now: bool = False) -> None:
+        """Connect no more, and end the connection: ``now``, or when nothing is under way."""
+        self._retired = True
+        if self.link is not None and not self.link.lost:
+            if now:
+                self.link.abort("closed")
+            else:
+                self.link.retire()
 
 
 def pause(failures: int, retry: RetryConfig) -> float:
@@ -118,8 +132,8 @@ class One(Nodes):
         return [line.link for line in (self._main, *self._waiting) if line.link is not None and not line.link.lost]
 
     def close(self) -> None:
-        for link in self.links():
-            link.abort("closed")
+        for line in (self._main, *self._waiting):
+            line.retire(now=True)
 
 
 def idlest(lines: Sequence[Line]) -> Line:

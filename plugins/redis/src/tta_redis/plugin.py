@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 from packaging.version import InvalidVersion, Version
 
-from tta_kernel import Context, Health, NotReady, Plugin, PluginError, hookimpl
+from tta_kernel import Context, Health, NotReady, Plugin, PluginError, Problem, hookimpl
 
 from .client import REDIS, Redis, connect
 from .config import Config
@@ -32,8 +32,7 @@ class RedisPlugin(Plugin[Config]):
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         try:
-            client = connect(self.config)
-            async with client as redis:
+            async with connect(self.config) as redis:
                 await self._start(ctx, redis)
                 self._redis = redis
                 ctx.provide(REDIS, redis)
@@ -46,8 +45,10 @@ class RedisPlugin(Plugin[Config]):
             self._redis = None
 
     async def _start(self, ctx: Context, redis: Redis) -> None:
+        limit = self.config.connect_timeout
         try:
-            await redis.execute("PING")
+            # Sentinels, or a Cluster's nodes, are asked for the way first.
+            await redis.execute("PING", timeout=limit * (2 if self.config.sentinel or self.config.cluster else 1))
         except RedisDown as exc:
             raise NotReady(f"can't use Redis: {exc.reason}") from None
         problem = unsuitable(redis.server)
@@ -58,22 +59,22 @@ class RedisPlugin(Plugin[Config]):
         )
 
     @hookimpl
+    def check(self) -> Sequence[Problem]:
+        try:
+            if self.config.secure:
+                self.config.secure.context()
+        except (OSError, ValueError) as exc:
+            where = "plugins.redis.config.tls"
+            return [Problem(where, f"its files can't be used: {exc}", "mend the paths", deployment_only=True)]
+        return []
+
+    @hookimpl
     async def health(self) -> Health:
         if self._redis is None:
             return Health("failing", "not connected")
-        before, status, detail = time.perf_counter(), "ok", ""
-        try:
-            await self._redis.execute("PING", timeout=1.0)
-        except RedisDown as exc:
-            status, detail = "failing", exc.reason
-        else:
-            spent = time.perf_counter() - before
-            detail = f"{spent * 1000:.1f} ms a round trip"
-            if spent >= self.config.slow:
-                status = "degraded"
-        if self._health.status != status or self._health.since is None:
-            self._health = Health(status, detail, time.time())  # type: ignore[arg-type]
-        self._health = Health(self._health.status, detail, self._health.since)
+        status, detail = judged(await self._redis.ping(1.0), self.config.slow)
+        since = self._health.since if self._health.status == status else None
+        self._health = Health(status, detail, since or time.time())
         return self._health
 
     @hookimpl
@@ -89,6 +90,18 @@ class RedisPlugin(Plugin[Config]):
             ],
             **self._redis.counts(),
         }
+
+
+def judged(pings: Mapping[str, float | str], slow: float) -> tuple[Literal["ok", "degraded", "failing"], str]:
+    """Say how it is from what the masters answered: degraded if one is slow or silent, failing if all are silent."""
+    times = [it for it in pings.values() if isinstance(it, float)]
+    silent = "; ".join(sorted({it for it in pings.values() if isinstance(it, str)}))
+    if not times:
+        return "failing", silent or "no master is known"
+    if silent:
+        return "degraded", silent
+    detail = f"{max(times) * 1000:.1f} ms a round trip"
+    return ("degraded" if max(times) >= slow else "ok"), detail
 
 
 def unsuitable(server: Mapping[str, Any]) -> str:

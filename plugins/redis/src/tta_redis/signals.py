@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence
@@ -81,11 +82,11 @@ class Signals:
             try:
                 await self._stay()
                 failures = 0
-            except (Unreachable, LinkLost, Refused) as exc:
+            except (Unreachable, LinkLost, Refused, TimeoutError) as exc:
                 failures += 1
                 if str(exc) != self._reason:
                     log.warning("listening: %s", exc)
-                self._reason = str(exc)
+                self._reason = str(exc) or "no answer in time"
                 await anyio.sleep(pause(failures, self._config.retry))
 
     async def _stay(self) -> None:
@@ -183,4 +184,9 @@ class _Channels(Link):
     def probe(self, patience: float) -> None:
         """Ask for a sign of life, without waiting for it: its absence ends the connection."""
         if not self._pending:
-            self.send(pack(("PING",)), 1, patience)
+            self.send(pack(("PING",)), 1, patience).add_done_callback(_seen)
+
+
+def _seen(answer: asyncio.Future[Reply]) -> None:
+    if not answer.cancelled():
+        answer.exception()  # The connection's end is seen by others.
