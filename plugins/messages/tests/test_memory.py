@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 import pytest
+from hypothesis import Phase
 from hypothesis import settings as hypothesis_settings
+from hypothesis.stateful import run_state_machine_as_test
 
-from tta_messages import Filter, Messages, MessagesConfig, MessagesError
+from tta_messages import Delivery, Filter, Messages, MessagesConfig, MessagesError, Settled
 from tta_messages.memory import MemoryMessages
 from tta_messages.testing import TYPES, MessagesContract, MessagesMachine, note, settings
 
@@ -23,6 +26,23 @@ class MemoryMachine(MessagesMachine):
 
 TestMemoryMachine = MemoryMachine.TestCase
 TestMemoryMachine.settings = hypothesis_settings(max_examples=30, stateful_step_count=40, deadline=None)
+
+
+class Forgetful(MemoryMessages):
+    """Gives what is released to the tail."""
+
+    async def release(self, *deliveries: Delivery) -> Sequence[bool]:
+        return [await self.nack(delivery, delay=0.0) is Settled.RETRY for delivery in deliveries]
+
+
+def test_the_machine_finds_a_mistake() -> None:
+    class ForgetfulMachine(MessagesMachine):
+        def open(self, config: MessagesConfig) -> AbstractAsyncContextManager[Messages]:
+            return nullcontext(Forgetful(config, TYPES))
+
+    found = hypothesis_settings(max_examples=200, deadline=None, derandomize=True, phases=[Phase.generate])
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(ForgetfulMachine, settings=found)
 
 
 class Clock:

@@ -14,6 +14,7 @@ from tta_messages.model import Delivery, Message, Messages, MessagesConfig, Queu
 from tta_messages.prepare import Types
 
 T = TypeVar("T")
+E = TypeVar("E", bound=Event)
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -80,3 +81,12 @@ async def until(look: Callable[[], Awaitable[T]]) -> T:
         while not (seen := await look()):  # noqa: ASYNC110
             await anyio.sleep(0.02)
     return seen
+
+
+async def first(told: Sequence[Event], kind: type[E]) -> E:
+    """Wait for an event of this type, and return it as its publisher made it."""
+
+    async def look() -> Sequence[E]:
+        return [event for event in told if isinstance(event, kind)]
+
+    return msgspec.structs.replace((await until(look))[0], source="", at=0.0, correlation_id="")

@@ -11,7 +11,7 @@ import pytest
 from tta_kernel import Event
 from tta_messages.model import Delivery, MessageDied, Messages, Priority, QueueSettings, Settled
 
-from .common import LONG, Open, note, put, settings, take, take_one, texts, until
+from .common import LONG, Open, first, note, put, settings, take, take_one, texts, until
 
 
 class ReceivingContract:
@@ -235,7 +235,7 @@ class ReceivingContract:
             (letter,) = await m.dead("q")
             assert (letter.id, letter.queue, letter.reason, letter.error) == ("1", "q", "rejected", "Nonsense")
             died = MessageDied(queue="q", id="1", message_type="test.note", reason="rejected")
-            assert [event for event in told if isinstance(event, MessageDied)] == [died]
+            assert await first(told, MessageDied) == died
 
     async def test_a_long_error_is_cut(self, messages: Open) -> None:
         async with messages() as m:

@@ -11,7 +11,7 @@ import pytest
 from tta_kernel import Event
 from tta_messages.model import Filter, Message, MessagesConfig, Priority, QueueFilled, QueueSettings
 
-from .common import Note, Open, Other, note, put, settings, take, take_one, texts, until
+from .common import Note, Open, Other, first, note, put, settings, take, take_one, texts, until
 
 
 class SendingContract:
@@ -89,7 +89,8 @@ class SendingContract:
         async with messages(settings(max_length=1), publish=told.append) as m:
             for _ in range(3):
                 await m.send(note())
-            assert [e for e in told if isinstance(e, QueueFilled)] == [QueueFilled(queue="q")]
+            assert await first(told, QueueFilled) == QueueFilled(queue="q")
+            assert len([event for event in told if isinstance(event, QueueFilled)]) == 1
 
     async def test_one_id_sent_twice_is_delivered_once(self, messages: Open) -> None:
         async with messages() as m:

@@ -1,0 +1,39 @@
+"""The page on messages: its code runs as it stands, wired as a reader would."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from tta_kernel import Kernel, Plugin
+from tta_messages import MESSAGES, MessagesMemory, MessagesPlugin, consume
+
+
+async def test_the_page_on_messages_shows_what_works(root: Path) -> None:
+    page = (root / "docs/messages.md").read_text(encoding="utf-8")
+    shown: dict[str, Any] = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL):
+        exec(compile(block, "messages.md", "exec"), shown)
+    plugins: dict[str, type[Plugin[Any]]] = {
+        "messages": MessagesPlugin, "messages-memory": MessagesMemory,
+        "post-office": shown["PostOffice"], "asking": shown["Asking"],
+    }  # fmt: skip
+    with anyio.fail_after(10):
+        async with Kernel(plugins=plugins) as kernel:
+            messages = kernel.get(MESSAGES)
+            assert await shown["write"](messages) == ""
+            office, asking = (kernel.records[name].plugin for name in ("post-office", "asking"))
+
+            async def answer() -> None:
+                await consume(messages, "questions", lambda delivery: shown["echo"](messages, delivery))
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(answer)
+                assert await asking.ask("well?") == "well?"  # type: ignore[union-attr]
+                tasks.cancel_scope.cancel()
+            while (await messages.stats("post"))["post"].acknowledged < 1:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+            assert office.box == ["all is well"]  # type: ignore[union-attr]
