@@ -146,7 +146,7 @@ def measure(system: System, mode: str, port: int, folder: Path, count: int) -> d
             sides.append(consumer := Side(system, "consume", mode, port, folder, count))
             consumer.wait(".ready")
         before = server_cpu(port)
-        how = {"e2e": "single" if system.batch == 1 and system.module in ("ours", "raw") else "bulk", "drain": "bulk"}
+        how = {"e2e": "single" if system == LIMITS["redis-py, single"] else "bulk", "drain": "bulk"}
         sides.append(producer := Side(system, "produce", how.get(mode, mode), port, folder, count))
         sent = producer.result()
         if mode == "drain":

@@ -1,0 +1,81 @@
+"""Messages on Redis in a kernel: checked by schema, audited, counted, each handled under its own time limit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+import anyio
+import msgspec
+from measure import BATCH, URL, Sink, produce, ready, run
+
+from tta_kernel import Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
+from tta_messages import MESSAGES, Delivery, Message, MessagesPlugin
+from tta_messages.consume import consume, consume_batches
+from tta_messages_redis import RedisMessagesPlugin
+from tta_redis import RedisPlugin
+
+sink = Sink()
+
+
+class Text(msgspec.Struct, frozen=True):
+    """What is sent."""
+
+    text: str
+
+
+class Types(Plugin[NoConfig]):
+    """Declares the benchmark's message."""
+
+    @hookimpl
+    def message_types(self) -> Mapping[str, type[msgspec.Struct]]:
+        """Return the one type."""
+        return {"bench.text": Text}
+
+
+def kernel() -> Kernel:
+    """Return a kernel with what moves messages, and nothing else."""
+    plugins = {"redis": RedisPlugin, "messages": MessagesPlugin, "messages-redis": RedisMessagesPlugin, "types": Types}
+    configs = {"redis": {"url": URL}, "messages-redis": {"batch": BATCH, "defaults": {"max_length": 1_000_000}}}
+    return Kernel(
+        KernelSettings(plugins={name: PluginSettings(config=config) for name, config in configs.items()}),
+        plugins=plugins,
+    )
+
+
+async def produced() -> None:
+    """Send each, or a batch in one call."""
+    async with kernel() as running:
+        messages = running.get(MESSAGES)
+
+        async def many(texts: Sequence[str]) -> None:
+            results = await messages.send(*(Message.to("bench", "bench.text", Text(text)) for text in texts))
+            if not all(result.delivered for result in results):
+                raise RuntimeError(f"not delivered: {results[0]}")
+
+        async def one(text: str) -> None:
+            await many([text])
+
+        await produce(one, many if BATCH > 1 else None, chunk=BATCH if BATCH > 1 else 100)
+
+
+async def consumed() -> None:
+    """Handle each, or a batch at once."""
+
+    async def take(delivery: Delivery) -> None:
+        sink.take(delivery.message.decode(Text).text)
+
+    async def take_all(deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            sink.take(delivery.message.decode(Text).text)
+
+    async with kernel() as running, anyio.create_task_group() as tasks:
+        messages = running.get(MESSAGES)
+        if os.environ["BENCH_HANDLER"] == "each":
+            tasks.start_soon(lambda: consume(messages, "bench", take, limit=BATCH))
+        else:
+            tasks.start_soon(lambda: consume_batches(messages, "bench", take_all, limit=BATCH))
+        ready()
+
+
+run(produced, consumed)
