@@ -26,11 +26,11 @@ DEMO = .venv/$(STAMP)
 DEV = .venv-dev/$(STAMP)
 
 .DEFAULT_GOAL = help
-.PHONY: help demo dev test lint format docs bench-kernel bench-bus bench-messages check constraints clean
+.PHONY: help demo dev test lint format docs bench-kernel bench-bus bench-matching bench-messages check constraints clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make lint | format | docs | check | bench-kernel | bench-bus | bench-messages | constraints | clean"
+	@echo "make lint | format | docs | check | bench-kernel | bench-bus | bench-matching | bench-messages | constraints | clean"
 
 demo: $(DEMO)
 	@printf '> %s\n\n' "$$TTA_DEMO_INPUT"
@@ -58,6 +58,9 @@ docs: $(DEV)
 
 bench-kernel: $(DEV)
 	$(BIN)/python bench/kernel.py
+
+bench-matching: $(DEV)
+	$(BIN)/python bench/matching.py
 
 # In an environment of its own, since its peer is nothing that the tree needs.
 bench-bus:

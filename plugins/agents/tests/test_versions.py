@@ -58,7 +58,7 @@ def test_a_constraint_admits_what_it_says(text: str, inside: str, outside: str) 
     assert [v for v in outside.split() if version(v) in constraint] == []
 
 
-@pytest.mark.parametrize("text", ["latest", ">=", "1.2.3.4", ">=1,", "=>1", "1.x", ">=1.2 <2", ">=01.2", "1.2-rc.1"])
+@pytest.mark.parametrize("text", ["latest", ">=", "1.2.3.400", ">=1,", "=>1", "1.x", ">=1.2 <2", ">=01.2", "1.2-rc.1"])
 def test_what_is_no_constraint_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"version|semver"):
         Constraint(text)

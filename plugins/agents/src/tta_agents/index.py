@@ -5,12 +5,11 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Iterable, Iterator, KeysView, Set
-from heapq import merge
 from itertools import count
 
 from .matching import CapabilitySet, MatchCriteria
 from .model import AgentId
-from .postings import Entry, Item, Occupant, Postings
+from .postings import Entry, Item, Occupant, Postings, merged
 from .similarity import text_of
 
 
@@ -122,8 +121,9 @@ class CapabilityIndex:
 
         Where ``only`` isn't empty, of these versions.
         """
-        found = [self._names[name].items(criteria, only) for name in names if name in self._names]
-        return found[0] if len(found) == 1 else merge(*found)
+        known = [self._names[name] for name in names if name in self._names]
+        found = [items for postings in known for items in postings.lists(criteria, only) if items]
+        return found[0] if len(found) == 1 else merged(found)
 
     def saying(self, texts: Iterable[str]) -> list[Item]:
         """Return the capabilities of which these texts are to read, least load first."""

@@ -70,7 +70,7 @@ class MatchCriteria(msgspec.Struct, frozen=True, kw_only=True):
                 version(each)
 
 
-class MatchResult(msgspec.Struct, frozen=True):
+class MatchResult(msgspec.Struct, frozen=True, gc=False):
     """One capability of one agent; ``method`` says how the score, from 0 to 1, came about.
 
     ``version_match``: it is the preferred version, or none was preferred; ``exact_match``: the name, too, is the

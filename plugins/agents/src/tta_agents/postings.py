@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Set
-from heapq import merge
+from bisect import bisect_left, bisect_right, insort
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence, Set
+from itertools import chain
 
 from .capabilities import Capability
 from .matching import CapabilitySet, MatchCriteria
 from .model import AgentId
 from .versions import Verdict, verdicts
+
+_FEW = 16
 
 Item = tuple[float, str, int, "Entry"]
 """Load, then what decides between equal loads, then a number that no two share: entries are never compared."""
@@ -38,7 +41,7 @@ class Occupant:
 class Entry:
     """A capability of an agent, with what a scan looks at."""
 
-    __slots__ = ("agent", "capability", "deprecated", "duration", "inputs", "item", "text", "type", "version")
+    __slots__ = ("agent", "capability", "deprecated", "duration", "inputs", "item", "text", "type", "usual", "version")
 
     def __init__(self, agent: Occupant, capability: Capability, key: str, number: int, text: str) -> None:
         self.agent, self.capability, self.text = agent, capability, text
@@ -47,43 +50,52 @@ class Entry:
         self.duration = capability.estimated_duration_ms or 0.0
         self.inputs = capability.required_inputs | capability.optional_inputs
         self.item: Item = (agent.load, key, number, self)
+        self.settle()
+
+    def settle(self) -> None:
+        """Take over how the agent is; a ``usual`` entry needs no second look at what it and its agent are."""
+        _, key, number, _ = self.item
+        self.item = (self.agent.load, key, number, self)
+        self.usual = self.agent.ready and not self.deprecated
 
 
 class Postings:
     """The entries of one name, by load; those of agents that are away or degraded apart."""
 
-    __slots__ = ("away", "ready")
+    __slots__ = ("away", "kinds", "ready")
 
     def __init__(self) -> None:
         self.ready: list[Item] = []
         self.away: list[Item] = []
+        self.kinds: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self.ready) + len(self.away)
 
     def add(self, entry: Entry) -> None:
         insort(self.ready if entry.agent.ready else self.away, entry.item)
+        self.kinds[entry.type] += 1
 
     def remove(self, entry: Entry) -> None:
         items = self.ready if entry.agent.ready else self.away
         del items[bisect_left(items, entry.item)]
+        self.kinds[entry.type] -= 1
 
     def move(self, entry: Entry, *, was_ready: bool) -> None:
         """Put an entry where its agent's new state wants it."""
         items = self.ready if was_ready else self.away
         del items[bisect_left(items, entry.item)]
-        _, key, number, _ = entry.item
-        entry.item = (entry.agent.load, key, number, entry)
+        entry.settle()
         insort(self.ready if entry.agent.ready else self.away, entry.item)
 
-    def items(self, criteria: MatchCriteria, only: Set[str]) -> Iterable[Item]:
-        """Return what may come into question, least load first; where ``only`` isn't empty, of these versions."""
-        ready, away = self.ready, self.away
-        if only:
-            ready = [item for item in ready if item[3].version in only]
-        if not away or (criteria.require_available and not criteria.include_degraded):
-            return ready
-        return merge(ready, [item for item in away if not only or item[3].version in only])
+    def lists(self, criteria: MatchCriteria, only: Set[str]) -> list[list[Item]]:
+        """Return what may come into question, each least load first; where ``only`` isn't empty, of these versions."""
+        if criteria.capability_type is not None and not self.kinds[criteria.capability_type]:
+            return []
+        found = [self.ready]
+        if self.away and not (criteria.require_available and not criteria.include_degraded):
+            found.append(self.away)
+        return [[item for item in items if item[3].version in only] for items in found] if only else found
 
 
 def admitted(items: Iterable[Item], criteria: MatchCriteria) -> Iterator[tuple[Entry, Verdict]]:
@@ -97,18 +109,20 @@ def admitted(items: Iterable[Item], criteria: MatchCriteria) -> Iterator[tuple[E
     metadata, resources = criteria.metadata_filters, criteria.resource_constraints
     demanding = bool(inputs or tags or metadata or resources)
     judge = verdicts(criteria.version, criteria.min_version, criteria.max_version, criteria.preferred_version)
+    verdict: Verdict = 1
     for load, _, _, entry in items:
         if load > most:
             return
         if kind is not None and entry.type != kind:
             continue
-        if not (verdict := judge[entry.version]):
+        if judge.particular and not (verdict := judge[entry.version]):
             continue
-        if entry.deprecated and not deprecated:
-            continue
-        agent = entry.agent
-        if not agent.ready and ((available and not agent.available) or (agent.degraded and not degraded)):
-            continue
+        if not entry.usual:
+            agent = entry.agent
+            if (available and not agent.available) or (agent.degraded and not degraded):
+                continue
+            if entry.deprecated and not deprecated:
+                continue
         if demanding:
             found = entry.capability
             if not (inputs <= entry.inputs and tags <= found.tags):
@@ -118,3 +132,17 @@ def admitted(items: Iterable[Item], criteria: MatchCriteria) -> Iterator[tuple[E
             if any(name not in found.metadata or found.metadata[name] != value for name, value in metadata.items()):
                 continue
         yield entry, verdict
+
+
+def merged(lists: Sequence[list[Item]]) -> Iterator[Item]:
+    """Yield the items of sorted lists in order, the first few without a look at all the rest."""
+    few = [items[:_FEW] for items in lists]
+    first = sorted(chain.from_iterable(few))
+    # Up to here no list has more to say than what was taken from it.
+    sure = min((items[_FEW - 1] for items in lists if len(items) > _FEW), default=None)
+    if sure is None:
+        yield from first
+        return
+    certain = bisect_right(first, sure)
+    yield from first[:certain]
+    yield from sorted(chain(first[certain:], *(items[_FEW:] for items in lists)))

@@ -97,6 +97,8 @@ class Verdicts(dict[str, Verdict]):
         self._within = constraint(within)
         self._low, self._high = low and version(low), high and version(high)
         self._preferred = preferred and version(preferred)
+        self.particular = bool(within or low or high or preferred)
+        """Whether any version is judged otherwise than the others."""
 
     def __missing__(self, text: str) -> Verdict:
         found = version(text)
@@ -111,7 +113,7 @@ class Verdicts(dict[str, Verdict]):
         return verdict
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def verdicts(within: str, low: str | None, high: str | None, preferred: str | None) -> Verdicts:
     """Judge versions by a constraint, inclusive bounds by plain precedence, and a preference."""
     return Verdicts(within, low, high, preferred)
