@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from tta_kernel import BlockingKernel, Context, Kernel, KernelError, NoConfig, Plugin, Service
+from tta_kernel import BlockingKernel, Context, Kernel, KernelError, KernelSettings, NoConfig, Plugin, Service
 
 KEY = Service[str]("key")
 
@@ -97,6 +97,25 @@ def test_what_a_start_raises_is_raised() -> None:
         blocking.start()
     with pytest.raises(KernelError, match="not running"):
         blocking.call(get, blocking.kernel)
+
+
+def test_a_plugin_that_ignores_cancellation_is_named_and_may_be_waited_for_again() -> None:
+    release = threading.Event()
+
+    class Stubborn(Plugin[NoConfig]):
+        @asynccontextmanager
+        async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+            yield
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(release.wait)
+
+    blocking = BlockingKernel(Kernel(KernelSettings(stop_timeout=0.05), plugins={"stubborn": Stubborn}))
+    blocking.start()
+    with pytest.raises(KernelError, match=r"still stopping after .*: stubborn ignores cancellation"):
+        blocking.stop()
+    release.set()
+    blocking.stop()
+    assert blocking.kernel.records["stubborn"].state == "failed"
 
 
 async def test_a_kernel_that_is_stopped_before_it_serves_starts_and_stops() -> None:

@@ -156,6 +156,13 @@ def test_config_shows_each_value_with_its_layer_and_no_secret(folder: Path, ship
     assert done.returncode == 0
 
 
+def test_options_behind_dashes_are_the_command_s_own(folder: Path, ship: Ship) -> None:
+    ship("speaking", "speaking = speaking:P", COMMAND)
+    name_them(folder, "speaking")
+    assert tta(folder, "say", "it", "--", "--env=nowhere").stdout == "--env=nowhere ['speaking']\n"
+    assert tta(folder, "say", "it", "hello", "--env", "nowhere").returncode == 3
+
+
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["check", "--josn"], ["plugins", "--env"], ["--config="]])
 def test_wrong_usage_is_2(folder: Path, arguments: list[str]) -> None:
     done = tta(folder, *arguments)

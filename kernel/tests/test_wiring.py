@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import anyio.lowlevel
+import msgspec
 import pytest
 
 from tta_kernel import (
     ConfigError,
     Context,
     Event,
+    Health,
     Kernel,
     KernelSettings,
     NoConfig,
     NotReady,
     Plugin,
+    PluginError,
     PluginSettings,
     Service,
     State,
@@ -181,3 +184,80 @@ def test_autoload_leaves_out_what_it_is_told_to_until_somebody_names_it() -> Non
 
     assert states() == {"a": "disabled", "b": "ready"}
     assert states(a=PluginSettings()) == {"a": "ready", "b": "ready"}
+
+
+def test_a_fallback_that_provides_two_services_is_refused(ps: Plugins) -> None:
+    with pytest.raises(ConfigError, match="is a fallback, so it must provide one service"):
+        Kernel(plugins={"x": ps.make("x", provides=(A, B), fallback=True)})
+
+
+async def test_a_required_plugin_that_needs_an_optional_one_is_told_as_the_reason(ps: Plugins) -> None:
+    async def boom(ctx: Context) -> None:
+        raise OSError("no server")
+
+    plugins = {"x": ps.make("x", provides=(A,), enter=boom), "y": ps.make("y", requires=(A,))}
+    with pytest.raises(PluginError, match="'x': failed while starting: OSError"):
+        async with Kernel(KernelSettings(plugins={"x": OPTIONAL}), plugins=plugins):
+            pytest.fail("it must not run")
+
+
+def telling(*events: type[Event]) -> type[Plugin[NoConfig]]:
+    class Tells(Plugin[NoConfig]):
+        @hookimpl
+        def event_types(self) -> Sequence[type[Event]]:
+            return events
+
+    return Tells
+
+
+class Untagged(Event, frozen=True):
+    pass
+
+
+def test_an_event_without_an_owner_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"event Untagged must read 'owner\.name'"):
+        Kernel(plugins={"x": telling(Untagged)})
+
+
+def test_a_tag_of_two_plugins_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"'x': the tag 'clock\.struck' of event Struck is that of 'y'"):
+        Kernel(plugins={"x": telling(Struck), "y": telling(Struck)})
+
+
+class Sized(msgspec.Struct, frozen=True):
+    size: int = 3
+
+
+C = TypeVar("C", bound=msgspec.Struct)
+
+
+class Between(Plugin[C]):
+    pass
+
+
+class Below(Between[Sized]):
+    pass
+
+
+class Furthest(Below):
+    pass
+
+
+@pytest.mark.parametrize("cls", [Below, Furthest])
+def test_a_config_s_type_is_found_through_generic_classes_between(cls: type[Plugin[Any]]) -> None:
+    assert cls.config_type is Sized
+    assert Kernel(plugins={"x": cls}).records["x"].plugin is not None
+
+
+class Ill(Plugin[NoConfig]):
+    @hookimpl
+    async def health(self) -> Health:
+        raise OSError("no server")
+
+
+async def test_health_is_what_a_plugin_says_or_what_becomes_of_asking_it(ps: Plugins) -> None:
+    off = KernelSettings(plugins={"off": PluginSettings(enabled=False)})
+    async with Kernel(off, plugins={"ill": Ill, "well": ps.make("well"), "off": Ill}) as kernel:
+        found = await kernel.health()
+    assert {name: each.status for name, each in found.items()} == {"ill": "failing", "well": "ok"}
+    assert "no server" in found["ill"].detail

@@ -22,7 +22,7 @@ from .plugin import Plugin
 from .run import ABANDONED, run
 from .wiring import Wiring
 
-DONE, WANTING, USAGE, NOT_STARTED = 0, 1, 2, 3
+DONE, WANTING, USAGE, NOT_STARTED = 0, 1, 2, 3  # argparse says USAGE
 INTERRUPTED, UNREAD = 130, 141  # as shells say it: 128 + SIGINT, 128 + SIGPIPE
 __all__ = ["ABANDONED", "DONE", "NOT_STARTED", "USAGE", "WANTING", "main"]
 
@@ -41,8 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str]) -> int:
-    rest, common = _common(argv)
-    settings, problems = read(Path(common["--config"]) if "--config" in common else None, common.get("--env"))
+    common = argparse.ArgumentParser(prog="tta", add_help=False, allow_abbrev=False)
+    common.add_argument("--config", type=_named)
+    common.add_argument("--env", type=_named)
+    given, rest = common.parse_known_args(argv)  # wherever they stand before a "--"
+    settings, problems = read(Path(given.config) if given.config else None, given.env)
     wiring = Wiring(settings, None, (KERNEL,))
     wiring.problems[:0] = problems
     parser = argparse.ArgumentParser(
@@ -84,21 +87,10 @@ def _main(argv: Sequence[str]) -> int:
         return INTERRUPTED
 
 
-def _common(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Take ``--config`` and ``--env`` out, wherever they stand before a ``--``."""
-    found, rest, arguments = dict[str, str](), list[str](), iter(argv)
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if argument == "--":
-            return [*rest, argument, *arguments], found
-        if name not in ("--config", "--env"):
-            rest.append(argument)
-        elif value := value if equals else next(arguments, ""):
-            found[name] = value
-        else:
-            print(f"tta: {name} needs a value", file=sys.stderr)
-            raise SystemExit(USAGE)
-    return rest, found
+def _named(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("needs a value")
+    return text
 
 
 async def _command(kernel: Kernel, command: Command, options: argparse.Namespace) -> int:

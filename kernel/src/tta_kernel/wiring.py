@@ -137,7 +137,7 @@ class Wiring:
             for kind in types if not isinstance(types, Exception) else ():
                 tag = str(kind.__struct_config__.tag)
                 if "." not in tag or tags.setdefault(tag, name) != name:
-                    who = f"is {tags[tag]!r}'s" if tag in tags else "must read 'owner.name'"
+                    who = f"is that of {tags[tag]!r}" if tag in tags else "must read 'owner.name'"
                     error = PluginError(name, f"the tag {tag!r} of event {kind.__name__} {who}")
                     self.rule_out(self.records[name], error)
 
