@@ -209,20 +209,20 @@ async def test_a_handler_that_swallows_its_cancellation_spoils_nothing_for_the_n
 
 @pytest.mark.parametrize("concurrency", [1, 2])
 async def test_holds_are_extended_while_handlers_run(concurrency: int) -> None:
-    memory = MemoryMessages(settings(visibility=0.4), TYPES)
-    seen = Seen(3)
+    memory = MemoryMessages(settings(visibility=0.8), TYPES)
+    seen = Seen(2)
 
     async def handler(delivery: Delivery) -> None:
-        await anyio.sleep(0.6)
+        await anyio.sleep(1.0)
         seen.add(delivery)
 
     async with consuming(memory, handler, concurrency=concurrency) as consumed:
-        await memory.send(*(note(name) for name in "abc"))
+        await memory.send(*(note(name) for name in "ab"))
         await seen.complete.wait()
         await settled(memory)
-    assert (sorted(seen.texts), consumed.lost) == (["a", "b", "c"], 0)
+    assert (sorted(seen.texts), consumed.lost) == (["a", "b"], 0)
     stats = (await memory.stats("q"))["q"]
-    assert (stats.recovered, stats.acknowledged, stats.delivered) == (0, 3, 3)
+    assert (stats.recovered, stats.acknowledged, stats.delivered) == (0, 2, 2)
 
 
 async def test_what_was_taken_away_is_not_begun(memory: MemoryMessages) -> None:
@@ -249,16 +249,16 @@ async def test_what_was_taken_away_is_not_begun(memory: MemoryMessages) -> None:
 async def test_when_cancelled_what_runs_may_end_and_the_rest_is_released(
     memory: MemoryMessages, concurrency: int
 ) -> None:
-    begun, ended = anyio.Event(), []
+    begun, ended = Seen(concurrency), []
 
     async def handler(delivery: Delivery) -> None:
-        begun.set()
+        begun.add(delivery)
         await anyio.sleep(0.1)
         ended.append(text(delivery))
 
     async with consuming(memory, handler, concurrency=concurrency, limit=3) as consumed:
         await memory.send(*(note(name) for name in "abcd"))
-        await begun.wait()
+        await begun.complete.wait()
     assert sorted(ended) == ["a", "b"][:concurrency]
     stats = (await memory.stats("q"))["q"]
     assert (stats.held, stats.waiting["normal"], stats.acknowledged) == (0, 4 - concurrency, concurrency)
