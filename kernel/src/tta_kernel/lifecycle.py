@@ -113,17 +113,11 @@ class Supervisor:
         if failed:
             self._fail(run, PluginError(record.name, f"not started, because {failed[0]!r} failed"))
             self._to(run, State.FAILED)
-            self._begin_waiting(run)
         elif waited:
             self._to(run, State.WAITING, f"waits for {waited[0]!r}")
         else:
             run.begun = True
             self._tasks.start_soon(self._live, run, name=f"plugin {record.name}")
-
-    def _begin_waiting(self, run: _Run) -> None:
-        for dependent in self._dependents(run):
-            if dependent.record.state is State.WAITING:
-                self._begin(dependent)
 
     async def _live(self, run: _Run) -> None:
         """Take one plugin through its life, in one task from end to end."""
@@ -145,7 +139,6 @@ class Supervisor:
             cancelled = run.record.state in (State.STARTING, State.WAITING)
             self._to(run, State.FAILED if run.error else State.STOPPED, "its start was cancelled" if cancelled else "")
             run.stopped.set()
-            self._begin_waiting(run)
 
     async def _try(self, run: _Run) -> bool:
         """Run the plugin until it stops; False if it was not ready and should be tried again."""
@@ -165,7 +158,6 @@ class Supervisor:
                         # A cancelled caller may interrupt a start, but never a stop.
                         run.scope.deadline, run.scope.shield = math.inf, True
                         self._to(run, State.RUNNING)
-                        self._begin_waiting(run)
                         await run.stop.wait()
                         self._to(run, State.STOPPING)
                         self._home.services.remove_all(record.name)
@@ -195,23 +187,19 @@ class Supervisor:
         return [other for other in self._runs.values() if run.record.name in other.record.needs]
 
     async def _stop_dependents(self, run: _Run) -> None:
-        """Stop what needs a plugin that is going."""
-        limit = self._wiring.settings.stop_timeout
-        end = anyio.current_time() + limit
         for dependent in self._dependents(run):
             if dependent.begun and not dependent.stopped.is_set():
-                await self._stop_dependents(dependent)
-                await self._stop(dependent, limit, end)
+                await self._take_down(dependent)
+
+    async def _take_down(self, run: _Run) -> None:
+        """Stop a plugin while the others run: dependents first, then itself."""
+        await self._stop_dependents(run)
+        await self._stop(run, self._wiring.settings.stop_timeout, math.inf)
 
     def _crashed(self, run: _Run, exc: Exception) -> None:
-        """Stop a plugin, a task of which spent its restarts: dependents first, then itself."""
+        """Take down a plugin, a task of which spent its restarts."""
         self._fail(run, exc)
-
-        async def stop() -> None:
-            await self._stop_dependents(run)
-            await self._stop(run, self._wiring.settings.stop_timeout, math.inf)
-
-        self._tasks.start_soon(stop)
+        self._tasks.start_soon(self._take_down, run)
 
     def _fail(self, run: _Run, exc: BaseException) -> None:
         """Remember the first thing that went wrong, and what the plugin was doing; one that is required ends all."""
@@ -237,3 +225,6 @@ class Supervisor:
         event = PluginStateChanged(plugin=record.name, state=state, reason=record.reason)
         self._home.events.publish(event, source="kernel")
         log.debug("plugin %r is %s", record.name, state)
+        for dependent in self._dependents(run) if state in (State.RUNNING, State.FAILED, State.STOPPED) else ():
+            if dependent.record.state is State.WAITING:
+                self._begin(dependent)
