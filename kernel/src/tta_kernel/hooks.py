@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import FunctionType, ModuleType
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import anyio
 import pluggy
@@ -21,11 +21,6 @@ hookimpl = pluggy.HookimplMarker("tta")
 _mark = pluggy.HookspecMarker("tta")
 
 
-class _Rules(NamedTuple):
-    timeout: float
-    together: bool
-
-
 def hookspec(*, timeout: float = 5.0, together: bool = False) -> Callable[[F], F]:
     """Mark a function as a hook's specification; its docstring is the hook's manual.
 
@@ -34,7 +29,7 @@ def hookspec(*, timeout: float = 5.0, together: bool = False) -> Callable[[F], F
     """
 
     def decorate(function: F) -> F:
-        function.__dict__["tta_rules"] = _Rules(timeout, together)
+        function.__dict__["tta_rules"] = timeout, together
         return _mark(function)
 
     return decorate
@@ -107,7 +102,7 @@ class Hooks:
         None is an answer. An implementer that raises, is late, or is enabled but not running
         answers with the exception: whoever asks decides what silence means.
         """
-        rules: _Rules = spec.__dict__["tta_rules"]
+        timeout, together = spec.__dict__["tta_rules"]
         given = _arguments(spec, args, kwargs)
         impls = self._impls(spec)
         answers: dict[str, Any] = {impl.plugin_name: None for impl in impls}
@@ -116,14 +111,14 @@ class Hooks:
             try:
                 if not self._is_running(impl.plugin_name):
                     raise PluginError(impl.plugin_name, "is enabled, but not running")
-                with anyio.move_on_after(rules.timeout):
+                with anyio.move_on_after(timeout):
                     answers[impl.plugin_name] = await impl.function(*(given[name] for name in impl.argnames))
                     return
-                raise TimeoutError(f"no answer within {rules.timeout:g} s")
+                raise TimeoutError(f"no answer within {timeout:g} s")
             except Exception as exc:  # noqa: BLE001 - a plugin's error is its answer
                 answers[impl.plugin_name] = _noted(exc, impl)
 
-        if rules.together and len(impls) > 1:
+        if together and len(impls) > 1:
             async with anyio.create_task_group() as tasks:
                 for impl in impls:
                     tasks.start_soon(one, impl)

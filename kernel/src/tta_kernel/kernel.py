@@ -52,13 +52,13 @@ class Kernel(anyio.AsyncContextManagerMixin):
         self.settings = settings or KernelSettings()
         self.events = EventBus()
         self.services = ServiceRegistry()
-        self.services.add(KERNEL, self, owner=EMBEDDER)
-        for key, value in (services or {}).items():
+        given: dict[Service[Any], object] = {KERNEL: self, **(services or {})}
+        for key, value in given.items():
             self.services.add(key, value, owner=EMBEDDER)
-        self.wiring = Wiring(self.settings, plugins, tuple(self.services))
+        self.wiring = Wiring(self.settings, plugins, given)
         self.hooks = self.wiring.hooks
         self.ask = self.hooks.ask
-        self._abandoned = abandoned
+        self.abandoned = abandoned
         self._used = False
         self._stop: anyio.Event | None = None
         self._reloading: anyio.Lock | None = None
@@ -90,7 +90,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
             log.warning("going on without it: %s", problem)
         try:
             async with anyio.create_task_group() as tasks:
-                supervisor = Supervisor(self, self.wiring, tasks, self._abandoned)
+                supervisor = Supervisor(self, tasks)
                 try:
                     with supervisor.body:
                         await supervisor.start()

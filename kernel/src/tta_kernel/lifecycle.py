@@ -6,15 +6,19 @@ import logging
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
 
 from .errors import NotReady, PluginError
 from .events import Event
-from .plugin import Context, Home
+from .plugin import Context
 from .stacks import stacks
-from .wiring import Record, State, Wiring
+from .wiring import Record, State
+
+if TYPE_CHECKING:
+    from .kernel import Kernel
 
 log = logging.getLogger("tta.kernel")
 GRACE = 1.0
@@ -54,9 +58,9 @@ class _Run:
 class Supervisor:
     """Starts plugins level by level, and stops them in reverse; ``body`` ends with the kernel."""
 
-    def __init__(self, home: Home, wiring: Wiring, tasks: TaskGroup, abandoned: Abandoned) -> None:
-        self._home, self._wiring, self._tasks, self._abandoned = home, wiring, tasks, abandoned
-        self._runs = {name: _Run(record) for name, record in wiring.chosen().items()}
+    def __init__(self, kernel: Kernel, tasks: TaskGroup) -> None:
+        self._kernel, self._wiring, self._tasks = kernel, kernel.wiring, tasks
+        self._runs = {name: _Run(record) for name, record in kernel.wiring.chosen().items()}
         self._stopping = False
         self.failure: PluginError | None = None
         self.body = anyio.CancelScope()
@@ -100,7 +104,7 @@ class Supervisor:
             run.abandoned = True
             where = stacks(f"plugin {record.name}")
             log.critical("plugin %r ignores cancellation; it is at:\n%s", record.name, where)
-            self._abandoned(record.name, where)
+            self._kernel.abandoned(record.name, where)
 
     def _begin(self, run: _Run) -> None:
         """Start a plugin, unless what it needs is out, or not there yet."""
@@ -133,7 +137,7 @@ class Supervisor:
             self._fail(run, exc)
         finally:
             # Cancelled before it ran: that is a stop, and nobody's fault.
-            self._home.services.remove_all(run.record.name)
+            self._kernel.services.remove_all(run.record.name)
             with anyio.CancelScope(shield=True):
                 await self._stop_dependents(run)
             cancelled = run.record.state in (State.STARTING, State.WAITING)
@@ -151,16 +155,16 @@ class Supervisor:
             with anyio.CancelScope(deadline=anyio.current_time() + limit) as run.scope:
                 async with anyio.create_task_group() as tasks:
                     crashed = partial(self._crashed, run)
-                    ctx = Context(record.name, self._home, plugin, tasks, crashed)
+                    ctx = Context(record.name, self._kernel, plugin, tasks, crashed)
                     async with plugin.lifespan(ctx):
-                        if lacking := [key for key in plugin.provides if key not in self._home.services]:
+                        if lacking := [key for key in plugin.provides if key not in self._kernel.services]:
                             raise PluginError(record.name, f"started without providing {lacking[0]}")
                         # A cancelled caller may interrupt a start, but never a stop.
                         run.scope.deadline, run.scope.shield = math.inf, True
                         self._to(run, State.RUNNING)
                         await run.stop.wait()
                         self._to(run, State.STOPPING)
-                        self._home.services.remove_all(record.name)
+                        self._kernel.services.remove_all(record.name)
                         await ctx._close()
         except Exception as exc:
             reason = unwrap(exc)
@@ -173,7 +177,7 @@ class Supervisor:
             return False
         finally:
             # Before another try, and whatever went wrong in this one.
-            self._home.services.remove_all(record.name)
+            self._kernel.services.remove_all(record.name)
             if ctx is not None:
                 ctx._detach()
         starting = record.state is State.STARTING
@@ -223,7 +227,7 @@ class Supervisor:
         if state not in (State.STARTING, State.STOPPING):
             run.settled.set()
         event = PluginStateChanged(plugin=record.name, state=state, reason=record.reason)
-        self._home.events.publish(event, source="kernel")
+        self._kernel.events.publish(event, source="kernel")
         log.debug("plugin %r is %s", record.name, state)
         for dependent in self._dependents(run) if state in (State.RUNNING, State.FAILED, State.STOPPED) else ():
             if dependent.record.state is State.WAITING:

@@ -7,16 +7,18 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import ModuleType
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args, get_origin
 
 import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
 from .errors import PluginError
-from .events import E, Event, EventBus, Subscription, correlation_id
-from .hooks import Hooks
-from .services import Service, ServiceRegistry, T
+from .events import E, Event, Subscription, correlation_id
+from .services import Service, T
+
+if TYPE_CHECKING:
+    from .kernel import Kernel
 
 ConfigT = TypeVar("ConfigT", bound=msgspec.Struct)
 
@@ -90,24 +92,16 @@ def _config_type(cls: Any, args: Sequence[Any]) -> Any:
     return None
 
 
-class Home(Protocol):
-    """Where a plugin lives: the kernel, as far as a `Context` needs it."""
-
-    services: ServiceRegistry
-    events: EventBus
-    hooks: Hooks
-
-
 class Context:
     """What a running plugin sees of the kernel."""
 
     def __init__(
-        self, name: str, home: Home, plugin: Plugin[Any], tasks: TaskGroup, crashed: Callable[[Exception], None]
+        self, name: str, kernel: Kernel, plugin: Plugin[Any], tasks: TaskGroup, crashed: Callable[[Exception], None]
     ) -> None:
         self.name, self.log = name, logging.getLogger(f"tta.{name}")
-        self.ask = home.hooks.ask
+        self.ask = kernel.hooks.ask
         """Ask a hook: ``await ctx.ask(spec, …)`` is ``{plugin: answer or error}``."""
-        self._services, self._bus = home.services, home.events
+        self._services, self._bus = kernel.services, kernel.events
         self._plugin, self._tasks, self._crashed = plugin, tasks, crashed
         self._running: dict[anyio.CancelScope, str] = {}
         self._subscriptions: list[Subscription[Any]] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Generic, TypeVar, cast
 
 from .errors import PluginError
@@ -48,6 +47,3 @@ class ServiceRegistry:
 
     def __contains__(self, key: object) -> bool:
         return key in self._offers
-
-    def __iter__(self) -> Iterator[Service[Any]]:
-        return iter(self._offers)
