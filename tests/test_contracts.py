@@ -1,4 +1,4 @@
-"""Every capability's contract, once per backend, each opened the way a deployment has it: by its plugin."""
+"""Contracts of capabilities, each implementation opened the way a deployment has it: by its plugin."""
 
 from __future__ import annotations
 
@@ -9,32 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from tta_agents import AGENT_REGISTRY, AgentRegistry, AgentsMemory
-from tta_agents.testing import AgentRegistryContract
 from tta_kernel import Context, Event, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
 from tta_messages import MESSAGES, Messages, MessagesConfig, MessagesMemory, MessagesPlugin
 from tta_messages.testing import TYPES, MessagesContract, Open
-from tta_sessions import SESSIONS, Sessions, SessionsMemory, SessionsPlugin
-from tta_sessions.testing import SessionsContract
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-class TestSessionsMemory(SessionsContract):
-    @pytest.fixture
-    async def sessions(self) -> AsyncIterator[Sessions]:
-        async with Kernel(plugins={"sessions": SessionsPlugin, "sessions-memory": SessionsMemory}) as kernel:
-            yield kernel.get(SESSIONS)
-
-
-class TestAgentsMemory(AgentRegistryContract):
-    @pytest.fixture
-    async def registry(self) -> AsyncIterator[AgentRegistry]:
-        async with Kernel(plugins={"agents-memory": AgentsMemory}) as kernel:
-            yield kernel.get(AGENT_REGISTRY)
 
 
 class TestMessagesMemory(MessagesContract):
