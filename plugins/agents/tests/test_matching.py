@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -379,8 +380,8 @@ DEMANDS: list[dict[str, Any]] = [
 
 
 def criteria_of(name: str | None, preferred: str | None, slowest: float | None, demands: Any) -> MatchCriteria:
-    fields = {key: value for demand in demands for key, value in demand.items()}
-    return MatchCriteria(capability_name=name, preferred_version=preferred, max_duration_ms=slowest, **fields)
+    fields = {"max_duration_ms": slowest, **{key: value for demand in demands for key, value in demand.items()}}
+    return MatchCriteria(capability_name=name, preferred_version=preferred, **fields)
 
 
 # Few demands at once: criteria that nothing meets would prove nothing.
@@ -452,3 +453,29 @@ def test_an_index_finds_what_looking_at_everything_finds(
     for each in sets:
         index.put(each)
     assert told(Matcher(index).match(criteria, strategy, limit)) == brute_force(sets, criteria, strategy, limit)
+
+
+@pytest.mark.parametrize("name", ["story", "t", "o", None])
+@pytest.mark.parametrize("preferred", [None, "1.10.0"])
+@pytest.mark.parametrize("limit", [1, 10, 1000])
+def test_many_agents_of_many_names_come_in_one_order(name: str | None, preferred: str | None, limit: int) -> None:
+    dice = random.Random(7)
+    sets = [
+        CapabilitySet(
+            agent_id=AgentId("a", f"{number:03}"),
+            capabilities=tuple(
+                Capability(dice.choice(NAMES), version=dice.choice(VERSIONS), estimated_duration_ms=dice.randrange(100))
+                for _ in range(4)
+            ),
+            load_factor=dice.randrange(20) / 20,
+            availability=dice.random() > 0.1,
+        )
+        for number in range(150)
+    ]
+    index = CapabilityIndex()
+    for each in sets:
+        index.put(each)
+    for demand in ({}, {"require_available": False}, {"max_duration_ms": 50}, {"min_version": "1.9.0"}):
+        criteria = criteria_of(name, preferred, None, [demand])
+        found = Matcher(index).match(criteria, "weighted", limit)
+        assert told(found) == brute_force(sets, criteria, "weighted", limit)

@@ -9,6 +9,7 @@ from logging import Logger
 from typing import Annotated, Literal
 
 import anyio
+import anyio.lowlevel
 import msgspec
 
 from tta_kernel import Duration
@@ -26,6 +27,8 @@ from .model import (
     RegistryError,
 )  # fmt: skip
 
+_AT_ONCE = 50
+"""How many cards are indexed until others may run."""
 _UNUSABLE = re.compile(r"[^a-z0-9_-]+")
 
 
@@ -145,9 +148,11 @@ class Discovery:
         self._left.clear()
         cards = [card for card in await self._registry.list() if self._reachable(card)]
         # Whoever came while the registry answered may not be in its answer, and whoever left may be.
-        for card in cards:
+        for number, card in enumerate(cards, start=1):
             if card.id not in self._left:
                 self._take(card)
+            if number % _AT_ONCE == 0:
+                await anyio.lowlevel.checkpoint()
         for id in known - {card.id for card in cards}:
             self._forget(id)
 

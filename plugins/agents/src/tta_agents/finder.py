@@ -31,6 +31,8 @@ EMBEDDING = 5.0
 BATCH = 64
 """How many texts it is given at once."""
 
+_STRATEGIES: tuple[str, ...] = get_args(Strategy)
+
 
 class Finder:
     """Finds agents by what they can do."""
@@ -65,8 +67,8 @@ class Finder:
         return self._discovery.discovered()
 
     async def _safely(self, criteria: MatchCriteria, strategy: Strategy, limit: int) -> tuple[list[MatchResult], str]:
-        if strategy not in get_args(Strategy):
-            raise ValueError(f"no strategy {strategy!r}; there are {', '.join(get_args(Strategy))}")
+        if strategy not in _STRATEGIES:
+            raise ValueError(f"no strategy {strategy!r}; there are {', '.join(_STRATEGIES)}")
         if limit < 1:
             raise ValueError(f"max_results must be at least 1, not {limit}")
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from heapq import heappush, heapreplace
 from itertools import groupby, islice
 
@@ -132,14 +132,14 @@ def _name(criteria: MatchCriteria) -> list[str] | None:
 
 
 def _asked(
-    index: CapabilityIndex, names: list[str] | None, criteria: MatchCriteria, only: Set[str] = frozenset()
+    index: CapabilityIndex, names: Sequence[str] | None, criteria: MatchCriteria, only: Set[str] = frozenset()
 ) -> Iterator[tuple[Entry, Verdict]]:
     items = index.everything(only) if names is None else index.named(names, criteria, only)
     return admitted(items, criteria)
 
 
 def _classed(
-    index: CapabilityIndex, names: list[str] | None, criteria: MatchCriteria, limit: int, scores: list[float]
+    index: CapabilityIndex, names: Sequence[str] | None, criteria: MatchCriteria, limit: int, scores: list[float]
 ) -> list[tuple[float, Entry, Verdict]]:
     """Return the best ``limit``, of which there are only four kinds: preferred or not, quick or slow."""
     slowest = math.inf if criteria.max_duration_ms is None else criteria.max_duration_ms
