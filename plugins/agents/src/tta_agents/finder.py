@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from logging import Logger
 from typing import get_args
@@ -74,8 +75,10 @@ class Finder:
         try:
             return await self._find(criteria, strategy, limit), ""
         except Exception as exc:  # noqa: BLE001 - criteria and metadata are a stranger's; a search never stops a turn
-            # The type, not the text: what is sought may be a person's words.
-            self._log.error("matching capabilities by the strategy %s raised %s", strategy, type(exc).__name__)
+            # The type and the place, not the text: what is sought may be a person's words.
+            where = traceback.extract_tb(exc.__traceback__)[-1]
+            what, line = type(exc).__name__, f"{where.filename}:{where.lineno}"
+            self._log.error("matching capabilities by the strategy %s raised %s at %s", strategy, what, line)
             return [], f"matching raised {type(exc).__name__}"
 
     async def _find(self, criteria: MatchCriteria, strategy: Strategy, limit: int) -> list[MatchResult]:
