@@ -1,0 +1,53 @@
+"""The page for operators: what it shows can be used as it stands, and production keeps nothing in memory."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tta_kernel import Kernel, load
+from tta_kernel.errors import ConfigError, Problem
+
+ROOT = Path(__file__).resolve().parents[1]
+SHOWN = re.findall(r"^ *```yaml\n(.*?)^ *```$", (ROOT / "docs/deployment.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+def problems(folder: Path, environ: dict[str, str]) -> list[Problem]:
+    try:
+        Kernel(load(folder, "production", environ)).check()
+    except ConfigError as error:
+        return list(error.problems)
+    return []
+
+
+def merged(below: object, above: object) -> object:
+    if isinstance(below, dict) and isinstance(above, dict):
+        return below | {key: merged(below.get(key), value) for key, value in above.items()}
+    return above
+
+
+@pytest.mark.parametrize("block", SHOWN, ids=lambda block: " ".join(re.findall(r"url|sentinel|cluster|tls", block)))
+def test_what_the_page_shows_can_be_added_to_production(block: str, tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_bytes((ROOT / "config/base.yaml").read_bytes())
+    production = msgspec.yaml.decode((ROOT / "config/production.yaml").read_bytes())
+    (tmp_path / "production.yaml").write_bytes(msgspec.yaml.encode(merged(production, msgspec.yaml.decode(block))))
+    found = problems(tmp_path, {"TTA_REDIS_PASSWORD": "a", "TTA_SENTINEL_PASSWORD": "b"})
+    assert [problem for problem in found if not problem.deployment_only] == []
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_nothing_that_must_outlive_a_process_is_kept_in_memory(environment: str) -> None:
+    states = {name: record.state for name, record in Kernel(load(ROOT / "config", environment, {})).records.items()}
+    memory = {name for name in states if name.endswith("-memory")}
+    assert memory
+    assert {states[name] for name in memory} == {"disabled"}
+    assert {states[f"{name}-redis"] for name in ("agents", "messages", "sessions")} == {"ready"}
+
+
+@pytest.mark.parametrize("environment", ["development", "testing"])
+def test_where_everything_installed_runs_nothing_needs_a_server(environment: str) -> None:
+    states = {name: record.state for name, record in Kernel(load(ROOT / "config", environment, {})).records.items()}
+    assert {states[name] for name in states if "redis" in name} == {"disabled"}
