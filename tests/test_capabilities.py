@@ -1,4 +1,4 @@
-"""The page about capabilities runs, and what it says of scores and constraints is so."""
+"""The page about capabilities runs, what it says of constraints is so, and other processes are found, too."""
 
 from __future__ import annotations
 
@@ -6,13 +6,29 @@ import re
 from pathlib import Path
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
 
-from tta_agents import AGENT_REGISTRY, CAPABILITIES, AgentCard, AgentId, AgentsPlugin
+from tta_agents import (
+    AGENT_REGISTRY,
+    AGENTS,
+    CAPABILITIES,
+    AgentCard,
+    AgentId,
+    AgentSpec,
+    AgentsPlugin,
+    Capability,
+    MatchCriteria,
+    StepContext,
+)
 from tta_agents.memory import MemoryRegistry
 from tta_agents.versions import Constraint, version
+from tta_agents_redis import AgentsRedis
 from tta_kernel import Kernel, KernelSettings, PluginSettings
+from tta_messages import MessagesMemory, MessagesPlugin
+from tta_redis import RedisPlugin
+from tta_redis.testing import redis_server
 
 
 @pytest.fixture
@@ -55,3 +71,47 @@ def test_the_constraints_admit_what_the_page_says() -> None:
     for text, (inside, outside) in admitted.items():
         assert all(version(each) in Constraint(text) for each in inside.split())
         assert not any(version(each) in Constraint(text) for each in outside.split())
+
+
+class Teller:
+    spec = AgentSpec(
+        "teller",
+        "tells",
+        Text,
+        Text,
+        (Capability("story", version="1.10.0", tags=frozenset("ab"), metadata={"x": [1]}),),
+    )
+
+    async def process(self, request: Text, ctx: StepContext, /) -> Text:
+        return request
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_an_agent_of_another_kernel_is_found_on_redis_before_and_after_a_restart() -> None:
+    plugins: dict[str, Any] = {
+        "redis": RedisPlugin, "agents": AgentsPlugin, "agents-redis": AgentsRedis,
+        "messages": MessagesPlugin, "messages-memory": MessagesMemory,
+    }  # fmt: skip
+
+    async def count(kernel: Kernel, wanted: int) -> list[Capability]:
+        criteria = MatchCriteria(capability_name="story", version=">=1.9,<2", required_tags=frozenset("a"))
+        with anyio.fail_after(10):
+            while len(found := await kernel.get(CAPABILITIES).match(criteria)) != wanted:  # noqa: ASYNC110
+                await anyio.sleep(0.02)
+        return [each.capability for each in found]
+
+    with redis_server() as server:
+        settings = KernelSettings(
+            plugins={
+                "redis": PluginSettings(config=msgspec.to_builtins(server.config())),
+                "agents": PluginSettings(config={"auto_register": True, "discovery": {"interval": 0.05}}),
+            }
+        )
+        async with Kernel(settings, plugins=plugins) as serving:
+            async with serving.get(AGENTS).serve(Teller()):
+                for _ in range(2):
+                    async with Kernel(settings, plugins=plugins) as asking:
+                        assert await count(asking, 1) == list(Teller.spec.capabilities)
+            async with Kernel(settings, plugins=plugins) as asking, serving.get(AGENTS).serve(Teller()):
+                await count(asking, 1)
+            await count(serving, 0)
