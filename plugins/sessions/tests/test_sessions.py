@@ -6,7 +6,7 @@ from tta_kernel import Kernel, KernelSettings, PluginSettings
 from tta_sessions import SESSIONS, Session, SessionsMemory, SessionsPlugin
 from tta_sessions.hookspecs import forget
 from tta_sessions.memory import MemorySessions
-from tta_sessions.testing import SessionsContract
+from tta_sessions.testing import Ending, SessionsContract
 
 
 class Clock:
@@ -20,7 +20,20 @@ class Clock:
 class TestMemorySessions(SessionsContract):
     @pytest.fixture
     def sessions(self) -> MemorySessions:
-        return MemorySessions(Clock(), ttl=60.0, limit=10)
+        return MemorySessions(Clock(), ttl=60.0, limit=1000)
+
+    @pytest.fixture
+    def small(self) -> MemorySessions:
+        return MemorySessions(Clock(), ttl=60.0, limit=10, max_size=2000)
+
+    @pytest.fixture
+    def ending(self) -> Ending:
+        clock = Clock()
+
+        async def pass_ttl() -> None:
+            clock.now += 61
+
+        return MemorySessions(clock, ttl=60.0, limit=10), pass_ttl
 
 
 async def test_a_session_ends_a_while_after_its_last_commit() -> None:
@@ -43,23 +56,6 @@ async def test_the_session_that_rested_longest_makes_room() -> None:
     await sessions.commit(first)
     await sessions.commit(Session("c"))
     assert [bool(await sessions.get(id)) for id in "abc"] == [True, False, True]
-
-
-async def test_nobody_changes_a_session_behind_its_version() -> None:
-    sessions = MemorySessions(Clock(), ttl=60.0, limit=2)
-    context = {"turn": 1}
-    await sessions.commit(Session("a", context=context))
-    context["turn"] = 9
-    stored = await sessions.get("a")
-    assert stored is not None
-    assert stored.context == {"turn": 1}
-
-
-async def test_what_cannot_travel_is_not_stored() -> None:
-    sessions = MemorySessions(Clock(), ttl=60.0, limit=2)
-    with pytest.raises(TypeError):
-        await sessions.commit(Session("a", context={"it": object()}))
-    assert await sessions.get("a") is None
 
 
 async def test_the_hook_forget_deletes_what_the_plugin_keeps_of_a_person() -> None:

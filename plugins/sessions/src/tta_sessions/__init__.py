@@ -10,14 +10,24 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from tta_kernel import Context, Duration, Event, NoConfig, Plugin, hookimpl
+from tta_kernel import Context, Duration, Event, NoConfig, Plugin, Size, hookimpl
 
 from . import hookspecs
 from .memory import MemorySessions
-from .model import SESSIONS, Session, SessionCommitted, SessionConflict, Sessions
+from .model import (
+    SESSIONS,
+    Session,
+    SessionCommitted,
+    SessionConflict,
+    SessionCorrupt,
+    Sessions,
+    SessionsError,
+    SessionTooLarge,
+)
 
 __all__ = [
-    "SESSIONS", "Session", "SessionCommitted", "SessionConflict", "Sessions", "SessionsMemory", "SessionsPlugin",
+    "SESSIONS", "Session", "SessionCommitted", "SessionConflict", "SessionCorrupt", "SessionTooLarge", "Sessions",
+    "SessionsError", "SessionsMemory", "SessionsPlugin",
 ]  # fmt: skip
 
 
@@ -32,10 +42,11 @@ class SessionsPlugin(Plugin[NoConfig]):
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long, in seconds, a session lives after its last turn, and how many there may be."""
+    """How long, in seconds, a session lives after its last turn, how many there may be, and how large."""
 
     ttl: Duration = 30 * 86400.0
     limit: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+    max_size: Annotated[Size, msgspec.Meta(ge=1)] = 1_000_000
 
 
 class SessionsMemory(Plugin[Config]):
@@ -46,7 +57,9 @@ class SessionsMemory(Plugin[Config]):
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        self._sessions = MemorySessions(time.time, ttl=self.config.ttl, limit=self.config.limit)
+        self._sessions = MemorySessions(
+            time.time, ttl=self.config.ttl, limit=self.config.limit, max_size=self.config.max_size
+        )
         ctx.provide(SESSIONS, self._sessions)
         yield
 

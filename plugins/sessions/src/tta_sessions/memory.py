@@ -7,17 +7,18 @@ from collections.abc import Callable
 
 import msgspec
 
-from .model import Session, SessionConflict
+from .model import Session, SessionConflict, SessionTooLarge
 
 
 class MemorySessions:
     """Keeps at most ``limit`` sessions, each ``ttl`` seconds after its last commit; the oldest go first.
 
-    They are kept encoded: nobody can change one behind its version, and what can't travel fails here.
+    ``max_size`` is a session's, in bytes. They are kept encoded: nobody can change one behind its
+    version, and what can't travel fails here.
     """
 
-    def __init__(self, clock: Callable[[], float], *, ttl: float, limit: int) -> None:
-        self._clock, self._ttl, self._limit = clock, ttl, limit
+    def __init__(self, clock: Callable[[], float], *, ttl: float, limit: int, max_size: int = 1_000_000) -> None:
+        self._clock, self._ttl, self._limit, self._max_size = clock, ttl, limit, max_size
         self._stored: OrderedDict[str, bytes] = OrderedDict()
 
     async def get(self, id: str) -> Session | None:
@@ -32,7 +33,10 @@ class MemorySessions:
         new = msgspec.structs.replace(
             session, version=version + 1, created_at=session.created_at or now, updated_at=now
         )  # fmt: skip
-        self._stored[session.id] = msgspec.msgpack.encode(new)
+        encoded = msgspec.msgpack.encode(new)
+        if len(encoded) > self._max_size:
+            raise SessionTooLarge(f"the session has {len(encoded)} bytes; {self._max_size} are the most")
+        self._stored[session.id] = encoded
         self._stored.move_to_end(session.id)
         while len(self._stored) > self._limit:
             self._stored.popitem(last=False)
@@ -42,6 +46,8 @@ class MemorySessions:
         return self._stored.pop(id, None) is not None
 
     async def forget(self, user: str) -> int:
+        if not user:
+            return 0
         found = [id for id in list(self._stored) if (s := self._read(id)) and s.user == user]
         for id in found:
             del self._stored[id]

@@ -28,8 +28,23 @@ class SessionConflict(Exception):
     """Somebody else committed the session meanwhile: read it again, and redo the turn."""
 
 
+class SessionTooLarge(Exception):
+    """The session is larger than the store takes; nothing was changed."""
+
+
+class SessionsError(Exception):
+    """The store can't be reached, or is late: a commit may have been stored or not. Read again, then see."""
+
+
+class SessionCorrupt(SessionsError):
+    """What is stored is no session: it was put aside for an operator, and the session is gone, as if it had ended."""
+
+
 class Sessions(Protocol):
-    """Where sessions live; each has a time to live and an owner."""
+    """Where sessions live; each has a time to live, a limit to its size, and an owner, or "" and so none.
+
+    Any call may raise `SessionsError`.
+    """
 
     async def get(self, id: str) -> Session | None:
         """Return a session, or None where there is none (any more)."""
@@ -37,14 +52,15 @@ class Sessions(Protocol):
     async def commit(self, session: Session) -> Session:
         """Store ``session`` if its version is still the stored one; return it with the new version.
 
-        Raises `SessionConflict` otherwise; a session that is gone has the version 0.
+        Raises `SessionConflict` otherwise; a session that is gone has the version 0. Raises
+        `SessionTooLarge`, and TypeError where the context holds what can't travel.
         """
 
     async def delete(self, id: str) -> bool:
         """Delete one session; False if there was none."""
 
     async def forget(self, user: str) -> int:
-        """Delete all sessions of a person, and return how many there were."""
+        """Delete all sessions of a person, and return how many there were; nobody ("") has none."""
 
 
 class SessionCommitted(Event, frozen=True, tag="sessions.committed"):

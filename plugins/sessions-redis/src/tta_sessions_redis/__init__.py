@@ -1,0 +1,53 @@
+"""Sessions on Redis: they outlive a process, and end by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import msgspec
+
+from tta_kernel import Context, Duration, Plugin, PluginError, Size, hookimpl
+from tta_redis import REDIS
+from tta_sessions import SESSIONS
+
+from .store import RedisSessions
+
+__all__ = ["Config", "RedisSessions", "SessionsRedis"]
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long, in seconds, a session lives after its last turn, and how large it may be, in bytes.
+
+    ``quarantine``: how long, in seconds, what is corrupt is kept.
+    """
+
+    ttl: Annotated[Duration, msgspec.Meta(gt=0, le=100 * 365 * 86400)] = 30 * 86400.0
+    max_size: Annotated[Size, msgspec.Meta(ge=1, le=256_000_000)] = 1_000_000
+    quarantine: Annotated[Duration, msgspec.Meta(gt=0, le=100 * 365 * 86400)] = 7 * 86400.0
+
+
+class SessionsRedis(Plugin[Config]):
+    """Sessions of all processes that share a Redis."""
+
+    requires = (REDIS,)
+    provides = (SESSIONS,)
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._sessions: RedisSessions | None = None
+
+    @asynccontextmanager
+    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        self._sessions = RedisSessions(
+            ctx.get(REDIS), ttl=self.config.ttl, max_size=self.config.max_size, quarantine=self.config.quarantine
+        )  # fmt: skip
+        ctx.provide(SESSIONS, self._sessions)
+        yield
+
+    @hookimpl
+    async def forget(self, user: str) -> int:
+        if self._sessions is None:
+            raise PluginError("sessions-redis", "has no connection, and so can't forget anybody")
+        return await self._sessions.forget(user)

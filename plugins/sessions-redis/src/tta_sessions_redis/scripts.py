@@ -1,0 +1,133 @@
+"""What happens in one step on the server: each script's keys are of one session, and so of one slot."""
+
+from __future__ import annotations
+
+KEEP = 4
+"""How many corrupt values of one session are kept aside."""
+
+# KEYS: the session, then the places for what is corrupt, last the reasons.
+_COMMON = """
+local places = #KEYS - 2
+local function aside(reason, ttl)
+  for n = 1, places do
+    if redis.call('EXISTS', KEYS[1 + n]) == 0 then
+      redis.call('RENAME', KEYS[1], KEYS[1 + n])
+      redis.call('PEXPIRE', KEYS[1 + n], ttl)
+      redis.pcall('HSET', KEYS[#KEYS], n, reason)
+      redis.call('PEXPIRE', KEYS[#KEYS], ttl)
+      return {'corrupt', reason, KEYS[1 + n]}
+    end
+  end
+  return {'corrupt', reason, ''}
+end
+local function wrong()
+  local kind = redis.call('TYPE', KEYS[1]).ok
+  if kind == 'none' then return nil end
+  if kind ~= 'hash' then return 'it is a ' .. kind end
+  local found = redis.call('HMGET', KEYS[1], 'format', 'version', 'created', 'updated', 'context', 'user')
+  for n, name in ipairs({'format', 'version', 'created', 'updated', 'context', 'user'}) do
+    if not found[n] then return 'it has no ' .. name end
+  end
+  if found[1] ~= '1' then return 'its format is unknown' end
+  for n = 2, 4 do
+    if not string.match(found[n], '^%d+$') or #found[n] > 16 then return 'its numbers are none' end
+  end
+  return nil
+end
+"""
+
+READ = (
+    _COMMON
+    + """
+local reason = wrong()
+if reason then return aside(reason, ARGV[1]) end
+return {'ok', redis.call('HMGET', KEYS[1], 'version', 'user', 'created', 'updated', 'context')}
+"""
+)
+
+# ARGV: time to live of what is corrupt, its SHA-1, the reason.
+QUARANTINE = (
+    _COMMON
+    + """
+if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then return {'ok'} end
+if redis.sha1hex(redis.call('HGET', KEYS[1], 'context') or '') ~= ARGV[2] then return {'ok'} end
+return aside(ARGV[3], ARGV[1])
+"""
+)
+
+# ARGV: time to live of what is corrupt, expected version, user, created, context, time to live, this commit's name.
+COMMIT = (
+    _COMMON
+    + """
+local reason = wrong()
+if reason then return aside(reason, ARGV[1]) end
+local stored = redis.call('HMGET', KEYS[1], 'version', 'commit', 'created', 'updated')
+local version = tonumber(stored[1] or '0')
+local expected = tonumber(ARGV[2])
+if version ~= expected then
+  if version == expected + 1 and stored[2] == ARGV[7] then
+    return {'ok', stored[1], stored[3], stored[4]}
+  end
+  return {'conflict', stored[1] or '0'}
+end
+local time = redis.call('TIME')
+local now = time[1] .. string.rep('0', 6 - #time[2]) .. time[2]
+if stored[4] and tonumber(stored[4]) > tonumber(now) then now = stored[4] end
+local created = ARGV[4]
+if created == '0' then created = now end
+version = string.format('%d', expected + 1)
+redis.call('HSET', KEYS[1], 'format', '1', 'version', version, 'user', ARGV[3], 'created', created,
+  'updated', now, 'context', ARGV[5], 'commit', ARGV[7])
+redis.call('PEXPIRE', KEYS[1], ARGV[6])
+return {'ok', version, created, now}
+"""
+)
+
+# ARGV: the user who must own it, or none for any owner.
+DELETE = """
+local kind = redis.call('TYPE', KEYS[1]).ok
+local owner = ''
+if kind == 'hash' then owner = redis.call('HGET', KEYS[1], 'user') or '' end
+if ARGV[1] ~= '' and owner ~= '' and owner ~= ARGV[1] then return {0, owner} end
+local found = redis.call('DEL', KEYS[1])
+if ARGV[1] ~= '' then
+  for n = 2, #KEYS do redis.call('DEL', KEYS[n]) end
+end
+return {found, owner}
+"""
+
+# KEYS: a person's index, then as above.
+# ARGV: time to live of what is corrupt, the session, for how long the entry counts.
+REMEMBER = (
+    _COMMON
+    + """
+local kind, corrupt = redis.call('TYPE', KEYS[1]).ok, {'ok'}
+if kind ~= 'none' and kind ~= 'zset' then
+  corrupt = aside('it is a ' .. kind, ARGV[1])
+  if corrupt[3] == '' then return corrupt end
+end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[2])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+return corrupt
+"""
+)
+
+# KEYS as before; ARGV: time to live of what is corrupt, how many. Are all there, or lies a corrupt index aside?
+REMEMBERED = (
+    _COMMON
+    + """
+local kind, whole = redis.call('TYPE', KEYS[1]).ok, 1
+if kind ~= 'none' and kind ~= 'zset' then
+  aside('it is a ' .. kind, ARGV[1])
+  kind = redis.call('TYPE', KEYS[1]).ok
+end
+for n = 1, places do
+  if redis.call('EXISTS', KEYS[1 + n]) == 1 then whole = 0 end
+end
+if kind == 'none' or kind == 'zset' then return {whole, redis.call('ZRANGE', KEYS[1], 0, ARGV[2] - 1)} end
+return {0, {}}
+"""
+)

@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import anyio
+import msgspec
+import pytest
+import yaml
+
+from tta_kernel import Kernel, KernelSettings, PluginSettings
+from tta_redis import Redis, RedisPlugin, connect
+from tta_redis.testing import RedisCluster, RedisServer, cluster, redis_server, sentinel
+from tta_sessions import (
+    SESSIONS,
+    Session,
+    SessionCorrupt,
+    Sessions,
+    SessionsError,
+    SessionsPlugin,
+)
+from tta_sessions.hookspecs import forget
+from tta_sessions.testing import Ending, SessionsContract
+from tta_sessions_redis import RedisSessions, SessionsRedis
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def store(redis: Redis, *, ttl: float = 60.0, max_size: int = 200_000, quarantine: float = 60.0) -> RedisSessions:
+    return RedisSessions(redis, ttl=ttl, max_size=max_size, quarantine=quarantine)
+
+
+class TestOnOneServer(SessionsContract):
+    @pytest.fixture
+    def sessions(self, redis: Redis) -> Sessions:
+        return store(redis)
+
+    @pytest.fixture
+    def small(self, redis: Redis) -> Sessions:
+        return store(redis, max_size=2000)
+
+    @pytest.fixture
+    def ending(self, redis: Redis) -> Ending:
+        sessions = store(redis, ttl=0.2)
+
+        async def pass_ttl() -> None:
+            with anyio.fail_after(5):
+                while await sessions.get("a") is not None:
+                    await anyio.lowlevel.checkpoint()
+
+        return sessions, pass_ttl
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[RedisCluster]:
+    with cluster(replicas=0) as found:
+        yield found
+
+
+class TestOnACluster(TestOnOneServer):
+    @pytest.fixture
+    async def redis(self, nodes: RedisCluster) -> AsyncIterator[Redis]:
+        async with connect(nodes.config()) as client:
+            yield client
+
+
+async def keys(redis: Redis) -> list[str]:
+    return sorted(key.decode() for key in await redis.execute("KEYS", f"{redis.prefix}:*"))
+
+
+async def test_every_key_has_an_end_that_a_commit_puts_off(redis: Redis) -> None:
+    sessions = store(redis, ttl=60.0)
+    first = await sessions.commit(Session("a", "u"))
+    session, person = await keys(redis)
+    for key in (session, person):
+        await redis.execute("PEXPIRE", key, 1000)
+    await sessions.commit(first)
+    assert 59_000 < await redis.execute("PTTL", session) <= 60_000
+    assert 119_000 < await redis.execute("PTTL", person) <= 120_000
+
+
+async def test_a_shorter_time_to_live_does_not_shorten_the_index(redis: Redis) -> None:
+    await store(redis, ttl=60.0).commit(Session("a", "u"))
+    await store(redis, ttl=1.0).commit(Session("b", "u"))
+    _, _, person = await keys(redis)
+    assert await redis.execute("PTTL", person) > 100_000
+    assert await store(redis).forget("u") == 2
+    assert await keys(redis) == []
+
+
+async def test_what_ended_leaves_the_index_with_the_next_commit(redis: Redis) -> None:
+    sessions = store(redis, ttl=0.05)
+    for number in range(5):
+        await sessions.commit(Session(f"s{number}", "u"))
+    (person,) = [key for key in await keys(redis) if "{u." in key]
+    with anyio.fail_after(5):
+        while await redis.execute("ZRANGE", person, 0, -1) != [b"t"]:
+            await sessions.commit(await sessions.get("t") or Session("t", "u"))
+
+
+async def test_a_deleted_session_leaves_nothing(redis: Redis) -> None:
+    sessions = store(redis)
+    await sessions.commit(Session("a", "u"))
+    assert await sessions.delete("a")
+    assert await keys(redis) == []
+
+
+async def test_a_session_that_changed_hands_is_forgotten_with_its_owner_only(redis: Redis) -> None:
+    sessions = store(redis)
+    first = await sessions.commit(Session("a", "u"))
+    await sessions.commit(msgspec.structs.replace(first, user="v"))
+    assert await sessions.forget("u") == 0
+    assert await sessions.forget("v") == 1
+
+
+async def test_a_crash_before_the_first_commit_leaves_an_entry_that_does_no_harm(redis: Redis) -> None:
+    sessions = store(redis)
+    await sessions._index(Session("a", "u"))
+    assert await sessions.forget("u") == 0
+    assert await keys(redis) == []
+
+
+async def test_a_commit_is_done_once_however_often_it_is_sent(redis: Redis) -> None:
+    sessions = store(redis)
+    keys_of = sessions._keys("a")
+    arguments: list[str | bytes | int] = [1000, 0, "u", 0, msgspec.msgpack.encode({}), 60_000, "name"]
+    first = await sessions._commit(keys_of, arguments)
+    assert await sessions._commit(keys_of, arguments) == first
+    assert (await sessions._commit(keys_of, [*arguments[:-1], "other"]))[0] == b"conflict"
+
+
+GOOD = {
+    "format": "1",
+    "version": "1",
+    "user": "u",
+    "created": "1",
+    "updated": "1",
+    "context": msgspec.msgpack.encode({}),
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"format": "2"}, "its format is unknown"),
+        ({"version": None}, "it has no version"),
+        ({"version": "one"}, "its numbers are none"),
+        ({"version": "-1"}, "its numbers are none"),
+        ({"updated": "1e3"}, "its numbers are none"),
+        ({"context": None}, "it has no context"),
+        ({"context": b"\xc1what a person wrote"}, "its context is no mapping"),
+        ({"context": msgspec.msgpack.encode([1])}, "its context is no mapping"),
+        ({"user": b"\xff"}, "its user no text"),
+        (None, "it is a string"),
+    ],
+)
+async def test_what_is_no_session_is_put_aside_with_its_reason(
+    redis: Redis, change: dict[str, object] | None, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sessions = store(redis)
+    place, aside, *_, reasons = sessions._keys("a")
+    if change is None:
+        await redis.execute("SET", place, "what a person wrote")
+    else:
+        fields = {key: value for key, value in {**GOOD, **change}.items() if value is not None}
+        await redis.execute("HSET", place, *(part for pair in fields.items() for part in pair))
+    before = await redis.execute("DUMP", place)
+    with pytest.raises(SessionCorrupt, match=reason):
+        await sessions.get("a")
+    assert await sessions.get("a") is None
+    assert await redis.execute("DUMP", aside) == before
+    assert reason in (await redis.execute("HGET", reasons, 1)).decode()
+    for key in (aside, reasons):
+        assert 0 < await redis.execute("PTTL", key) <= 120_000
+    assert (await sessions.commit(Session("a", "u"))).version == 1
+    assert "it lies aside" in caplog.text
+    assert "person wrote" not in caplog.text
+    assert await sessions.forget("u") == 1
+    assert await keys(redis) == []
+
+
+async def test_a_commit_over_what_is_no_session_changes_nothing_of_it(redis: Redis) -> None:
+    sessions = store(redis)
+    place, aside, *_ = sessions._keys("a")
+    await redis.execute("LPUSH", place, "x")
+    with pytest.raises(SessionCorrupt, match="it is a list"):
+        await sessions.commit(Session("a"))
+    assert await redis.execute("LRANGE", aside, 0, -1) == [b"x"]
+
+
+async def test_the_fifth_corrupt_value_stays_and_is_said_each_time(redis: Redis) -> None:
+    sessions = store(redis)
+    place = sessions._keys("a")[0]
+    for number in range(6):
+        await redis.execute("SET", place, number)
+        with pytest.raises(SessionCorrupt, match="too many such lie aside" if number > 3 else "the session is gone"):
+            await sessions.get("a")
+    assert await redis.execute("GET", place) == b"5"
+    assert await sessions.delete("a")
+
+
+async def test_a_corrupt_index_is_put_aside_and_forgetting_says_what_may_be_left(
+    redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    sessions = store(redis)
+    old = await sessions.commit(Session("old", "u"))
+    index = sessions._people("u")[0]
+    await redis.execute("SET", index, "x")
+    await sessions.commit(Session("new", "u"))
+    assert "the index of a person's sessions isn't one (it is a string)" in caplog.text
+    with pytest.raises(SessionCorrupt, match="1 sessions are forgotten"):
+        await sessions.forget("u")
+    await sessions.commit(old)
+    with pytest.raises(SessionCorrupt, match="1 sessions are forgotten"):
+        await sessions.forget("u")
+    assert [await sessions.get(id) for id in ("old", "new")] == [None, None]
+
+
+async def test_the_log_and_the_errors_hold_no_name(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    sessions = store(redis, max_size=100)
+    await redis.execute("SET", sessions._keys("Anna")[0], "x")
+    for call in (sessions.get("Anna"), sessions.commit(Session("Anna", "Anna", context={"Anna": "Anna" * 100}))):
+        with pytest.raises(Exception, match="session") as caught:
+            await call
+        assert "Anna" not in str(caught.value)
+    assert "Anna" not in caplog.text
+
+
+async def test_a_store_that_is_gone_is_an_error_of_the_capability() -> None:
+    with redis_server(own=True) as server:
+        async with connect(server.config(command_timeout=0.5)) as redis:
+            sessions = store(redis)
+            await sessions.commit(Session("a", "u"))
+            server.kill()
+            for call in (
+                sessions.get("a"),
+                sessions.commit(Session("b", "u")),
+                sessions.forget("u"),
+                sessions.delete("a"),
+            ):
+                with pytest.raises(SessionsError, match="the sessions' store"):
+                    await call
+
+
+async def test_a_full_store_refuses_commits_and_keeps_what_it_has() -> None:
+    with redis_server("--maxmemory", "4mb", "--maxmemory-policy", "noeviction") as server:
+        async with connect(server.config()) as redis:
+            sessions = store(redis)
+            first = await sessions.commit(Session("a", "u"))
+
+            async def fill() -> None:
+                for number in range(100):
+                    await sessions.commit(Session(str(number), context={"x": "x" * 100_000}))
+
+            with pytest.raises(SessionsError, match="OOM"):
+                await fill()
+            assert await sessions.get("a") == first
+
+
+async def test_sessions_are_there_after_a_failover() -> None:
+    with sentinel() as several:
+        async with connect(several.config(socket_timeout=1.0)) as redis:
+            sessions = store(redis)
+            first = await sessions.commit(Session("a", "u", context={"turn": 1}))
+            assert await redis.wait(1, 2.0, key=sessions._keys("a")[0]) == 1
+            several.master().kill()
+            assert await sessions.get("a") == first
+            second = await sessions.commit(first)
+            assert second.version == 2
+
+
+async def test_sessions_outlive_their_process_and_the_hook_forgets_them(shared_redis: RedisServer) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+    config = {name: it["config"] for name, it in yaml.safe_load(example)["plugins"].items()}
+    config["redis"] = {"url": shared_redis.url, "prefix": "outlive"}
+    settings = KernelSettings(plugins={name: PluginSettings(config=it) for name, it in config.items()})
+    plugins = {"redis": RedisPlugin, "sessions": SessionsPlugin, "sessions-redis": SessionsRedis}
+    async with Kernel(settings, plugins=plugins) as kernel:
+        first = await kernel.get(SESSIONS).commit(Session("a", "u"))
+    async with Kernel(settings, plugins=plugins) as kernel:
+        assert await kernel.get(SESSIONS).get("a") == first
+        assert await kernel.ask(forget, "u") == {"sessions-redis": 1}
+        assert await kernel.get(SESSIONS).get("a") is None
