@@ -43,15 +43,31 @@ def name_them(folder: Path, *names: str, required: bool = True) -> None:
     (folder / "development.yaml").write_text(f"plugins: {{{sections}}}\n")
 
 
-def test_a_reader_that_stops_reading_is_no_error(folder: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["plugins"], ["config", "--json"], ["say", "it", "hello"]])
+def test_a_reader_that_stops_reading_is_no_error(
+    folder: Path, ship: Ship, arguments: list[str], unbuffered: str
+) -> None:
+    ship("speaking", "speaking = speaking:P", COMMAND)
+    name_them(folder, "speaking")
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "tta_kernel", "plugins"]
-    process = subprocess.Popen(command, stdout=writer, stderr=subprocess.PIPE, env=environment(folder), text=True)
+    command = [sys.executable, "-m", "tta_kernel", *arguments]
+    env = {**environment(folder), "PYTHONUNBUFFERED": unbuffered}
+    process = subprocess.Popen(command, stdout=writer, stderr=subprocess.PIPE, env=env, text=True)
     os.close(writer)
     _, errors = process.communicate(timeout=30)
     assert errors == ""
     assert process.returncode == 141
+
+
+def test_a_pipe_of_a_plugin_s_own_that_breaks_is_an_error(folder: Path, ship: Ship) -> None:
+    ship("speaking", "speaking = speaking:P", COMMAND.replace("async def say(", "async def quiet(").replace(
+        "KEY =", "async def say(kernel, options): raise BrokenPipeError('of a server')\nKEY ="))  # fmt: skip
+    name_them(folder, "speaking")
+    done = tta(folder, "say", "it", "hello")
+    assert done.returncode == 1
+    assert "BrokenPipeError: of a server" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,14 +31,17 @@ __all__ = ["ABANDONED", "DONE", "NOT_STARTED", "USAGE", "WANTING", "main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``tta`` and return the exit code: 0, 1 found wanting, 2 usage, 3 not started, 70 abandoned."""
     try:
-        try:
-            return _main(sys.argv[1:] if argv is None else argv)
-        finally:
-            sys.stdout.flush()
+        code = _main(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
     except BrokenPipeError:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        if not poll.poll(0):  # It was another pipe, of a plugin's.
+            raise
         # Nobody reads on, as in `tta plugins | head -1`; else the interpreter would try again, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNREAD
+    return code
 
 
 def _main(argv: Sequence[str]) -> int:
@@ -148,7 +152,7 @@ def _cell(value: Any) -> str:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [min(max(map(len, column)), 60) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
