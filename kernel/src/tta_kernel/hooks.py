@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from types import FunctionType, ModuleType
 from typing import Any, ParamSpec, TypeVar
 
@@ -62,26 +62,21 @@ class Hooks:
         hooks = vars(self._manager.hook).values()
         return {hook.name: hook.spec.function for hook in hooks if hook.spec is not None}
 
-    def problems(self) -> list[Problem]:
+    def problems(self) -> Iterator[Problem]:
         """Find implementations of unknown hooks, and of the wrong colour, by plugin name."""
-        found, specs = [], self.specs()
         for hook in vars(self._manager.hook).values():
             for impl in hook.get_hookimpls():
-                what = hint = ""
                 if hook.spec is None and not impl.optionalhook:
-                    what, hint = f"implements an unknown hook {hook.name!r}", suggest(hook.name, specs)
+                    hint = suggest(hook.name, self.specs())
                     if not hint.endswith("?"):
                         hint = "enable the plugin that specifies it, or mark it `@hookimpl(optionalhook=True)`"
-                elif hook.spec is not None:
-                    forms = [inspect.iscoroutinefunction(it) for it in (hook.spec.function, impl.function)]
-                    if forms[0] != forms[1]:
-                        what, hint = (
-                            f"hook {hook.name!r} must be written as `{'async ' * forms[0]}def`",
-                            "its hookspec is",
-                        )
-                if what:
-                    found.append(Problem(impl.plugin_name, what, hint))
-        return found
+                    yield Problem(impl.plugin_name, f"implements an unknown hook {hook.name!r}", hint)
+                if hook.spec is None:
+                    continue
+                wanted = inspect.iscoroutinefunction(hook.spec.function)
+                if wanted != inspect.iscoroutinefunction(impl.function):
+                    what = f"hook {hook.name!r} must be written as `{'async def' if wanted else 'def'}`"
+                    yield Problem(impl.plugin_name, what, "its hookspec is")
 
     def collect(self, spec: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> dict[str, R | Exception]:
         """Call a plain hook: ``{plugin: answer or error}``; plugins need not be running."""
