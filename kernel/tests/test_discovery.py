@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,3 +56,14 @@ def test_one_name_in_two_distributions_names_both(ship: Ship) -> None:
     ship("second-twin", "twin = second_twin:P", PLUGIN)
     with pytest.raises(ConfigError, match="both first-twin and second-twin install a plugin of that name"):
         Kernel(only("twin"))
+
+
+def test_of_two_copies_of_a_distribution_the_one_that_is_imported_counts(
+    ship: Ship, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind = tmp_path / "behind"
+    ship("copied", "copied = copied:P", PLUGIN, version="1.0").rename(behind)
+    (tmp_path / "site").mkdir()
+    ship("copied", "copied = copied:P", PLUGIN, version="2.0")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(behind)])
+    assert Kernel(only("copied")).records["copied"].found.version == "2.0"

@@ -27,22 +27,18 @@ class Found(NamedTuple):
 
 def installed() -> tuple[dict[str, Found], list[Problem]]:
     """Find the plugins of all installed distributions; one name in two of them is a problem."""
-    from importlib.metadata import distributions
+    from importlib.metadata import entry_points
 
     found: dict[str, Found] = {}
-    problems, seen = [], set()
-    for dist in distributions():
-        name = dist.metadata["Name"] or ""
-        # What lies first on sys.path is what gets imported.
-        if name in seen:
-            continue
-        seen.add(name)
-        for entry_point in dist.entry_points.select(group=GROUP):
-            if old := found.get(entry_point.name):
-                first, second = sorted((old.distribution, name))
-                what = f"both {first} and {second} install a plugin of that name"
-                problems.append(Problem(f"plugin {old.name!r}", what, f"uninstall {first} or {second}"))
-            found[entry_point.name] = Found(entry_point.name, name, dist.version, entry_point)
+    problems = []
+    for entry_point in entry_points(group=GROUP):  # Of equal distributions, that which would be imported.
+        dist = entry_point.dist
+        new = Found(entry_point.name, dist.name if dist else "", dist.version if dist else "", entry_point)
+        if old := found.get(new.name):
+            first, second = sorted((old.distribution, new.distribution))
+            what = f"both {first} and {second} install a plugin of that name"
+            problems.append(Problem(f"plugin {new.name!r}", what, f"uninstall {first} or {second}"))
+        found[new.name] = new
     return dict(sorted(found.items())), problems
 
 
