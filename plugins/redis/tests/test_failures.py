@@ -152,6 +152,30 @@ async def test_who_listens_learns_that_something_may_be_missing() -> None:
             assert signal.payload == b"x"
 
 
+async def test_who_listens_to_a_server_that_fell_silent_learns_it() -> None:
+    with redis_server(own=True) as server:
+        config = server.config(socket_timeout=0.3, connect_timeout=0.3)
+        async with connect(config) as redis, redis.listen("c") as signals, anyio.create_task_group() as tasks:
+            server.pause()
+
+            async def resume() -> None:
+                with pytest.raises(RedisDown):
+                    await redis.execute("PING", timeout=1.0)
+                server.resume()
+
+            tasks.start_soon(resume)
+            with anyio.fail_after(10):
+                assert await anext(signals) is None
+
+
+async def test_of_one_signal_that_fits_the_newest_is_kept(redis: Redis) -> None:
+    async with redis.listen("one", buffer=1) as signals, redis.listen("one") as others:
+        for number in range(3):
+            await redis.execute(b"PUBLISH", b"one", number)
+            await anext(others)
+        assert [await anext(signals), await anext(signals)] == [None, ("one", b"2")]
+
+
 async def test_who_reads_too_slowly_loses_the_oldest_and_learns_it(redis: Redis) -> None:
     async with redis.listen("slow", buffer=3) as signals, redis.listen("slow") as others:
         for number in range(5):

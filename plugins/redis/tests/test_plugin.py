@@ -19,7 +19,7 @@ def anyio_backend() -> str:
 
 
 def kernel(*, required: bool = True, **config: Any) -> Kernel:
-    section = PluginSettings(required=required, config=config)
+    section = PluginSettings(required=required, config={"connect_timeout": "1s", **config})
     return Kernel(KernelSettings(plugins={"redis": section}), plugins={"redis": RedisPlugin})
 
 

@@ -14,6 +14,7 @@ from .config import Config
 from .errors import LinkLost, RedisDown, Refused, Unreachable
 from .link import Link, Reply, pack, running_loop
 from .nodes import Nodes, pause
+from .routing import name_of
 
 Command = Sequence[Any]
 # Answers that say: not executed, and another time or another server will.
@@ -46,7 +47,7 @@ class Call:
 
     def __str__(self) -> str:
         more = len(self.commands) - 1
-        return str(self.commands[0][0]).upper() + (f" and {more} more" if more else "")
+        return name_of(self.commands[0]) + (f" and {more} more" if more else "")
 
     def payload(self) -> tuple[bytes, int]:
         """Return what to write, and how many answers that has."""
@@ -172,7 +173,7 @@ class Caller:
 
     def _source(self, command: Command) -> str:
         sha = command[1]
-        return self.sources.get(sha, "") if str(command[0]).upper() == "EVALSHA" else ""
+        return self.sources.get(sha, "") if name_of(command) == "EVALSHA" else ""
 
     async def _through(self, link: Link, call: Call, deadline: float, patience: float) -> list[Reply]:
         payload, count = call.payload()

@@ -18,7 +18,7 @@ from .deployments import nodes_of
 from .errors import RedisDown
 from .link import Link
 from .nodes import Nodes
-from .routing import first_key, holds_up, repeatable, slot_of
+from .routing import first_key, holds_up, name_of, repeatable, slot_of
 from .scripts import Script
 from .signals import Signal, Signals
 
@@ -173,7 +173,7 @@ class Redis:
     def _slot(self, commands: Sequence[Command], key: str | bytes | None) -> int:
         for command in commands:
             if holds_up(command):
-                name = str(command[0]).upper()
+                name = name_of(command)
                 raise ValueError(f"{name} holds up all other callers: use listen, a script's `replicas`, or `client`")
             if key is None and self._clustered:
                 key = first_key(command)

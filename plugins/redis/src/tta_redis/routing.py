@@ -34,9 +34,15 @@ _HOLD_UP = _names(
 )
 
 
+def name_of(command: Sequence[Any]) -> str:
+    """Return a command's name in capitals."""
+    name = command[0]
+    return (name.decode() if isinstance(name, bytes) else str(name)).upper()
+
+
 def first_key(command: Sequence[Any]) -> str | bytes | None:
     """Return the key that says where on a Cluster a command goes, or None if it has none."""
-    name = str(command[0]).upper()
+    name = name_of(command)
     if name in _KEYLESS or len(command) < 2:
         return None
     if name in _NUMKEYS:
@@ -51,12 +57,12 @@ def first_key(command: Sequence[Any]) -> str | bytes | None:
 
 def repeatable(command: Sequence[Any]) -> bool:
     """Whether a command only reads."""
-    return str(command[0]).upper() in _READS
+    return name_of(command) in _READS
 
 
 def holds_up(command: Sequence[Any]) -> bool:
     """Whether a command would block a shared connection, or change what it means to others."""
-    name = str(command[0]).upper()
+    name = name_of(command)
     if name in ("XREAD", "XREADGROUP"):
         return any(isinstance(part, str) and part.upper() == "BLOCK" for part in command[1:6])
     return name in _HOLD_UP or (name == "CLIENT" and str(command[1]).upper() in ("REPLY", "PAUSE", "TRACKING"))

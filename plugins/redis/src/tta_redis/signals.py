@@ -140,7 +140,7 @@ class Signals:
 class _Listener(AsyncIterator[Signal | None]):
     def __init__(self, buffer: int) -> None:
         self.heard: deque[Signal | None] = deque()
-        self._buffer = max(1, buffer)
+        self._buffer = max(2, buffer)  # the newest, and None for those before
         self._something = anyio.Event()
 
     def put(self, signal: Signal) -> None:

@@ -51,8 +51,9 @@ class RedisServer:
 
     @property
     def log(self) -> str:
-        """What the server has written to its log."""
-        return (self.folder / "log").read_text(errors="replace")
+        """What the server has written to its log, or before it had one."""
+        files = (self.folder / name for name in ("output", "log"))
+        return "".join(file.read_text(errors="replace") for file in files if file.exists())
 
     def config(self, **changes: Any) -> Config:
         """Return the config of a client, with a prefix of its own."""
@@ -76,7 +77,8 @@ class RedisServer:
         if self.password:
             command += ["--requirepass", self.password]
         # The last of two equal options counts.
-        self._process = subprocess.Popen([*command, *self._options], stdout=subprocess.DEVNULL)
+        with (self.folder / "output").open("ab") as output:
+            self._process = subprocess.Popen([*command, *self._options], stdout=output, stderr=subprocess.STDOUT)
         wait_until(self._answers, f"redis-server on port {self.port} answers")
 
     def _answers(self) -> bool:
@@ -179,7 +181,13 @@ def redis_server(*options: str, password: str = "", tls: Tls | None = None, own:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tta-redis-"))
         server = RedisServer(Path(folder), *options, password=password, tls=tls)
         stack.callback(server.stop)
-        server.start()
+        try:
+            server.start()
+        except AssertionError:
+            if "Address already in use" not in server.log:
+                raise
+            server.port = free_port()  # Another was quicker.
+            server.start()
         yield server
 
 
