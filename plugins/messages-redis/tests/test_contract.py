@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
 
 from tta_kernel import Event
 from tta_messages import Messages, MessagesConfig
@@ -14,7 +14,7 @@ from tta_messages.prepare import Types
 from tta_messages.testing import TYPES, MessagesContract, MessagesMachine, Open
 from tta_messages_redis import Config, open_messages
 from tta_redis import connect
-from tta_redis.testing import RedisServer, redis_server
+from tta_redis.testing import RedisServer
 
 DEFAULT = MessagesConfig()
 
@@ -43,21 +43,12 @@ class TestRedisMessages(MessagesContract):
         return partial(open_redis, shared_redis)
 
 
-class TestMachine:
-    """The reference, in memory, is the oracle."""
+def test_it_answers_as_the_reference_does_whatever_it_is_asked(shared_redis: RedisServer) -> None:
+    class RedisMachine(MessagesMachine):
+        def open(self, config: MessagesConfig) -> AbstractAsyncContextManager[Messages]:
+            return open_redis(shared_redis, config)
 
-    @pytest.fixture(scope="class")
-    def server(self) -> Iterator[RedisServer]:
-        with redis_server() as server:
-            yield server
-
-    def test_it_answers_as_the_reference_does(self, server: RedisServer) -> None:
-        from hypothesis.stateful import run_state_machine_as_test
-
-        class RedisMachine(MessagesMachine):
-            def open(self, config: MessagesConfig) -> AbstractAsyncContextManager[Messages]:
-                return open_redis(server, config)
-
-        run_state_machine_as_test(
-            RedisMachine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None)
-        )
+    run_state_machine_as_test(
+        RedisMachine,
+        settings=settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[*HealthCheck]),
+    )

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from contextlib import asynccontextmanager
 from random import Random
 from secrets import token_hex
-from typing import Any, TypeVar
+from struct import Struct
+from typing import Any, NamedTuple, TypeVar
 
 import anyio
 import msgspec
@@ -50,19 +51,31 @@ _CHUNK = 1000
 _BYTES = 4_000_000
 _QUEUES = 4096
 _INDEX_EVERY = 600.0
-_STALE = QueueStats()
-Outgoing = tuple[str, bytes, float | None, float]
+_END = Struct(">d").pack
+
+
+class Outgoing(NamedTuple):
+    """A message on its way; ``new`` where its id was made up just now, so that nobody can know it."""
+
+    id: str
+    data: bytes
+    priority: int
+    ttl: float | None
+    delay: float
+    new: bool
 
 
 class _Queue:
     """What this process knows of a queue."""
 
-    __slots__ = ("acks", "indexed_at", "keys", "name", "sends", "told_at", "window")
+    __slots__ = ("acks", "indexed_at", "keys", "life", "name", "offset", "sends", "told_at", "window")
 
     def __init__(self, name: str, keys: wire.Keys, sends: Line[Outgoing, SendResult], acks: Line[Delivery, bool]):
         self.name, self.keys, self.sends, self.acks = name, keys, sends, acks
         self.indexed_at = self.told_at = float("-inf")
-        self.window = 0.0
+        self.window = self.life = 0.0
+        self.offset: float | None = None
+        """What has to be added to our clock for its server's, in µs."""
 
 
 class RedisMessages:
@@ -96,7 +109,14 @@ class RedisMessages:
             stored, data = prepared
             results.append(None)
             by_queue.setdefault(stored.queue, []).append(
-                (stored.id, wire.value_of(stored, data), stored.ttl, stored.delay)
+                Outgoing(
+                    stored.id,
+                    wire.value_of(stored, data),
+                    int(stored.priority),
+                    stored.ttl,
+                    stored.delay,
+                    not message.id,
+                )
             )
         sent = {name: iter(found) for name, found in (await self._send(by_queue)).items()}
         return [result or next(sent[message.queue]) for result, message in zip(results, messages, strict=True)]
@@ -125,49 +145,83 @@ class RedisMessages:
         return results
 
     async def _fly(self, queue: _Queue, batches: Sequence[Sequence[Outgoing]]) -> Sequence[Sequence[SendResult]]:
-        calls = [self._arguments(batch) for batch in batches]
-        script, replicas = self._store.scripts.send, self._config.wait_replicas
-        # Sent twice, the second finds what the first has done, if it comes before that is forgotten.
-        again = queue.window > self._redis.config.command_timeout
-        if replicas:
-            found = []
-            for batch, call in zip(batches, calls, strict=True):
-                reply, count = await self._store.run_replicated(
-                    script, queue.name, queue.keys, call, replicas=replicas, patience=self._config.wait_timeout
-                )  # fmt: skip
-                results = self._results(queue, batch, reply)
-                found.append(results if count >= replicas else [_doubtful(each, count, replicas) for each in results])
-            return found
-        if len(calls) == 1:
-            replies = [await self._store.run(script, queue.name, queue.keys, calls[0], retry=again)]
-        else:
-            replies = await self._store.run_all(script, queue.name, queue.keys, calls, retry=again)
+        script = self._store.scripts.send
+        marks = [self._nonce() for _ in batches]
+        calls = [self._arguments(queue, batch, mark) for batch, mark in zip(batches, marks, strict=True)]
+        if self._config.wait_replicas:
+            return [
+                await self._replicated(queue, batch, call, mark)
+                for batch, call, mark in zip(batches, calls, marks, strict=True)
+            ]
+        try:
+            if len(calls) == 1:
+                replies = [await self._store.run(script, queue.name, queue.keys, calls[0])]
+            else:
+                replies = await self._store.run_all(script, queue.name, queue.keys, calls)
+        except Unknown:
+            if not self._remembers(queue):
+                raise
+            calls = [
+                self._arguments(queue, batch, mark, again=True) for batch, mark in zip(batches, marks, strict=True)
+            ]
+            replies = [await self._store.run(script, queue.name, queue.keys, call, retry=True) for call in calls]
         return [self._results(queue, batch, reply) for batch, reply in zip(batches, replies, strict=True)]
 
-    def _arguments(self, batch: Sequence[Outgoing]) -> list[Any]:
+    def _remembers(self, queue: _Queue) -> bool:
+        """Whether what is sent a second time, because the first answer was lost, finds what the first has done."""
+        return queue.window > 2 * self._redis.config.command_timeout
+
+    async def _replicated(
+        self, queue: _Queue, batch: Sequence[Outgoing], call: Sequence[Any], mark: str
+    ) -> Sequence[SendResult]:
+        script, replicas = self._store.scripts.send, self._config.wait_replicas
+        how: dict[str, Any] = {"replicas": replicas, "patience": self._config.wait_timeout}
+        try:
+            reply, count = await self._store.run_replicated(script, queue.name, queue.keys, call, **how)
+        except Unknown:
+            if not self._remembers(queue):
+                raise
+            call = self._arguments(queue, batch, mark, again=True)
+            reply, count = await self._store.run_replicated(script, queue.name, queue.keys, call, retry=True, **how)
+        results = self._results(queue, batch, reply)
+        return results if count >= replicas else [_doubtful(each, count, replicas) for each in results]
+
+    def _arguments(self, queue: _Queue, batch: Sequence[Outgoing], mark: str, *, again: bool = False) -> Sequence[Any]:
         others: dict[int, tuple[float | bool, float]] = {}
-        args: list[Any] = [self._nonce(), b""]
-        for number, (id, value, ttl, delay) in enumerate(batch, 1):
-            args.append(id)
-            args.append(value)
-            if ttl is not None or delay:
-                others[number] = (False if ttl is None else min(ttl, wire.FOR_EVER), min(delay, wire.FOR_EVER))
+        clock = 0.0 if queue.offset is None else anyio.current_time() * 1e6 + queue.offset
+        head = _END(clock + queue.life * 1e6)
+        priority, new = batch[0].priority, True
+        args: list[Any] = [mark, b"", b"%.0f" % clock, repr(queue.life), priority, b"again"]
+        for number, item in enumerate(batch, 1):
+            args.append(item.id)
+            args.append(head + item.data)
+            if item.ttl is not None or item.delay:
+                ttl = item.ttl
+                others[number] = (False if ttl is None else min(ttl, wire.FOR_EVER), min(item.delay, wire.FOR_EVER))
+            if item.priority != priority:
+                args[4] = b""
+            new = new and item.new
+        if not again:
+            args[5] = b"new" if new else b""
         if others:
             args[1] = msgspec.msgpack.encode(others)
         return args
 
     def _results(self, queue: _Queue, batch: Sequence[Outgoing], reply: Sequence[Any]) -> list[SendResult]:
-        codes, _, length, window = reply
+        codes, _, length, window, *clock = reply
         queue.window = int(window) / 1000
+        if clock:
+            queue.offset = int(clock[0]) - anyio.current_time() * 1e6
+            queue.life = float(clock[1])
         if not codes:
-            return [SendResult(item[0], True) for item in batch]  # noqa: FBT003 - the way of nearly all
+            return [SendResult(item.id, True) for item in batch]  # noqa: FBT003 - the way of nearly all
         results = []
         for code, item in zip(codes.decode(), batch, strict=True):
             if code == "2":
                 detail = f"{length} messages are waiting, delayed or held"
-                results.append(SendResult(item[0], delivered=False, error="queue_full", detail=detail))
+                results.append(SendResult(item.id, delivered=False, error="queue_full", detail=detail))
             else:
-                results.append(SendResult(item[0], delivered=True, duplicate=code == "1"))
+                results.append(SendResult(item.id, delivered=True, duplicate=code == "1"))
         now = anyio.current_time()
         if b"2" in codes and now - queue.told_at >= 1.0:
             queue.told_at = now
@@ -241,34 +295,29 @@ class RedisMessages:
         """Acknowledge and receive; the deliveries, and in how many seconds something is due."""
         hold = self._nonce()
         seconds = "" if visibility is None else min(visibility, wire.FOR_EVER)
-        args = [hold, limit, seconds, self._bell.name if waits else ""]
-        for delivery in done:
-            args.append(delivery.message.id)
-            args.append(delivery.token)
+        args: list[Any] = [hold, limit, seconds, self._bell.name if waits else ""]
+        _add_done(args, done)
         script = self._store.scripts.cycle
         try:
             reply = await self._store.run(script, queue.name, queue.keys, args)
         except (anyio.get_cancelled_exc_class(), Unknown):
-            self._soon(self._abandon, queue, hold, seconds)
+            self._soon(self._abandon, queue, hold)
             raise
         _, _, ids, values, infos, deadline, due = reply
         deadline = int(deadline) / 1e6
         held: list[Delivery] = []
-        first, decode = hold + "1", self._codec.decode
+        decode = self._codec.decode
         for number, id in enumerate(ids):
-            attempt, error = wire.attempt_of(infos[number]) if infos else (0, "")
-            token = first if not attempt else f"{hold}{attempt + 1}"
+            attempts, error = wire.history(infos[number]) if infos else (0, "")
             try:
                 message = decode(values[number][wire.HEAD :])
                 if message.id != id.decode() or message.queue != queue.name:
                     raise ValueError("it is another message")
             except ValueError:
-                self._soon(self._quarantine, queue, id, token)
+                self._soon(self._quarantine, queue, id, hold)
                 continue
-            held.append(Delivery(message, token, deadline, attempt + 1, error))
-        if ids and not held:
-            due = 0
-        return held, int(due) / 1e6
+            held.append(Delivery(message, hold, deadline, attempts + 1, error))
+        return held, 0 if ids else int(due) / 1e6
 
     async def ack(self, *deliveries: Delivery) -> Sequence[bool]:
         return await self._each(deliveries, self._ack)
@@ -280,14 +329,15 @@ class RedisMessages:
         return [acknowledged for part in under_way for acknowledged in await part]
 
     async def _fly_acks(self, queue: _Queue, batches: Sequence[Sequence[Delivery]]) -> Sequence[Sequence[bool]]:
-        found = []
+        found: list[Sequence[bool]] = []
         for batch in batches:
             args: list[Any] = [self._nonce(), 0, "", ""]
-            for delivery in batch:
-                args.append(delivery.message.id)
-                args.append(delivery.token)
+            places = _add_done(args, batch)
             codes = (await self._store.once(self._store.scripts.cycle, queue.name, queue.keys, args, _all))[0]
-            found.append([code == 49 for code in codes] if codes else [True] * len(batch))
+            results = [True] * len(batch)
+            for place, code in zip(places, codes, strict=False):
+                results[place] = code == 49
+            found.append(results)
         return found
 
     async def nack(
@@ -557,14 +607,12 @@ class RedisMessages:
         """Listen for who is called."""
         await self._bell.run()
 
-    async def _abandon(self, queue: _Queue, hold: str, visibility: object) -> None:
+    async def _abandon(self, queue: _Queue, hold: str) -> None:
         """Give back what a receive got that nobody waits for any more."""
-        await self._store.run(
-            self._store.scripts.admin, queue.name, queue.keys, ("abandon", hold, visibility), retry=True
-        )
+        await self._store.run(self._store.scripts.admin, queue.name, queue.keys, ("abandon", hold), retry=True)
 
-    async def _quarantine(self, queue: _Queue, id: bytes, token: str) -> None:
-        args = ("corrupt", id, token, "its envelope cannot be read")
+    async def _quarantine(self, queue: _Queue, id: bytes, hold: str) -> None:
+        args = ("corrupt", id, hold, "its envelope cannot be read")
         await self._store.run(self._store.scripts.settle, queue.name, queue.keys, args, retry=True)
 
     def _pass_on(self, queue: str) -> None:
@@ -575,6 +623,24 @@ class RedisMessages:
     async def _poke(self, queue: _Queue) -> None:
         args = [self._nonce(), 0, "", ""]
         await self._store.run(self._store.scripts.cycle, queue.name, queue.keys, args, retry=True)
+
+
+def _add_done(args: list[Any], done: Sequence[Delivery]) -> Sequence[int]:
+    """Add what is done, by hold; return where each stood."""
+    if not done:
+        return ()
+    token = done[0].token
+    if all(delivery.token == token for delivery in done):
+        args.append(token)
+        args.append(len(done))
+        args.extend([delivery.message.id for delivery in done])
+        return range(len(done))
+    by_hold: dict[str, list[int]] = {}
+    for place, delivery in enumerate(done):
+        by_hold.setdefault(delivery.token, []).append(place)
+    for hold, places in by_hold.items():
+        args += (hold, len(places), *(done[place].message.id for place in places))
+    return [place for places in by_hold.values() for place in places]
 
 
 def _all(reply: Sequence[Any]) -> bool:
@@ -589,7 +655,7 @@ def _doubtful(result: SendResult, count: int, replicas: int) -> SendResult:
 
 
 def _fits(items: Sequence[Outgoing]) -> bool:
-    return len(items) <= _CHUNK and sum(len(item[1]) for item in items) <= _BYTES
+    return len(items) <= _CHUNK and sum(len(item.data) for item in items) <= _BYTES
 
 
 def _parts(items: Sequence[Outgoing]) -> list[Sequence[Outgoing]]:
@@ -597,11 +663,11 @@ def _parts(items: Sequence[Outgoing]) -> list[Sequence[Outgoing]]:
     parts: list[list[Outgoing]] = [[]]
     size = 0
     for item in items:
-        if parts[-1] and (len(parts[-1]) >= _CHUNK or size + len(item[1]) > _BYTES):
+        if parts[-1] and (len(parts[-1]) >= _CHUNK or size + len(item.data) > _BYTES):
             parts.append([])
             size = 0
         parts[-1].append(item)
-        size += len(item[1])
+        size += len(item.data)
     return list(parts)
 
 

@@ -75,32 +75,40 @@ class Store:
         raise AssertionError
 
     async def run_all(
-        self, script: Script, queue: str, keys: wire.Keys, calls: Sequence[Sequence[Any]], *, retry: bool
+        self, script: Script, queue: str, keys: wire.Keys, calls: Sequence[Sequence[Any]]
     ) -> list[Sequence[Any]]:
         """Run a queue's script several times, in one round trip."""
         common = (keys.settings, queue, *self._common)
         commands = [script.command(keys.all, (*common, *args)) for args in calls]
         try:
-            replies = await self.redis.pipeline(*commands, key=keys.queue, retry=retry)
+            replies = await self.redis.pipeline(*commands, key=keys.queue)
         except RedisDown as exc:
             raise translated(exc) from exc
         found = []
         for args, reply in zip(calls, replies, strict=True):
             if isinstance(reply, ResponseError):
-                found.append(await self.run(script, queue, keys, args, retry=retry))
+                found.append(await self.run(script, queue, keys, args))
             else:
                 found.append(await self.read(queue, keys, reply))
         return found
 
     async def run_replicated(
-        self, script: Script, queue: str, keys: wire.Keys, args: Sequence[Any], *, replicas: int, patience: float
+        self,
+        script: Script,
+        queue: str,
+        keys: wire.Keys,
+        args: Sequence[Any],
+        *,
+        replicas: int,
+        patience: float,
+        retry: bool = False,
     ) -> tuple[Sequence[Any], int]:
         """Run a queue's script, and return how many replicas have what it did."""
         call = (keys.settings, queue, *self._common, *args)
         for again in (False, True):
             try:
                 reply, count = await script(
-                    keys.all, call, retry=True, replicas=replicas, replica_timeout=patience
+                    keys.all, call, retry=retry, replicas=replicas, replica_timeout=patience
                 )  # fmt: skip
             except RedisDown as exc:
                 raise translated(exc) from exc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
@@ -19,9 +20,11 @@ QUEUE = re.compile(rb"[A-Za-z0-9._/@+-]{1,200}")
 FOR_EVER = 1e9
 """Seconds that are as good as any more."""
 
-_PARTS = "queue body high normal low info lease delayed ttl seen-0 seen-1 dead letters audit idle".split()
+_PARTS = (
+    "queue", "body", "high", "normal", "low", "info", "holds", "lease", "delayed", "ttl", "seen-0", "seen-1", "dead", "letters",
+    "audit", "idle",
+)  # fmt: skip
 _STEPS = frozenset(get_args(get_type_hints(Step)["what"]))
-_COUNTERS = QueueStats.__struct_fields__[4:]
 
 
 class Keys(NamedTuple):
@@ -37,7 +40,7 @@ class Keys(NamedTuple):
 
     @property
     def audit(self) -> bytes:
-        return self.all[13]
+        return self.all[14]
 
 
 def keys(prefix: str, queue: str, settings: QueueSettings) -> Keys:
@@ -56,24 +59,19 @@ def source(name: str) -> str:
 
 def pack_settings(settings: QueueSettings) -> bytes:
     """Return settings as the scripts read them."""
-    return msgspec.msgpack.encode([float(value) for value in msgspec.structs.astuple(settings)])
+    return _SETTINGS.pack(*msgspec.structs.astuple(settings))
 
 
 def read_settings(packed: bytes) -> QueueSettings | None:
     """Return what was packed, or None if it can't be read."""
     try:
-        values = msgspec.msgpack.decode(packed, type=list[float])
-        return msgspec.convert(
-            {
-                name: int(value) if name in _INTEGERS else value
-                for name, value in zip(QueueSettings.__struct_fields__, values, strict=True)
-            },
-            QueueSettings,
-        )
-    except (msgspec.DecodeError, ValueError, OverflowError):
+        values = zip(QueueSettings.__struct_fields__, _SETTINGS.unpack(packed), strict=True)
+        return msgspec.convert({name: int(v) if name in _INTEGERS else v for name, v in values}, QueueSettings)
+    except (struct.error, ValueError, OverflowError):
         return None
 
 
+_SETTINGS = struct.Struct(f">{len(QueueSettings.__struct_fields__)}d")
 _INTEGERS = frozenset(field.name for field in msgspec.structs.fields(QueueSettings) if isinstance(field.default, int))
 
 
@@ -84,7 +82,7 @@ def owner_mark(owner: str) -> bytes:
 
 
 def value_of(message: Message, data: bytes) -> bytes:
-    """Return what is stored of a message, without when it ends: that the store's clock says."""
+    """Return what is stored of a message after when it ends."""
     return b"%d%b%b" % (message.priority, owner_mark(message.owner), data)
 
 
@@ -115,8 +113,13 @@ def read_letter(codec: Codec, queue: str, id: bytes, letter: bytes) -> DeadLette
 
 def read_stats(reply: Sequence[int]) -> QueueStats:
     """Return the numbers of a queue; nothing is zeros."""
-    numbers = list(reply) or [0] * (6 + len(_COUNTERS))
-    return QueueStats(dict(zip(("high", "normal", "low"), numbers, strict=False)), *numbers[3:])
+    high, normal, low, delayed, held, dead, sent, refused, retried, died, recovered, expired, stale, delivered, done = (
+        reply or [0] * 15
+    )
+    return QueueStats(
+        {"high": high, "normal": normal, "low": low}, delayed, held, dead, sent, refused, delivered, done, retried, died,
+        recovered, expired, stale,
+    )  # fmt: skip
 
 
 def read_steps(entries: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[Step]:
@@ -134,7 +137,7 @@ def read_steps(entries: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[Step]:
     return steps
 
 
-def attempt_of(info: bytes | None) -> tuple[int, str]:
+def history(info: bytes | None) -> tuple[int, str]:
     """Return how often a message was received before, and what went wrong."""
     if not info or not info.startswith(b"-"):
         return 0, ""

@@ -9,15 +9,16 @@
 --   requeue: id, time to live (s) by turns      how many
 --   purge_dead: ids..., or none  how many, whether there are more
 --   forget: owner, cursors       how many, next cursors ('' when through)
---   abandon: hold, visibility    how many (what a cancelled receive got, given back)
+--   abandon: hold                how many (what a cancelled receive got, given back)
 -- Replies: who died; the result.
 local what = ARGV[5]
 if what == 'settings' then
   return {died, state[1] or '', 0}
 end
+local R = rare()
 local recovered, more = 0, false
 if now >= next_due and what ~= 'abandon' then
-  recovered, more = sweep()
+  recovered, more = R.sweep()
 end
 
 local function args(from)
@@ -47,43 +48,49 @@ local function bury(ids)
 end
 
 -- Delete a living message; one in a list leaves a ghost.
-local function drop(id, value, info)
+local function drop(id, value, hold)
+  if hold then
+    R.leave(hold, id)
+  end
+  local waits = not hold and call('ZREM', DELAYED, id) == 0
   call('HDEL', BODY, id)
   call('HDEL', INFO, id)
   call('ZREM', TTL, id)
-  if is_held(info) then
-    call('ZREM', LEASE, id)
-  elseif call('ZREM', DELAYED, id) == 0 and whole(value) then
-    ghost(id, value)
+  if waits then
+    R.ghost(id, value)
   end
 end
 
 local result = {}
 if what == 'recover' then
   if recovered > 0 then
-    wake(ARGV[3], ARGV[2], ARGV[4] == '1')
+    wake()
   end
   result = {recovered, more and 1 or 0}
 elseif what == 'stats' then
   if state[2] or call('EXISTS', QUEUE) == 1 then
-    local ghosts = call('HMGET', QUEUE, 'g9', 'g5', 'g1')
+    local living = call('HLEN', BODY)
     for i, list in ipairs({HIGH, NORMAL, LOW}) do
-      result[i] = math.max(0, call('LLEN', list) - (tonumber(ghosts[i]) or 0))
+      result[i] = math.max(0, call('LLEN', list) - (tonumber(odds[i]) or 0))
+      living = living - result[i]
     end
-    for _, key in ipairs({DELAYED, LEASE, DEAD}) do
-      result[#result + 1] = call('ZCARD', key)
+    result[4], result[6] = call('ZCARD', DELAYED), call('ZCARD', DEAD)
+    result[5] = math.max(0, living - result[4])
+    local numbers = call('HMGET', QUEUE, 'sent', 'refused', 'retried', 'died', 'recovered', 'expired', 'stale')
+    for i = 1, 7 do
+      result[6 + i] = tonumber(numbers[i]) or 0
     end
-    local fields = {'sent', 'refused', 'delivered', 'acknowledged', 'retried', 'died', 'recovered', 'expired', 'stale'}
-    for _, value in ipairs(call('HMGET', QUEUE, unpack(fields))) do
-      result[#result + 1] = tonumber(value) or 0
+    result[14], result[15] = 0, 0
+    if state[6] and #state[6] == 16 then
+      result[14], result[15] = struct.unpack('>dd', state[6])
     end
   end
 elseif what == 'configure' then
   call('HSET', QUEUE, 'settings', ARGV[6])
-  local new = cmsgpack.unpack(ARGV[6])
+  local new = {struct.unpack('>ddddddddddddd', ARGV[6])}
   ends = 0  -- Another life: all keys get an end anew.
   next_due = 0
-  finish((new[8] + new[12]) * 1000)
+  finish((math.min(new[8], 1e9) + math.min(new[12], 1e9)) * 1000)
   return {died, 1, 0}
 elseif what == 'purge' then
   local gone = {}
@@ -96,7 +103,7 @@ elseif what == 'purge' then
         if infos[i] and string.byte(infos[i]) == 33 and not values[i] then
           call('HDEL', INFO, id)
           call('HINCRBY', QUEUE, 'g' .. string.sub(infos[i], 2), -1)
-        elseif not is_held(infos[i]) then
+        else
           gone[#gone + 1] = id
         end
       end
@@ -115,9 +122,10 @@ elseif what == 'purge' then
   end
   result = {#gone, more and 1 or 0}
 elseif what == 'dead' then
-  local rank = ARGV[7] ~= '' and call('ZRANK', DEAD, ARGV[7])
-  local first = rank and rank + 1 or 0
-  result = letters(call('ZRANGE', DEAD, first, first + tonumber(ARGV[6]) - 1))
+  local rank = ARGV[7] == '' and -1 or call('ZRANK', DEAD, ARGV[7])
+  if rank then
+    result = letters(call('ZRANGE', DEAD, rank + 1, rank + tonumber(ARGV[6])))
+  end
 elseif what == 'letters' then
   result = letters(args(6))
 elseif what == 'requeue' then
@@ -128,13 +136,7 @@ elseif what == 'requeue' then
     local letter = call('HGET', LETTERS, id)
     if letter and call('HEXISTS', BODY, id) == 0 and size < MAX_LENGTH then
       local value = string.sub(letter, 5, 4 + struct.unpack('>I4', letter))
-      local info = call('HGET', INFO, id)
-      if info and string.byte(info) == 33 then
-        local was = string.sub(info, 2)
-        if call('LREM', LISTS[string.byte(was)], 1, id) == 1 then
-          call('HINCRBY', QUEUE, 'g' .. was, -1)
-        end
-      end
+      R.lay(id)
       call('HDEL', INFO, id)
       value = struct.pack('>d', now + (tonumber(ARGV[i + 1]) or LIFE) * 1000000) .. string.sub(value, 9)
       call('HSET', BODY, id, value)
@@ -145,9 +147,9 @@ elseif what == 'requeue' then
   if #alive > 0 then
     bury(alive)
     keep(BODY)
-    put_back(alive, bodies, false)
+    R.put_back(alive, bodies, false)
     note('requeued', table.concat(alive, ' '))
-    wake(ARGV[3], ARGV[2], ARGV[4] == '1')
+    wake()
   end
   result = #alive
 elseif what == 'purge_dead' then
@@ -165,7 +167,7 @@ elseif what == 'purge_dead' then
   if #ids > 0 then
     result = {bury(ids), more and 1 or 0}
     if result[1] > 0 then
-      note('purged', table.concat(there, ' '), 'dead letters')
+      note('purged', table.concat(there, ' '), 'detail', 'dead letters')
     end
   else
     result = {0, 0}
@@ -174,12 +176,13 @@ elseif what == 'forget' then
   local owner, gone = ARGV[6], {}
   local one, other = ARGV[7], ARGV[8]
   if one ~= '' then
-    local found = call('HSCAN', BODY, one, 'COUNT', 500)
+    local found, held = call('HSCAN', BODY, one, 'COUNT', 500), nil
     one = found[1] ~= '0' and found[1] or ''
     for i = 1, #found[2], 2 do
       local id, value = found[2][i], found[2][i + 1]
-      if whole(value) and string.sub(value, 10, 17) == owner then
-        drop(id, value, call('HGET', INFO, id))
+      if R.whole(value) and string.sub(value, 10, 17) == owner then
+        held = held or R.held()
+        drop(id, value, held[id])
         gone[#gone + 1] = id
       end
     end
@@ -195,39 +198,17 @@ elseif what == 'forget' then
     end
   end
   if #gone > 0 then
-    note('purged', table.concat(gone, ' '), 'forgotten')
+    note('purged', table.concat(gone, ' '), 'detail', 'forgotten')
   end
   result = {#gone, one, other}
 elseif what == 'abandon' then
-  local back, bodies, hold = {}, {}, ARGV[6]
-  -- Its holds were given within the last seconds, so this is where they stand.
-  local about = now + (tonumber(ARGV[7]) or VISIBILITY) * 1000000
-  local ids = call('ZREVRANGEBYSCORE', LEASE, int(about + 1000000), int(about - 20000000), 'LIMIT', 0, 5000)
-  if #ids > 0 then
-    local infos = call('HMGET', INFO, unpack(ids))
-    for i = #ids, 1, -1 do
-      local id, info = ids[i], infos[i]
-      if info and string.sub(info, 1, 12) == hold then
-        local value = call('HGET', BODY, id)
-        if whole(value) then
-          call('ZREM', LEASE, id)
-          local attempts, err = held_history(info)
-          if attempts > 1 or err ~= '' then
-            call('HSET', INFO, id, '-' .. (attempts - 1) .. ':' .. err)
-          else
-            call('HDEL', INFO, id)
-          end
-          back[#back + 1], bodies[#bodies + 1] = id, value
-        end
-      end
-    end
-    if #back > 0 then
-      note('retried', table.concat(back, ' '), 'released')
-      put_back(back, bodies, true)
-      wake(ARGV[3], ARGV[2], ARGV[4] == '1')
-    end
+  local ids = {}
+  for id in string.gmatch(call('HGET', HOLDS, ARGV[6]) or '', '[^ ]+') do
+    ids[#ids + 1] = id
   end
-  result = #back
+  call('HDEL', HOLDS, ARGV[6])
+  call('ZREM', LEASE, ARGV[6])
+  result = R.release(ids)
 end
 if state[2] or #died > 0 then
   finish()

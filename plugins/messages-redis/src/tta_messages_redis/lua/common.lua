@@ -1,25 +1,40 @@
 -- What every script begins with: one queue's keys, its settings, the server's time, and what is due.
 --
--- queue     HASH    settings, counters, g9 g5 g1 (ghosts in the lists), passed, until (ms), next (us)
+-- queue     HASH    settings, counters, until (ms), next (us), bucket (of seen), flow (how many were delivered and
+--                   acknowledged); odds is there if these may be: g9 g5 g1 (ghosts in the lists), passed (see the guard),
+--                   told (messages that nobody holds may have an info), timed (some are in ttl)
 -- body      HASH    id -> when it ends (us, a big-endian double), priority (a digit), owner (8 bytes), envelope
 -- high...   LISTs   of ids that wait; a ghost is an id that waits no more: its body is gone, its info is '!'
--- info      HASH    id -> its hold's token, and ':' .. error after a first attempt; or '-' .. attempts .. ':' .. error
--- lease, delayed, ttl: ZSETs of id by time (us); dead: ZSET of id by death, letters: HASH of what is known of it
-local QUEUE, BODY, HIGH, NORMAL, LOW, INFO, LEASE, DELAYED, TTL, SEEN0, SEEN1, DEAD, LETTERS, AUDIT, IDLE = unpack(KEYS)
-local LISTS = {[57] = HIGH, [53] = NORMAL, [49] = LOW}
+-- info      HASH    id -> '-' .. how often it was received .. ':' .. error, of those that come again
+-- holds     HASH    hold -> the ids that are held, with blanks between; of one that was extended: hold/id -> id
+-- lease     ZSET    holds by when they run out (us)
+-- delayed, ttl: ZSETs of ids by time (us); dead: ZSET of ids by death, letters: HASH of what is known of them
+-- seen-0, seen-1: SETs of ids, and of batches that were accepted whole, by turns for a window each
+local QUEUE, BODY, HIGH, NORMAL, LOW, INFO, HOLDS, LEASE, DELAYED, TTL, SEEN0, SEEN1, DEAD, LETTERS, AUDIT, IDLE =
+  unpack(KEYS)
 local HEAD, NEVER, SOME = 17, 9e15, 200
 local call, attempt = redis.call, redis.pcall
 
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local state = call('HMGET', QUEUE, 'settings', 'until', 'next', 'g9', 'g5', 'g1', 'passed')
-local readable, set = pcall(cmsgpack.unpack, state[1] or ARGV[1])
-if not readable or type(set) ~= 'table' or #set ~= 13 then
-  set = cmsgpack.unpack(ARGV[1])
+local state = call('HMGET', QUEUE, 'settings', 'until', 'next', 'odds', 'bucket', 'flow')
+local odds = state[4] and call('HMGET', QUEUE, 'g9', 'g5', 'g1', 'passed', 'told', 'timed') or {}
+local packed = state[1]
+if not packed or #packed ~= 104 then
+  packed = ARGV[1]
 end
-local MAX_LENGTH, RETRIES, BASE, FACTOR, CAP, JITTER, VISIBILITY, LIFE, GUARD, WINDOW, DEAD_LIMIT, DEAD_LIFE, STEPS = unpack(set)
+local MAX_LENGTH, RETRIES, BASE, FACTOR, CAP, JITTER, VISIBILITY, LIFE, GUARD, WINDOW, DEAD_LIMIT, DEAD_LIFE, STEPS =
+  struct.unpack('>ddddddddddddd', packed)
 -- A thousand million seconds are for ever, and still a number that Redis can count with.
-LIFE, DEAD_LIFE, VISIBILITY = math.min(LIFE, 1e9), math.min(DEAD_LIFE, 1e9), math.min(VISIBILITY, 1e9)
+if LIFE > 1e9 then
+  LIFE = 1e9
+end
+if DEAD_LIFE > 1e9 then
+  DEAD_LIFE = 1e9
+end
+if VISIBILITY > 1e9 then
+  VISIBILITY = 1e9
+end
 local ends = tonumber(state[2]) or 0
 if ends < now / 1000 then
   ends = 0
@@ -39,64 +54,19 @@ local function count(field, by)
   end
 end
 
-local function note(what, ids, detail, more, others)
-  if STEPS < 1 then
-    return
-  end
-  local done
-  if more then
-    done = attempt('XADD', AUDIT, 'MAXLEN', '~', STEPS, '*', what, ids, more, others)
-  elseif detail and detail ~= '' then
-    done = attempt('XADD', AUDIT, 'MAXLEN', '~', STEPS, '*', what, ids, 'detail', detail)
-  else
-    done = attempt('XADD', AUDIT, 'MAXLEN', '~', STEPS, '*', what, ids)
-  end
-  odd = odd or type(done) == 'table'
-end
-
-local function due_at(time)
-  if time < next_due then
-    next_due = time
-  end
-end
-
--- Call one of the processes that wait; one that is gone doesn't count. A Cluster's node can't tell, so there call them all.
-local function wake(channel, name, all)
-  for _ = 1, 64 do
-    local process = attempt('SPOP', IDLE)
-    if type(process) ~= 'string' then
-      return
+local function note(what, ids, more, others)
+  if STEPS >= 1 then
+    local done
+    if more then
+      done = attempt('XADD', AUDIT, 'MAXLEN', '~', STEPS, '*', what, ids, more, others)
+    else
+      done = attempt('XADD', AUDIT, 'MAXLEN', '~', STEPS, '*', what, ids)
     end
-    if call('PUBLISH', channel .. process, name) > 0 and not all then
-      return
-    end
+    odd = odd or type(done) == 'table'
   end
 end
 
-local function history(info)
-  if info and string.byte(info) == 45 then
-    local attempts, err = string.match(info, '^%-(%d+):(.*)$')
-    return tonumber(attempts) or 0, err or ''
-  end
-  return 0, ''
-end
-
-local function is_held(info)
-  local first = info and string.byte(info)
-  return first and first ~= 45 and first ~= 33
-end
-
--- Of a hold's token: 12 characters of whoever holds it, then how many attempts it was.
-local function held_history(info)
-  local attempts, err = string.match(info, '^............(%d+):?(.*)$')
-  return tonumber(attempts) or 1, err or ''
-end
-
-local function whole(value)
-  return value and #value >= HEAD and LISTS[string.byte(value, 9)] ~= nil
-end
-
--- Let keys end with the queue; of a queue that hasn't an end yet `last` gives them one.
+-- Let keys end with the queue; of a queue that hasn't an end yet `finish` gives them one.
 local function keep(...)
   if ends > 0 then
     local at = int(ends)
@@ -106,177 +76,313 @@ local function keep(...)
   end
 end
 
-local function ghost(id, value)
-  local list = string.char(string.byte(value, 9))
-  call('HSET', INFO, id, '!' .. list)
-  call('HINCRBY', QUEUE, 'g' .. list, 1)
-  keep(INFO)
-end
-
--- Let the keys live on for as long as anything in them may (ms), and longer, so that this is rare.
-local function last(life)
-  local until_then = now / 1000 + life
-  if ends < until_then then
-    ends = until_then + life / 8 + 60000
-    call('HSET', QUEUE, 'until', int(ends))
-    keep(QUEUE, BODY, HIGH, NORMAL, LOW, INFO, LEASE, DELAYED, TTL, DEAD, LETTERS, AUDIT)
-  end
-end
-
-local function a_life()
-  return (LIFE + DEAD_LIFE) * 1000
-end
-
-local function finish(life)
+-- Let the keys live on for as long as anything in them may (ms), and longer, so that this is rare. A queue that has an end
+-- has an entry of its own in holds and lease, with which these never get empty: so they keep theirs.
+local function finish(life, flow)
   if next_due ~= said_due then
-    call('HSET', QUEUE, 'next', int(next_due))
-  end
-  last(life or a_life())
-end
-
-local function die(id, value, reason, err, attempts)
-  call('HDEL', BODY, id)
-  call('HDEL', INFO, id)
-  call('ZREM', TTL, id)
-  local at = int(now + #died)
-  call('ZADD', DEAD, at, id)
-  call('HSET', LETTERS, id, struct.pack('>I4', #value) .. value .. reason .. '\n' .. attempts .. '\n' .. at .. '\n' .. err)
-  local over = call('ZCARD', DEAD) - DEAD_LIMIT
-  if over > 0 then
-    local oldest = call('ZPOPMIN', DEAD, math.min(over, SOME))
-    for i = 1, #oldest, 2 do
-      call('HDEL', LETTERS, oldest[i])
-    end
-  end
-  keep(DEAD, LETTERS)
-  due_at(now + DEAD_LIFE * 1000000)
-  count('died', 1)
-  if reason == 'expired' then
-    count('expired', 1)
-  end
-  note(reason == 'expired' and 'expired' or 'died', id, err)
-  died[#died + 1] = {id, reason, value}
-end
-
--- Put messages back into their lists, in order.
-local function put_back(ids, values, head)
-  local lists, some = {}, false
-  for i, id in ipairs(ids) do
-    local value = values[i]
-    local expires = struct.unpack('>d', value)
-    if expires <= now then
-      local attempts, err = history(call('HGET', INFO, id))
-      die(id, value, 'expired', err, attempts)
+    if flow then
+      call('HSET', QUEUE, 'next', int(next_due), 'flow', flow)
     else
-      local list = LISTS[string.byte(value, 9)]
-      lists[list] = lists[list] or {}
-      table.insert(lists[list], id)
-      call('ZADD', TTL, int(expires), id)
-      due_at(expires)
-      some = true
+      call('HSET', QUEUE, 'next', int(next_due))
+    end
+  elseif flow then
+    call('HSET', QUEUE, 'flow', flow)
+  end
+  local least = now / 1000 + (life or (LIFE + DEAD_LIFE) * 1000)
+  if ends < least then
+    ends = least + (least - now / 1000) / 8 + 60000
+    call('HSET', QUEUE, 'until', int(ends))
+    call('HSET', HOLDS, ' ', '')
+    call('ZADD', LEASE, '+inf', ' ')
+    keep(QUEUE, BODY, HIGH, NORMAL, LOW, INFO, HOLDS, LEASE, DELAYED, TTL, DEAD, LETTERS, AUDIT)
+  end
+end
+
+-- Call one of the processes that wait; one that is gone doesn't count. A Cluster's node can't tell, so there call them all.
+local function wake()
+  for _ = 1, 64 do
+    local process = attempt('SPOP', IDLE)
+    if type(process) ~= 'string' then
+      return
+    end
+    if call('PUBLISH', ARGV[3] .. process, ARGV[2]) > 0 and ARGV[4] ~= '1' then
+      return
     end
   end
-  for list, those in pairs(lists) do
-    if head then
-      for i = #those, 1, -1 do
-        call('LPUSH', list, those[i])
-      end
+end
+
+-- All that isn't everyday work: made only when it is needed, since making functions costs time.
+local made
+local function rare()
+  if made then
+    return made
+  end
+  local R = {}
+  made = R
+  local LISTS = {[57] = HIGH, [53] = NORMAL, [49] = LOW}
+  R.LISTS = LISTS
+
+  function R.due_at(time)
+    if time < next_due then
+      next_due = time
+    end
+  end
+
+  -- Of a message that nobody holds: how often it was received, and what went wrong.
+  function R.history(info)
+    if info and string.byte(info) == 45 then
+      local attempts, err = string.match(info, '^%-(%d+):(.*)$')
+      return tonumber(attempts) or 0, err or ''
+    end
+    return 0, ''
+  end
+
+  -- Take an id out of a hold; false if the hold doesn't have it (any more).
+  function R.leave(hold, id)
+    local ids, rest = call('HGET', HOLDS, hold), ''
+    local padded = ' ' .. (ids or '') .. ' '
+    local from, to = string.find(padded, ' ' .. id .. ' ', 1, true)
+    if from then
+      rest = string.match(string.sub(padded, 1, from) .. string.sub(padded, to + 1), '^ *(.-) *$')
     else
-      call('RPUSH', list, unpack(those))
-    end
-    keep(list)
-  end
-  if some then
-    keep(TTL)
-  end
-  return some
-end
-
--- Take what a time (us) has come for out of a ZSET: those with a body, and the bodies.
-local function due(key)
-  local ids = call('ZRANGEBYSCORE', key, '-inf', int(now), 'LIMIT', 0, SOME)
-  if #ids == 0 then
-    return ids, {}, {}, false
-  end
-  local values = call('HMGET', BODY, unpack(ids))
-  local infos = call('HMGET', INFO, unpack(ids))
-  call('ZREM', key, unpack(ids))
-  return ids, values, infos, #ids == SOME
-end
-
-local function corrupt(id, value, err)
-  die(id, value or id, 'corrupt', err, 0)
-end
-
--- Let happen what is due; return how many holds have run out, and whether some were left for the next time.
-local function sweep()
-  local recovered, more = 0, false
-  local ids, values, infos, rest = due(TTL)
-  more = more or rest
-  for i, id in ipairs(ids) do
-    local value = values[i]
-    if whole(value) and not is_held(infos[i]) then
-      local waits = call('ZREM', DELAYED, id) == 0
-      local attempts, err = history(infos[i])
-      die(id, value, 'expired', err, attempts)
-      if waits then
-        ghost(id, value)
+      hold = hold .. '/' .. id
+      if call('HGET', HOLDS, hold) ~= id then
+        return false
       end
     end
+    if rest == '' then
+      call('HDEL', HOLDS, hold)
+      call('ZREM', LEASE, hold)
+    else
+      call('HSET', HOLDS, hold, rest)
+    end
+    return true
   end
 
-  ids, values, infos, rest = due(DELAYED)
-  more = more or rest
-  local back, bodies = {}, {}
-  for i, id in ipairs(ids) do
-    if not whole(values[i]) then
-      corrupt(id, values[i], values[i] and 'its body is no message' or 'its body is missing')
-    else
-      back[#back + 1], bodies[#bodies + 1] = id, values[i]
+  -- All that is held: id -> hold.
+  function R.held()
+    local found = {}
+    local all = call('HGETALL', HOLDS)
+    for i = 1, #all, 2 do
+      for id in string.gmatch(all[i + 1], '[^ ]+') do
+        found[id] = string.sub(all[i], 1, 12)
+      end
     end
+    return found
   end
-  put_back(back, bodies, false)
 
-  ids, values, infos, rest = due(LEASE)
-  more = more or rest
-  back, bodies = {}, {}
-  if #ids > 0 then
-    note('recovered', table.concat(ids, ' '))
-    recovered = #ids
-    count('recovered', recovered)
+  function R.whole(value)
+    return value and #value >= HEAD and LISTS[string.byte(value, 9)] ~= nil
   end
-  for i, id in ipairs(ids) do
-    local attempts = infos[i] and held_history(infos[i]) or 1
-    if not whole(values[i]) then
-      corrupt(id, values[i], values[i] and 'its body is no message' or 'its body is missing')
-    elseif attempts > RETRIES then
-      die(id, values[i], 'retries', 'its hold ran out', attempts)
-    else
-      call('HSET', INFO, id, '-' .. attempts .. ':its hold ran out')
-      back[#back + 1], bodies[#bodies + 1] = id, values[i]
-    end
-  end
-  if #back > 0 then
+
+  function R.tell(id, info)
+    call('HSET', INFO, id, info)
+    call('HSET', QUEUE, 'odds', 1, 'told', 1)
     keep(INFO)
-    put_back(back, bodies, true)
   end
 
-  local old = call('ZRANGEBYSCORE', DEAD, '-inf', int(now - DEAD_LIFE * 1000000), 'LIMIT', 0, SOME)
-  if #old > 0 then
-    call('ZREM', DEAD, unpack(old))
-    call('HDEL', LETTERS, unpack(old))
+  function R.ghost(id, value)
+    local list = string.char(string.byte(value, 9))
+    R.tell(id, '!' .. list)
+    call('HINCRBY', QUEUE, 'g' .. list, 1)
   end
 
-  next_due = more and 0 or NEVER
-  for _, key in ipairs({LEASE, DELAYED, TTL}) do
-    local first = call('ZRANGE', key, 0, 0, 'WITHSCORES')
-    if first[2] then
-      due_at(tonumber(first[2]))
+  -- An id is about to wait again, and its ghost from the last time may still be in a list.
+  function R.lay(id)
+    local info = call('HGET', INFO, id)
+    if info and string.byte(info) == 33 then
+      local was = string.sub(info, 2)
+      if call('LREM', LISTS[string.byte(was)], 1, id) == 1 then
+        call('HINCRBY', QUEUE, 'g' .. was, -1)
+      end
+      call('HDEL', INFO, id)
     end
   end
-  local oldest = call('ZRANGE', DEAD, 0, 0, 'WITHSCORES')
-  if oldest[2] then
-    due_at(tonumber(oldest[2]) + DEAD_LIFE * 1000000)
+
+  function R.limit(id, expires)
+    call('ZADD', TTL, int(math.min(expires, NEVER)), id)
+    call('HSET', QUEUE, 'odds', 1, 'timed', 1)
+    keep(TTL)
+    R.due_at(expires)
   end
-  return recovered, more
+
+  function R.die(id, value, reason, err, attempts)
+    call('HDEL', BODY, id)
+    call('HDEL', INFO, id)
+    call('ZREM', TTL, id)
+    local at = int(now + #died)
+    call('ZADD', DEAD, at, id)
+    local letter = reason .. '\n' .. attempts .. '\n' .. at .. '\n' .. err
+    call('HSET', LETTERS, id, struct.pack('>I4', #value) .. value .. letter)
+    local over = call('ZCARD', DEAD) - DEAD_LIMIT
+    if over > 0 then
+      local oldest = call('ZPOPMIN', DEAD, math.min(over, SOME))
+      for i = 1, #oldest, 2 do
+        call('HDEL', LETTERS, oldest[i])
+      end
+    end
+    keep(DEAD, LETTERS)
+    R.due_at(now + DEAD_LIFE * 1000000)
+    count('died', 1)
+    if reason == 'expired' then
+      count('expired', 1)
+    end
+    note(reason == 'expired' and 'expired' or 'died', id, 'detail', err)
+    died[#died + 1] = {id, reason, value}
+  end
+
+  function R.corrupt(id, value)
+    R.die(id, value or id, 'corrupt', value and 'its body is no message' or 'its body is missing', 0)
+  end
+
+  -- Put messages back into their lists, in order.
+  function R.put_back(ids, values, head)
+    local lists = {}
+    for i, id in ipairs(ids) do
+      local value = values[i]
+      local expires = struct.unpack('>d', value)
+      if expires <= now then
+        local attempts, err = R.history(call('HGET', INFO, id))
+        R.die(id, value, 'expired', err, attempts)
+      else
+        local list = LISTS[string.byte(value, 9)]
+        lists[list] = lists[list] or {}
+        table.insert(lists[list], id)
+        R.limit(id, expires)
+      end
+    end
+    for list, those in pairs(lists) do
+      if head then
+        for i = #those, 1, -1 do
+          call('LPUSH', list, those[i])
+        end
+      else
+        for _, id in ipairs(those) do
+          call('RPUSH', list, id)
+        end
+      end
+      keep(list)
+    end
+  end
+
+  -- Give back unharmed what was held, to the head and in order.
+  function R.release(ids)
+    local back, bodies = {}, {}
+    for _, id in ipairs(ids) do
+      local value = call('HGET', BODY, id)
+      if R.whole(value) then
+        back[#back + 1], bodies[#bodies + 1] = id, value
+      else
+        R.corrupt(id, value)
+      end
+    end
+    if #back > 0 then
+      note('retried', table.concat(back, ' '), 'detail', 'released')
+      R.put_back(back, bodies, true)
+      wake()
+    end
+    return #back
+  end
+
+  -- Take out of a ZSET what a time (us) has come for, and whether there may be more.
+  local function due(key)
+    local found = call('ZRANGEBYSCORE', key, '-inf', int(now), 'LIMIT', 0, SOME)
+    if #found > 0 then
+      call('ZREM', key, unpack(found))
+    end
+    return found, #found == SOME
+  end
+
+  local function expire()
+    local ids, more = due(TTL)
+    for _, id in ipairs(ids) do
+      local value = call('HGET', BODY, id)
+      if R.whole(value) then
+        local waits = call('ZREM', DELAYED, id) == 0
+        local attempts, err = R.history(call('HGET', INFO, id))
+        R.die(id, value, 'expired', err, attempts)
+        if waits then
+          R.ghost(id, value)
+        end
+      end
+    end
+    return more
+  end
+
+  local function promote()
+    local ids, more = due(DELAYED)
+    local back, bodies = {}, {}
+    for _, id in ipairs(ids) do
+      local value = call('HGET', BODY, id)
+      if R.whole(value) then
+        back[#back + 1], bodies[#bodies + 1] = id, value
+      else
+        R.corrupt(id, value)
+      end
+    end
+    R.put_back(back, bodies, false)
+    return more
+  end
+
+  local function take_back()
+    local holds, more = due(LEASE)
+    local back, bodies, all = {}, {}, {}
+    for _, hold in ipairs(holds) do
+      for id in string.gmatch(call('HGET', HOLDS, hold) or '', '[^ ]+') do
+        all[#all + 1] = id
+      end
+      call('HDEL', HOLDS, hold)
+    end
+    if #all > 0 then
+      note('recovered', table.concat(all, ' '))
+      count('recovered', #all)
+    end
+    for _, id in ipairs(all) do
+      local value = call('HGET', BODY, id)
+      local attempts = R.history(call('HGET', INFO, id)) + 1
+      if not R.whole(value) then
+        R.corrupt(id, value)
+      elseif attempts > RETRIES then
+        R.die(id, value, 'retries', 'its hold ran out', attempts)
+      else
+        R.tell(id, '-' .. attempts .. ':its hold ran out')
+        back[#back + 1], bodies[#bodies + 1] = id, value
+      end
+    end
+    R.put_back(back, bodies, true)
+    return #all, more
+  end
+
+  -- Let happen what is due; return how many holds have run out, and whether some were left for the next time.
+  function R.sweep()
+    local more = expire()
+    more = promote() or more
+    local recovered, rest = take_back()
+    more = rest or more
+    local old = call('ZRANGEBYSCORE', DEAD, '-inf', int(now - DEAD_LIFE * 1000000), 'LIMIT', 0, SOME)
+    if #old > 0 then
+      call('ZREM', DEAD, unpack(old))
+      call('HDEL', LETTERS, unpack(old))
+    end
+
+    next_due = more and 0 or NEVER
+    for key, life in pairs({[LEASE] = 0, [DELAYED] = 0, [TTL] = 0, [DEAD] = DEAD_LIFE * 1000000}) do
+      local first = call('ZRANGE', key, 0, 0, 'WITHSCORES')
+      if first[2] then
+        R.due_at(tonumber(first[2]) + life)
+      elseif key == TTL then
+        call('HDEL', QUEUE, 'timed')
+      end
+    end
+    if call('HLEN', INFO) == 0 then
+      call('HDEL', QUEUE, 'told', 'g9', 'g5', 'g1')
+    end
+    odds = call('HMGET', QUEUE, 'g9', 'g5', 'g1', 'passed', 'told', 'timed')
+    if not (odds[1] or odds[2] or odds[3] or odds[4] or odds[5] or odds[6]) then
+      call('HDEL', QUEUE, 'odds')
+    end
+    return recovered, more
+  end
+
+  return R
 end

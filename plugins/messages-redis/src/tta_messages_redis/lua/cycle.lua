@@ -1,73 +1,64 @@
 -- ARGV: settings, queue, channel, all, hold (12 characters), limit, visibility (s, or ''), process ('' if it won't wait),
--- then id and token of what is done. Acknowledges, lets happen what is due, receives.
+-- then what is done: hold, how many, ids, hold... Acknowledges, lets happen what is due, receives.
 -- Replies: who died; '' or a digit for each that is done; odd; ids; values; infos, or none; deadline (us); us until the next
 -- is due.
-local FIRST = 9
-local done, acks = (#ARGV - FIRST + 1) / 2, ''
-local acknowledged
-if done > 0 then
-  local ids, all = {}, true
-  for i = 1, done do
-    ids[i] = ARGV[FIRST + 2 * i - 2]
-  end
-  local infos = call('HMGET', INFO, unpack(ids))
-  local valid, codes, mine = ids, {}, {}
-  for i = 1, done do
-    local token, info = ARGV[FIRST + 2 * i - 1], infos[i]
-    if not (info and (info == token or string.sub(info, 1, #token + 1) == token .. ':')) or mine[ids[i]] then
-      all, codes[i] = false, '0'
-    else
-      codes[i], mine[ids[i]] = '1', true
+local at, codes, good, stale, acknowledged = 9, nil, 0, 0, nil
+while at < #ARGV do
+  local hold, first, last = ARGV[at], at + 2, at + 1 + tonumber(ARGV[at + 1])
+  local joined = table.concat(ARGV, ' ', first, last)
+  if call('HGET', HOLDS, hold) == joined then
+    -- All that it held: the way of nearly all.
+    call('ZREM', LEASE, hold)
+    call('HDEL', HOLDS, hold)
+    call('HDEL', BODY, unpack(ARGV, first, last))
+    if odds[5] then
+      call('HDEL', INFO, unpack(ARGV, first, last))
     end
-  end
-  if not all then
-    valid = {}
-    for i = 1, done do
-      if codes[i] == '1' then
-        valid[#valid + 1] = ids[i]
+    if codes or last < #ARGV then
+      codes = (codes or '') .. string.rep('1', last - first + 1)
+    end
+    good = good + last - first + 1
+    acknowledged = acknowledged and acknowledged .. ' ' .. joined or joined
+  else
+    codes = codes or ''
+    for i = first, last do
+      local id = ARGV[i]
+      if rare().leave(hold, id) then
+        call('HDEL', BODY, id)
+        call('HDEL', INFO, id)
+        good, codes = good + 1, codes .. '1'
+        acknowledged = acknowledged and acknowledged .. ' ' .. id or id
+      else
+        stale, codes = stale + 1, codes .. '0'
       end
     end
-    acks = table.concat(codes)
-    count('stale', done - #valid)
   end
-  if #valid > 0 then
-    call('ZREM', LEASE, unpack(valid))
-    call('HDEL', INFO, unpack(valid))
-    call('HDEL', BODY, unpack(valid))
-    count('acknowledged', #valid)
-    acknowledged = table.concat(valid, ' ')
-  end
+  at = last + 1
+end
+local acks = stale > 0 and codes or ''
+if stale > 0 then
+  count('stale', stale)
 end
 
 if now >= next_due then
-  sweep()
-  local again = call('HMGET', QUEUE, 'g9', 'g5', 'g1')
-  state[4], state[5], state[6] = again[1], again[2], again[3]
+  rare().sweep()
 end
 
 local limit = tonumber(ARGV[6])
 local ids, values, infos, retried = {}, {}, {}, false
-local ORDER = {HIGH, NORMAL, LOW}
-local waits, left, kinds, total = {}, {}, 0, 0
-for p = 1, 3 do
-  waits[p] = call('LLEN', ORDER[p])
-  left[p] = waits[p] - (tonumber(state[3 + p]) or 0)
-  if left[p] > 0 then
-    kinds = kinds + 1
-  end
-  total = total + waits[p]
-end
+local high, normal, low = call('LLEN', HIGH), call('LLEN', NORMAL), call('LLEN', LOW)
+local total = high + normal + low
 local work = 20 * limit + 1000
 
 -- Take messages from the head of a list, and clear away what is none on the way.
-local function take(p, wanted)
-  local list = ORDER[p]
+local function take(list, wanted)
   while wanted > 0 and work > 0 do
     local got = call('LPOP', list, math.min(wanted, 1000))
     if not got then
       return
     end
-    local bodies, told = attempt('HMGET', BODY, unpack(got)), attempt('HMGET', INFO, unpack(got))
+    local bodies = attempt('HMGET', BODY, unpack(got))
+    local told = odds[5] and attempt('HMGET', INFO, unpack(got)) or {}
     if bodies.err or told.err then
       for i = #got, 1, -1 do
         call('LPUSH', list, got[i])
@@ -77,22 +68,27 @@ local function take(p, wanted)
     work, total = work - #got, total - #got
     for i = 1, #got do
       local id, value, info = got[i], bodies[i], told[i]
-      if not whole(value) then
-        if info and string.byte(info) == 33 then
-          call('HDEL', INFO, id)
-          call('HINCRBY', QUEUE, 'g' .. string.sub(info, 2), -1)
-        else
-          corrupt(id, value, value and 'its body is no message' or 'its body is missing')
-        end
-      elseif not is_held(info) then
-        if struct.unpack('>d', value) > now then
+      if value and not info and #value >= HEAD and struct.unpack('>d', value) > now then
+        local n = #ids + 1
+        ids[n], values[n], infos[n] = id, value, false
+        wanted = wanted - 1
+      else
+        local R = rare()
+        if not R.whole(value) then
+          if info and string.byte(info) == 33 then
+            call('HDEL', INFO, id)
+            call('HINCRBY', QUEUE, 'g' .. string.sub(info, 2), -1)
+          else
+            R.corrupt(id, value)
+          end
+        elseif struct.unpack('>d', value) > now then
           local n = #ids + 1
           ids[n], values[n], infos[n] = id, value, info
           retried = retried or info
           wanted = wanted - 1
         else
-          local attempts, err = history(info)
-          die(id, value, 'expired', err, attempts)
+          local attempts, err = R.history(info)
+          R.die(id, value, 'expired', err, attempts)
         end
       end
     end
@@ -101,18 +97,13 @@ end
 
 if limit == 0 then
   work = 0
-elseif kinds < 2 then
-  for p = 1, 3 do
-    if waits[p] > 0 then
-      take(p, limit - #ids)
-    end
-  end
-  if kinds == 1 and state[7] then
-    call('HDEL', QUEUE, 'passed')
-  end
+elseif (normal == total or high == total or low == total) and not odds[4] then
+  take(normal == total and NORMAL or high == total and HIGH or LOW, limit)
 else
   -- Whoever was passed over often enough has a turn before the one above it: first see whose turns these are.
-  local second, third = string.match(state[7] or '', '^(%d+) (%d+)$')
+  local ORDER = {HIGH, NORMAL, LOW}
+  local left = {high - (tonumber(odds[1]) or 0), normal - (tonumber(odds[2]) or 0), low - (tonumber(odds[3]) or 0)}
+  local second, third = string.match(odds[4] or '', '^(%d+) (%d+)$')
   local passed = {0, tonumber(second) or 0, tonumber(third) or 0}
   local turns = {}
   for _ = 1, limit do
@@ -144,57 +135,58 @@ else
     end
   end
   for _, turn in ipairs(turns) do
-    take(turn[1], turn[2])
+    take(ORDER[turn[1]], turn[2])
   end
-  call('HSET', QUEUE, 'passed', passed[2] .. ' ' .. passed[3])
-end
-
-local deadline = 0
-if #ids > 0 then
-  local visibility = tonumber(ARGV[7]) or VISIBILITY
-  local ms = math.floor(now / 1000 + visibility * 1000)
-  deadline = ms * 1000
-  local prefix, hold = int(ms), ARGV[5]
-  local first = hold .. '1'
-  local leases, holds = {}, {}
-  for i = 1, #ids do
-    local id, info = ids[i], infos[i]
-    -- Of one batch, the first to be taken back is the first that was received.
-    leases[2 * i - 1], leases[2 * i] = prefix .. string.sub(999 + i, 2), id
-    holds[2 * i - 1] = id
-    if info then
-      local attempts, err = history(info)
-      holds[2 * i] = hold .. (attempts + 1) .. ':' .. err
-    else
-      holds[2 * i] = first
+  if passed[2] + passed[3] > 0 then
+    call('HSET', QUEUE, 'odds', 1, 'passed', passed[2] .. ' ' .. passed[3])
+  elseif odds[4] then
+    call('HDEL', QUEUE, 'passed')
+  end
+  -- What only looks as if it waited is cleared away from the head.
+  if #ids < limit then
+    for _, list in ipairs(ORDER) do
+      take(list, limit - #ids)
     end
   end
-  call('ZADD', LEASE, unpack(leases))
-  call('HSET', INFO, unpack(holds))
-  if call('EXISTS', TTL) == 1 then
+end
+
+local deadline, visibility, delivered = 0, 0, nil
+if #ids > 0 then
+  visibility = tonumber(ARGV[7]) or VISIBILITY
+  deadline = now + visibility * 1000000
+  delivered = table.concat(ids, ' ')
+  call('HSET', HOLDS, ARGV[5], delivered)
+  call('ZADD', LEASE, int(deadline), ARGV[5])
+  if odds[6] then
     call('ZREM', TTL, unpack(ids))
   end
-  keep(LEASE, INFO)
-  due_at(deadline)
-  count('delivered', #ids)
-  local delivered = table.concat(ids, ' ')
+  if deadline < next_due then
+    next_due = deadline
+  end
   if acknowledged then
-    note('acknowledged', acknowledged, nil, 'delivered', delivered)
+    note('acknowledged', acknowledged, 'delivered', delivered)
   else
     note('delivered', delivered)
   end
-  last(a_life() + visibility * 1000)
 elseif acknowledged then
   note('acknowledged', acknowledged)
 end
 if total > 0 then
-  wake(ARGV[3], ARGV[2], ARGV[4] == '1')
+  wake()
 elseif #ids == 0 and limit > 0 and ARGV[8] ~= '' then
   if attempt('SADD', IDLE, ARGV[8]) == 1 or call('PTTL', IDLE) < 15000 then
     call('PEXPIRE', IDLE, 30000)
   end
 end
-if #ids > 0 or done > 0 or #died > 0 or next_due ~= said_due and state[2] then
+if #ids + good > 0 then
+  local before, done = 0, 0
+  if state[6] and #state[6] == 16 then
+    before, done = struct.unpack('>dd', state[6])
+  end
+  finish((LIFE + DEAD_LIFE + visibility) * 1000, struct.pack('>dd', before + #ids, done + good))
+elseif #died > 0 or stale > 0 or next_due ~= said_due and state[2] then
   finish()
 end
-return {died, acks, odd and 1 or 0, ids, values, retried and infos or {}, int(deadline), int(math.max(0, next_due - now))}
+return {
+  died, acks, odd and 1 or 0, ids, values, retried and infos or {}, int(deadline), int(math.max(0, next_due - now))
+}

@@ -1,8 +1,8 @@
 -- KEYS: a queue's keys, then where each is put if it holds something foreign. ARGV: for how long that is kept (ms).
 -- What the loss of a key left dangling is found its place again. Replies with the names of the moved keys.
-local QUEUE, BODY, HIGH, NORMAL, LOW, INFO, LEASE, DELAYED, TTL, SEEN0, SEEN1, DEAD, LETTERS, AUDIT, IDLE = unpack(KEYS)
+local QUEUE, BODY, HIGH, NORMAL, LOW, INFO, HOLDS, LEASE, DELAYED, TTL, SEEN0, SEEN1, DEAD, LETTERS, AUDIT, IDLE = unpack(KEYS)
 local TYPES = {
-  'hash', 'hash', 'list', 'list', 'list', 'hash', 'zset', 'zset', 'zset', 'hash', 'hash', 'zset', 'hash', 'stream', 'set'
+  'hash', 'hash', 'list', 'list', 'list', 'hash', 'hash', 'zset', 'zset', 'zset', 'set', 'set', 'zset', 'hash', 'stream', 'set'
 }
 local call = redis.call
 local moved = {}
@@ -28,8 +28,16 @@ for digit, list in pairs({['9'] = HIGH, ['5'] = NORMAL, ['1'] = LOW}) do
   end
   call('HSET', QUEUE, 'g' .. digit, ghosts)
 end
-for _, key in ipairs({DELAYED, LEASE}) do
-  for _, id in ipairs(call('ZRANGE', key, 0, -1)) do
+for _, id in ipairs(call('ZRANGE', DELAYED, 0, -1)) do
+  there[id] = true
+end
+-- A hold that nobody knows the end of ends now.
+local holds = call('HGETALL', HOLDS)
+for i = 1, #holds, 2 do
+  if holds[i] ~= ' ' then
+    call('ZADD', LEASE, 'NX', now, holds[i])
+  end
+  for id in string.gmatch(holds[i + 1], '[^ ]+') do
     there[id] = true
   end
 end
@@ -41,13 +49,8 @@ end
 local LISTS = {[57] = HIGH, [53] = NORMAL, [49] = LOW}
 for _, id in ipairs(call('HKEYS', BODY)) do
   if not there[id] then
-    local first = string.byte(call('HGET', INFO, id) or '-')
-    if first ~= 45 and first ~= 33 then
-      call('ZADD', LEASE, now, id)
-    else
-      -- A body that is none comes to light when its turn comes.
-      call('RPUSH', LISTS[string.byte(call('HGET', BODY, id), 9)] or NORMAL, id)
-    end
+    -- A body that is none comes to light when its turn comes.
+    call('RPUSH', LISTS[string.byte(call('HGET', BODY, id), 9)] or NORMAL, id)
   end
 end
 local letters = {}
@@ -62,8 +65,9 @@ for _, id in ipairs(call('ZRANGE', DEAD, 0, -1)) do
 end
 -- The next script gives all keys their end anew, and looks for what is due.
 call('HDEL', QUEUE, 'until', 'next')
+call('HSET', QUEUE, 'odds', 1, 'told', 1, 'timed', 1)
 call('PEXPIRE', QUEUE, ARGV[1])
-for i = 2, 9 do
+for i = 2, 10 do
   call('PEXPIRE', KEYS[i], ARGV[1])
 end
 return moved

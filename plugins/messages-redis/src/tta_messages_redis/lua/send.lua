@@ -1,137 +1,148 @@
--- ARGV: settings, queue, channel, all ('1' on a Cluster), batch (12 characters), others, then id and value by turns.
--- others: '' or msgpack: index -> {time to live or false, delay}, in seconds. A value lacks when it ends.
+-- ARGV: settings, queue, channel, all ('1' on a Cluster), batch (12 characters), others, clock, life, priority, kind,
+-- then id and value by turns.
+-- others: '' or msgpack: index -> {time to live or false, delay}, in seconds.
+-- clock: what the sender takes for our time (us), from which it reckoned with `life` (s) when each message ends; or ''.
+-- priority: a digit, if all have the same. kind: 'new' if all ids were made up just now; 'again' if this may be the
+-- second time; else ''. A value's first 8 bytes are when it ends.
 -- Replies: who died; '' or one digit a message (0 accepted, 1 was before, 2 full, 3 was before, by this very batch); odd;
--- how long the queue may get; how long it knows an id (ms).
-local FIRST = 7
-local ids, total = {}, (#ARGV - FIRST + 1) / 2
+-- how long the queue may get; how long it knows an id (ms); and if that wasn't so, our time and life.
+local FIRST = 11
+local batch, total = ARGV[5], (#ARGV - FIRST + 1) / 2
+local ids = {}
 for i = 1, total do
   ids[i] = ARGV[FIRST + 2 * i - 2]
 end
+if now >= next_due then
+  rare().sweep()
+end
 local size = call('HLEN', BODY)
-local stored = call('HMGET', BODY, unpack(ids))
-local windows = {}
-local bucket, current
+local bucket, current, other
 if WINDOW > 0 then
   bucket = math.floor(now / 1000000 / WINDOW)
-  current = bucket % 2 == 0 and SEEN0 or SEEN1
-  windows[1] = call('HMGET', current, unpack(ids))
-  windows[2] = call('HMGET', current == SEEN0 and SEEN1 or SEEN0, unpack(ids))
+  current, other = SEEN0, SEEN1
+  if bucket % 2 == 1 then
+    current, other = SEEN1, SEEN0
+  end
 end
-if now >= next_due then
-  sweep()
-  size = call('HLEN', BODY)
-  stored = call('HMGET', BODY, unpack(ids))
-end
-local ghosts = #died > 0
-for i = 4, 6 do
-  ghosts = ghosts or (tonumber(state[i]) or 0) > 0
-end
-local others = ARGV[6] ~= '' and cmsgpack.unpack(ARGV[6]) or nil
+local reckoned = math.abs(now - (tonumber(ARGV[7]) or 0)) < 1000000
 
-local batch = ARGV[5]
-local mark = string.format('%016.0f', now) .. batch
-local function seen(i)
-  for _, window in ipairs(windows) do
-    local found = window[i]
-    if found and (tonumber(string.sub(found, 1, 16)) or 0) + WINDOW * 1000000 > now then
-      return string.sub(found, 17) == batch and '3' or '1'
+-- Keep in mind what was accepted: for one window at least, and two at most.
+local function remember(those, all)
+  if current then
+    if all then
+      those[total + 1] = ' ' .. batch
+    end
+    call('SADD', current, unpack(those))
+    those[total + 1] = nil
+    local turn = bucket .. ' ' .. WINDOW
+    if state[5] ~= turn then
+      call('PEXPIREAT', current, int((bucket + 2) * WINDOW * 1000 + 1))
+      call('HSET', QUEUE, 'bucket', turn)
     end
   end
 end
 
-local codes, bodies, marks, mine = {}, {}, {}, {}
-local waiting, delayed, limited = {}, {}, {}
+if reckoned and ARGV[10] == 'new' and ARGV[6] == '' and ARGV[9] ~= '' and tonumber(ARGV[8]) == LIFE and LIFE > 3600
+  and size + total <= MAX_LENGTH then
+  -- The way of nearly all. First what fails if the key holds something else: then nothing is done yet.
+  local list = ARGV[9] == '5' and NORMAL or ARGV[9] == '9' and HIGH or LOW
+  if call('RPUSH', list, unpack(ids)) == total then
+    keep(list)
+  end
+  call('HSET', BODY, unpack(ARGV, FIRST))
+  if size == 0 then
+    keep(BODY)
+  end
+  remember(ids, true)
+  count('sent', total)
+  note('sent', table.concat(ids, ' '))
+  wake()
+  finish()
+  return {died, '', odd and 1 or 0, MAX_LENGTH, int(WINDOW * 1000)}
+end
+
+local R = rare()
+local stored = call('HMGET', BODY, unpack(ids))
+local before, again = {}, false
+if current then
+  local one, two = call('SMISMEMBER', current, unpack(ids)), call('SMISMEMBER', other, unpack(ids))
+  for i = 1, total do
+    before[i] = one[i] == 1 or two[i] == 1
+  end
+  again = ARGV[10] == 'again' and call('SISMEMBER', current, ' ' .. batch) + call('SISMEMBER', other, ' ' .. batch) > 0
+end
+local others = ARGV[6] ~= '' and cmsgpack.unpack(ARGV[6]) or {}
+local codes, bodies, mine, lists, delayed, limited = {}, {}, {}, {}, {}, {}
 local taken, refused, longest, plain = {}, 0, LIFE, true
-local head = struct.pack('>d', now + LIFE * 1000000)
-local short = LIFE <= 3600
 for i = 1, total do
   local id, value = ids[i], ARGV[FIRST + 2 * i - 1]
-  local code = mine[id] and '1' or seen(i) or (stored[i] and '1')
-  if not code then
-    if size >= MAX_LENGTH then
-      code = '2'
-      refused = refused + 1
-    else
-      code = '0'
-      size = size + 1
-      mine[id] = true
-      local list = LISTS[string.byte(value)]
-      local other = others and others[i]
-      if other or short then
-        local ttl = other and other[1] or LIFE
-        local expires = now + ttl * 1000000
-        value = struct.pack('>d', expires) .. value
-        limited[#limited + 1] = int(math.min(expires, NEVER))
-        limited[#limited + 1] = id
-        due_at(expires)
-        longest = math.max(longest, ttl)
-      else
-        value = head .. value
-      end
-      if ghosts and string.byte(call('HGET', INFO, id) or '') == 33 then
-        -- It waits for the second time, and its ghost from the first is still there.
-        local was = string.sub(call('HGET', INFO, id), 2)
-        if call('LREM', LISTS[string.byte(was)], 1, id) == 1 then
-          call('HINCRBY', QUEUE, 'g' .. was, -1)
-        end
-        call('HDEL', INFO, id)
-      end
-      if other and other[2] > 0 then
-        local at = now + other[2] * 1000000
-        delayed[#delayed + 1] = int(at)
-        delayed[#delayed + 1] = id
-        due_at(at)
-      else
-        local those = waiting[list]
-        if not those then
-          call('LLEN', list)  -- Is it a list? Fail now, before anything is written.
-          those = {}
-          waiting[list] = those
-        end
-        those[#those + 1] = id
-      end
-      local n = #taken + 1
-      taken[n] = id
-      bodies[2 * n - 1], bodies[2 * n] = id, value
-      marks[2 * n - 1], marks[2 * n] = id, mark
+  local code = '0'
+  if mine[id] then
+    code = '1'
+  elseif before[i] or stored[i] then
+    code = again and '3' or '1'
+  elseif size >= MAX_LENGTH then
+    code = '2'
+    refused = refused + 1
+  else
+    size = size + 1
+    mine[id] = true
+    local ttl = others[i] and others[i][1] or LIFE
+    local delay = others[i] and others[i][2] or 0
+    local expires = now + ttl * 1000000
+    value = struct.pack('>d', expires) .. string.sub(value, 9)
+    longest = math.max(longest, ttl)
+    if odds[5] then
+      R.lay(id)
     end
+    if others[i] or LIFE <= 3600 then
+      limited[#limited + 1] = int(expires)
+      limited[#limited + 1] = id
+      R.due_at(expires)
+    end
+    if delay > 0 then
+      delayed[#delayed + 1] = int(now + delay * 1000000)
+      delayed[#delayed + 1] = id
+      R.due_at(now + delay * 1000000)
+    else
+      local list = R.LISTS[string.byte(value, 9)]
+      if not lists[list] then
+        call('LLEN', list)  -- Is it a list? Fail now, before more is written.
+        lists[list] = {}
+      end
+      table.insert(lists[list], id)
+    end
+    local n = #taken + 1
+    taken[n] = id
+    bodies[2 * n - 1], bodies[2 * n] = id, value
   end
   plain = plain and code == '0'
   codes[i] = code
 end
 
 if #taken > 0 then
-  local began = size == #taken
   if #limited > 0 then
     call('ZADD', TTL, unpack(limited))
+    keep(TTL)
+    if not odds[6] then
+      call('HSET', QUEUE, 'odds', 1, 'timed', 1)
+    end
   end
   if #delayed > 0 then
     call('ZADD', DELAYED, unpack(delayed))
-  end
-  for list, those in pairs(waiting) do
-    if call('RPUSH', list, unpack(those)) == #those then
-      keep(list)
-    end
-  end
-  call('HSET', BODY, unpack(bodies))
-  if current then
-    if call('HSET', current, unpack(marks)) == call('HLEN', current) then
-      call('PEXPIREAT', current, int((bucket + 2) * WINDOW * 1000))
-    end
-  end
-  count('sent', #taken)
-  note('sent', table.concat(taken, ' '))
-  if began then
-    keep(BODY)
-  end
-  if #limited > 0 then
-    keep(TTL)
-  end
-  if #delayed > 0 then
     keep(DELAYED)
   end
-  wake(ARGV[3], ARGV[2], ARGV[4] == '1')
-elseif not plain then
+  for list, those in pairs(lists) do
+    call('RPUSH', list, unpack(those))
+    keep(list)
+  end
+  call('HSET', BODY, unpack(bodies))
+  keep(BODY)
+  remember(taken, plain)
+  count('sent', #taken)
+  note('sent', table.concat(taken, ' '))
+  wake()
+else
   -- A replica that has this write has the first one, too: so WAIT can vouch for a repeated send.
   count('repeated', 1)
 end
@@ -139,4 +150,7 @@ if refused > 0 then
   count('refused', refused)
 end
 finish((longest + DEAD_LIFE) * 1000)
-return {died, plain and '' or table.concat(codes), odd and 1 or 0, MAX_LENGTH, int(WINDOW * 1000)}
+return {
+  died, plain and '' or table.concat(codes), odd and 1 or 0, MAX_LENGTH, int(WINDOW * 1000), int(now),
+  string.format('%.17g', LIFE)
+}
