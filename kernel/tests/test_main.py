@@ -157,6 +157,24 @@ def test_check_finds_everything_at_once_and_starts_nothing(folder: Path, ship: S
     assert [each["where"] for each in json.loads(tta(folder, "check", "--json").stdout)][-2:] == ["roster", "key"]
 
 
+def test_check_without_secrets_leaves_out_what_follows_from_a_missing_one(folder: Path, ship: Ship) -> None:
+    code = (
+        "import msgspec\nKEY = Service('key')\n"
+        "class C(msgspec.Struct):\n    password: Secret\n"
+        "class P(Plugin[C]):\n    provides = (KEY,)\n"
+        "class Q(Plugin[NoConfig]):\n    requires = (KEY,)\n"
+        "class R(Plugin[NoConfig]):\n    requires = (KEY, Service('gone'))\n"
+    )
+    ship("keeping", "holds = keeping:P\nneeds = keeping:Q\nlacks = keeping:R", "from tta_kernel import *\n" + code)
+    text = "plugins: {holds: {config: {password: {file: nowhere}}}, needs: {}}"
+    (folder / "development.yaml").write_text(text)
+    assert "plugin 'needs': requires Service('key')" in tta(folder, "check").stdout
+    assert tta(folder, "check", "--no-secrets").returncode == 0
+    (folder / "development.yaml").write_text(text.replace("needs", "lacks"))
+    done = tta(folder, "check", "--no-secrets")
+    assert (done.returncode, "Service('gone')" in done.stdout) == (1, True)
+
+
 def test_config_shows_each_value_with_its_layer_and_no_secret(folder: Path, ship: Ship) -> None:
     code = PLUGIN.replace("NoConfig]", "C]").replace("class P", "import msgspec\nclass C(msgspec.Struct):\n"
                           "    password: Secret = ''\n    size: Size = 0\nclass P")  # fmt: skip
@@ -222,6 +240,14 @@ def test_a_command_runs_with_just_what_it_requires_and_its_code_is_the_exit_code
     name_them(folder, "speaking", "beside")
     done = tta(folder, "say", "it", "five")
     assert (done.returncode, done.stdout) == (5, "five ['speaking']\n")
+
+
+def test_a_command_that_cannot_be_added_is_a_problem(folder: Path, ship: Ship) -> None:
+    ship("speaking", "speaking = speaking:P\nlouder = speaking:Q", COMMAND + "class Q(P):\n    provides = ()\n")
+    name_them(folder, "speaking", "louder")
+    done = tta(folder, "check")
+    assert done.returncode == 1
+    assert "its commands: ArgumentError" in done.stdout
 
 
 def test_a_command_that_is_interrupted_ends_with_130(folder: Path, ship: Ship) -> None:

@@ -16,7 +16,7 @@ import msgspec
 from . import logs
 from .commands import Command, Subcommands
 from .config import entries, read
-from .errors import ConfigError, KernelError
+from .errors import ConfigError, KernelError, PluginError
 from .hookspecs import register_commands
 from .kernel import KERNEL, Kernel
 from .plugin import Plugin
@@ -70,7 +70,9 @@ def _main(argv: Sequence[str]) -> int:
             sub.add_argument("--json", action="store_true", help="print JSON")
         if look is _check:
             sub.add_argument("--no-secrets", action="store_true", help="leave out what only the real deployment has")
-    wiring.hooks.collect(register_commands, subcommands)
+    for name, answer in wiring.hooks.collect(register_commands, subcommands).items():
+        if isinstance(answer, Exception) and wiring.records[name].plugin is not None:
+            wiring.rule_out(wiring.records[name], PluginError(name, f"its commands: {answer!r}"))
     # Some versions of argparse take a "--" before the command for the command.
     options = parser.parse_args(rest[1:] if rest[:1] == ["--"] else rest)
     command: Command | None = options.command

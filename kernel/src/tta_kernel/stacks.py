@@ -24,11 +24,10 @@ def _frames(awaitable: Any) -> list[FrameType]:
     """Follow what awaits what, outermost first, through coroutines and generators."""
     frames: list[FrameType] = []
     while awaitable is not None and len(frames) < 100:
-        for prefix, inner in (("cr", "await"), ("ag", "await"), ("gi", "yieldfrom")):
-            if hasattr(awaitable, f"{prefix}_frame"):
-                frame = getattr(awaitable, f"{prefix}_frame")
-                frames += [frame] if frame is not None else []
-                awaitable = getattr(awaitable, f"{prefix}_{inner}")
+        for frame, inner in (("cr_frame", "cr_await"), ("ag_frame", "ag_await"), ("gi_frame", "gi_yieldfrom")):
+            if hasattr(awaitable, frame):
+                frames += filter(None, [getattr(awaitable, frame)])
+                awaitable = getattr(awaitable, inner)
                 break
         else:
             # The step of an async generator hides its generator from everybody but the collector.

@@ -44,6 +44,8 @@ class Record:
         self.plugin: Plugin[Any] | None = None
         self.vital = required
         """It is required, or something that is required needs it."""
+        self.excused = False
+        """It failed, but only for want of what the real deployment has."""
         self.yields_to = ""
         self.needs = frozenset[str]()
         """Plugins that provide what it requires; without them it can't run."""
@@ -99,6 +101,7 @@ class Wiring:
     def rule_out(self, record: Record, error: KernelError) -> None:
         """Note that a plugin can't be used: the kernel's problem where it is required, else a warning."""
         (self.problems if record.required else self.warnings).extend(error.problems)
+        record.excused = all(problem.deployment_only for problem in error.problems)
         record.to(State.FAILED, str(error))
 
     def chosen(self) -> dict[str, Record]:
@@ -168,7 +171,9 @@ class Wiring:
         """Rule out what misses something, and so on up; sort the rest into levels."""
         while lacking := {r.name: keys for r in self.chosen().values() if (keys := self._missing(r))}:
             for name, keys in lacking.items():
-                self.rule_out(self.records[name], PluginError(name, self._why(keys)))
+                holders = [self.records.get(self.providers.get(key, "")) for key in keys]
+                excused = all(holder and holder.excused for holder in holders)
+                self.rule_out(self.records[name], PluginError(name, self._why(keys), deployment_only=excused))
         chosen = self.chosen()
         inner = frozenset(name for name, record in chosen.items() if not record.cls.surface)
         graph = {}
