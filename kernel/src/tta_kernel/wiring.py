@@ -169,12 +169,15 @@ class Wiring:
 
     def _order(self) -> None:
         """Rule out what misses something, and so on up; sort the rest into levels."""
-        while lacking := {r.name: keys for r in self.chosen().values() if (keys := self._missing(r))}:
-            for name, keys in lacking.items():
-                holders = [self.records.get(self.providers.get(key, "")) for key in keys]
-                excused = all(holder and holder.excused for holder in holders)
-                self.rule_out(self.records[name], PluginError(name, self._why(keys), deployment_only=excused))
-        chosen = self.chosen()
+        chosen, before = self.chosen(), 0
+        while len(chosen) != before:
+            before, usable = len(chosen), {EMBEDDER, *chosen}
+            for name, record in chosen.items():
+                if keys := [key for key in record.cls.requires if self.providers.get(key) not in usable]:
+                    holders = [self.records.get(self.providers.get(key, "")) for key in keys]
+                    excused = all(holder and holder.excused for holder in holders)
+                    self.rule_out(record, PluginError(name, self._why(keys), deployment_only=excused))
+            chosen = self.chosen()
         inner = frozenset(name for name, record in chosen.items() if not record.cls.surface)
         graph = {}
         for name, record in chosen.items():
@@ -200,10 +203,6 @@ class Wiring:
 
     def _names(self, keys: Sequence[Service[Any]]) -> frozenset[str]:
         return frozenset(self.providers[key] for key in keys if key in self.providers)
-
-    def _missing(self, record: Record) -> list[Service[Any]]:
-        usable = {EMBEDDER, *self.chosen()}
-        return [key for key in record.cls.requires if self.providers.get(key) not in usable]
 
     def _why(self, keys: Sequence[Service[Any]]) -> str:
         """Say what is missing, and who would provide it, or else might."""
