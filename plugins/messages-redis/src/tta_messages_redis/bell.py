@@ -67,8 +67,8 @@ class Bell:
     def _ring(self, queue: str) -> None:
         waiters = self._waiters.pop(queue, None)
         if not waiters:
-            return self._unheard(queue)
-        for event in waiters:
+            self._unheard(queue)
+        for event in waiters or ():
             event.set()
 
     def _ring_all(self) -> None:

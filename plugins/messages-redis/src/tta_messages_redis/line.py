@@ -42,11 +42,13 @@ class Line(Generic[Item, Result]):
     """One queue's way to the store.
 
     While nothing is under way an item leaves at once. Otherwise it joins a batch of up to ``size``,
-    which leaves when the answer is there, when it is full, or after ``linger`` seconds.
+    which leaves when the answer is there; unless ``patient`` also when it is full, or after ``linger`` seconds.
     """
 
-    def __init__(self, fly: Fly[Item, Result], spawn: Spawn, *, size: int, linger: float) -> None:
-        self._fly, self._spawn, self._size, self._linger = fly, spawn, size, linger
+    def __init__(
+        self, fly: Fly[Item, Result], spawn: Spawn, *, size: int, linger: float, patient: bool = False
+    ) -> None:
+        self._fly, self._spawn, self._size, self._linger, self._patient = fly, spawn, size, linger, patient
         self._batches: deque[Batch[Item, Result]] = deque()
         self._flying = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -75,7 +77,11 @@ class Line(Generic[Item, Result]):
             self._batches.append(batch)
         start = len(batch.items)
         batch.items.extend(items)
-        if not self._flying or len(self._batches[0].items) >= self._size:
+        if not self._flying:
+            self._depart()
+        elif self._patient:
+            pass
+        elif len(self._batches[0].items) >= self._size:
             self._depart()
         elif self._timer is None:
             # A timer, since a task for each batch would cost as much as the batch.

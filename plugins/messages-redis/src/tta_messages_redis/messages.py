@@ -251,24 +251,23 @@ class RedisMessages:
     ) -> Sequence[Delivery]:  # fmt: skip
         check_receive(queue, limit, wait, visibility)
         known = self._queue(queue)
-        if done:
-            done = await self._leave_for_cycle(queue, done)
+        own: Sequence[Delivery] = await self._leave_for_cycle(queue, done) if done else ()
         if not wait:
-            return (await self._cycle(known, limit, visibility, done, waits=False))[0]
+            return (await self._cycle(known, limit, visibility, own, waits=False))[0]
         until = anyio.current_time() + wait
         hears = await self._bell.ready(min(wait, 1.0))
         while True:
             event = self._bell.listen(queue)
             try:
                 try:
-                    held, due = await self._cycle(known, limit, visibility, done, waits=hears)
+                    held, due = await self._cycle(known, limit, visibility, own, waits=hears)
                 except Unknown:
                     # Perhaps it received something, which was given back. If it had to acknowledge, only the caller
                     # knows what to do; otherwise look again.
-                    if done or anyio.current_time() >= until:
+                    if own or anyio.current_time() >= until:
                         raise
                     continue
-                done = ()
+                own = ()
                 rest = until - anyio.current_time()
                 if held or rest <= 0:
                     return held
@@ -538,7 +537,10 @@ class RedisMessages:
             return await self._fly_acks(queue, batches)
 
         size, linger = self._config.batch, self._config.linger
-        sends: Line[Outgoing, SendResult] = Line(fly, self._soon, size=size, linger=linger)
+        sends: Line[Outgoing, SendResult] = Line(
+            # Calls that wait for replicas don't share a connection, and so could overtake each other.
+            fly, self._soon, size=size, linger=linger, patient=self._config.wait_replicas > 0
+        )  # fmt: skip
         acks: Line[Delivery, bool] = Line(fly_acks, self._soon, size=_CHUNK, linger=linger)
         queue = _Queue(name, wire.keys(self._redis.prefix, name, self._own_settings(name)), sends, acks)
         return queue

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import anyio
 from redis.exceptions import ResponseError
 
 from tta_kernel import Event
@@ -28,8 +29,7 @@ def translated(exc: RedisDown | ResponseError) -> MessagesError:
     """Return the capability's own error."""
     if isinstance(exc, RedisDown):
         return (Unknown if exc.unknown else MessagesError)(str(exc))
-    # Redis's words are the first; what a script was given may follow.
-    return MessagesError(f"Redis refuses: {str(exc).partition(' ')[0]}")
+    return MessagesError(f"Redis refuses: {str(exc).partition(', with args')[0][:200]}")
 
 
 class Scripts:
@@ -54,6 +54,7 @@ class Store:
     ) -> None:  # fmt: skip
         self.redis, self.scripts = redis, Scripts(redis)
         self._codec, self._publish = codec, publish
+        self._repaired: dict[str, float] = {}
         self._common = (channel, b"1" if redis.config.cluster else b"0")
 
     async def run(
@@ -126,22 +127,27 @@ class Store:
         """Run what does nothing a second time; a loss of the connection is noticed only where that hides the answer."""
         try:
             return await self.run(script, queue, keys, args)
-        except Unknown as lost:
+        except Unknown:
             reply = await self.run(script, queue, keys, args)
             if not done(reply):
-                raise lost
+                raise
             return reply
 
     async def read(self, queue: str, keys: wire.Keys, reply: Any) -> Sequence[Any]:
         """Return a reply without its first part, which is who died."""
         try:
-            died, *rest = reply
+            died: Died = reply[0]
+            rest: Sequence[Any] = reply[1:]
+            odd = rest[1]
             if died:
                 self._tell(queue, died)
-            odd = rest[1]
         except (TypeError, ValueError, IndexError) as exc:
             raise MessagesError("Redis answers nonsense") from exc
-        if odd:
+        if odd and self._repaired.get(queue, float("-inf")) < anyio.current_time() - 60:
+            # Something is in the way that can wait, and perhaps isn't to be mended.
+            if len(self._repaired) > 1000:
+                self._repaired.clear()
+            self._repaired[queue] = anyio.current_time()
             await self.repair(queue, keys)
         return rest
 

@@ -35,6 +35,9 @@ end
 if VISIBILITY > 1e9 then
   VISIBILITY = 1e9
 end
+if WINDOW > 1e9 then
+  WINDOW = 1e9
+end
 local ends = tonumber(state[2]) or 0
 if ends < now / 1000 then
   ends = 0
@@ -49,9 +52,12 @@ end
 
 -- Bookkeeping never undoes the work: where somebody else's value is in the way, say so, and go on.
 local function count(field, by)
-  if type(attempt('HINCRBY', QUEUE, field, by)) == 'table' then
+  local all = attempt('HINCRBY', QUEUE, field, by)
+  if type(all) == 'table' then
     call('HSET', QUEUE, field, by)
+    return by
   end
+  return all
 end
 
 local function note(what, ids, more, others)
@@ -103,6 +109,7 @@ local function wake()
   for _ = 1, 64 do
     local process = attempt('SPOP', IDLE)
     if type(process) ~= 'string' then
+      odd = odd or type(process) == 'table'
       return
     end
     if call('PUBLISH', ARGV[3] .. process, ARGV[2]) > 0 and ARGV[4] ~= '1' then

@@ -44,6 +44,9 @@ if now >= next_due then
   rare().sweep()
 end
 
+if odds[6] then
+  call('ZCARD', TTL)  -- Is it a ZSET? Fail now, before anything is taken.
+end
 local limit = tonumber(ARGV[6])
 local ids, values, infos, retried = {}, {}, {}, false
 local high, normal, low = call('LLEN', HIGH), call('LLEN', NORMAL), call('LLEN', LOW)
@@ -174,7 +177,10 @@ end
 if total > 0 then
   wake()
 elseif #ids == 0 and limit > 0 and ARGV[8] ~= '' then
-  if attempt('SADD', IDLE, ARGV[8]) == 1 or call('PTTL', IDLE) < 15000 then
+  local added = attempt('SADD', IDLE, ARGV[8])
+  if type(added) == 'table' then
+    odd = true
+  elseif added == 1 or call('PTTL', IDLE) < 15000 then
     call('PEXPIRE', IDLE, 30000)
   end
 end

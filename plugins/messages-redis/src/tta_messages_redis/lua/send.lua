@@ -26,20 +26,27 @@ if WINDOW > 0 then
 end
 local reckoned = math.abs(now - (tonumber(ARGV[7]) or 0)) < 1000000
 
--- Keep in mind what was accepted: for one window at least, and two at most.
-local function remember(those, all)
+-- Keep in mind what was accepted: for one window at least, and two at most; but no more ids than some times the queue.
+local function accept(those, all)
+  local sent = count('sent', #those)
+  note('sent', table.concat(those, ' '))
   if current then
+    if sent % 1000 < #those and call('SCARD', current) > 10 * math.max(MAX_LENGTH, 1000) then
+      call('UNLINK', other)
+      call('RENAME', current, other)
+      state[5] = false
+    end
     if all then
       those[total + 1] = ' ' .. batch
     end
     call('SADD', current, unpack(those))
-    those[total + 1] = nil
     local turn = bucket .. ' ' .. WINDOW
     if state[5] ~= turn then
-      call('PEXPIREAT', current, int((bucket + 2) * WINDOW * 1000 + 1))
+      call('PEXPIREAT', current, int((bucket + 2) * WINDOW * 1000 - 1))
       call('HSET', QUEUE, 'bucket', turn)
     end
   end
+  wake()
 end
 
 if reckoned and ARGV[10] == 'new' and ARGV[6] == '' and ARGV[9] ~= '' and tonumber(ARGV[8]) == LIFE and LIFE > 3600
@@ -53,10 +60,7 @@ if reckoned and ARGV[10] == 'new' and ARGV[6] == '' and ARGV[9] ~= '' and tonumb
   if size == 0 then
     keep(BODY)
   end
-  remember(ids, true)
-  count('sent', total)
-  note('sent', table.concat(ids, ' '))
-  wake()
+  accept(ids, true)
   finish()
   return {died, '', odd and 1 or 0, MAX_LENGTH, int(WINDOW * 1000)}
 end
@@ -138,10 +142,7 @@ if #taken > 0 then
   end
   call('HSET', BODY, unpack(bodies))
   keep(BODY)
-  remember(taken, plain)
-  count('sent', #taken)
-  note('sent', table.concat(taken, ' '))
-  wake()
+  accept(taken, plain)
 else
   -- A replica that has this write has the first one, too: so WAIT can vouch for a repeated send.
   count('repeated', 1)

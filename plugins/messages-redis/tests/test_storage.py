@@ -1,0 +1,270 @@
+"""What lies in Redis: that it ends, and what becomes of it when somebody else has written there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import anyio
+import pytest
+
+from tta_kernel import Event
+from tta_messages import MessageDied, Priority, QueueSettings
+from tta_messages.testing import Note, note
+from tta_messages_redis import Config, RedisMessages
+from tta_redis import Redis, connect
+from tta_redis.testing import RedisServer
+
+OpenRedis = Callable[..., AbstractAsyncContextManager[RedisMessages]]
+PARTS = ["queue", "body", "high", "normal", "low", "info", "holds", "lease", "delayed", "ttl", "seen-0", "seen-1", "dead", "letters", "audit", "idle"]  # fmt: skip
+
+
+def key(redis: Redis, part: str, queue: str = "q") -> str:
+    return f"{redis.prefix}:messages:{{{queue}}}:{part}"
+
+
+async def fill(m: RedisMessages) -> None:
+    """Use every key of a queue."""
+    await m.send(*(note(p.name, priority=p) for p in Priority), note("dead"), note("held"), note("again"))
+    got = {d.message.decode(Note).text: d for d in await m.receive("q", limit=9)}
+    await m.release(got["HIGH"], got["NORMAL"], got["LOW"])
+    await m.nack(got["dead"], permanent=True)
+    await m.nack(got["again"], delay=0.0)
+    await m.send(note("delayed", delay=60.0), note("short", ttl=60.0))
+
+
+@pytest.fixture
+async def both(shared_redis: RedisServer, open_on: OpenRedis) -> AsyncIterator[tuple[Redis, RedisMessages]]:
+    where = shared_redis.config()
+    async with connect(where) as redis, open_on(where) as messages:
+        yield redis, messages
+
+
+async def texts(m: RedisMessages, queue: str = "q", limit: int = 20) -> list[str]:
+    return [d.message.decode(Note).text for d in await m.receive(queue, limit=limit)]
+
+
+async def test_every_key_has_an_end(both: tuple[Redis, RedisMessages]) -> None:
+    redis, m = both
+    await fill(m)
+    await m.receive("q", limit=20)
+    await m.receive("q", wait=0.01)
+    await m.subscribe("q", note_filter())
+    found = [name async for name in redis.client.scan_iter(f"{redis.prefix}:*")]
+    assert len(found) >= 13
+    for name in found:
+        assert 0 < await redis.execute("PTTL", name) < 40 * 86_400_000, name
+
+
+def note_filter() -> Any:
+    from tta_messages import Filter
+
+    return Filter(types=("test.note",))
+
+
+async def test_keys_that_come_and_go_have_an_end_each_time(both: tuple[Redis, RedisMessages]) -> None:
+    redis, m = both
+    for _ in range(3):
+        await m.send(note("a"), note("b", delay=0.0, ttl=50.0))
+        held = await m.receive("q", limit=5)
+        await m.nack(held[0], delay=0.0)
+        await m.nack(held[1], delay=0.05)
+        await m.ack(*await m.receive("q", limit=5))
+        await m.ack(*await m.receive("q", limit=5, wait=5.0))
+        for name in [name async for name in redis.client.scan_iter(f"{redis.prefix}:*")]:
+            assert await redis.execute("PTTL", name) > 0, name
+
+
+async def test_a_queue_that_nobody_uses_is_gone_when_all_in_it_would_be(
+    shared_redis: RedisServer, open_on: OpenRedis
+) -> None:
+    where, short = shared_redis.config(), QueueSettings(ttl=0.2, dead_ttl=0.2, dedup_window=0.2)
+    async with connect(where) as redis, open_on(where, Config(defaults=short)) as m:
+        await m.send(note("a"))
+        assert 0 < await redis.execute("PTTL", key(redis, "body")) < 61_000
+
+
+async def test_holding_for_longer_than_messages_live_keeps_the_queue(both: tuple[Redis, RedisMessages]) -> None:
+    redis, m = both
+    await m.send(note("a"))
+    (held,) = await m.receive("q")
+    assert await m.extend(held, 90 * 86_400.0)
+    assert await redis.execute("PTTL", key(redis, "body")) > 90 * 86_400_000
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_a_foreign_value_under_a_key_is_put_aside(
+    both: tuple[Redis, RedisMessages], part: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    redis, m = both
+    await fill(m)
+    for name in PARTS:
+        if name == part:
+            await redis.execute("SET", key(redis, part), "what is this?")
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert [r.error for r in await m.send(note("new"), note("soon", delay=0.01), note("brief", ttl=9.0))] == [
+                ""
+            ] * 3
+            await m.receive("q", limit=1, wait=0.05)
+            await m.stats("q")
+            await m.dead("q")
+            await m.history("q")
+            await m.recover("q")
+        await m.purge("q")
+    aside = [name async for name in redis.client.scan_iter(f"{redis.prefix}:*quarantine*")]
+    assert len(aside) == 1
+    assert await redis.execute("GET", aside[0]) == b"what is this?"
+    assert await redis.execute("PTTL", aside[0]) > 0
+    assert "what is this?" not in caplog.text
+    assert "foreign" in caplog.text
+
+
+@pytest.mark.parametrize("part", ["high", "normal", "low", "delayed", "lease", "holds", "ttl", "info", "queue"])
+async def test_no_message_is_lost_with_the_key_that_says_where_it_is(
+    both: tuple[Redis, RedisMessages], part: str
+) -> None:
+    redis, m = both
+    await fill(m)
+    await redis.execute("SET", key(redis, part), "what is this?")
+    await m.send(note("new"))
+    got: set[str] = set()
+    with anyio.fail_after(10):
+        while len(got) < 6:
+            got |= set(await texts(m))
+            if part in ("lease", "holds"):
+                await m.recover("q")
+            if part != "delayed" and len(got) >= 6:
+                break
+    assert got >= {"HIGH", "NORMAL", "LOW", "again", "short", "new"}
+
+
+async def test_an_envelope_that_is_none_is_a_dead_letter_with_what_it_was(
+    shared_redis: RedisServer, open_on: OpenRedis
+) -> None:
+    where = shared_redis.config()
+    told: list[Event] = []
+    async with connect(where) as redis, open_on(where, publish=told.append) as m:
+        (result,) = await m.send(note("a"))
+        value = await redis.execute("HGET", key(redis, "body"), result.id)
+        await redis.execute("HSET", key(redis, "body"), result.id, value[:17] + b"\xc1nonsense")
+        await m.send(note("b"))
+        assert await texts(m) == ["b"]
+        with anyio.fail_after(5):
+            while not (letters := await m.dead("q")):
+                await anyio.sleep(0.01)
+        (letter,) = letters
+        assert (letter.id, letter.reason, letter.message, letter.raw) == (result.id, "corrupt", None, b"\xc1nonsense")
+        assert [event.reason for event in told if isinstance(event, MessageDied)] == ["corrupt"]
+        assert await m.requeue("q") == 0
+        assert await m.purge_dead("q") == 1
+
+
+@pytest.mark.parametrize("value", [b"", b"x", b"x" * 8 + b"7" + b"y" * 30])
+async def test_a_body_that_is_none_is_a_dead_letter(both: tuple[Redis, RedisMessages], value: bytes) -> None:
+    redis, m = both
+    (result,) = await m.send(note("a"))
+    await redis.execute("HSET", key(redis, "body"), result.id, value)
+    await m.send(note("b"))
+    assert await texts(m) == ["b"]
+    await m.settled()
+    (letter,) = await m.dead("q")
+    assert (letter.id, letter.reason, letter.raw) == (result.id, "corrupt", value)
+
+
+@pytest.mark.parametrize(("command", "part"), [("RPUSH", "normal"), ("ZADD", "delayed")])
+async def test_an_id_without_a_body_is_a_dead_letter(
+    both: tuple[Redis, RedisMessages], command: str, part: str
+) -> None:
+    redis, m = both
+    await m.send(note("a"))
+    await redis.execute(command, key(redis, part), *([1] if command == "ZADD" else []), "nobody")
+    await redis.execute("HDEL", key(redis, "queue"), "next")
+    assert await texts(m) == ["a"]
+    (letter,) = await m.dead("q")
+    assert (letter.id, letter.reason, letter.raw) == ("nobody", "corrupt", b"nobody")
+
+
+@pytest.mark.parametrize("field", ["settings", "until", "next", "odds", "bucket", "flow", "sent", "g5", "passed"])
+async def test_a_foreign_field_stops_nobody(both: tuple[Redis, RedisMessages], field: str) -> None:
+    redis, m = both
+    await m.send(note("a"))
+    await redis.execute("HSET", key(redis, "queue"), field, "what is this?")
+    await m.send(note("b", priority=Priority.HIGH))
+    assert await texts(m) == ["b", "a"]
+    assert (await m.settings("q")) == QueueSettings()
+    assert (await m.stats("q"))["q"].held == 2
+    assert await redis.execute("PTTL", key(redis, "body")) > 0
+
+
+async def test_a_letter_that_cannot_be_read_is_shown_as_it_is(both: tuple[Redis, RedisMessages]) -> None:
+    redis, m = both
+    await fill(m)
+    (letter,) = await m.dead("q")
+    await redis.execute("HSET", key(redis, "letters"), letter.id, "what is this?")
+    (letter,) = await m.dead("q")
+    assert (letter.reason, letter.raw) == ("corrupt", b"what is this?")
+
+
+async def test_foreign_subscriptions_and_index_are_put_aside(both: tuple[Redis, RedisMessages]) -> None:
+    redis, m = both
+    for name in ("{subscriptions}:wishes", "{subscriptions}:ends", "{subscriptions}:version", "queues"):
+        await redis.execute("RPUSH", f"{redis.prefix}:messages:{name}", "what is this?")
+    await m.send(note("a"))
+    subscription = await m.subscribe("q", note_filter())
+    assert [r.error for r in await m.publish(note("b"))] == [""]
+    await redis.execute("HSET", f"{redis.prefix}:messages:{{subscriptions}}:wishes", subscription.id, b"\xc1")
+    await m.subscribe("r", note_filter())
+    assert [s.queue for s in await m.subscriptions()] == ["r"]
+    assert set(await m.stats()) == {"q"}
+
+
+async def test_scripts_that_the_server_forgot_are_loaded_again(both: tuple[Redis, RedisMessages]) -> None:
+    redis, m = both
+    await m.send(note("a"))
+    await redis.execute("SCRIPT", "FLUSH")
+    assert await texts(m) == ["a"]
+    await redis.execute("SCRIPT", "FLUSH")
+    async with anyio.create_task_group() as tasks:
+        for n in range(50):
+            tasks.start_soon(m.send, note(str(n)))
+    assert len(await texts(m, limit=100)) == 50
+
+
+async def test_ids_that_are_known_are_bounded(shared_redis: RedisServer, open_on: OpenRedis) -> None:
+    where = shared_redis.config()
+    async with connect(where) as redis, open_on(where, Config(defaults=QueueSettings(max_length=1000))) as m:
+        for _ in range(25):
+            await m.send(*(note() for _ in range(1000)))
+            await m.purge("q")
+        known = [await redis.execute("SCARD", key(redis, part)) for part in ("seen-0", "seen-1")]
+        assert 10_000 <= sum(known) <= 22_000
+
+
+async def test_dead_letters_and_history_are_bounded(shared_redis: RedisServer, open_on: OpenRedis) -> None:
+    where = shared_redis.config()
+    async with (
+        connect(where) as redis,
+        open_on(where, Config(defaults=QueueSettings(dead_limit=10, audit_limit=100))) as m,
+    ):
+        for _ in range(10):
+            await m.send(*(note() for _ in range(50)))
+            for held in await m.receive("q", limit=50):
+                await m.nack(held, permanent=True)
+        assert await redis.execute("ZCARD", key(redis, "dead")) == 10
+        assert await redis.execute("HLEN", key(redis, "letters")) == 10
+        assert await redis.execute("XLEN", key(redis, "audit")) <= 210
+        assert await redis.execute("HLEN", key(redis, "body")) == 0
+
+
+async def test_a_cancelled_message_leaves_nothing_behind(both: tuple[Redis, RedisMessages]) -> None:
+    redis, m = both
+    sent = await m.send(*(note() for _ in range(50)))
+    for result in sent:
+        assert await m.cancel("q", result.id)
+    assert (await m.stats("q"))["q"].waiting["normal"] == 0
+    assert await texts(m) == []
+    assert await redis.execute("LLEN", key(redis, "normal")) == 0
+    assert await redis.execute("HLEN", key(redis, "info")) == 0

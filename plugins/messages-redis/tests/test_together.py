@@ -1,0 +1,354 @@
+"""Many callers, processes and servers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import anyio
+import pytest
+
+from tta_messages import Delivery, Filter, Messages, MessagesError, QueueSettings
+from tta_messages.testing import Note, note
+from tta_messages_redis import Config, RedisMessages
+from tta_redis.testing import RedisServer, cluster, redis_server, sentinel
+
+OpenRedis = Callable[..., AbstractAsyncContextManager[RedisMessages]]
+
+
+def texts(deliveries: list[Delivery]) -> list[str]:
+    return [d.message.decode(Note).text for d in deliveries]
+
+
+async def scripts_run(where: RedisServer) -> int:
+    info = where.command("INFO", "commandstats")
+    return int(info.get("cmdstat_evalsha", {}).get("calls", 0))
+
+
+async def test_what_many_send_at_once_travels_together_in_order(open_on: OpenRedis) -> None:
+    with redis_server(own=True) as server:
+        async with open_on(server.config()) as m:
+            await m.send(note("first"))
+            before = await scripts_run(server)
+
+            async with anyio.create_task_group() as tasks:
+                for n in range(200):
+                    tasks.start_soon(m.send, note(str(n)))
+            assert await scripts_run(server) - before <= 30
+            got = texts(list(await m.receive("q", limit=300)))
+            assert got == ["first", *(str(n) for n in range(200))]
+            again = await m.receive("q", limit=300)
+            assert not again
+
+
+async def test_what_many_acknowledge_at_once_travels_together(open_on: OpenRedis) -> None:
+    with redis_server(own=True) as server:
+        async with open_on(server.config()) as m:
+            await m.send(*(note(str(n)) for n in range(300)))
+            held = await m.receive("q", limit=300)
+            before = await scripts_run(server)
+            results: list[bool] = []
+
+            async def ack(delivery: Delivery) -> None:
+                results.extend(await m.ack(delivery))
+
+            async with anyio.create_task_group() as tasks:
+                for delivery in held:
+                    tasks.start_soon(ack, delivery)
+            assert results == [True] * 300
+            assert await scripts_run(server) - before <= 10
+
+
+async def test_a_sender_that_gives_up_takes_nobody_with_it(shared_redis: RedisServer, open_on: OpenRedis) -> None:
+    async with open_on(shared_redis.config()) as m:
+        results: list[str] = []
+
+        async def send(n: int) -> None:
+            results.extend(r.error for r in await m.send(note(str(n))))
+
+        async with anyio.create_task_group() as tasks:
+            with anyio.move_on_after(0):
+                await m.send(note("given up"))
+            for n in range(20):
+                tasks.start_soon(send, n)
+            async with anyio.create_task_group() as others:
+                for n in range(5):
+                    others.start_soon(send, 100 + n)
+                await anyio.lowlevel.checkpoint()
+                others.cancel_scope.cancel()
+        assert results.count("") >= 20
+
+
+async def test_a_thousand_kilobytes_and_more_fit(shared_redis: RedisServer, open_on: OpenRedis) -> None:
+    async with open_on(shared_redis.config()) as m:
+        results = await m.send(*(note("x" * 900_000) for _ in range(12)), *(note("y") for _ in range(2500)))
+        assert {result.error for result in results} == {""}
+        assert len(results) == 2512
+        assert (await m.stats("q"))["q"].waiting["normal"] == 2512
+        assert await m.purge("q") == 2512
+
+
+async def test_a_receiver_elsewhere_is_called_not_asking(open_on: OpenRedis) -> None:
+    with redis_server(own=True) as server:
+        where = server.config()
+        async with open_on(where) as one, open_on(where) as other:
+            got: list[float] = []
+
+            async def receive() -> None:
+                for _ in range(5):
+                    (held,) = await one.receive("q", wait=10.0)
+                    got.append(anyio.current_time())
+                    await one.ack(held)
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(receive)
+                spans = []
+                for n in range(5):
+                    await anyio.sleep(0.1)
+                    start = anyio.current_time()
+                    await other.send(note(str(n)))
+                    with anyio.fail_after(5):
+                        while len(got) == n:
+                            await anyio.sleep(0.001)
+                    spans.append(got[n] - start)
+            # Looking from time to time would take half a second on average.
+            assert sorted(spans)[2] < 0.1
+
+
+async def test_of_many_that_wait_enough_wake(shared_redis: RedisServer, open_on: OpenRedis) -> None:
+    where = shared_redis.config()
+    async with open_on(where) as a, open_on(where) as b, open_on(where) as c:
+        got: list[str] = []
+
+        async def receive(m: Messages) -> None:
+            got.extend(texts(list(await m.receive("q", wait=10.0))))
+
+        with anyio.fail_after(0.7):  # Before anybody looks of his own accord.
+            async with anyio.create_task_group() as tasks:
+                for m in (a, a, b, b, c, c):
+                    tasks.start_soon(receive, m)
+                await anyio.sleep(0.15)
+                await a.send(*(note(str(n)) for n in range(6)))
+        assert sorted(got) == [str(n) for n in range(6)]
+
+
+async def test_a_call_that_comes_too_late_is_passed_on(shared_redis: RedisServer, open_on: OpenRedis) -> None:
+    where = shared_redis.config()
+    async with open_on(where) as a, open_on(where) as b:
+        got: list[str] = []
+
+        async def receive() -> None:
+            got.extend(texts(list(await b.receive("q", wait=10.0))))
+
+        # Both are known to wait, and one doesn't any more.
+        for _ in range(3):
+            assert not await a.receive("q", wait=0.02)
+        with anyio.fail_after(0.7):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(receive)
+                await anyio.sleep(0.1)
+                await b.send(note("x"))
+        assert got == ["x"]
+
+
+async def test_a_cancelled_receive_gives_back_at_once_what_it_got(
+    shared_redis: RedisServer, open_on: OpenRedis
+) -> None:
+    async with open_on(shared_redis.config()) as m:
+        await m.send(*(note(str(n)) for n in range(20)))
+        for _ in range(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(m.receive, "q")
+                await anyio.lowlevel.checkpoint()
+                tasks.cancel_scope.cancel()
+        await m.settled()
+        held = await m.receive("q", limit=20)
+        assert texts(list(held)) == [str(n) for n in range(20)]
+        assert {d.attempt for d in held} == {1}
+
+
+async def test_a_subscription_elsewhere_counts_from_the_next_publish_on(
+    shared_redis: RedisServer, open_on: OpenRedis
+) -> None:
+    where = shared_redis.config()
+    async with open_on(where) as a, open_on(where) as b:
+        for _ in range(10):
+            assert list(await a.publish(note("x"))) == []
+            subscription = await b.subscribe("q", Filter())
+            assert len(await a.publish(note("x"))) == 1
+            await b.unsubscribe(subscription.id)
+
+
+async def test_settings_changed_elsewhere_count_here(shared_redis: RedisServer, open_on: OpenRedis) -> None:
+    where = shared_redis.config()
+    async with open_on(where) as a, open_on(where) as b:
+        await a.send(note("x"))
+        await b.configure("q", QueueSettings(max_length=1))
+        assert [r.error for r in await a.send(note("y"))] == ["queue_full"]
+
+
+async def test_what_a_vanished_process_held_comes_to_others(shared_redis: RedisServer, open_on: OpenRedis) -> None:
+    where = shared_redis.config()
+    program = f"""
+import anyio
+from tta_messages.testing import TYPES
+from tta_messages_redis import Config, open_messages
+from tta_redis import Config as RedisConfig, connect
+
+async def main():
+    async with connect(RedisConfig(url={where.url!r}, prefix={where.prefix!r})) as redis:
+        async with open_messages(redis, Config(), TYPES) as m:
+            held = await m.receive("q", limit=3, wait=10, visibility=0.3)
+            print(len(held), flush=True)
+            await anyio.sleep_forever()
+
+anyio.run(main)
+"""
+    async with open_on(where) as m:
+        await m.send(*(note(text) for text in "abc"))
+        process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)  # noqa: ASYNC220
+        try:
+            assert process.stdout is not None
+            assert await anyio.to_thread.run_sync(process.stdout.readline) == b"3\n"
+            assert not await m.receive("q")
+        finally:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        held = await m.receive("q", limit=3, wait=5.0)
+        assert (texts(list(held)), {d.attempt for d in held}) == (list("abc"), {2})
+
+
+async def test_all_is_there_after_the_server_was_killed_and_started_again(open_on: OpenRedis) -> None:
+    with redis_server("--appendonly", "yes", "--appendfsync", "always", own=True) as server:
+        async with open_on(server.config()) as m:
+            sent = [r.id for r in await m.send(*(note(str(n)) for n in range(20)))]
+            (held, *_) = await m.receive("q", limit=3)
+            got: list[str] = []
+
+            async def receive() -> None:
+                with anyio.fail_after(30):
+                    while len(got) < 18:
+                        got.extend(d.message.id for d in await m.receive("q", limit=10, wait=20.0))
+
+            async with anyio.create_task_group() as tasks:
+                await m.receive("q", limit=16)
+                tasks.start_soon(receive)
+                await anyio.sleep(0.05)
+                server.kill()
+                server.start()
+                # Whoever waited looks again, and is called again.
+                results = await m.send(*(note(str(n)) for n in range(17)))
+                assert {r.error for r in results} == {""}
+            assert list(await m.ack(held)) == [True]
+            assert got == [sent[19], *(r.id for r in results)]
+
+
+async def test_senders_and_receivers_live_through_restarts(open_on: OpenRedis) -> None:
+    with redis_server("--appendonly", "yes", "--appendfsync", "always", own=True) as server:
+        settings = QueueSettings(visibility=1.0, retries=50)
+        async with open_on(server.config(), Config(defaults=settings)) as m:
+            sent: set[str] = set()
+            got: set[str] = set()
+            stopping = False
+
+            async def sender(name: str) -> None:
+                n = 0
+                while not stopping:
+                    n += 1
+                    text = f"{name}-{n}"
+                    try:
+                        (result,) = await m.send(note(text))
+                    except MessagesError:
+                        continue
+                    assert result.error == ""
+                    assert not result.duplicate
+                    sent.add(text)
+                    await anyio.sleep(0.002)
+
+            async def receiver() -> None:
+                done: list[Delivery] = []
+                while not (stopping and sent <= got):
+                    try:
+                        done = list(await m.receive("q", limit=10, wait=0.5, done=done))
+                    except MessagesError:
+                        continue
+                    got.update(texts(done))
+
+            with anyio.fail_after(40):
+                async with anyio.create_task_group() as tasks:
+                    for name in "ab":
+                        tasks.start_soon(sender, name)
+                    for _ in range(2):
+                        tasks.start_soon(receiver)
+                    for _ in range(3):
+                        await anyio.sleep(0.3)
+                        await anyio.to_thread.run_sync(server.kill)
+                        await anyio.to_thread.run_sync(server.start)
+                    await anyio.sleep(0.3)
+                    stopping = True
+            assert len(sent) > 100
+
+
+async def test_replicas_vouch_for_what_is_sent(open_on: OpenRedis) -> None:
+    with sentinel(replicas=1, sentinels=1) as those:
+        config = Config(wait_replicas=1, wait_timeout=1.0)
+        async with open_on(those.config(), config) as m:
+            assert [(r.delivered, r.error) for r in await m.send(note("a"))] == [(True, "")]
+            (replica,) = those.replicas()
+            replica.pause()
+            try:
+                (result,) = await m.send(note("b", id="b"))
+                assert (result.delivered, result.error) == (True, "not_replicated")
+            finally:
+                replica.resume()
+            with anyio.fail_after(10):
+                while (result := (await m.send(note("b", id="b")))[0]).error:
+                    assert result.error == "not_replicated"
+            assert (result.delivered, result.duplicate) == (True, True)
+            assert texts(list(await m.receive("q", limit=9))) == ["a", "b"]
+
+
+async def test_queues_live_all_over_a_cluster_and_move_under_load(open_on: OpenRedis) -> None:
+    with cluster(replicas=0) as those:
+        where = those.config()
+        async with open_on(where) as m, open_on(where) as other:
+            names = [f"agents.type-{n}" for n in range(20)]
+            await m.broadcast(note("a"), names)
+            assert set(await m.stats()) == set(names)
+            for name in names:
+                assert texts(list(await other.receive(name, limit=3, done=()))) == ["a"]
+            assert await m.forget("nobody") == 0
+
+            got: list[str] = []
+
+            async def receive() -> None:
+                while len(got) < 300:
+                    held = await other.receive("q", limit=7, wait=5.0)
+                    got.extend(texts(list(held)))
+                    await other.ack(*held)
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(receive)
+                key = f"{where.prefix}:messages:{{q}}:queue"
+                for n in range(300):
+                    await m.send(note(str(n)))
+                    if n in (100, 200):
+                        target = next(node for node in those.nodes if node is not those.owner(key))
+                        await anyio.to_thread.run_sync(those.move, key, target)
+            assert got == [str(n) for n in range(300)]
+
+
+async def test_a_server_that_is_away_is_an_error_in_time(open_on: OpenRedis) -> None:
+    with redis_server(own=True) as server:
+        async with open_on(server.config(command_timeout=0.5, socket_timeout=0.5, connect_timeout=0.5)) as m:
+            await m.send(note("a"))
+            server.stop()
+            with pytest.raises(MessagesError):
+                await m.send(note("b"))
+            with pytest.raises(MessagesError):
+                await m.receive("q", wait=5.0)
+            with pytest.raises(MessagesError):
+                await m.stats()
