@@ -1,0 +1,143 @@
+"""One process of a chaos run: ``python -m chaos.worker SPEC`` sends, or consumes until SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import anyio
+import msgspec
+
+from tta_kernel import Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
+from tta_messages import MESSAGES, Delivery, Message, MessagesError, MessagesPlugin, Priority, consume
+from tta_messages_redis import RedisMessagesPlugin
+from tta_redis import RedisPlugin
+
+from .history import Recorded, Recorder
+
+QUEUE = "chaos"
+
+
+class Task(msgspec.Struct, frozen=True):
+    """What a message asks for: seconds of work, failures before it, or the death of whoever handles it."""
+
+    work: float = 0.0
+    fails: int = 0
+    kills: bool = False
+
+
+class Spec(msgspec.Struct, frozen=True):
+    """What a process does; ``redis`` and ``messages`` are the configs of those plugins."""
+
+    name: str
+    role: str
+    seed: int
+    history: str
+    redis: dict[str, Any]
+    messages: dict[str, Any]
+    visibility: float = 1.0
+    concurrency: int = 1
+    count: int = 0
+    lasts: float = 1.0
+    work: float = 0.01
+    fails: float = 0.0
+    kills: int = 0
+
+
+class Types(Plugin[NoConfig]):
+    @hookimpl
+    def message_types(self) -> Mapping[str, type[msgspec.Struct]]:
+        return {"chaos.task": Task}
+
+
+def kernel(redis: Mapping[str, Any], messages: Mapping[str, Any]) -> Kernel:
+    """Return a small kernel, as everybody here uses."""
+    plugins: Mapping[str, type[Plugin[Any]]] = {
+        "redis": RedisPlugin, "messages": MessagesPlugin, "messages-redis": RedisMessagesPlugin, "chaos": Types
+    }  # fmt: skip
+    settings = {
+        "redis": PluginSettings(config=dict(redis)), "messages-redis": PluginSettings(config=dict(messages))
+    }  # fmt: skip
+    return Kernel(KernelSettings(plugins=settings), plugins=plugins)
+
+
+async def produce(spec: Spec, recorded: Recorded) -> None:
+    """Send all messages over about ``lasts`` seconds; what was not accepted again, by its id, until it is."""
+    async with anyio.create_task_group() as tasks:
+        for lane in range(2):
+            tasks.start_soon(_lane, spec, recorded, lane)
+
+
+async def _lane(spec: Spec, recorded: Recorded, lane: int) -> None:
+    random = Random(f"{spec.seed} {spec.name} {lane}")
+    sent, count = 0, spec.count // 2
+    while sent < count:
+        batch = []
+        for _ in range(min(random.randint(1, 10), count - sent)):
+            task = Task(
+                work=random.uniform(0, 2 * spec.work),
+                fails=random.choice((1, 2)) if random.random() < spec.fails else 0,
+                kills=lane == 0 and sent % 20 == 19 and sent < 20 * spec.kills,
+            )
+            priority = random.choice((*Priority, Priority.NORMAL))
+            batch.append(Message.to(QUEUE, "chaos.task", task, id=f"{spec.name}.{lane}.{sent}", priority=priority))
+            sent += 1
+        await _send(recorded, batch)
+        await anyio.sleep(random.uniform(0, 2) * spec.lasts * 5 / count)
+
+
+async def _send(recorded: Recorded, batch: list[Message]) -> None:
+    while batch:
+        try:
+            results = await recorded.send(*batch)
+        except MessagesError:
+            await anyio.sleep(0.05)
+            continue
+        batch = [each for each, result in zip(batch, results, strict=True) if result.error]
+        if batch:
+            await anyio.sleep(0.05)
+
+
+async def work(spec: Spec, recorder: Recorder, recorded: Recorded) -> None:
+    """Consume until cancelled."""
+
+    async def handle(delivery: Delivery) -> None:
+        recorder.began(delivery)
+        task = delivery.message.decode(Task)
+        if task.kills:
+            os.kill(os.getpid(), signal.SIGKILL)
+        await anyio.sleep(task.work)
+        if delivery.attempt <= task.fails:
+            raise RuntimeError
+        recorder.handled(delivery)
+
+    await consume(
+        recorded.whole, QUEUE, handle, limit=10, concurrency=spec.concurrency, visibility=spec.visibility, wait=1.0
+    )  # fmt: skip
+
+
+async def main(spec: Spec) -> None:
+    async with kernel(spec.redis, spec.messages) as running, anyio.create_task_group() as tasks:
+        recorder = Recorder(Path(spec.history))
+        recorded = Recorded(running.get(MESSAGES), recorder)
+        tasks.start_soon(_until_terminated, tasks.cancel_scope)
+        if spec.role == "producer":
+            await produce(spec, recorded)
+            tasks.cancel_scope.cancel()
+        else:
+            await work(spec, recorder, recorded)
+
+
+async def _until_terminated(scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM) as signals:
+        async for _ in signals:
+            scope.cancel()
+
+
+if __name__ == "__main__":
+    anyio.run(main, msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Spec))
