@@ -175,6 +175,24 @@ def test_check_without_secrets_leaves_out_what_follows_from_a_missing_one(folder
     assert (done.returncode, "Service('gone')" in done.stdout) == (1, True)
 
 
+def test_check_without_secrets_still_asks_those_that_need_some(folder: Path, ship: Ship) -> None:
+    code = (
+        "import msgspec\n"
+        "class C(msgspec.Struct):\n    password: Secret\n"
+        "    def __post_init__(self):\n"
+        "        if not self.password.startswith('db:'): raise ValueError('write db:…')\n"
+        "class P(Plugin[C]): pass\n"
+        "class D(msgspec.Struct):\n    password: Secret\n"
+        "class Q(Plugin[D]):\n"
+        "    @hookimpl\n    def check(self): return [Problem('roster', 'is empty')]\n"
+    )
+    ship("asked", "strict = asked:P\nasked = asked:Q", "from tta_kernel import *\n" + code)
+    secret = "{config: {password: {env: NOWHERE}}}"
+    (folder / "development.yaml").write_text(f"plugins: {{strict: {secret}, asked: {secret}}}")
+    done = tta(folder, "check", "--no-secrets")
+    assert (done.returncode, done.stdout) == (1, "roster: is empty\n")
+
+
 def test_config_shows_each_value_with_its_layer_and_no_secret(folder: Path, ship: Ship) -> None:
     code = PLUGIN.replace("NoConfig]", "C]").replace("class P", "import msgspec\nclass C(msgspec.Struct):\n"
                           "    password: Secret = ''\n    size: Size = 0\nclass P")  # fmt: skip

@@ -50,7 +50,7 @@ def _main(argv: Sequence[str]) -> int:
     common.add_argument("--env", type=_named)
     given, rest = common.parse_known_args(argv)  # wherever they stand before a "--"
     settings, problems = read(Path(given.config) if given.config else None, given.env)
-    wiring = Wiring(settings, None, (KERNEL,))
+    wiring = Wiring(settings, None, (KERNEL,), reveal="--no-secrets" not in rest)
     wiring.problems[:0] = problems
     parser = argparse.ArgumentParser(
         prog="tta",

@@ -173,9 +173,12 @@ def _merge(low: Any, high: Any) -> Any:
     return low | {key: _merge(low.get(key), it) for key, it in high.items()}
 
 
-def decode(settings: KernelSettings, plugin: str, type_: type[S]) -> S:
-    """Turn a plugin's section into its Struct; raise a `ConfigError` that lists all problems."""
-    reader = Reader(settings.source, [])
+def decode(settings: KernelSettings, plugin: str, type_: type[S], *, reveal: bool = True) -> S:
+    """Turn a plugin's section into its Struct; raise a `ConfigError` that lists all problems.
+
+    Without ``reveal`` a secret that lies in a file or a variable is not looked for.
+    """
+    reader = Reader(settings.source, [], reveal=reveal)
     section = settings.plugins.get(plugin, PluginSettings())
     found: S = reader.value(section.config, type_, f"plugins.{plugin}.config")
     if reader.problems:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "tta.plugins"
+Classes = Mapping[str, type[Plugin[Any]]]
 
 
 class Found(NamedTuple):
@@ -42,7 +43,7 @@ def installed() -> tuple[dict[str, Found], list[Problem]]:
     return dict(sorted(found.items())), problems
 
 
-def given(classes: Mapping[str, type[Plugin[Any]]]) -> dict[str, Found]:
+def given(classes: Classes) -> dict[str, Found]:
     """Treat these classes as the installed plugins."""
     return {name: Found(name, "", "", given=cls) for name, cls in sorted(classes.items())}
 

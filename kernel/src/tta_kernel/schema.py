@@ -188,7 +188,7 @@ class Reader:
                 self.problems += error.problems
                 return BAD
         if "secret" in extra and isinstance(raw, Mapping):
-            raw = self._reference(raw, path) if self._reveal else REDACTED
+            raw = self._reference(raw, path)
         if raw is BAD:
             return BAD
         if isinstance(raw, str) and ("secret" in extra or looks_secret(path.partition(".config.")[2])):
@@ -232,6 +232,8 @@ class Reader:
         kind, name = next(iter(raw.items()), ("", ""))
         if len(raw) != 1 or kind not in ("file", "env") or not (name and isinstance(name, str)):
             return self.report(path, "expected text, {file: PATH} or {env: NAME}, got a mapping")
+        if not self._reveal:
+            return REDACTED
         found, why = self.source.environ.get(name, ""), "is empty, or not set"
         if kind == "file":
             try:
@@ -254,4 +256,4 @@ class Reader:
         words = [word for word in re.findall(r"[^\s'\"]+", what) if len(word) > 2]
         if any(it in what or repr(it) in what or any(word in it for word in words) for it in self._secrets if it):
             what = f"{cls.__name__} refuses its values, and what it says of them may hold a secret"
-        return self.report(path, what)
+        return self.report(path, what, deployment_only=REDACTED in self._secrets)

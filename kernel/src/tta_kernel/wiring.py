@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from graphlib import CycleError, TopologicalSorter
 from time import time
 from typing import Any
@@ -12,7 +12,7 @@ import pluggy
 
 from . import discovery, hookspecs
 from .config import KernelSettings, decode, unknown_plugins
-from .discovery import Found
+from .discovery import Classes, Found
 from .errors import ConfigError, KernelError, PluginError, Problem
 from .hooks import Hooks
 from .plugin import Plugin
@@ -70,7 +70,7 @@ class Wiring:
     """
 
     def __init__(
-        self, settings: KernelSettings, plugins: Mapping[str, type[Plugin[Any]]] | None, given: Collection[Service[Any]]
+        self, settings: KernelSettings, plugins: Classes | None, given: Collection[Service[Any]], *, reveal: bool = True
     ) -> None:
         self.settings = settings
         self.warnings: list[Problem] = []
@@ -88,7 +88,7 @@ class Wiring:
                 continue
             try:
                 record.cls = discovery.load(each)
-                record.plugin = record.cls(decode(settings, name, record.cls.config_type))
+                record.plugin = record.cls(decode(settings, name, record.cls.config_type, reveal=reveal))
             except KernelError as exc:
                 self.rule_out(record, exc)
         self._find_providers()
