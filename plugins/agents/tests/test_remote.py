@@ -161,6 +161,7 @@ async def taken_over(world: World, second: Echo) -> tuple[list[str], Reply | Age
         async with heir.serve(second):
             while not result:  # noqa: ASYNC110 - the other task's
                 await anyio.sleep(0.01)
+        line.is_cut, line.down = False, True  # What is dead needs no time to say goodbye.
     return heard, result[0]
 
 
