@@ -38,7 +38,7 @@ def open_on() -> OpenRedis:
         if not isinstance(config, Config):
             given = config or MessagesConfig()
             config = Config(given.defaults, given.queues, given.max_size)
-        async with connect(where) as redis, open_messages(redis, config, types, publish=publish) as messages:
+        async with connect(where) as client, open_messages(client, config, types, publish=publish) as messages:
             yield messages
 
     return open_on

@@ -16,10 +16,9 @@ log = logging.getLogger("tta.messages-redis")
 class Bell:
     """Wakes who waits for a queue; ``unheard`` is told of a queue for which nobody waits any more."""
 
-    def __init__(self, redis: Redis, unheard: Callable[[str], None]) -> None:
+    def __init__(self, redis: Redis, channel: str, unheard: Callable[[str], None]) -> None:
         self.name = token_hex(6)
-        self.channel = redis.key("messages", "wake", "")
-        self._redis, self._unheard = redis, unheard
+        self._redis, self._channel, self._unheard = redis, channel, unheard
         self._waiters: dict[str, list[anyio.Event]] = {}
         self._ready = anyio.Event()
         self.reconnects = 0
@@ -49,7 +48,7 @@ class Bell:
         """Hear, for as long as the service runs."""
         while True:
             try:
-                async with self._redis.listen(self.channel + self.name) as signals:
+                async with self._redis.listen(self._channel + self.name) as signals:
                     self._ready.set()
                     self._ring_all()
                     async for signal in signals:

@@ -55,6 +55,8 @@ class Store:
         self.redis, self.scripts = redis, Scripts(redis)
         self._codec, self._publish = codec, publish
         self._repaired: dict[str, float] = {}
+        self.channel = channel
+        """With the name of a process: where it hears that it is called."""
         self._common = (channel, b"1" if redis.config.cluster else b"0")
 
     async def run(

@@ -21,8 +21,8 @@ FOR_EVER = 1e9
 """Seconds that are as good as any more."""
 
 _PARTS = (
-    "queue", "body", "high", "normal", "low", "info", "holds", "lease", "delayed", "ttl", "seen-0", "seen-1", "dead", "letters",
-    "audit", "idle",
+    "queue", "body", "high", "normal", "low", "info", "holds", "lease", "delayed", "ttl", "seen-0", "seen-1", "dead",
+    "letters", "audit", "idle",
 )  # fmt: skip
 _STEPS = frozenset(get_args(get_type_hints(Step)["what"]))
 
@@ -103,10 +103,10 @@ def read_letter(codec: Codec, queue: str, id: bytes, letter: bytes) -> DeadLette
         reason, attempts, died_at, error = letter[size:].decode(errors="replace").split("\n", 3)
         message = None if reason == "corrupt" else read_value(codec, queue, id, value)
         raw = (value[HEAD:] if value[8:9] in (b"1", b"5", b"9") else value) if message is None else b""
-        return msgspec.convert(
-            DeadLetter(name, queue, reason, error, int(attempts), int(died_at) / 1e6, message, raw),  # type: ignore[arg-type]
-            DeadLetter,
-        )
+        if reason not in ("rejected", "retries", "expired", "corrupt"):
+            raise ValueError("no such reason")
+        at = int(died_at) / 1e6
+        return DeadLetter(name, queue, reason, error, int(attempts), at, message, raw)  # type: ignore[arg-type]
     except ValueError:
         return DeadLetter(name, queue, "corrupt", "its letter cannot be read", 0, 0.0, None, letter)
 
@@ -117,8 +117,8 @@ def read_stats(reply: Sequence[int]) -> QueueStats:
         reply or [0] * 15
     )
     return QueueStats(
-        {"high": high, "normal": normal, "low": low}, delayed, held, dead, sent, refused, delivered, done, retried, died,
-        recovered, expired, stale,
+        {"high": high, "normal": normal, "low": low}, delayed, held, dead, sent, refused, delivered, done, retried,
+        died, recovered, expired, stale,
     )  # fmt: skip
 
 

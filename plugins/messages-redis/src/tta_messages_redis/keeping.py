@@ -1,0 +1,131 @@
+"""What an operator does with queues, and what is seen of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from tta_messages import DeadLetter, QueueSettings, QueueStats, Step
+from tta_messages.prepare import check_queue
+from tta_redis import RedisDown
+
+from . import wire
+from .shared import CHUNK, Queue, Shared
+from .store import translated
+
+
+class Keeping(Shared):
+    """Shows and changes what is kept."""
+
+    async def recover(self, queue: str | None = None) -> Mapping[str, int]:
+        async def recover(known: Queue) -> int:
+            found, more = 0, 1
+            while more:
+                count, more = (await self._admin(known, "recover"))[0]
+                found += count
+            return found
+
+        return {name: count for name, count in (await self._all(queue, recover)).items() if count}
+
+    async def configure(self, queue: str, settings: QueueSettings) -> None:
+        known = self._queue(check_queue(queue))
+        await self._index(known, (settings.ttl + settings.dead_ttl))
+        await self._admin(known, "configure", wire.pack_settings(settings))
+
+    async def settings(self, queue: str) -> QueueSettings:
+        packed = (await self._admin(self._queue(check_queue(queue)), "settings"))[0]
+        return wire.read_settings(packed) or self._own_settings(queue)
+
+    async def purge(self, queue: str) -> int:
+        return await self._repeat(self._queue(check_queue(queue)), "purge")
+
+    async def dead(self, queue: str, *, limit: int = 100, after: str = "") -> Sequence[DeadLetter]:
+        known = self._queue(check_queue(queue))
+        found: list[DeadLetter] = []
+        while len(found) < limit:
+            page = min(limit - len(found), 100)
+            letters = self._letters(known, (await self._admin(known, "dead", page, after))[0])
+            found += letters
+            if len(letters) < page:
+                break
+            after = letters[-1].id
+        return found
+
+    def _letters(self, queue: Queue, flat: Sequence[bytes]) -> list[DeadLetter]:
+        pairs = zip(flat[::2], flat[1::2], strict=True)
+        return [wire.read_letter(self._codec, queue.name, id, letter) for id, letter in pairs]
+
+    async def requeue(self, queue: str, *ids: str) -> int:
+        known, alive = self._queue(check_queue(queue)), 0
+        await self._index(known)
+        if ids:
+            groups: list[Sequence[DeadLetter]] = [
+                self._letters(known, (await self._admin(known, "letters", *ids[n : n + 100]))[0])
+                for n in range(0, len(ids), 100)
+            ]
+        else:
+            everything = await self.dead(queue, limit=1_000_000)
+            groups = [everything[n : n + 100] for n in range(0, len(everything), 100)]
+        for letters in groups:
+            args: list[Any] = []
+            for letter in letters:
+                if letter.message is not None:
+                    ttl = letter.message.ttl
+                    args += (letter.id, "" if ttl is None else min(ttl, wire.FOR_EVER))
+            if args:
+                alive += (await self._admin(known, "requeue", *args))[0]
+        return alive
+
+    async def purge_dead(self, queue: str, *ids: str) -> int:
+        known = self._queue(check_queue(queue))
+        if not ids:
+            return await self._repeat(known, "purge_dead")
+        chunks = [ids[n : n + CHUNK] for n in range(0, len(ids), CHUNK)]
+        return sum([(await self._admin(known, "purge_dead", *chunk))[0][0] for chunk in chunks])
+
+    async def stats(self, queue: str | None = None) -> Mapping[str, QueueStats]:
+        async def stats(known: Queue) -> QueueStats | None:
+            (numbers, *_) = await self._admin(known, "stats")
+            return wire.read_stats(numbers) if numbers or queue else None
+
+        found = await self._all(queue, stats)
+        return {name: each for name, each in sorted(found.items()) if each is not None}
+
+    async def history(self, queue: str, *, limit: int = 100) -> Sequence[Step]:
+        known = self._queue(check_queue(queue))
+        try:
+            entries = await self._redis.execute("XREVRANGE", known.keys.audit, "+", "-", "COUNT", max(limit, 1))
+        except RedisDown as exc:
+            raise translated(exc) from exc
+        except ResponseError as exc:
+            if "WRONGTYPE" not in str(exc):
+                raise translated(exc) from exc
+            await self._store.repair(queue, known.keys)
+            entries = []
+        return wire.read_steps(entries)[:limit]
+
+    async def forget(self, owner: str) -> int:
+        if not owner:
+            return 0
+
+        async def forget(known: Queue) -> int:
+            found, cursors = 0, ("0", "0")
+            while any(cursors):
+                count, *rest = (await self._admin(known, "forget", wire.owner_mark(owner), *cursors))[0]
+                found += count
+                cursors = (rest[0].decode(), rest[1].decode())
+            return found
+
+        return sum((await self._all(None, forget)).values())
+
+    async def _admin(self, queue: Queue, *args: Any) -> Sequence[Any]:
+        return await self._store.run(self._store.scripts.admin, queue.name, queue.keys, args)
+
+    async def _repeat(self, queue: Queue, what: str) -> int:
+        found, more = 0, 1
+        while more:
+            count, more = (await self._admin(queue, what))[0]
+            found += count
+        return found

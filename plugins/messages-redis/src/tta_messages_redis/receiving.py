@@ -1,0 +1,202 @@
+"""The way out: one round trip acknowledges and receives; who finds nothing is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import anyio
+
+from tta_messages import Delivery, Settled
+from tta_messages.prepare import check_queue, check_receive, shorten
+
+from . import wire
+from .bell import Bell
+from .shared import CHUNK, Queue, Shared
+from .store import Unknown
+
+
+class Receiving(Shared):
+    """Receives, and settles what was received."""
+
+    _bell: Bell
+
+    async def hear(self) -> None:
+        """Listen for who is called."""
+        await self._bell.run()
+
+    async def receive(
+        self, queue: str, *, limit: int = 1, wait: float = 0.0, visibility: float | None = None,
+        done: Collection[Delivery] = (),
+    ) -> Sequence[Delivery]:  # fmt: skip
+        check_receive(queue, limit, wait, visibility)
+        known = self._queue(queue)
+        own: Sequence[Delivery] = await self._leave_for_cycle(queue, done) if done else ()
+        if not wait:
+            return (await self._cycle(known, limit, visibility, own, waits=False))[0]
+        until = anyio.current_time() + wait
+        hears = await self._bell.ready(min(wait, 1.0))
+        while True:
+            event = self._bell.listen(queue)
+            try:
+                try:
+                    held, due = await self._cycle(known, limit, visibility, own, waits=hears)
+                except Unknown:
+                    # Perhaps it received something, which was given back. If it had to acknowledge, only the caller
+                    # knows what to do; otherwise look again.
+                    if own or anyio.current_time() >= until:
+                        raise
+                    continue
+                own = ()
+                rest = until - anyio.current_time()
+                if held or rest <= 0:
+                    return held
+                with anyio.move_on_after(min(rest, due + 0.001, self._random.uniform(0.8, 1.2))):
+                    await event.wait()
+            except BaseException:
+                if event.is_set():
+                    self._pass_on(queue)
+                raise
+            finally:
+                self._bell.leave(queue, event)
+
+    async def _leave_for_cycle(self, queue: str, done: Collection[Delivery]) -> Sequence[Delivery]:
+        """Acknowledge what can't be with the receive itself, and return the rest."""
+        own = [delivery for delivery in done if delivery.message.queue == queue]
+        others = [delivery for delivery in done if delivery.message.queue != queue]
+        if others or len(own) > CHUNK:
+            await self.ack(*others, *own[CHUNK:])
+        return own[:CHUNK]
+
+    async def _cycle(
+        self, queue: Queue, limit: int, visibility: float | None, done: Sequence[Delivery], *, waits: bool
+    ) -> tuple[list[Delivery], float]:
+        """Acknowledge and receive; the deliveries, and in how many seconds something is due."""
+        hold = self._nonce()
+        seconds = "" if visibility is None else min(visibility, wire.FOR_EVER)
+        args: list[Any] = [hold, limit, seconds, self._bell.name if waits else ""]
+        _add_done(args, done)
+        script = self._store.scripts.cycle
+        try:
+            reply = await self._store.run(script, queue.name, queue.keys, args)
+        except (anyio.get_cancelled_exc_class(), Unknown):
+            self._soon(self._abandon, queue, hold)
+            raise
+        _, _, ids, values, infos, deadline, due = reply
+        deadline = int(deadline) / 1e6
+        held: list[Delivery] = []
+        decode = self._codec.decode
+        for number, id in enumerate(ids):
+            attempts, error = wire.history(infos[number]) if infos else (0, "")
+            try:
+                message = decode(values[number][wire.HEAD :])
+                if message.id != id.decode() or message.queue != queue.name:
+                    raise ValueError("it is another message")
+            except ValueError:
+                self._soon(self._quarantine, queue, id, hold)
+                continue
+            held.append(Delivery(message, hold, deadline, attempts + 1, error))
+        return held, 0 if ids else int(due) / 1e6
+
+    async def ack(self, *deliveries: Delivery) -> Sequence[bool]:
+        return await self._each(deliveries, self._ack)
+
+    async def _ack(self, queue: Queue, deliveries: Sequence[Delivery]) -> Sequence[bool]:
+        if len(deliveries) <= CHUNK:
+            return await queue.acks.put(deliveries)
+        under_way = [queue.acks.submit(deliveries[n : n + CHUNK]) for n in range(0, len(deliveries), CHUNK)]
+        return [acknowledged for part in under_way for acknowledged in await part]
+
+    async def _fly_acks(self, queue: Queue, batches: Sequence[Sequence[Delivery]]) -> Sequence[Sequence[bool]]:
+        found: list[Sequence[bool]] = []
+        for batch in batches:
+            args: list[Any] = [self._nonce(), 0, "", ""]
+            places = _add_done(args, batch)
+            codes = (await self._store.once(self._store.scripts.cycle, queue.name, queue.keys, args, _all))[0]
+            results = [True] * len(batch)
+            for place, code in zip(places, codes, strict=False):
+                results[place] = code == 49
+            found.append(results)
+        return found
+
+    async def nack(
+        self, delivery: Delivery, *, error: str = "", permanent: bool = False, delay: float | None = None
+    ) -> Settled:
+        pause = "" if delay is None else min(max(delay, 0.0), wire.FOR_EVER)
+        args = (
+            "nack",
+            delivery.message.id,
+            delivery.token,
+            shorten(error),
+            int(permanent),
+            pause,
+            self._random.random(),
+        )
+        result = await self._settle(delivery.message.queue, args, lambda reply: reply[0] != b"stale")
+        return Settled(result.decode())
+
+    async def release(self, *deliveries: Delivery) -> Sequence[bool]:
+        return await self._each(deliveries, self._release)
+
+    async def _release(self, queue: Queue, deliveries: Sequence[Delivery]) -> Sequence[bool]:
+        found: list[bool] = []
+        # The last first, so that the first are at the head in the end.
+        for start in reversed(range(0, len(deliveries), CHUNK)):
+            args: list[Any] = ["release"]
+            for delivery in deliveries[start : start + CHUNK]:
+                args += (delivery.message.id, delivery.token)
+            codes = await self._settle(queue.name, args, lambda reply: b"0" not in reply[0])
+            found[:0] = [code == 49 for code in codes]
+        return found
+
+    async def extend(self, delivery: Delivery, seconds: float) -> bool:
+        args = ("extend", delivery.message.id, delivery.token, min(seconds, wire.FOR_EVER))
+        return await self._settle(delivery.message.queue, args, lambda reply: True) == b"1"
+
+    async def cancel(self, queue: str, id: str) -> bool:
+        return await self._settle(check_queue(queue), ("cancel", id), lambda reply: reply[0] == b"1") == b"1"
+
+    async def _settle(self, queue: str, args: Sequence[Any], done: Callable[[Any], bool]) -> bytes:
+        known = self._queue(queue)
+        reply = await self._store.once(self._store.scripts.settle, queue, known.keys, args, done)
+        result: bytes = reply[0]
+        return result
+
+    async def _abandon(self, queue: Queue, hold: str) -> None:
+        """Give back what a receive got that nobody waits for any more."""
+        await self._store.run(self._store.scripts.admin, queue.name, queue.keys, ("abandon", hold), retry=True)
+
+    async def _quarantine(self, queue: Queue, id: bytes, hold: str) -> None:
+        args = ("corrupt", id, hold, "its envelope cannot be read")
+        await self._store.run(self._store.scripts.settle, queue.name, queue.keys, args, retry=True)
+
+    def _pass_on(self, queue: str) -> None:
+        """Call another process: this one was called, and doesn't wait any more."""
+        if queue in self._queues:
+            self._soon(self._poke, self._queues[queue])
+
+    async def _poke(self, queue: Queue) -> None:
+        args = [self._nonce(), 0, "", ""]
+        await self._store.run(self._store.scripts.cycle, queue.name, queue.keys, args, retry=True)
+
+
+def _add_done(args: list[Any], done: Sequence[Delivery]) -> Sequence[int]:
+    """Add what is done, by hold; return where each stood."""
+    if not done:
+        return ()
+    token = done[0].token
+    if all(delivery.token == token for delivery in done):
+        args.append(token)
+        args.append(len(done))
+        args.extend([delivery.message.id for delivery in done])
+        return range(len(done))
+    by_hold: dict[str, list[int]] = {}
+    for place, delivery in enumerate(done):
+        by_hold.setdefault(delivery.token, []).append(place)
+    for hold, places in by_hold.items():
+        args += (hold, len(places), *(done[place].message.id for place in places))
+    return [place for places in by_hold.values() for place in places]
+
+
+def _all(reply: Sequence[Any]) -> bool:
+    return not reply[0]

@@ -1,0 +1,195 @@
+"""The way in: batches, one script each, and who subscribes to what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from struct import Struct
+from typing import Any
+
+import anyio
+import msgspec
+
+from tta_messages import Filter, Message, MessagesError, QueueFilled, SendResult, Subscription
+
+from . import wire
+from .shared import CHUNK, Outgoing, Queue, Shared
+from .store import Unknown
+from .subscriptions import Subscriptions
+
+_BYTES = 4_000_000
+_END = Struct(">d").pack
+
+
+class Sending(Shared):
+    """Sends, and publishes to who has subscribed."""
+
+    _subscriptions: Subscriptions
+
+    async def send(self, *messages: Message) -> Sequence[SendResult]:
+        results: list[SendResult | None] = []
+        by_queue: dict[str, list[Outgoing]] = {}
+        for message in messages:
+            prepared = self._codec.prepare(message)
+            if isinstance(prepared, SendResult):
+                results.append(prepared)
+                continue
+            stored, data = prepared
+            results.append(None)
+            by_queue.setdefault(stored.queue, []).append(
+                Outgoing(
+                    stored.id,
+                    wire.value_of(stored, data),
+                    int(stored.priority),
+                    stored.ttl,
+                    stored.delay,
+                    not message.id,
+                )
+            )
+        sent = {name: iter(found) for name, found in (await self._send(by_queue)).items()}
+        return [result or next(sent[message.queue]) for result, message in zip(results, messages, strict=True)]
+
+    async def _send(self, by_queue: Mapping[str, Sequence[Outgoing]]) -> Mapping[str, Sequence[SendResult]]:
+        if len(by_queue) == 1:
+            ((name, items),) = by_queue.items()
+            queue = self._queue(name)
+            await self._index(queue)
+            if len(items) == 1 or _fits(items):
+                return {name: await queue.sends.put(items)}
+        under_way = []
+        for name, items in by_queue.items():
+            queue = self._queue(name)
+            await self._index(queue)
+            under_way += [(name, queue.sends.submit(part)) for part in _parts(items)]
+        results: dict[str, list[SendResult]] = {name: [] for name in by_queue}
+        error: MessagesError | None = None
+        for name, waiting in under_way:
+            try:
+                results[name] += await waiting
+            except MessagesError as exc:  # The others have to be waited for, too.
+                error = exc
+        if error is not None:
+            raise error
+        return results
+
+    async def _fly(self, queue: Queue, batches: Sequence[Sequence[Outgoing]]) -> Sequence[Sequence[SendResult]]:
+        script = self._store.scripts.send
+        marks = [self._nonce() for _ in batches]
+        calls = [self._arguments(queue, batch, mark) for batch, mark in zip(batches, marks, strict=True)]
+        if self._config.wait_replicas:
+            return [
+                await self._replicated(queue, batch, call, mark)
+                for batch, call, mark in zip(batches, calls, marks, strict=True)
+            ]
+        try:
+            if len(calls) == 1:
+                replies = [await self._store.run(script, queue.name, queue.keys, calls[0])]
+            else:
+                replies = await self._store.run_all(script, queue.name, queue.keys, calls)
+        except Unknown:
+            if not self._remembers(queue):
+                raise
+            calls = [
+                self._arguments(queue, batch, mark, again=True) for batch, mark in zip(batches, marks, strict=True)
+            ]
+            replies = [await self._store.run(script, queue.name, queue.keys, call, retry=True) for call in calls]
+        return [self._results(queue, batch, reply) for batch, reply in zip(batches, replies, strict=True)]
+
+    def _remembers(self, queue: Queue) -> bool:
+        """Whether what is sent a second time, because the first answer was lost, finds what the first has done."""
+        return queue.window > 2 * self._redis.config.command_timeout
+
+    async def _replicated(
+        self, queue: Queue, batch: Sequence[Outgoing], call: Sequence[Any], mark: str
+    ) -> Sequence[SendResult]:
+        script, replicas = self._store.scripts.send, self._config.wait_replicas
+        how: dict[str, Any] = {"replicas": replicas, "patience": self._config.wait_timeout}
+        try:
+            reply, count = await self._store.run_replicated(script, queue.name, queue.keys, call, **how)
+        except Unknown:
+            if not self._remembers(queue):
+                raise
+            call = self._arguments(queue, batch, mark, again=True)
+            reply, count = await self._store.run_replicated(script, queue.name, queue.keys, call, retry=True, **how)
+        results = self._results(queue, batch, reply)
+        return results if count >= replicas else [_doubtful(each, count, replicas) for each in results]
+
+    def _arguments(self, queue: Queue, batch: Sequence[Outgoing], mark: str, *, again: bool = False) -> Sequence[Any]:
+        others: dict[int, tuple[float | bool, float]] = {}
+        clock = 0.0 if queue.offset is None else anyio.current_time() * 1e6 + queue.offset
+        head = _END(clock + queue.life * 1e6)
+        priority, new = batch[0].priority, True
+        args: list[Any] = [mark, b"", b"%.0f" % clock, repr(queue.life), priority, b"again"]
+        for number, item in enumerate(batch, 1):
+            args.append(item.id)
+            args.append(head + item.data)
+            if item.ttl is not None or item.delay:
+                ttl = item.ttl
+                others[number] = (False if ttl is None else min(ttl, wire.FOR_EVER), min(item.delay, wire.FOR_EVER))
+            if item.priority != priority:
+                args[4] = b""
+            new = new and item.new
+        if not again:
+            args[5] = b"new" if new else b""
+        if others:
+            args[1] = msgspec.msgpack.encode(others)
+        return args
+
+    def _results(self, queue: Queue, batch: Sequence[Outgoing], reply: Sequence[Any]) -> list[SendResult]:
+        codes, _, length, window, *clock = reply
+        queue.window = int(window) / 1000
+        if clock:
+            queue.offset = int(clock[0]) - anyio.current_time() * 1e6
+            queue.life = float(clock[1])
+        if not codes:
+            return [SendResult(item.id, True) for item in batch]  # noqa: FBT003 - the way of nearly all
+        results = []
+        for code, item in zip(codes.decode(), batch, strict=True):
+            if code == "2":
+                detail = f"{length} messages are waiting, delayed or held"
+                results.append(SendResult(item.id, delivered=False, error="queue_full", detail=detail))
+            else:
+                results.append(SendResult(item.id, delivered=True, duplicate=code == "1"))
+        now = anyio.current_time()
+        if b"2" in codes and now - queue.told_at >= 1.0:
+            queue.told_at = now
+            self._publish(QueueFilled(queue=queue.name))
+        return results
+
+    async def broadcast(self, message: Message, queues: Sequence[str]) -> Sequence[SendResult]:
+        return await self.send(*self._codec.copies(message, queues))
+
+    async def publish(self, message: Message) -> Sequence[SendResult]:
+        return await self.broadcast(message, await self._subscriptions.queues(message))
+
+    async def subscribe(self, queue: str, wanted: Filter, *, ttl: float = 3600.0) -> Subscription:
+        return await self._subscriptions.add(queue, wanted, ttl)
+
+    async def unsubscribe(self, id: str) -> bool:
+        return await self._subscriptions.remove(id)
+
+    async def subscriptions(self, queue: str | None = None) -> Sequence[Subscription]:
+        return [each for each in await self._subscriptions.all() if queue in (None, each.queue)]
+
+
+def _doubtful(result: SendResult, count: int, replicas: int) -> SendResult:
+    if not result.delivered:
+        return result
+    detail = f"{count} of {replicas} replicas have it"
+    return SendResult(result.id, delivered=True, error="not_replicated", detail=detail, duplicate=result.duplicate)
+
+
+def _fits(items: Sequence[Outgoing]) -> bool:
+    return len(items) <= CHUNK and sum(len(item.data) for item in items) <= _BYTES
+
+
+def _parts(items: Sequence[Outgoing]) -> list[Sequence[Outgoing]]:
+    """Split what is too much for one script."""
+    parts: list[list[Outgoing]] = [[]]
+    size = 0
+    for item in items:
+        if parts[-1] and (len(parts[-1]) >= CHUNK or size + len(item.data) > _BYTES):
+            parts.append([])
+            size = 0
+        parts[-1].append(item)
+        size += len(item.data)
+    return list(parts)

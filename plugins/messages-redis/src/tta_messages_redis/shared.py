@@ -1,0 +1,186 @@
+"""What all calls share: the store, the queues that this process knows, and what goes on behind the calls."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from random import Random
+from secrets import token_hex
+from typing import Any, NamedTuple, TypeVar
+
+import anyio
+from anyio.abc import TaskGroup
+from redis.exceptions import ResponseError
+
+from tta_kernel import Event
+from tta_messages import Codec, Delivery, MessagesError, QueueSettings, SendResult
+from tta_messages.prepare import Types, check_queue
+from tta_redis import Redis, RedisDown
+
+from . import wire
+from .config import Config
+from .line import Line
+from .store import Store, translated
+
+log = logging.getLogger("tta.messages-redis")
+R = TypeVar("R")
+
+CHUNK = 1000
+"""Messages, at most, in one script: Lua hands on no more than some thousand arguments."""
+_QUEUES = 4096
+_INDEX_EVERY = 600.0
+
+
+class Outgoing(NamedTuple):
+    """A message on its way; ``new`` where its id was made up just now, so that nobody can know it."""
+
+    id: str
+    data: bytes
+    priority: int
+    ttl: float | None
+    delay: float
+    new: bool
+
+
+class Queue:
+    """What this process knows of a queue."""
+
+    __slots__ = ("acks", "indexed_at", "keys", "life", "name", "offset", "sends", "told_at", "window")
+
+    def __init__(self, name: str, keys: wire.Keys, sends: Line[Outgoing, SendResult], acks: Line[Delivery, bool]):
+        self.name, self.keys, self.sends, self.acks = name, keys, sends, acks
+        self.indexed_at = self.told_at = float("-inf")
+        self.window = self.life = 0.0
+        self.offset: float | None = None
+        """What has to be added to our clock for its server's, in µs."""
+
+
+class Shared:
+    """The parts of `RedisMessages` are made of this, and it of nothing of theirs but how a queue's lines fly."""
+
+    def __init__(
+        self, redis: Redis, config: Config, types: Types, *, publish: Callable[[Event], None], tasks: TaskGroup
+    ) -> None:
+        self._redis, self._config, self._publish, self._tasks = redis, config, publish, tasks
+        self._codec = Codec(types, max_size=config.max_size)
+        self._store = Store(redis, self._codec, publish, redis.key("messages", "wake", ""))
+        self._queues: OrderedDict[str, Queue] = OrderedDict()
+        self._random = Random()  # noqa: S311 - jitter
+        self._mark, self._count = token_hex(3), itertools.count(1)
+        self._index_key = redis.key("messages", "queues").encode()
+        self._busy = 0
+        self._idle = anyio.Event()
+
+    async def _fly(self, queue: Queue, batches: Sequence[Sequence[Outgoing]]) -> Sequence[Sequence[SendResult]]:
+        raise NotImplementedError
+
+    async def _fly_acks(self, queue: Queue, batches: Sequence[Sequence[Delivery]]) -> Sequence[Sequence[bool]]:
+        raise NotImplementedError
+
+    async def _each(
+        self, deliveries: Sequence[Delivery], do: Callable[[Queue, Sequence[Delivery]], Awaitable[Sequence[bool]]]
+    ) -> Sequence[bool]:
+        """Do something to the deliveries of each queue together; results in the order of all."""
+        by_queue: dict[str, list[Delivery]] = {}
+        for delivery in deliveries:
+            by_queue.setdefault(delivery.message.queue, []).append(delivery)
+        if len(by_queue) == 1:
+            return await do(self._queue(deliveries[0].message.queue), deliveries)
+        results = {name: iter(await do(self._queue(name), group)) for name, group in by_queue.items()}
+        return [next(results[delivery.message.queue]) for delivery in deliveries]
+
+    async def _all(self, queue: str | None, do: Callable[[Queue], Awaitable[R]]) -> dict[str, R]:
+        """Do something to one queue, or to all that there are."""
+        if queue is not None:
+            return {queue: await do(self._queue(check_queue(queue)))}
+        return {name: await do(self._queue(name)) for name in await self._names()}
+
+    def _own_settings(self, queue: str) -> QueueSettings:
+        return self._config.queues.get(queue, self._config.defaults)
+
+    def _queue(self, name: str) -> Queue:
+        known = self._queues.get(name)
+        if known is None:
+            known = self._queues[name] = self._make(name)
+            for old, each in list(self._queues.items())[: max(0, len(self._queues) - _QUEUES)]:
+                if each.sends.idle and each.acks.idle:
+                    del self._queues[old]
+        else:
+            self._queues.move_to_end(name)
+        return known
+
+    def _make(self, name: str) -> Queue:
+        async def fly(batches: Sequence[Sequence[Outgoing]]) -> Sequence[Sequence[SendResult]]:
+            return await self._fly(queue, batches)
+
+        async def fly_acks(batches: Sequence[Sequence[Delivery]]) -> Sequence[Sequence[bool]]:
+            return await self._fly_acks(queue, batches)
+
+        size, linger = self._config.batch, self._config.linger
+        sends: Line[Outgoing, SendResult] = Line(
+            # Calls that wait for replicas don't share a connection, and so could overtake each other.
+            fly, self._soon, size=size, linger=linger, patient=self._config.wait_replicas > 0
+        )  # fmt: skip
+        acks: Line[Delivery, bool] = Line(fly_acks, self._soon, size=CHUNK, linger=linger)
+        queue = Queue(name, wire.keys(self._redis.prefix, name, self._own_settings(name)), sends, acks)
+        return queue
+
+    async def _index(self, queue: Queue, life: float = 0.0) -> None:
+        """See to it that the queue can be found before there is anything in it."""
+        now = anyio.current_time()
+        if now - queue.indexed_at < _INDEX_EVERY:
+            return
+        own = self._own_settings(queue.name)
+        life = 2 * min(max(life, own.ttl + own.dead_ttl, 86_400.0), wire.FOR_EVER)
+        for again in (False, True):
+            try:
+                await self._store.scripts.index([self._index_key], (queue.name, int(life * 1000)), retry=True)
+                break
+            except RedisDown as exc:
+                raise translated(exc) from exc
+            except ResponseError as exc:
+                if again or "WRONGTYPE" not in str(exc):
+                    raise translated(exc) from exc
+                await self._mend_index()
+        queue.indexed_at = now
+
+    async def _mend_index(self) -> None:
+        types = (7 * 86_400_000, "zset")
+        await self._store.put_aside("index of queues", self._store.scripts.aside, [self._index_key], types)
+
+    async def _names(self) -> list[str]:
+        try:
+            found = await self._redis.execute("ZRANGE", self._index_key, 0, -1)
+        except RedisDown as exc:
+            raise translated(exc) from exc
+        except ResponseError as exc:
+            if "WRONGTYPE" not in str(exc):
+                raise translated(exc) from exc
+            await self._mend_index()
+            return []
+        return [name.decode() for name in found if wire.QUEUE.fullmatch(name)]
+
+    def _nonce(self) -> str:
+        return f"{self._mark}{next(self._count) & 0xFFFFFF:06x}"
+
+    def _soon(self, do: Callable[..., Awaitable[None]], *args: Any) -> None:
+        self._busy += 1
+        self._tasks.start_soon(self._watched, do, *args)
+
+    async def _watched(self, do: Callable[..., Awaitable[None]], *args: Any) -> None:
+        try:
+            await do(*args)
+        except MessagesError as exc:
+            log.warning("not done: %s", exc)
+        finally:
+            self._busy -= 1
+            if not self._busy:
+                self._idle.set()
+
+    async def settled(self) -> None:
+        """Wait until nothing goes on behind a call."""
+        while self._busy:
+            self._idle = anyio.Event()
+            await self._idle.wait()
