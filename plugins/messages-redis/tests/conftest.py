@@ -12,7 +12,7 @@ from tta_messages.testing import TYPES
 from tta_messages_redis import Config, RedisMessages, open_messages
 from tta_redis import Config as RedisConfig
 from tta_redis import connect
-from tta_redis.testing import redis, shared_redis  # noqa: F401  # fixtures
+from tta_redis.testing import shared_redis  # noqa: F401  # a fixture
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from random import Random
 from typing import Any
 
 import anyio
@@ -269,3 +270,74 @@ async def test_a_cancelled_message_leaves_nothing_behind(both: tuple[Redis, Redi
     assert await texts(m) == []
     assert await redis.execute("LLEN", key(redis, "normal")) == 0
     assert await redis.execute("HLEN", key(redis, "info")) == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_nothing_is_left_behind_whatever_becomes_of_messages(
+    shared_redis: RedisServer, open_on: OpenRedis, seed: int
+) -> None:
+    random = Random(seed)
+    where, short = shared_redis.config(), QueueSettings(max_length=300, retries=2, visibility=0.05, guard=3)
+    acknowledged: set[str] = set()
+    sent: set[str] = set()
+    cancelled: set[str] = set()
+    async with connect(where) as redis, open_on(where, Config(defaults=short)) as m:
+
+        async def send() -> None:
+            for _ in range(60):
+                messages = [
+                    note(
+                        priority=random.choice([*Priority]),
+                        delay=random.choice([0.0, 0.0, 0.02]),
+                        ttl=random.choice([None, None, 0.03, 5.0]),
+                        id=random.choice(["", f"id-{random.randrange(300)}"]),
+                    )
+                    for _ in range(random.randrange(1, 6))
+                ]
+                results = await m.send(*messages)
+                sent.update(r.id for r in results if not (r.error or r.duplicate))
+                if random.random() < 0.3 and await m.cancel("q", results[0].id):
+                    cancelled.add(results[0].id)
+
+        async def handle() -> None:
+            for _ in range(60):
+                held = await m.receive("q", limit=random.randrange(1, 8), wait=0.05)
+                for delivery in held:
+                    match random.randrange(6):
+                        case 0:
+                            await m.nack(delivery, delay=random.choice([0.0, 0.01, None]), error="no")
+                        case 1:
+                            await m.release(delivery)
+                        case 2:
+                            await m.extend(delivery, 0.02)
+                        case 3:
+                            pass
+                        case _:
+                            if (await m.ack(delivery))[0]:
+                                acknowledged.add(delivery.message.id)
+
+        async with anyio.create_task_group() as tasks:
+            for do in (send, send, handle, handle):
+                tasks.start_soon(do)
+        with anyio.fail_after(20):
+            while await redis.execute("HLEN", key(redis, "body")):
+                held = await m.receive("q", limit=50, wait=0.2)
+                acknowledged.update(d.message.id for d, ok in zip(held, await m.ack(*held), strict=True) if ok)
+        while await m.receive("q", limit=1000):
+            raise AssertionError("there was no body left")
+        dead = {letter.id for letter in await m.dead("q", limit=1000)}
+        assert sent == acknowledged | dead | cancelled
+        numbers = (await m.stats("q"))["q"]
+        assert (sum(numbers.waiting.values()), numbers.delayed, numbers.held) == (0, 0, 0)
+        assert numbers.sent == numbers.acknowledged + numbers.died + len(cancelled)
+        lengths = {
+            part: await redis.execute(command, key(redis, part))
+            for part, command in {
+                "high": "LLEN", "normal": "LLEN", "low": "LLEN", "info": "HLEN", "holds": "HLEN", "lease": "ZCARD",
+                "delayed": "ZCARD", "ttl": "ZCARD",
+            }.items()
+        }  # fmt: skip
+        # Both have one entry of their own, with which they never get empty.
+        assert lengths == dict.fromkeys(lengths, 0) | {"holds": 1, "lease": 1}
+        ghosts = await redis.execute("HMGET", key(redis, "queue"), "g9", "g5", "g1")
+        assert {int(each or 0) for each in ghosts} == {0}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 import anyio
@@ -94,8 +94,13 @@ class Line(Generic[Item, Result]):
             self._timer.cancel()
             self._timer = None
         if self._batches:
-            self._flying += 1
-            self._spawn(self._flight)
+            try:
+                self._spawn(self._flight)
+            except MessagesError as exc:
+                self._fail(self._batches, exc)
+                self._batches.clear()
+            else:
+                self._flying += 1
 
     def _landed(self) -> None:
         self._flying -= 1
@@ -110,13 +115,16 @@ class Line(Generic[Item, Result]):
                 for batch, results in zip(batches, found, strict=True):
                     batch.results = results
         except Exception as exc:  # noqa: BLE001  # whoever waits for the batch raises it
-            for batch in batches:
-                batch.error = exc
+            self._fail(batches, exc)
         except BaseException:
-            for batch in batches:
-                batch.error = MessagesError("the service has ended")
+            self._fail(batches, MessagesError("the service has ended"))
             raise
         finally:
             for batch in batches:
                 batch.done.set()
             self._landed()
+
+    def _fail(self, batches: Iterable[Batch[Item, Result]], error: Exception) -> None:
+        for batch in batches:
+            batch.error = error
+            batch.done.set()

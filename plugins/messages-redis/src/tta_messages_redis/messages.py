@@ -47,6 +47,7 @@ async def open_messages(
         finally:
             with anyio.move_on_after(2.0, shield=True):
                 await messages.settled()
+            messages.close()
             tasks.cancel_scope.cancel()
     if error is not None:
         raise error

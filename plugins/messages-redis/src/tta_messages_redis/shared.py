@@ -70,7 +70,7 @@ class Shared:
         self._random = Random()  # noqa: S311 - jitter
         self._mark, self._count = token_hex(3), itertools.count(1)
         self._index_key = redis.key("messages", "queues").encode()
-        self._busy = 0
+        self._busy, self._closed = 0, False
         self._idle = anyio.Event()
 
     async def _fly(self, queue: Queue, batches: Sequence[Sequence[Outgoing]]) -> Sequence[Sequence[SendResult]]:
@@ -121,9 +121,9 @@ class Shared:
         size, linger = self._config.batch, self._config.linger
         sends: Line[Outgoing, SendResult] = Line(
             # Calls that wait for replicas don't share a connection, and so could overtake each other.
-            fly, self._soon, size=size, linger=linger, patient=self._config.wait_replicas > 0
+            fly, self._fly_soon, size=size, linger=linger, patient=self._config.wait_replicas > 0
         )  # fmt: skip
-        acks: Line[Delivery, bool] = Line(fly_acks, self._soon, size=CHUNK, linger=linger)
+        acks: Line[Delivery, bool] = Line(fly_acks, self._fly_soon, size=CHUNK, linger=linger)
         queue = Queue(name, wire.keys(self._redis.prefix, name, self._own_settings(name)), sends, acks)
         return queue
 
@@ -166,8 +166,15 @@ class Shared:
         return f"{self._mark}{next(self._count) & 0xFFFFFF:06x}"
 
     def _soon(self, do: Callable[..., Awaitable[None]], *args: Any) -> None:
-        self._busy += 1
-        self._tasks.start_soon(self._watched, do, *args)
+        """Do something behind the call; after the end nothing is done any more."""
+        if not self._closed:
+            self._busy += 1
+            self._tasks.start_soon(self._watched, do, *args)
+
+    def _fly_soon(self, flight: Callable[[], Awaitable[None]]) -> None:
+        if self._closed:
+            raise MessagesError("the service has ended")
+        self._soon(flight)
 
     async def _watched(self, do: Callable[..., Awaitable[None]], *args: Any) -> None:
         try:
@@ -184,3 +191,7 @@ class Shared:
         while self._busy:
             self._idle = anyio.Event()
             await self._idle.wait()
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._closed = True
