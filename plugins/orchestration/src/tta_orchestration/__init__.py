@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from tta_kernel import Context, Event, Plugin, hookimpl
+from tta_kernel import Context, Duration, Event, Plugin, hookimpl
 from tta_sessions import SESSIONS
 from tta_sessions.hookspecs import forget
 from tta_workflows import WORKFLOWS, WorkflowUse
@@ -16,21 +16,25 @@ from tta_workflows import WORKFLOWS, WorkflowUse
 from .component import Component
 from .model import (
     ORCHESTRATION,
+    Failure,
     InputError,
     NotRunning,
     Orchestration,
     OrchestrationResponse,
     Outcome,
+    Part,
+    StoreFailed,
     TurnInput,
     TurnOutput,
     TurnPlayed,
     TurnStream,
 )  # fmt: skip
-from .turn import Limits, Turns
+from .telling import Limits
+from .turn import Turns
 
 __all__ = [
-    "ORCHESTRATION", "Component", "InputError", "NotRunning", "Orchestration", "OrchestrationPlugin",
-    "OrchestrationResponse", "Outcome", "TurnInput", "TurnOutput", "TurnPlayed", "TurnStream",
+    "ORCHESTRATION", "Component", "Failure", "InputError", "NotRunning", "Orchestration", "OrchestrationPlugin",
+    "OrchestrationResponse", "Outcome", "Part", "StoreFailed", "TurnInput", "TurnOutput", "TurnPlayed", "TurnStream",
 ]  # fmt: skip
 
 
@@ -39,12 +43,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``allow_unchecked``: tell a story that nobody has checked, where no plugin checks text.
     ``max_text``: how many characters the story reads. ``history``: how many turns a session keeps.
+    ``session_timeout``: how long, in seconds, reading or committing a session may take.
     """
 
     workflow: str = "turn"
     allow_unchecked: bool = False
     max_text: Annotated[int, msgspec.Meta(ge=100)] = 4000
     history: Annotated[int, msgspec.Meta(ge=1)] = 50
+    session_timeout: Annotated[Duration, msgspec.Meta(gt=0, le=3600)] = 10.0
 
 
 class _Service(Turns):
@@ -61,7 +67,7 @@ class OrchestrationPlugin(Plugin[Config]):
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         c = self.config
-        limits = Limits(c.workflow, c.allow_unchecked, c.max_text, c.history)
+        limits = Limits(c.workflow, c.allow_unchecked, c.max_text, c.history, c.session_timeout)
         service = _Service(ctx, ctx.get(WORKFLOWS), ctx.get(SESSIONS), limits)
         ctx.provide(ORCHESTRATION, service)
         try:
@@ -75,4 +81,4 @@ class OrchestrationPlugin(Plugin[Config]):
 
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:
-        return (TurnPlayed,)
+        return (TurnPlayed, StoreFailed)

@@ -13,8 +13,17 @@ from tta_safety import Verdict
 from tta_workflows import Run, StepRun
 
 Outcome = Literal["story", "supportive", "fallback", "failed"]
-"""``story`` was told; ``supportive``: a check objected; ``fallback``: a check failed, or nobody
-checked where somebody must; ``failed``: an agent gave no answer."""
+"""``story`` was told; ``supportive``: a check objected; ``fallback``: a check failed, nobody checked
+where somebody must, or a store could not be reached; ``failed``: an agent gave no answer."""
+Part = Literal["safety", "workflow", "sessions.get", "sessions.commit"]
+"""What of the system a turn needs, and can fail."""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Which part failed in a turn, and how: the code of an `AgentError`, ``unchecked``, ``conflict`` or ``corrupt``."""
+
+    part: Part
+    code: str
 
 
 class TurnInput(msgspec.Struct, frozen=True):
@@ -37,7 +46,9 @@ class OrchestrationResponse(msgspec.Struct, frozen=True):
     """A turn: the text for the player, and how it came about; times in seconds.
 
     ``verdicts`` has one verdict on the ``player``'s text and, where one was made, on the ``story``.
-    ``notices`` are for the player: what was done with an input that didn't fit.
+    ``notices`` are for the player: what was done with an input that didn't fit, or became of the story.
+    ``failure`` is None where nothing failed; ``kept`` says whether the session knows of the turn: one
+    that isn't kept hasn't happened, and the next one has its number.
     """
 
     text: str
@@ -50,6 +61,8 @@ class OrchestrationResponse(msgspec.Struct, frozen=True):
     performance: Mapping[str, float]
     verdicts: Mapping[str, Verdict]
     notices: tuple[str, ...] = ()
+    failure: Failure | None = None
+    kept: bool = True
 
 
 class InputError(ValueError):
@@ -78,15 +91,18 @@ class Orchestration(Protocol):
     ) -> OrchestrationResponse:
         """Play one turn and commit it; ``seed`` counts only in a session's first turn.
 
-        Raises `InputError` for a text that can't be played, `tta_sessions.SessionConflict` where
-        another process played a turn of the same session meanwhile, and `NotRunning` after the
-        system has stopped; nothing is kept then.
+        Raises `InputError` for a text that can't be played, and `NotRunning` after the system has
+        stopped; nothing is kept then. Where another process played a turn of the same session
+        meanwhile, the turn is played once more. Whatever else fails, the response says so.
         """
 
     def stream_user_input(
         self, text: str, session: str, *, user: str = "", seed: int | None = None
     ) -> AbstractAsyncContextManager[TurnStream]:
-        """Play one turn, and release its checked text sentence by sentence, as it is read."""
+        """Play one turn, and release its checked text sentence by sentence, as it is read.
+
+        What has been read is never taken back: a story that can't be kept gets an ending that says so.
+        """
 
     async def coordinate_agents(self, workflow: str, input: Mapping[str, Any], *, session: str = "") -> Run:
         """Run a workflow for a program, not for a player: its output is unchecked."""
@@ -102,6 +118,14 @@ class TurnPlayed(Event, frozen=True, tag="orchestration.turn-played"):
     turn: int
     outcome: str
     seconds: float
+
+
+class StoreFailed(Event, frozen=True, tag="orchestration.store-failed"):
+    """A turn could not read or keep its session, or reach its agents: a human must look."""
+
+    session: str
+    part: Part
+    code: str
 
 
 ORCHESTRATION = Service[Orchestration]("orchestration")

@@ -20,3 +20,26 @@ FALLBACK = (
     "Nothing you did is lost, and I'm here to support you."
 )
 FAILED = "The story lost its thread for a moment. Nothing you did is lost; try that again, or something else."
+
+_HEAVY = (
+    "If anything feels too heavy, please reach out to someone you trust, or to your local emergency number "
+    "or a crisis line (in the US and Canada call or text 988). I'm here to support you."
+)
+AWAY = (
+    "Let us pause here for a moment. I can't open the book of your story just now, and that is nothing you did. "
+    "What was written in it stays; what you said just now hasn't happened yet, so try it again in a while. " + _HEAVY
+)
+FULL = (
+    "Let us pause here for a moment. The book of your story is full: what you said just now found no place in it, "
+    "and so it hasn't happened. What was written before stays, and you can begin another story whenever you like. "
+) + _HEAVY
+ELSEWHERE = (
+    "Let us pause here for a moment. Your story is being played in another place at the same time, and what was "
+    "said there was written down first. What you said just now hasn't happened yet; look around, and try it again. "
+) + _HEAVY
+UNKEPT = (
+    "I must stop here: I couldn't write down what I have just told you, and that is nothing you did. "
+    "The story goes on from before it; say what you would like to do when you are ready. " + _HEAVY
+)
+ANEW = "what was written of your story before can't be found or read any more, so it begins anew; you did nothing wrong"
+AFTER_ALL = "what you did before the pause was written down after all, and the story goes on from there."

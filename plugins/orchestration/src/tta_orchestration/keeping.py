@@ -1,0 +1,185 @@
+"""The session of a turn, read and committed whatever its store does: in time, or with the reason why not."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from logging import Logger
+from typing import Any, NamedTuple, TypeVar
+
+import anyio
+import msgspec
+
+from tta_kernel import Event
+from tta_sessions import Session, SessionConflict, SessionCorrupt, Sessions, SessionsError, SessionTooLarge
+
+from . import texts
+from .model import Failure, Part, StoreFailed
+
+_REMEMBERED = 1000
+_LOOK = 2.0
+"""How long, in seconds, looking for what became of a commit may take."""
+T = TypeVar("T")
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A turn in a session's history, by its own name, and what was told in it; the rest is for its readers."""
+
+    run: str = ""
+    told: str = ""
+
+
+class Story(msgspec.Struct, frozen=True):
+    """A session's context, as a turn reads it."""
+
+    turn: int = 0
+    seed: int | None = None
+    history: Sequence[Page] = ()
+    world: Any = None
+
+    def page(self, run: str) -> Page | None:
+        """Return the page of a run that is in it."""
+        return next((page for page in self.history if run and page.run == run), None)
+
+
+class Found(NamedTuple):
+    """What is stored; ``notices`` are what its player should hear of it, until `Keeper.told`."""
+
+    session: Session | None
+    story: Story
+    notices: tuple[str, ...] = ()
+
+
+class NotKept(Exception):
+    """The session can't be read or kept; an operator knows."""
+
+    def __init__(self, failure: Failure) -> None:
+        self.failure = failure
+
+
+class Overtaken(Exception):
+    """Somebody else committed the session meanwhile, or it has gone: read it again."""
+
+
+class Keeper:
+    """Reads and commits sessions, each within ``limit`` seconds, and remembers what their players should hear."""
+
+    def __init__(self, sessions: Sessions, log: Logger, publish: Callable[[Event], None], *, limit: float) -> None:
+        self._sessions, self._log, self._publish, self._limit = sessions, log, publish, limit
+        self._lost: OrderedDict[str, None] = OrderedDict()
+        self._unsure: OrderedDict[str, tuple[str, bool]] = OrderedDict()
+
+    async def read(self, id: str) -> Found:
+        """Return the session, if there is one, and the story in it; raise `NotKept` where that can't be known.
+
+        What is corrupt has gone, as if it had ended: the story begins anew, and its player is told.
+        """
+        try:
+            with anyio.fail_after(self._limit):
+                try:
+                    session = await self._sessions.get(id)
+                except SessionCorrupt:
+                    self.lost(id)
+                    session = await self._sessions.get(id)  # What couldn't be put aside is corrupt still.
+            story = _story(session)
+        except Exception as exc:  # noqa: BLE001 - a stranger's store; the turn goes on without it
+            raise self.failed(id, "sessions.get", *_explained(exc)) from None
+        notices: tuple[str, ...] = (texts.ANEW,) if id in self._lost else ()
+        run, unread = self._unsure.get(id, ("", False))
+        if page := story.page(run):
+            notices += (f"{texts.AFTER_ALL} {page.told if unread else ''}".strip(),)
+        return Found(session, story, notices)
+
+    async def commit(self, session: Session, run: str, *, unread: bool) -> Session:
+        """Commit a session whose last page is ``run``'s; raise `Overtaken`, or `NotKept` where it isn't there.
+
+        Whether a commit arrived whose end nobody heard of is looked up, and it is tried once more. If
+        even then nobody knows, the player hears of it in the turn that finds it, with the text if that
+        is still ``unread``.
+        """
+        code, why = "", ""
+        for last in (False, True):
+            try:
+                with anyio.fail_after(self._limit):
+                    return await self._sessions.commit(session)
+            except SessionConflict:
+                _, found = await self._find(session.id, run)
+                if found is None:
+                    raise Overtaken from None
+                return found
+            except SessionCorrupt:
+                self.lost(session.id)
+                raise Overtaken from None
+            except SessionTooLarge as exc:
+                hint = "see max_size of the sessions' plugin, and history of orchestration"
+                raise self.failed(session.id, "sessions.commit", "too_large", f"{exc}; {hint}") from None
+            except Exception as exc:  # noqa: BLE001 - a stranger's store; the turn ends without it
+                code, why = _explained(exc)
+            answered, found = await self._find(session.id, run)
+            if found is not None:
+                return found
+            if last or not answered:
+                break
+        _put(self._unsure, session.id, (run, unread))
+        raise self.failed(session.id, "sessions.commit", code, why)
+
+    def lost(self, id: str) -> None:
+        """Remember that a story which was there is so no longer."""
+        _put(self._lost, id, None)
+
+    def told(self, id: str) -> None:
+        """Know that the player has got the notices."""
+        self._lost.pop(id, None)
+        self._unsure.pop(id, None)
+
+    def failed(self, id: str, part: Part, code: str, why: str) -> NotKept:
+        """Tell a human; return what the turn is to raise."""
+        self._log.critical("a turn went without its session: %s: %s: %s", part, code, why)
+        self._publish(StoreFailed(session=id, part=part, code=code))
+        return NotKept(Failure(part, code))
+
+    async def _find(self, id: str, run: str) -> tuple[bool, Session | None]:
+        """Return whether the store answers, and the session if a commit whose end nobody saw is in it."""
+        with anyio.move_on_after(min(self._limit, _LOOK)):
+            try:
+                session = await self._sessions.get(id)
+                return True, session if _story(session).page(run) else None
+            except Exception:  # noqa: BLE001 - it was said already that this store fails
+                return False, None
+        return False, None
+
+
+def _story(session: Session | None) -> Story:
+    return msgspec.convert(session.context, Story) if session else Story()
+
+
+def where(exc: BaseException) -> str:
+    """Name an exception and its place, without its text: that may be a person's."""
+    at = exc.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return (
+        f"it raised {type(exc).__name__} at {at.tb_frame.f_code.co_filename}:{at.tb_lineno}" if at else repr(type(exc))
+    )
+
+
+def _explained(exc: Exception) -> tuple[str, str]:
+    """Return the code of what a store raised, and what an operator should read."""
+    match exc:
+        case SessionCorrupt():
+            return "corrupt", str(exc)
+        case SessionsError():
+            return "unavailable", str(exc)
+        case msgspec.ValidationError():
+            return "corrupt", "what is stored is a session, and no story of ours; it stays as it is"
+        case TimeoutError():
+            return "timeout", "the sessions' store did not answer in time"
+        case _:
+            return "failed", where(exc)
+
+
+def _put(known: OrderedDict[str, T], id: str, value: T) -> None:
+    known[id] = value
+    known.move_to_end(id)
+    while len(known) > _REMEMBERED:
+        known.popitem(last=False)

@@ -1,0 +1,417 @@
+"""A turn whose sessions raise, hang, are corrupt, full or committed by somebody else: over a real kernel."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+from tta_agents import AGENTS, AgentError, AgentsMemory, AgentSpec, AgentsPlugin, StepContext
+from tta_kernel import Context, Kernel, NoConfig, Plugin, hookimpl
+from tta_kernel.testing import published, running
+from tta_orchestration import ORCHESTRATION, Failure, OrchestrationPlugin, OrchestrationResponse, StoreFailed
+from tta_safety import Channel, SafetyPlugin, Verdict
+from tta_sessions import (
+    SESSIONS,
+    Session,
+    SessionCommitted,
+    SessionConflict,
+    SessionCorrupt,
+    SessionsError,
+    SessionsPlugin,
+    SessionTooLarge,
+)  # fmt: skip
+from tta_sessions.memory import MemorySessions
+from tta_workflows import WorkflowsPlugin
+
+LIMIT = 0.1
+SECRET = "my secret words"
+Do = Callable[[], Awaitable[Any]]
+Fault = Callable[[Do], Awaitable[Any]]
+"""What goes wrong with a call, which the fault may make or not."""
+
+
+class Sessions(MemorySessions):
+    """Sessions in memory; each call takes the next of its faults, as long as there are some."""
+
+    def __init__(self) -> None:
+        super().__init__(time.time, ttl=1000, limit=10, max_size=100_000)
+        self.gets: list[Fault | None] = []
+        self.commits: list[Fault | None] = []
+        self.committed: list[Session] = []
+
+    async def get(self, id: str) -> Session | None:
+        async def really() -> Session | None:
+            return await super(Sessions, self).get(id)
+
+        return await _next(self.gets, really)  # type: ignore[no-any-return]
+
+    async def commit(self, session: Session) -> Session:
+        async def really() -> Session:
+            self.committed.append(await super(Sessions, self).commit(session))
+            return self.committed[-1]
+
+        return await _next(self.commits, really)  # type: ignore[no-any-return]
+
+
+async def _next(faults: list[Fault | None], really: Do) -> Any:
+    fault = faults.pop(0) if faults else None
+    return await (fault(really) if fault else really())
+
+
+def raising(exc: Exception) -> Fault:
+    async def fault(really: Do) -> Any:
+        raise exc
+
+    return fault
+
+
+async def hanging(really: Do) -> Any:
+    await anyio.sleep_forever()
+
+
+async def stored_but_unheard(really: Do) -> Any:
+    await really()
+    raise SessionsError("no answer in time; whether it was executed is unknown")
+
+
+async def stored_but_late(really: Do) -> Any:
+    await really()
+    await anyio.sleep_forever()
+
+
+DOWN = raising(SessionsError("the sessions' store: 127.0.0.1:1: connection refused"))
+CORRUPT = raising(SessionCorrupt("it was put aside"))
+CONFLICT = raising(SessionConflict("session is at version 9, not 1"))
+TOO_LARGE = raising(SessionTooLarge("the session has 9 bytes; 8 are the most"))
+STRANGE = raising(OSError(SECRET))
+
+
+class In(msgspec.Struct, frozen=True):
+    text: str
+    world: dict[str, int] = {}
+
+
+class Out(msgspec.Struct, frozen=True):
+    text: str
+    world: dict[str, int]
+
+
+class Teller(Plugin[NoConfig]):
+    """Tells two sentences, and counts in its world; or raises what it finds in ``raises``."""
+
+    requires = (AGENTS,)
+    spec = AgentSpec("teller", "tells", In, Out, timeout=2.0)
+    raises: AgentError | None = None
+
+    @hookimpl
+    def agents(self) -> Sequence[AgentSpec]:
+        return (self.spec,)
+
+    @asynccontextmanager
+    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        async with ctx.get(AGENTS).serve(self):
+            yield
+
+    async def process(self, request: In, ctx: StepContext) -> Out:
+        if self.raises is not None:
+            raise self.raises
+        turn = request.world.get("turns", 0) + 1
+        for piece in (f"Turn {turn}. ", "The sea ", "answers."):
+            await ctx.emit(piece)
+        return Out(f"Turn {turn}. The sea answers.", {"turns": turn})
+
+
+class Checker(Plugin[NoConfig]):
+    """Objects to what holds the word 'hurt'."""
+
+    @hookimpl
+    async def check_text(self, text: str, channel: Channel) -> Verdict:
+        return Verdict("checked", "blocked", 0.9, ("self_harm",)) if "hurt" in text else Verdict("checked", "safe")
+
+
+def kernel(sessions: Sessions, raises: AgentError | None = None) -> Kernel:
+    step = {"id": "story", "agent": "teller", "stream": True, "input": {"text": "input.text", "world": "input.world"}}
+    turn = {"steps": [step], "output": {"text": "steps.story.text", "world": "steps.story.world"}}
+    return running(
+        OrchestrationPlugin, WorkflowsPlugin, AgentsPlugin, AgentsMemory, SafetyPlugin, SessionsPlugin,
+        {"teller": type("Told", (Teller,), {"raises": raises})}, Checker,
+        config={"session_timeout": f"{LIMIT}s"}, configs={"workflows": {"workflows": {"turn": turn}}},
+        services={SESSIONS: sessions},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def sessions() -> Sessions:
+    return Sessions()
+
+
+async def said(k: Kernel, text: str = "hello") -> OrchestrationResponse:
+    return await k.get(ORCHESTRATION).process_user_input(text, "s", user="anna")
+
+
+async def read(k: Kernel, text: str = "hello") -> OrchestrationResponse:
+    """Play a turn as it is streamed, and make sure that what was read is what the response says."""
+    async with k.get(ORCHESTRATION).stream_user_input(text, "s", user="anna") as stream:
+        pieces = [piece async for piece in stream]
+    assert "".join(pieces) == stream.response.text
+    return stream.response
+
+
+STORES = [(DOWN, "unavailable"), (hanging, "timeout"), (STRANGE, "failed")]
+IDS = ["raises", "hangs", "raises a stranger's error"]
+
+
+@pytest.mark.parametrize("play", [said, read])
+@pytest.mark.parametrize(("fault", "code"), STORES, ids=IDS)
+async def test_a_session_that_cannot_be_read_means_the_fallback_and_the_next_turn_goes_on(
+    sessions: Sessions, fault: Fault, code: str, play: Callable[[Kernel], Awaitable[OrchestrationResponse]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    async with kernel(sessions) as k:
+        await play(k)
+        sessions.gets = [fault]
+        with published(k, StoreFailed) as events:
+            response = await play(k)
+            [event] = await events.rest()
+        assert (response.outcome, response.failure, response.kept) == ("fallback", Failure("sessions.get", code), False)
+        assert "support" in response.text
+        assert "sea" not in response.text
+        assert (event.session, event.part, event.code) == ("s", "sessions.get", code)
+        [line] = [record for record in caplog.records if record.levelno == logging.CRITICAL]
+        assert line.message.startswith(f"a turn went without its session: sessions.get: {code}: ")
+        assert SECRET not in caplog.text
+        after = await play(k)
+    assert (after.text, after.turn, after.failure, after.kept) == ("Turn 2. The sea answers.", 2, None, True)
+
+
+async def test_a_crisis_is_heard_even_where_no_session_can_be_read(sessions: Sessions) -> None:
+    async with kernel(sessions) as k:
+        sessions.gets = [DOWN]
+        response = await said(k, "I want to hurt myself")
+    assert (response.outcome, response.failure, response.kept) == (
+        "supportive", Failure("sessions.get", "unavailable"), False,
+    )  # fmt: skip
+    assert "988" in response.text
+    assert response.verdicts["player"].level == "blocked"
+
+
+@pytest.mark.parametrize(("fault", "code"), STORES, ids=IDS)
+async def test_a_story_that_cannot_be_kept_is_not_told(sessions: Sessions, fault: Fault, code: str) -> None:
+    async with kernel(sessions) as k:
+        await said(k)
+        sessions.commits = [fault, fault]
+        response = await said(k)
+        assert (response.outcome, response.failure) == ("fallback", Failure("sessions.commit", code))
+        assert not response.kept
+        assert "sea" not in response.text
+        assert "hasn't happened yet" in response.text
+        assert response.updated_context["world"] == {"turns": 1}
+        after = await said(k)
+    assert (after.text, after.turn, after.notices) == ("Turn 2. The sea answers.", 2, ())
+
+
+@pytest.mark.parametrize(("fault", "code"), STORES, ids=IDS)
+async def test_a_story_that_was_read_and_cannot_be_kept_gets_an_ending(
+    sessions: Sessions, fault: Fault, code: str
+) -> None:
+    async with kernel(sessions) as k:
+        sessions.commits = [fault, fault]
+        response = await read(k)
+        assert (response.outcome, response.failure) == ("fallback", Failure("sessions.commit", code))
+        story, ending = response.text.split("\n\n")
+        assert story == "Turn 1. The sea answers."
+        assert "couldn't write down what I have just told you" in ending
+        assert (await read(k)).text == story
+
+
+async def test_a_supportive_answer_stands_where_it_cannot_be_kept(sessions: Sessions) -> None:
+    async with kernel(sessions) as k:
+        sessions.commits = [DOWN, DOWN]
+        response = await read(k, "I want to hurt myself")
+    assert (response.outcome, response.kept) == ("supportive", False)
+    assert response.text.endswith("the story will wait for as long as you like.")
+
+
+@pytest.mark.parametrize("fault", [DOWN, STRANGE], ids=["raises", "strange"])
+async def test_a_commit_that_failed_once_is_tried_again(sessions: Sessions, fault: Fault) -> None:
+    async with kernel(sessions) as k:
+        sessions.commits = [fault]
+        response = await said(k)
+    assert (response.outcome, response.kept) == ("story", True)
+    assert [session.version for session in sessions.committed] == [1]
+
+
+@pytest.mark.parametrize("fault", [stored_but_unheard, stored_but_late])
+async def test_a_commit_that_arrived_unheard_is_found_and_not_made_twice(sessions: Sessions, fault: Fault) -> None:
+    async with kernel(sessions) as k:
+        sessions.commits = [fault]
+        response = await said(k)
+        assert (response.outcome, response.kept, response.failure) == ("story", True, None)
+        assert (await said(k)).turn == 2
+    assert [session.version for session in sessions.committed] == [1, 2]
+
+
+@pytest.mark.parametrize("play", [said, read])
+async def test_a_commit_that_is_found_later_is_told_then(
+    sessions: Sessions, play: Callable[[Kernel], Awaitable[OrchestrationResponse]]
+) -> None:
+    async with kernel(sessions) as k:
+        sessions.gets, sessions.commits = [None, DOWN], [stored_but_unheard]
+        lost = await play(k)
+        assert (lost.outcome, lost.kept) == ("fallback", False)
+        after, later = await play(k), await play(k)
+    assert (after.text, after.turn, later.notices) == ("Turn 2. The sea answers.", 2, ())
+    [notice] = after.notices
+    assert notice.startswith("what you did before the pause was written down after all")
+    # Whoever has read it needn't read it again.
+    assert ("Turn 1. The sea answers." in notice) == (play is said)
+
+
+async def test_a_session_that_is_too_large_says_so_and_stays_as_it_was(
+    sessions: Sessions, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with kernel(sessions) as k:
+        await said(k)
+        sessions.commits = [TOO_LARGE]
+        response = await said(k)
+        assert (response.outcome, response.failure) == ("fallback", Failure("sessions.commit", "too_large"))
+        assert "The book of your story is full" in response.text
+        assert "see max_size" in caplog.text
+        stored = await sessions.get("s")
+    assert stored is not None
+    assert (stored.version, stored.context["world"]) == (1, {"turns": 1})
+
+
+async def test_a_corrupt_session_begins_anew_and_the_player_hears_it_once(sessions: Sessions) -> None:
+    async with kernel(sessions) as k:
+        await said(k)
+        await sessions.delete("s")
+        sessions.gets = [CORRUPT]
+        first, second = await said(k), await said(k)
+    assert (first.outcome, first.turn, first.kept) == ("story", 1, True)
+    [notice] = first.notices
+    assert "begins anew" in notice
+    assert (second.turn, second.notices) == (2, ())
+
+
+async def test_what_cannot_be_put_aside_is_no_new_beginning_until_it_is(sessions: Sessions) -> None:
+    async with kernel(sessions) as k:
+        sessions.gets = [CORRUPT, CORRUPT]
+        stuck, after = await said(k), await said(k)
+    assert (stuck.outcome, stuck.failure, stuck.notices) == ("fallback", Failure("sessions.get", "corrupt"), ())
+    assert (after.outcome, len(after.notices)) == ("story", 1)
+
+
+async def test_a_stored_session_that_is_no_story_is_left_alone(sessions: Sessions) -> None:
+    await sessions.commit(Session("s", "anna", context={"turn": "seven"}))
+    async with kernel(sessions) as k:
+        response = await said(k)
+    assert (response.outcome, response.failure) == ("fallback", Failure("sessions.get", "corrupt"))
+    stored = await sessions.get("s")
+    assert stored is not None
+    assert stored.version == 1
+
+
+def elsewhere(sessions: Sessions, turns: int) -> Fault:
+    """Let another process commit before us."""
+
+    async def fault(really: Do) -> Any:
+        before = await MemorySessions.get(sessions, "s") or Session("s", "anna")
+        context = {**before.context, "turn": turns, "world": {"turns": turns}}
+        await MemorySessions.commit(sessions, msgspec.structs.replace(before, context=context))
+        return await really()
+
+    return fault
+
+
+async def test_a_turn_that_was_overtaken_is_played_again_from_what_is_there_now(sessions: Sessions) -> None:
+    async with kernel(sessions) as k:
+        sessions.commits = [elsewhere(sessions, 4), elsewhere(sessions, 7)]
+        response = await said(k)
+    assert (response.outcome, response.turn, response.text) == ("story", 8, "Turn 8. The sea answers.")
+    assert response.updated_context["world"] == {"turns": 8}
+
+
+async def test_a_turn_that_is_overtaken_all_the_while_falls_back(sessions: Sessions) -> None:
+    async with kernel(sessions) as k:
+        sessions.commits = [elsewhere(sessions, n) for n in range(1, 9)]
+        response = await said(k)
+        assert (response.outcome, response.failure) == ("fallback", Failure("sessions.commit", "conflict"))
+        assert "played in another place at the same time" in response.text
+        sessions.commits = []
+        assert (await said(k)).turn == 4
+
+
+async def test_a_turn_that_was_read_and_overtaken_is_ended_and_not_told_twice(sessions: Sessions) -> None:
+    async with kernel(sessions) as k:
+        sessions.commits = [elsewhere(sessions, 4)]
+        response = await read(k)
+        assert (response.outcome, response.failure) == ("fallback", Failure("sessions.commit", "conflict"))
+        assert response.text.startswith("Turn 1. The sea answers.\n\nI must stop here")
+        assert (await read(k)).text == "Turn 5. The sea answers."
+
+
+async def test_a_supportive_answer_that_was_overtaken_is_kept_beside_the_other_turn(sessions: Sessions) -> None:
+    async with kernel(sessions) as k:
+        sessions.commits = [elsewhere(sessions, 4)]
+        response = await read(k, "I want to hurt myself")
+    assert (response.outcome, response.kept, response.turn) == ("supportive", True, 5)
+    assert response.updated_context["world"] == {"turns": 4}
+    assert [page["outcome"] for page in response.updated_context["history"]] == ["supportive"]
+
+
+async def test_a_story_that_vanishes_in_the_middle_of_a_turn_begins_anew_and_says_so(sessions: Sessions) -> None:
+    async def gone(really: Do) -> Any:
+        await sessions.delete("s")
+        return await really()
+
+    async with kernel(sessions) as k:
+        await said(k)
+        sessions.commits = [gone]
+        response = await said(k)
+    assert (response.outcome, response.turn, len(response.notices)) == ("story", 1, 1)
+
+
+async def test_agents_out_of_reach_mean_the_fallback_and_a_human_is_told(
+    sessions: Sessions, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with kernel(sessions, AgentError("unavailable", "no message can be sent", retryable=True)) as k:
+        with published(k, StoreFailed) as events:
+            response = await said(k, SECRET)
+            [event] = await events.rest()
+    assert (response.outcome, response.failure) == ("fallback", Failure("workflow", "unavailable"))
+    assert response.kept  # That there was no story is part of the session; its world is as it was.
+    assert (event.part, event.code) == ("workflow", "unavailable")
+    assert [record.levelname for record in caplog.records if record.name == "tta.orchestration"] == ["CRITICAL"]
+    assert SECRET not in caplog.text
+
+
+async def test_a_turn_that_is_not_kept_is_not_announced_as_committed(sessions: Sessions) -> None:
+    async with kernel(sessions) as k:
+        with published(k, SessionCommitted) as commits:
+            sessions.commits = [DOWN, DOWN]
+            await said(k)
+            assert await commits.rest() == []
+
+
+async def test_a_slow_store_does_not_hold_up_other_sessions(sessions: Sessions) -> None:
+    stuck = anyio.Event()
+
+    async def sticking(really: Do) -> Any:
+        stuck.set()
+        await anyio.sleep_forever()
+
+    async with kernel(sessions) as k, anyio.create_task_group() as tasks:
+        sessions.gets = [sticking]
+        tasks.start_soon(said, k)
+        await stuck.wait()
+        with anyio.fail_after(5):
+            other = await k.get(ORCHESTRATION).process_user_input("hello", "other")
+    assert other.outcome == "story"
