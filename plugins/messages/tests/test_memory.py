@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 import pytest
-from hypothesis import Phase
+from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -40,7 +40,10 @@ def test_the_machine_finds_a_mistake() -> None:
         def open(self, config: MessagesConfig) -> AbstractAsyncContextManager[Messages]:
             return nullcontext(Forgetful(config, TYPES))
 
-    found = hypothesis_settings(max_examples=200, deadline=None, derandomize=True, phases=[Phase.generate])
+    found = hypothesis_settings(
+        max_examples=2000, deadline=None, derandomize=True, phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
     with pytest.raises(AssertionError):
         run_state_machine_as_test(ForgetfulMachine, settings=found)
 
