@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -26,7 +27,7 @@ from tta_agents.memory import MemoryRegistry, MemoryReplies
 from tta_agents.testing import Answer, Ask, Echo
 from tta_agents.waiting import Waiting
 from tta_agents.wire import SIGNALS, Accepted, Answered, Call, Failed, Pieces, Released
-from tta_kernel import Kernel, KernelSettings, PluginSettings
+from tta_kernel import Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookspec
 from tta_messages import MESSAGES, Message, MessagesConfig, MessagesError, QueueSettings
 from tta_messages.memory import MemoryMessages
 
@@ -54,6 +55,16 @@ class Line:
         return call
 
 
+@hookspec(timeout=10.0)
+async def forget(user: str) -> int:
+    """Ask as the sessions do, which may be absent."""
+    raise AssertionError
+
+
+class Forgetting(Plugin[NoConfig]):
+    hookspecs = SimpleNamespace(__name__="sessions", forget=forget)  # type: ignore[assignment]  # as good as a module
+
+
 class World:
     """Processes that share messages, a registry and replies, all in memory."""
 
@@ -71,7 +82,7 @@ class World:
         }
         settings = KernelSettings(plugins={"agents": PluginSettings(config=config)})
         return await self._stack.enter_async_context(
-            Kernel(settings, plugins={"agents": AgentsPlugin}, services=services)
+            Kernel(settings, plugins={"agents": AgentsPlugin, "sessions": Forgetting}, services=services)
         )
 
     async def agents(self, **config: Any) -> Agents:
@@ -413,10 +424,10 @@ async def test_replies_that_are_away_do_not_keep_an_agent_from_answering(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Away:
-        async def get(self, type: str, key: str) -> Reply | None:
+        async def get(self, type: str, key: str, owner: str = "") -> Reply | None:
             raise RegistryError("connection refused")
 
-        async def put(self, type: str, key: str, reply: Reply, ttl: float) -> Reply:
+        async def put(self, type: str, key: str, reply: Reply, ttl: float, owner: str = "") -> Reply:
             raise RegistryError("connection refused")
 
     caller = await world.agents()
@@ -424,7 +435,33 @@ async def test_replies_that_are_away_do_not_keep_an_agent_from_answering(
         for key in ("a", "b", "a"):
             await caller.call(ECHO, Ask("x"), key=key)
     assert len(echo.requests) == 2
-    assert caplog.text.count("their store is away") == 1
+    assert caplog.text.count("their store doesn't keep them") == 1
+
+
+async def test_a_reply_is_kept_for_its_person_and_only_where_it_can_be_forgotten(world: World) -> None:
+    caller, server = await world.agents(), await world.process()
+    async with server.get(AGENTS).serve(echo := Echo()):
+        for owner in ("ann", "bob", "ann"):
+            await caller.call(ECHO, Ask("x"), key="k", owner=owner)
+        assert len(echo.requests) == 2
+        assert await world.replies.forget("ann") == 1
+        assert (await server.ask(forget, "ann"))["agents"] == 0
+        await caller.call(ECHO, Ask("x"), key="k", owner="ann")
+    assert len(echo.requests) == 3
+
+
+async def test_a_reply_that_only_its_process_has_is_forgotten_there(world: World) -> None:
+    class Away(MemoryReplies):
+        async def put(self, type: str, key: str, reply: Reply, ttl: float, owner: str = "") -> Reply:
+            raise RegistryError("it is too large")
+
+    caller, server = await world.agents(), await world.process(replies=Away(0))
+    async with server.get(AGENTS).serve(echo := Echo()):
+        for _ in range(2):
+            await caller.call(ECHO, Ask("x"), key="k", owner="ann")
+        assert (await server.ask(forget, "ann"))["agents"] == 1
+        await caller.call(ECHO, Ask("x"), key="k", owner="ann")
+    assert len(echo.requests) == 2
 
 
 # Who is announced

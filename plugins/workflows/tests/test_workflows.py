@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from types import ModuleType
+from typing import Any, ClassVar
 
 import anyio
 import msgspec
 import pytest
 
-from tta_agents import AGENTS, AgentError, AgentsMemory, AgentSpec, AgentsPlugin, StepContext
+from tta_agents import AGENTS, AgentError, AgentId, AgentsMemory, AgentSpec, AgentsPlugin, Reply, StepContext, hookspecs
 from tta_kernel import ConfigError, Context, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
 from tta_workflows import (
     WORKFLOWS,
@@ -149,6 +150,36 @@ async def test_an_unknown_workflow_is_an_error_that_names_the_known_ones() -> No
     async with running(w=TWICE) as kernel:
         with pytest.raises(UnknownWorkflow, match="'v'; configured are: w"):
             await run(kernel, {}, name="v")
+
+
+async def test_every_step_s_call_says_whose_data_it_carries() -> None:
+    owners: list[str] = []
+
+    class Calls:
+        async def call(self, agent: AgentId, request: Any, *, owner: str = "", **more: Any) -> Reply:
+            owners.append(owner)
+            return Reply(agent, {"text": "x"}, 0.0)
+
+    calls: Any = Calls()  # Nobody serves anything here.
+
+    class Recording(Plugin[NoConfig]):
+        provides = (AGENTS,)
+        hookspecs: ClassVar[ModuleType | None] = hookspecs
+
+        @hookimpl
+        def agents(self) -> list[AgentSpec]:
+            return [Join.spec]
+
+        @asynccontextmanager
+        async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+            ctx.provide(AGENTS, calls)
+            yield
+
+    settings = KernelSettings(plugins={"workflows": PluginSettings(config={"workflows": {"w": TWICE}})})
+    async with Kernel(settings, plugins={"workflows": WorkflowsPlugin, "agents": Recording}) as kernel:
+        await run(kernel, {"text": "hi"}, owner="ann")
+        await run(kernel, {"text": "hi"})
+    assert owners == ["ann", "ann", "", ""]
 
 
 async def test_a_run_is_remembered_without_what_was_said() -> None:

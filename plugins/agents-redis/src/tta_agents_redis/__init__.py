@@ -62,6 +62,10 @@ class AgentsRedis(Plugin[Config]):
         ctx.provide(AGENT_REPLIES, self._replies)
         yield
 
+    @hookimpl(optionalhook=True)
+    async def forget(self, user: str) -> int:
+        return await self._replies.forget(user)
+
     @hookimpl
     async def health(self) -> Health:
         registry = self._registry

@@ -1,16 +1,21 @@
-"""Replies by agent type and key, one key of Redis each, so that any process finds them."""
+"""Replies by agent type, key and owner, one key of Redis each, so that any process finds them."""
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from logging import Logger
 
 import msgspec
+from redis.exceptions import ResponseError
 
-from tta_agents import Reply
-from tta_redis import Redis
+from tta_agents import RegistryError, Reply
+from tta_redis import Redis, RedisDown
 
 from . import scripts
 from .store import Foreign, run
+
+ROUND, ROUNDS = 100, 1000
+"""How many replies are forgotten at once, and how often: who calls all the while isn't chased for ever."""
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -28,35 +33,64 @@ class RedisReplies:
         self._move = redis.script(scripts.MOVE)
         self.foreign = 0
 
-    async def get(self, type: str, key: str) -> Reply | None:
-        name = self._key(type, key)
+    async def get(self, type: str, key: str, owner: str = "") -> Reply | None:
+        name, *lists = self._keys(type, key, owner)
         try:
             found: bytes | None = await run(self._fetch, [name], [])
             return _decoded(found) if found is not None else None
         except Foreign as exc:
-            await self._put_aside(name, exc)
+            await self._put_aside(name, lists, exc)
             return None
 
-    async def put(self, type: str, key: str, reply: Reply, ttl: float) -> Reply:
-        name, encoded = self._key(type, key), msgspec.msgpack.encode(_Kept(reply))
+    async def put(self, type: str, key: str, reply: Reply, ttl: float, owner: str = "") -> Reply:
+        name, *lists = self._keys(type, key, owner)
+        encoded = msgspec.msgpack.encode(_Kept(reply))
         if len(encoded) > self._max_size:
-            self._log.warning("a reply of %s is kept in its process only: it has %d bytes", reply.agent, len(encoded))
-            return reply
+            raise RegistryError(f"one of {reply.agent} has {len(encoded)} bytes, and {self._max_size} are allowed")
         for _ in range(2):
             try:
-                found = await run(self._keep, [name], [encoded, max(1, round(ttl * 1000))])
+                found = await run(self._keep, [name, *lists], [encoded, max(1, round(ttl * 1000))])
                 return reply if found is None else _decoded(found)
             except Foreign as exc:
-                await self._put_aside(name, exc)
-        return reply
+                await self._put_aside(name, lists, exc)
+        raise RegistryError("what is no reply comes back again and again")
 
-    async def _put_aside(self, name: str, why: Foreign) -> None:
-        self.foreign += await run(self._move, [name, f"{name}:quarantined"], [self._quarantine])
+    async def forget(self, owner: str) -> int:
+        if not owner:
+            return 0
+        index, begin = self._index(owner), self._redis.key("agents", "reply", "", tag=_mark(owner)).encode()
+        count = 0
+        try:
+            for _ in range(ROUNDS):
+                names: list[bytes] = await self._redis.execute("ZRANGE", index, 0, ROUND - 1)
+                if not names:
+                    return count
+                for name in names:
+                    if name.startswith(begin):
+                        count += await self._redis.execute("DEL", name, retry=True)
+                await self._redis.execute("ZREM", index, *names, retry=True)
+        except (RedisDown, ResponseError) as exc:
+            raise RegistryError(f"{count} replies are forgotten, and there may be more: {exc}") from None
+        raise RegistryError(f"{count} replies are forgotten, and there are more: forget once more")
+
+    async def _put_aside(self, name: str, lists: list[str], why: Foreign) -> None:
+        self.foreign += await run(self._move, [name, f"{name}:quarantined", *lists], [self._quarantine])
         self._log.warning("%s held no reply, and is kept as %s:quarantined: %s", name, name, why)
 
-    def _key(self, type: str, key: str) -> str:
-        # With a tag, so that it and its quarantine share a slot, and replies are spread over a Cluster.
-        return self._redis.key("agents", "reply", type, key, tag=f"{type}/{key}")
+    def _keys(self, type: str, key: str, owner: str) -> list[str]:
+        """Return a reply's key, and that of its person's list: in one slot, so that no crash comes between."""
+        # Without a person, replies are spread over a Cluster.
+        tag = _mark(owner) if owner else f"{type}/{key}"
+        name = self._redis.key("agents", "reply", type, key, tag=tag)
+        return [name, self._index(owner)] if owner else [name]
+
+    def _index(self, owner: str) -> str:
+        return self._redis.key("agents", "replies", tag=_mark(owner))
+
+
+def _mark(owner: str) -> str:
+    # Names of keys are logged, so a person's isn't in them.
+    return f"o.{blake2b(owner.encode(errors='surrogatepass'), digest_size=16).hexdigest()}"
 
 
 def _decoded(found: bytes) -> Reply:

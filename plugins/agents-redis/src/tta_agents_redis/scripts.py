@@ -142,19 +142,43 @@ if found == 'string' then return redis.call('GET', KEYS[1]) end
 return redis.error_reply('FOREIGN holds a ' .. found)
 """
 
-# ARGV: value, ttl.
-KEEP = """
+# What is kept of a person is listed in one key (ZSET, until when), which ends with the last of it.
+_LIST = """
+local function list(index, name, ttl)
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local found = redis.call('TYPE', index)['ok']
+  if found ~= 'zset' and found ~= 'none' then
+    redis.call('RENAME', index, index .. ':quarantined')
+    redis.call('PEXPIRE', index .. ':quarantined', ttl)
+  end
+  redis.call('ZREMRANGEBYSCORE', index, '-inf', now)
+  redis.call('ZADD', index, now + ttl, name)
+  if redis.call('PTTL', index) < tonumber(ttl) then redis.call('PEXPIRE', index, ttl) end
+end
+"""
+
+# KEYS: the reply, its person's list if there is one. ARGV: value, ttl.
+KEEP = (
+    _LIST
+    + """
 local found = redis.call('TYPE', KEYS[1])['ok']
 if found == 'string' then return redis.call('GET', KEYS[1]) end
 if found ~= 'none' then return redis.error_reply('FOREIGN holds a ' .. found) end
+if KEYS[2] then list(KEYS[2], KEYS[1], ARGV[2]) end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return false
 """
+)
 
-# KEYS: what to move, where to. ARGV: ttl.
-MOVE = """
+# KEYS: what to move, where to, its person's list if there is one. ARGV: ttl.
+MOVE = (
+    _LIST
+    + """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+if KEYS[3] then list(KEYS[3], KEYS[2], ARGV[1]) end
 redis.call('RENAME', KEYS[1], KEYS[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[1])
 return 1
 """
+)

@@ -126,6 +126,10 @@ class AgentsPlugin(Plugin[Config]):
                     problems.append(Problem(f"plugin {plugin!r}", what, "disable one of them"))
         return problems
 
+    @hookimpl(optionalhook=True)
+    async def forget(self, user: str) -> int:
+        return await self._agents.forget(user)
+
     @hookimpl
     async def snapshot(self) -> Mapping[str, Any]:
         return {address: msgspec.to_builtins(each) for address, each in self._agents.statistics().items()}

@@ -144,7 +144,8 @@ class Desk:
         try:
             if call is None:
                 raise AgentError("bad_request", "this is no call of an agent")
-            step = Step(call.key, call.attempt, call.session, outbox.piece if call.stream else None)
+            on_piece = outbox.piece if call.stream else None
+            step = Step(call.key, call.attempt, call.session, on_piece, serving.delivery.message.owner)
             reply, kept = await self._local.answer(served.id, call.request, step, by=served)
             return Answered(id, serving.id, reply, outbox.pieces, kept)
         except AgentError as exc:

@@ -33,10 +33,10 @@ _OWN_FAULTS = frozenset({"failed", "timeout", "bad_output"})
 
 
 class Step:
-    """The `StepContext` of one call."""
+    """The `StepContext` of one call; ``owner`` is the person whose data it carries."""
 
-    def __init__(self, key: str, attempt: int, session: str, on_piece: OnPiece | None) -> None:
-        self.key, self.attempt, self.session = key, attempt, session
+    def __init__(self, key: str, attempt: int, session: str, on_piece: OnPiece | None, owner: str) -> None:
+        self.key, self.attempt, self.session, self.owner = key, attempt, session, owner
         self.pieces: list[str] = []
         self.undo: list[Undo] = []
         self.alive_at = time.monotonic()
@@ -97,7 +97,10 @@ class Served:
 
 
 class LocalAgents:
-    """Runs agents of this process; replies are kept for ``window`` seconds, those of shared agents in ``store``."""
+    """Runs agents of this process; replies are kept for ``window`` seconds, those of shared agents in ``store``.
+
+    What ``store`` keeps is kept nowhere else, so that it is forgotten for all processes at once.
+    """
 
     def __init__(
         self, publish: Callable[[Event], None], log: Logger, *, window: float, kept: int, store: Replies | None = None
@@ -106,7 +109,7 @@ class LocalAgents:
         self._replies, self._store = MemoryReplies(kept), store
         self._store_down = False
         self._served: dict[str, list[Served]] = {}
-        self._locks: dict[tuple[str, str], anyio.Lock] = {}
+        self._locks: dict[tuple[str, str, str], anyio.Lock] = {}
 
     def add(self, served: Served) -> None:
         """Let ``served`` be chosen; a second one of its address is a ValueError."""
@@ -134,7 +137,7 @@ class LocalAgents:
 
     async def answer(self, agent: AgentId, request: Any, step: Step, *, by: Served | None = None) -> tuple[Reply, bool]:
         """Return the reply, and whether it was kept from a call with that key; callers at once share one run."""
-        slot = (agent.type, step.key)
+        slot = (agent.type, step.key, step.owner)
         lock = self._locks.setdefault(slot, anyio.Lock())
         try:
             async with lock:
@@ -206,32 +209,35 @@ class LocalAgents:
             raise AgentError("bad_output", f"{served.id} emitted pieces that are not its text")
         return builtins
 
-    async def _recall(self, type: str, key: str, *, shared: bool) -> Reply | None:
-        reply = await self._replies.get(type, key)
+    async def forget(self, owner: str) -> int:
+        """Delete a person's replies that only this process has."""
+        return await self._replies.forget(owner)
+
+    async def _recall(self, type: str, key: str, owner: str, *, shared: bool) -> Reply | None:
+        reply = await self._replies.get(type, key, owner)
         if reply is None and shared and self._store is not None:
             try:
-                reply = await self._store.get(type, key)
-                self._store_down = False
+                reply = await self._store.get(type, key, owner)
             except RegistryError as exc:
                 self._without(exc)
         return reply
 
-    async def _keep(self, type: str, key: str, reply: Reply, *, shared: bool) -> tuple[Reply, bool]:
+    async def _keep(self, type: str, key: str, owner: str, reply: Reply, *, shared: bool) -> tuple[Reply, bool]:
         """Keep the first reply there is, and return that one: two processes may have worked at once."""
-        kept = reply
         if shared and self._store is not None:
             try:
-                kept = await self._store.put(type, key, reply, self._window)
+                kept = await self._store.put(type, key, reply, self._window, owner)
                 self._store_down = False
+                return kept, kept is not reply
             except RegistryError as exc:
                 self._without(exc)
-        await self._replies.put(type, key, kept, self._window)
+        kept = await self._replies.put(type, key, reply, self._window, owner)
         return kept, kept is not reply
 
     def _without(self, exc: RegistryError) -> None:
         # To run twice does no harm, so a call is better answered than refused.
         if not self._store_down:
-            self._log.warning("replies are kept in this process only, while their store is away: %s", exc)
+            self._log.warning("replies are kept in this process only, while their store doesn't keep them: %s", exc)
         self._store_down = True
 
 

@@ -70,17 +70,23 @@ class MemoryReplies:
 
     def __init__(self, kept: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._kept, self._clock = kept, clock
-        self._replies: OrderedDict[tuple[str, str], tuple[float, Reply]] = OrderedDict()
+        self._replies: OrderedDict[tuple[str, str, str], tuple[float, Reply]] = OrderedDict()
 
-    async def get(self, type: str, key: str) -> Reply | None:
-        until, reply = self._replies.get((type, key), (0.0, None))
+    async def get(self, type: str, key: str, owner: str = "") -> Reply | None:
+        until, reply = self._replies.get((owner, type, key), (0.0, None))
         return reply if self._clock() <= until else None
 
-    async def put(self, type: str, key: str, reply: Reply, ttl: float) -> Reply:
-        if kept := await self.get(type, key):
+    async def put(self, type: str, key: str, reply: Reply, ttl: float, owner: str = "") -> Reply:
+        if kept := await self.get(type, key, owner):
             return kept
-        self._replies[type, key] = self._clock() + ttl, reply
-        self._replies.move_to_end((type, key))
+        self._replies[owner, type, key] = self._clock() + ttl, reply
+        self._replies.move_to_end((owner, type, key))
         while len(self._replies) > self._kept or self._clock() > next(iter(self._replies.values()))[0]:
             self._replies.popitem(last=False)
         return reply
+
+    async def forget(self, owner: str) -> int:
+        found = [slot for slot in self._replies if owner and slot[0] == owner]
+        for slot in found:
+            del self._replies[slot]
+        return len(found)

@@ -129,8 +129,9 @@ class Agents(Protocol):
     ) -> Reply:  # fmt: skip
         """Ask an agent, wherever it is served; the enclosing cancel scope is the deadline; raises only `AgentError`.
 
-        Idempotent by ``key``: an answer is kept for a window, and calling again returns it. ``owner`` is
-        the person whose data the request carries, so that ``forget`` finds it on its way.
+        Idempotent by ``key``: an answer is kept for a window, and calling again returns it. ``owner`` is the
+        person whose data the request carries, so that ``forget`` finds it on its way, and its answer; what
+        is kept for one person answers no other.
         """
 
     def statistics(self) -> Mapping[str, Statistics]:
@@ -214,13 +215,19 @@ class RegistryError(Exception):
 
 
 class Replies(Protocol):
-    """Replies by agent type and key, so that a call that is made again finds its answer in any process."""
+    """Replies by agent type, key and owner, so that a call that is made again finds its answer in any process.
 
-    async def get(self, type: str, key: str) -> Reply | None:
+    A store raises `RegistryError` where it can't be reached, or can't keep a reply.
+    """
+
+    async def get(self, type: str, key: str, owner: str = "") -> Reply | None:
         """Return a kept reply."""
 
-    async def put(self, type: str, key: str, reply: Reply, ttl: float) -> Reply:
+    async def put(self, type: str, key: str, reply: Reply, ttl: float, owner: str = "") -> Reply:
         """Keep a reply for ``ttl`` seconds, unless there is one; return the one that is kept."""
+
+    async def forget(self, owner: str) -> int:
+        """Delete a person's replies, and return how many there were; nobody is ""."""
 
 
 class AgentRegistered(Event, frozen=True, tag="agents.registered"):

@@ -109,7 +109,7 @@ class Switchboard:
             return await self._remote.call(
                 agent, request, key=key, attempt=attempt, session=session, on_piece=on_piece, owner=owner
             )
-        step = Step(key, attempt, session, on_piece)
+        step = Step(key, attempt, session, on_piece, owner)
         reply, kept = await self._local.answer(agent, request, step)
         if kept and on_piece is not None and (text := text_of(reply.output)):
             said = "".join(step.pieces)
@@ -118,6 +118,10 @@ class Switchboard:
             if rest := text[len(said) :]:
                 await on_piece(rest)
         return reply
+
+    async def forget(self, owner: str) -> int:
+        """Delete a person's replies that only this process has."""
+        return await self._local.forget(owner)
 
     def statistics(self) -> Mapping[str, Statistics]:
         return self._local.statistics()

@@ -82,9 +82,13 @@ class Workflows(Protocol):
     """Runs the configured workflows."""
 
     async def run(
-        self, name: str, input: Mapping[str, Any], *, key: str, session: str = "", on_piece: OnPiece | None = None
-    ) -> Run:
+        self, name: str, input: Mapping[str, Any], *, key: str, session: str = "", owner: str = "",
+        on_piece: OnPiece | None = None,
+    ) -> Run:  # fmt: skip
         """Run one; ``key`` names the run and makes its steps idempotent.
+
+        ``owner`` is the person whose data the input carries: ``forget`` finds by it what the steps' calls
+        leave on their way.
 
         A step that fails makes the run ``failed``, with the error's code; only `UnknownWorkflow`
         raises. What a path doesn't find is left out of the request: its reader decides.

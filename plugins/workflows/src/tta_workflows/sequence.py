@@ -33,8 +33,9 @@ class Sequences:
         return self._runs.get(run)
 
     async def run(
-        self, name: str, input: Mapping[str, Any], *, key: str, session: str = "", on_piece: OnPiece | None = None
-    ) -> Run:
+        self, name: str, input: Mapping[str, Any], *, key: str, session: str = "", owner: str = "",
+        on_piece: OnPiece | None = None,
+    ) -> Run:  # fmt: skip
         if (workflow := self._definitions.get(name)) is None:
             known = ", ".join(sorted(self._definitions)) or "none"
             raise UnknownWorkflow(f"no workflow is called {name!r}; configured are: {known}")
@@ -46,7 +47,7 @@ class Sequences:
         try:
             with anyio.fail_after(workflow.timeout):
                 for step in workflow.steps:
-                    await self._step(step, data, run, steps, session, on_piece)
+                    await self._step(step, data, run, steps, session, owner, on_piece)
             output, error = _pick(workflow.output, data), ""
         except AgentError as exc:
             error = exc.code
@@ -60,14 +61,15 @@ class Sequences:
         return msgspec.structs.replace(ended, output=output)
 
     async def _step(
-        self, step: Step, data: dict[str, Any], run: Run, steps: list[StepRun], session: str, on_piece: OnPiece | None
-    ) -> None:
+        self, step: Step, data: dict[str, Any], run: Run, steps: list[StepRun], session: str, owner: str,
+        on_piece: OnPiece | None,
+    ) -> None:  # fmt: skip
         began, error, detail = time.perf_counter(), "cancelled", ""
         try:
             with anyio.move_on_after(step.timeout):
                 reply = await self._agents.call(
                     AgentId(step.agent, step.instance), _pick(step.input, data), key=f"{run.id}:{step.id}",
-                    session=session, on_piece=on_piece if step.stream else None,
+                    session=session, owner=owner, on_piece=on_piece if step.stream else None,
                 )  # fmt: skip
                 data["steps"][step.id] = reply.output
                 error = ""

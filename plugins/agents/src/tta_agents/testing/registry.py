@@ -125,3 +125,19 @@ class RepliesContract:
         await replies.put("a", "b:c", Reply(AgentId("a"), 1, 0.0), 60)
         assert await replies.get("a:b", "c") is None
         assert await replies.get("a", "b") is None
+
+    async def test_what_is_kept_for_one_person_answers_no_other(self, replies: Replies) -> None:
+        first, second = Reply(AgentId("a"), "first", 0.0), Reply(AgentId("a"), "second", 0.0)
+        await replies.put("a", "k", first, 60, "ann")
+        assert await replies.get("a", "k") is None
+        assert await replies.put("a", "k", second, 60, "bob") == second
+        assert await replies.get("a", "k", "ann") == first
+
+    async def test_a_person_s_replies_are_forgotten_and_nobody_else_s(self, replies: Replies) -> None:
+        reply = Reply(AgentId("a"), "x", 0.0)
+        for owner, type, key in (("ann", "a", "1"), ("ann", "b", "2"), ("ann:x", "a", "1"), ("", "a", "1")):
+            await replies.put(type, key, reply, 60, owner)
+        assert [await replies.forget(""), await replies.forget("ann"), await replies.forget("ann")] == [0, 2, 0]
+        assert await replies.get("a", "1", "ann") is None
+        assert await replies.get("a", "1", "ann:x") == reply
+        assert await replies.get("a", "1") == reply
