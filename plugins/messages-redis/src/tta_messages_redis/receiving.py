@@ -12,7 +12,7 @@ from tta_messages.prepare import check_queue, check_receive, shorten
 
 from . import wire
 from .bell import Bell
-from .shared import CHUNK, Queue, Shared
+from .shared import CHUNK, UNUSUAL, Queue, Shared
 from .store import Unknown
 
 
@@ -76,13 +76,17 @@ class Receiving(Shared):
         seconds = "" if visibility is None else min(visibility, wire.FOR_EVER)
         args: list[Any] = [hold, limit, seconds, self._bell.name if waits else ""]
         _add_done(args, done)
-        script = self._store.scripts.cycle
+        scripts = self._store.scripts
+        infos: Sequence[Any] = ()
         try:
-            reply = await self._store.run(script, queue.name, queue.keys, args)
+            if reply := await self._cycle_quickly(queue, args):
+                ids, values, deadline, due = reply
+            else:
+                reply = await self._store.run(scripts.cycle, queue.name, queue.keys, args)
+                _, _, ids, values, infos, deadline, due = reply
         except (anyio.get_cancelled_exc_class(), Unknown):
             self._soon(self._abandon, queue, hold)
             raise
-        _, _, ids, values, infos, deadline, due = reply
         deadline = int(deadline) / 1e6
         held: list[Delivery] = []
         decode = self._codec.decode
@@ -98,6 +102,22 @@ class Receiving(Shared):
             held.append(Delivery(message, hold, deadline, attempts + 1, error))
         return held, 0 if ids else int(due) / 1e6
 
+    async def _cycle_quickly(self, queue: Queue, args: Sequence[Any]) -> Sequence[Any]:
+        """Try the script for the usual case; nothing where this isn't one."""
+        if queue.unusual[1]:
+            queue.unusual[1] -= 1
+            return ()
+        own = queue.keys.quick_cycle
+        reply = await self._store.quick(self._store.scripts.quick_cycle, queue.name, queue.keys, own, args)
+        if not reply:
+            queue.unusual[1] = UNUSUAL
+            return ()
+        found: Sequence[Any] = reply[:4]
+        odd = reply[4]
+        if odd:
+            await self._store.look_after(queue.name, queue.keys)
+        return found
+
     async def ack(self, *deliveries: Delivery) -> Sequence[bool]:
         return await self._each(deliveries, self._ack)
 
@@ -112,12 +132,26 @@ class Receiving(Shared):
         for batch in batches:
             args: list[Any] = [self._nonce(), 0, "", ""]
             places = _add_done(args, batch)
-            codes = (await self._store.once(self._store.scripts.cycle, queue.name, queue.keys, args, _all))[0]
+            codes = await self._acknowledge(queue, args)
             results = [True] * len(batch)
             for place, code in zip(places, codes, strict=False):
                 results[place] = code == 49
             found.append(results)
         return found
+
+    async def _acknowledge(self, queue: Queue, args: Sequence[Any]) -> bytes:
+        scripts = self._store.scripts
+        try:
+            if await self._cycle_quickly(queue, args):
+                return b""
+        except Unknown:
+            reply = await self._store.run(scripts.cycle, queue.name, queue.keys, args)
+            if not _all(reply):  # It is done either way, but who can say which of the two did it?
+                raise
+        else:
+            reply = await self._store.once(scripts.cycle, queue.name, queue.keys, args, _all)
+        codes: bytes = reply[0]
+        return codes
 
     async def nack(
         self, delivery: Delivery, *, error: str = "", permanent: bool = False, delay: float | None = None

@@ -31,6 +31,8 @@ CHUNK = 1000
 """Messages, at most, in one script: Lua hands on no more than some thousand arguments."""
 _QUEUES = 4096
 _INDEX_EVERY = 600.0
+UNUSUAL = 16
+"""For so many calls after one that wasn't usual, the next isn't supposed to be."""
 
 
 class Outgoing(NamedTuple):
@@ -47,12 +49,28 @@ class Outgoing(NamedTuple):
 class Queue:
     """What this process knows of a queue."""
 
-    __slots__ = ("acks", "indexed_at", "keys", "life", "name", "offset", "sends", "told_at", "window")
+    __slots__ = (
+        "acks",
+        "indexed_at",
+        "keys",
+        "life",
+        "name",
+        "offset",
+        "sends",
+        "told_at",
+        "trying",
+        "unusual",
+        "window",
+    )
 
     def __init__(self, name: str, keys: wire.Keys, sends: Line[Outgoing, SendResult], acks: Line[Delivery, bool]):
         self.name, self.keys, self.sends, self.acks = name, keys, sends, acks
         self.indexed_at = self.told_at = float("-inf")
         self.window = self.life = 0.0
+        self.unusual = [0, 0]
+        """How many sends and receives are not worth trying as usual ones."""
+        self.trying: anyio.Event | None = None
+        """Set when it is known whether the send under way was a usual one."""
         self.offset: float | None = None
         """What has to be added to our clock for its server's, in µs."""
 

@@ -36,6 +36,8 @@ class Scripts:
     """All scripts of one client."""
 
     def __init__(self, redis: Redis) -> None:
+        self.quick_send = redis.script(wire.source("quick_send"))
+        self.quick_cycle = redis.script(wire.source("quick_cycle"))
         self.send = redis.script(wire.source("send"))
         self.cycle = redis.script(wire.source("cycle"))
         self.settle = redis.script(wire.source("settle"))
@@ -76,6 +78,19 @@ class Store:
             else:
                 return await self.read(queue, keys, reply)
         raise AssertionError
+
+    async def quick(
+        self, script: Script, queue: str, keys: wire.Keys, own: Sequence[bytes], args: Sequence[Any]
+    ) -> Any:
+        """Run a script for the usual case; 0 where it isn't, and nothing was done."""
+        try:
+            return await script(own, (keys.settings, queue, *self._common, *args))
+        except RedisDown as exc:
+            raise translated(exc) from exc
+        except ResponseError as exc:
+            if "WRONGTYPE" not in str(exc):
+                raise translated(exc) from exc
+            return 0
 
     async def run_all(
         self, script: Script, queue: str, keys: wire.Keys, calls: Sequence[Sequence[Any]]
@@ -145,13 +160,17 @@ class Store:
                 self._tell(queue, died)
         except (TypeError, ValueError, IndexError) as exc:
             raise MessagesError("Redis answers nonsense") from exc
-        if odd and self._repaired.get(queue, float("-inf")) < anyio.current_time() - 60:
-            # Something is in the way that can wait, and perhaps isn't to be mended.
+        if odd:
+            await self.look_after(queue, keys)
+        return rest
+
+    async def look_after(self, queue: str, keys: wire.Keys) -> None:
+        """Repair a queue in which something is in the way that can wait, and perhaps isn't to be mended."""
+        if self._repaired.get(queue, float("-inf")) < anyio.current_time() - 60:
             if len(self._repaired) > 1000:
                 self._repaired.clear()
             self._repaired[queue] = anyio.current_time()
             await self.repair(queue, keys)
-        return rest
 
     async def repair(self, queue: str, keys: wire.Keys) -> None:
         """Put what is foreign under a queue's keys aside, where it can be looked at for a week."""

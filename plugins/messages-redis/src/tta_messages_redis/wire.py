@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
-from tta_messages import Codec, DeadLetter, Message, QueueSettings, QueueStats, Step
+from tta_messages import Codec, DeadLetter, Message, Priority, QueueSettings, QueueStats, Step
 
 HEAD = 17
 """Bytes before an envelope: when it ends (8), its priority (1), its owner (8)."""
@@ -31,6 +31,9 @@ class Keys(NamedTuple):
     """The keys of one queue, all in one slot of a Cluster."""
 
     all: tuple[bytes, ...]
+    quick_cycle: tuple[bytes, ...]
+    quick_send: dict[int, tuple[bytes, ...]]
+    """By priority."""
     settings: bytes
     """What the process's own config says."""
 
@@ -45,7 +48,17 @@ class Keys(NamedTuple):
 
 def keys(prefix: str, queue: str, settings: QueueSettings) -> Keys:
     """Return the keys of a queue."""
-    return Keys(tuple(f"{prefix}:messages:{{{queue}}}:{part}".encode() for part in _PARTS), pack_settings(settings))
+    of = {part: f"{prefix}:messages:{{{queue}}}:{part}".encode() for part in _PARTS}
+    lists = {priority: of[priority.name.lower()] for priority in Priority}
+    return Keys(
+        tuple(of.values()),
+        tuple(of[part] for part in ("queue", "body", "high", "normal", "low", "holds", "lease", "audit", "idle")),
+        {
+            int(priority): (of["queue"], of["body"], name, of["seen-0"], of["seen-1"], of["audit"], of["idle"])
+            for priority, name in lists.items()
+        },
+        pack_settings(settings),
+    )
 
 
 def source(name: str) -> str:
