@@ -49,9 +49,6 @@ async def test_a_message_that_kills_its_consumers_takes_no_other_with_it(tmp_pat
     assert set(outcome.end.dead) == {"producer0.0.19"}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a consumer that was stopped goes on with what it held, without looking at the time"
-)
 async def test_what_was_taken_away_from_a_stopped_consumer_is_not_begun(tmp_path: Path) -> None:
     outcome = await play("consumers stopped", tmp_path)
     assert outcome.verdict.late == 0

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -47,6 +48,23 @@ class Seen:
         self.texts.append(text(delivery))
         if len(self.texts) >= self.wanted:
             self.complete.set()
+
+
+class MemoryProbe:
+    """Remembers what each receive held."""
+
+    def __init__(self, messages: Messages) -> None:
+        self._messages = messages
+        self.held: list[Sequence[Delivery]] = []
+
+    async def receive(self, *args: Any, **how: Any) -> Sequence[Delivery]:
+        held = await self._messages.receive(*args, **how)
+        if held:
+            self.held.append(held)
+        return held
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._messages, name)
 
 
 async def settled(messages: Messages) -> None:
@@ -243,6 +261,25 @@ async def test_what_was_taken_away_is_not_begun(memory: MemoryMessages) -> None:
         go.set()
         await settled(memory)
     assert seen.texts == ["a"]
+
+
+async def test_a_consumer_that_was_stopped_does_not_begin_what_it_may_hold_no_longer(memory: MemoryMessages) -> None:
+    seen: list[str] = []
+
+    async def handler(delivery: Delivery) -> None:
+        if not seen:
+            time.sleep(0.4)  # noqa: ASYNC251, TID251  # a stop: nothing else of the process runs, either
+        seen.append(delivery.token)
+
+    await memory.send(*(note(name) for name in "abc"))
+    first = MemoryProbe(memory)
+    async with consuming(cast(Messages, first), handler, visibility=0.2) as consumed:
+        await settled(memory)
+    _, b, c = first.held[0]
+    assert b.token not in seen
+    assert c.token not in seen
+    assert consumed.lost >= 2
+    assert (await memory.stats("q"))["q"].acknowledged == 3
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Never
 
 import anyio
@@ -127,9 +129,14 @@ class _Consumer:
         self._done: list[Delivery] = []
         self._stopping = self._receiving = False
         self._changed = anyio.Event()
+        self._lasts: float | None = None  # how long a hold is, in seconds, as far as is known
+        self._ahead = -math.inf  # the deadline of a fresh hold by the store's clock, less our time then
+        self._doubted = False
+        self._extended: dict[str, float] = {}
 
     async def run(self, limit: int, visibility: float | None, wait: float, *, one_by_one: bool) -> Never:
         check_receive(self._name, limit, wait, visibility)
+        self._lasts = visibility
         feed = self._feed if len(self._workers) == 1 else self._feed_many
         try:
             async with anyio.create_task_group() as tasks:
@@ -185,6 +192,10 @@ class _Consumer:
                 raise
             else:
                 self._consumed.received += len(held)
+                if held:
+                    ahead = held[0].deadline - anyio.current_time()
+                    self._ahead = ahead if self._doubted else max(self._ahead, ahead)
+                    self._doubted = False
                 return held
             pause = min(pause * 2 or 0.1, _LONGEST_PAUSE)
             await anyio.sleep(pause)
@@ -207,6 +218,10 @@ class _Consumer:
             worker.scope = scope
             while self._todo and not self._stopping:
                 worker.unit = unit = self._todo.popleft()
+                if now >= self._held_until(unit):
+                    await self._too_late(unit)
+                    worker.unit, now = (), anyio.current_time()
+                    continue
                 if until < now + self._time_limit:  # Moving it for every message would cost a third of all this.
                     scope.deadline = until = now + self._time_limit * _SLACK
                 correlation_id.set(unit[0].message.correlation_id)
@@ -263,34 +278,63 @@ class _Consumer:
 
     # Keeping what is held
 
+    def _held_until(self, unit: Sequence[Delivery]) -> float:
+        """Return our time at which the hold of a unit ends, reckoned from the quickest answer of the store so far."""
+        if self._lasts is None:
+            return math.inf
+        until = unit[0].deadline - self._ahead + self._lasts
+        return max(until, self._extended.get(unit[0].token, until)) if self._extended else until
+
+    async def _too_late(self, unit: Sequence[Delivery]) -> None:
+        """Give back what was held too long before it began, as when a process was stopped: others may have it."""
+        now = anyio.current_time()
+        late = [unit, *(each for each in self._todo if now >= self._held_until(each))]
+        self._todo = deque(each for each in self._todo if each not in late)
+        self._doubted = True  # Or else the store's clock was set back, and this did no harm, and is so only once.
+        given_back = [delivery for each in late for delivery in each]
+        self._consumed.lost += len(given_back)
+        with anyio.move_on_after(_SETTLE, shield=True), suppress(MessagesError):
+            await self._messages.release(*given_back)
+
     async def _keep(self, visibility: float | None) -> None:
         """Acknowledge and extend what would not last; and when all is cancelled, say so."""
-        lasts, old = visibility, set[str]()
+        old = set[str]()
         try:
             while True:
                 try:
                     if visibility is None:
-                        lasts = (await self._messages.settings(self._name)).visibility
-                    old = await self._extend(old, lasts or 30.0)
+                        self._learn((await self._messages.settings(self._name)).visibility)
+                    old = await self._extend(old, self._lasts or 30.0)
                 except MessagesError:
                     pass  # The feed tells of it, and this is tried again in a moment.
-                await anyio.sleep((lasts or 30.0) / 4)
+                await anyio.sleep((self._lasts or 30.0) / 4)
         finally:
             self._stopping = True
             for scope in (worker.scope for worker in self._workers):
                 if scope is not None:
                     scope.deadline = min(scope.deadline, anyio.current_time() + self._grace)
 
+    def _learn(self, lasts: float) -> None:
+        if lasts != self._lasts:
+            self._lasts, self._ahead = lasts, -math.inf
+
     async def _extend(self, old: set[str], seconds: float) -> set[str]:
         """Extend what was there a quarter of its time ago; return what is there now."""
         await self._ack_done()
         held = list(self._held())
+        tokens = {delivery.token for delivery in held}
+        self._extended = {token: until for token, until in self._extended.items() if token in tokens}
         for delivery in held:
-            if delivery.token in old and not await self._messages.extend(delivery, seconds):
-                self._consumed.lost += 1
-                if [delivery] in self._todo:
-                    self._todo.remove([delivery])
-        return {delivery.token for delivery in held}
+            if delivery.token not in old:
+                continue
+            until = anyio.current_time() + seconds  # before it is asked for, so never too late
+            if await self._messages.extend(delivery, seconds):
+                self._extended[delivery.token] = until
+                continue
+            self._consumed.lost += 1
+            if [delivery] in self._todo:
+                self._todo.remove([delivery])
+        return tokens
 
     def _held(self) -> Iterator[Delivery]:
         for unit in (*(worker.unit for worker in self._workers), *self._todo):
