@@ -1,45 +1,98 @@
-"""The command as a person or a script uses it: a process of its own, over the shipped config."""
+"""The command as a person or a script uses it: a process of its own."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import pexpect
 import pytest
 
-ROOT = Path(__file__).parents[3]
+# A config of their own: nobody's edits of config/ change what these tests see.
+NAMES = (
+    "agents", "agents-memory", "workflows", "sessions", "sessions-memory", "safety", "orchestration", "play",
+    "input-processor", "world-builder", "narrative-generator",
+)  # fmt: skip
+TURN = {
+    "steps": [
+        {"id": "scene", "agent": "world-builder", "input": {"world": "input.world", "seed": "input.seed"}},
+        {"id": "intent", "agent": "input-processor", "input": {"text": "input.text", "world": "steps.scene.world"}},
+        {
+            "id": "world",
+            "agent": "world-builder",
+            "input": {"intent": "steps.intent.intent", "world": "steps.scene.world", "seed": "input.seed"},
+        },
+        {
+            "id": "story",
+            "agent": "narrative-generator",
+            "stream": True,
+            "input": {
+                "change": "steps.world.change", "world": "steps.world.world", "seed": "input.seed",
+                "turn": "input.turn",
+            },
+        },
+    ],
+    "output": {"text": "steps.story.text", "world": "steps.story.world"},
+}  # fmt: skip
 
 
-def play(
-    *arguments: str, input: bytes = b"", env: str = "development", environ: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[bytes]:  # fmt: skip
-    command = [sys.executable, "-m", "tta_kernel", "play", "--config", str(ROOT / "config"), "--env", env, *arguments]
-    return subprocess.run(command, input=input, capture_output=True, timeout=50, check=False,
-                          env={**os.environ, **(environ or {})})  # fmt: skip
+class Tta:
+    """``tta play`` as a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def command(self, *arguments: str, env: str = "development") -> list[str]:
+        return ["-m", "tta_kernel", "play", "--config", str(self.folder), "--env", env, *arguments]
+
+    @staticmethod
+    def environ(**more: str) -> dict[str, str]:
+        return {key: value for key, value in os.environ.items() if not key.startswith("TTA_")} | more
+
+    def play(
+        self, *arguments: str, input: bytes = b"", env: str = "development", environ: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:  # fmt: skip
+        command = [sys.executable, *self.command(*arguments, env=env)]
+        return subprocess.run(
+            command, input=input, capture_output=True, timeout=50, check=False, env=self.environ(**(environ or {}))
+        )  # fmt: skip
 
 
-def test_each_line_of_input_has_one_line_of_answer() -> None:
-    done = play("--seed", "3", input=b"look around\ngo to the lighthouse\nI feel a bit sad\n")
+@pytest.fixture
+def tta(tmp_path: Path) -> Tta:
+    """Write a config: in ``development`` stories may be unchecked, in ``production`` somebody must check."""
+    plugins: dict[str, object] = {name: {"enabled": True} for name in NAMES}
+    plugins["workflows"] = {"config": {"workflows": {"turn": TURN}}}
+    base = {"kernel": {"autoload": False}, "plugins": plugins}
+    lenient = {"plugins": {"orchestration": {"config": {"allow_unchecked": True}}}}
+    for name, section in (("base", base), ("development", lenient), ("production", {})):
+        (tmp_path / f"{name}.yaml").write_bytes(msgspec.yaml.encode(section))
+    return Tta(tmp_path)
+
+
+def test_each_line_of_input_has_one_line_of_answer(tta: Tta) -> None:
+    done = tta.play("--seed", "3", input=b"look around\ngo to the lighthouse\nI feel a bit sad\n")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.decode().splitlines()
     assert len(lines) == 3
     assert all(len(line) > 40 for line in lines)
 
 
-def test_a_seed_makes_a_story_repeatable_and_another_one_tells_another() -> None:
-    told = [play("--seed", seed, input=b"look around\nwait\n").stdout for seed in ("3", "3", "4")]
+def test_a_seed_makes_a_story_repeatable_and_another_one_tells_another(tta: Tta) -> None:
+    told = [tta.play("--seed", seed, input=b"look around\nwait\n").stdout for seed in ("3", "3", "4")]
     assert told[0] == told[1]
     assert told[0] != told[2]
 
 
-def test_json_prints_one_response_object_a_line_and_the_world_persists_over_turns() -> None:
-    done = play("--json", "--seed", "3", input=b"go west\nlook around\n")
+def test_json_prints_one_response_object_a_line_and_the_world_persists_over_turns(tta: Tta) -> None:
+    done = tta.play("--json", "--world", "--seed", "3", input=b"go west\nlook around\n")
     first, second = (json.loads(line) for line in done.stdout.splitlines())
     assert [first["turn"], second["turn"]] == [1, 2]
     assert first["outcome"] == "story"
@@ -48,8 +101,8 @@ def test_json_prints_one_response_object_a_line_and_the_world_persists_over_turn
     assert before == after == "green"
 
 
-def test_the_trace_names_each_step_and_says_unchecked_and_never_safe() -> None:
-    done = play("--trace", "--", "I walk to the lighthouse")
+def test_the_trace_names_each_step_and_says_unchecked_and_never_safe(tta: Tta) -> None:
+    done = tta.play("--trace", "--", "I walk to the lighthouse")
     text = done.stdout.decode()
     trace = text[text.rindex("\nturn 1") :]
     assert done.returncode == 0
@@ -58,8 +111,8 @@ def test_the_trace_names_each_step_and_says_unchecked_and_never_safe() -> None:
     assert "safe" not in trace
 
 
-def test_commands_of_the_session_answer_and_an_unknown_one_says_which_there_are() -> None:
-    done = play(input=b":world\n:trace\nlook\n:world\n:help\n:dance\n:quit\nlook\n")
+def test_commands_of_the_session_answer_and_an_unknown_one_says_which_there_are(tta: Tta) -> None:
+    done = tta.play(input=b":world\n:trace\nlook\n:world\n:help\n:dance\n:quit\nlook\n")
     text = done.stdout.decode()
     assert "(the story has not begun yet)" in text
     assert "You are at:" in text
@@ -67,8 +120,8 @@ def test_commands_of_the_session_answer_and_an_unknown_one_says_which_there_are(
     assert text.rstrip().endswith("(there is no :dance; there are :trace, :world, :help and :quit)")
 
 
-def test_bad_lines_are_answered_and_the_session_goes_on() -> None:
-    done = play(input=b"\n\xff\xfe\n" + b"a" * 100_000 + b"\n\x1b[31m\x07\n\xf0\x9f\x98\x80\nlook around\n")
+def test_bad_lines_are_answered_and_the_session_goes_on(tta: Tta) -> None:
+    done = tta.play(input=b"\n\xff\xfe\n" + b"a" * 100_000 + b"\n\x1b[31m\x07\n\xf0\x9f\x98\x80\nlook around\n")
     lines = done.stdout.decode().splitlines()
     assert done.returncode == 0, done.stderr
     assert lines[0].startswith("(there is nothing to read")
@@ -78,24 +131,32 @@ def test_bad_lines_are_answered_and_the_session_goes_on() -> None:
     assert len(lines[-1]) > 40
 
 
-@pytest.mark.parametrize("env", ["staging", "production"])
-def test_where_somebody_must_check_and_nobody_does_the_player_gets_the_fallback(env: str) -> None:
-    done = play("--json", "--", "look around", env=env)
+def test_where_somebody_must_check_and_nobody_does_the_player_gets_the_fallback(tta: Tta) -> None:
+    done = tta.play("--json", "--", "look around", env="production")
     response = json.loads(done.stdout)
     assert response["outcome"] == "fallback"
     assert "support" in response["text"]
     assert response["verdicts"]["player"]["status"] == "unchecked"
+    assert response["failure"] == {"part": "safety", "code": "unchecked"}
 
 
-def test_a_misspelt_environment_is_an_error_with_a_suggestion() -> None:
-    done = play("--", "look", env="prodution")
+def test_a_misspelt_environment_is_an_error_with_a_suggestion(tta: Tta) -> None:
+    done = tta.play("--", "look", env="prodution")
     assert done.returncode == 3
     assert b"did you mean 'production'?" in done.stderr
 
 
-def test_a_person_at_a_terminal_plays_and_leaves() -> None:
-    command = ["-m", "tta_kernel", "play", "--config", str(ROOT / "config"), "--seed", "3"]
-    terminal = pexpect.spawn(sys.executable, command, encoding="utf-8", timeout=30, dimensions=(40, 100))
+def at_a_terminal(tta: Tta, columns: int = 100) -> pexpect.spawn[str]:
+    command = tta.command("--seed", "3")
+    return pexpect.spawn(
+        sys.executable, command, encoding="utf-8", timeout=30, dimensions=(40, columns), env=tta.environ()
+    )  # fmt: skip
+
+
+def test_a_person_at_a_terminal_plays_and_leaves(tta: Tta) -> None:
+    terminal = at_a_terminal(tta)
+    terminal.expect("A story, told as you go")
+    terminal.expect(":help says more")
     terminal.expect("0m>")  # the cursor moves on where a space would be
     terminal.send("look around\r")
     terminal.expect("lighthouse")
@@ -107,9 +168,8 @@ def test_a_person_at_a_terminal_plays_and_leaves() -> None:
     assert terminal.exitstatus == 0
 
 
-def test_a_terminal_gets_wrapped_text_and_tables() -> None:
-    command = ["-m", "tta_kernel", "play", "--config", str(ROOT / "config"), "--seed", "3"]
-    terminal = pexpect.spawn(sys.executable, command, encoding="utf-8", timeout=30, dimensions=(40, 140))
+def test_a_terminal_gets_wrapped_text_and_tables(tta: Tta) -> None:
+    terminal = at_a_terminal(tta, columns=140)
     terminal.expect("0m>")
     terminal.send("go to the harbour and say hello\r")
     terminal.expect("Mind the floats")
@@ -126,8 +186,47 @@ def test_a_terminal_gets_wrapped_text_and_tables() -> None:
     assert max(map(len, lines)) <= 84
 
 
-def test_a_pipe_gets_no_colour_even_where_the_environment_asks_for_it() -> None:
-    done = play("--trace", "--seed", "3", input=b"look\n:world\n", environ={"FORCE_COLOR": "1"})
+def test_a_pipe_gets_no_colour_even_where_the_environment_asks_for_it(tta: Tta) -> None:
+    done = tta.play("--trace", "--seed", "3", input=b"look\n:world\n", environ={"FORCE_COLOR": "1"})
 
     assert done.returncode == 0, done.stderr
     assert b"\x1b" not in done.stdout
+
+
+def test_json_is_all_that_json_prints_and_a_turn_has_the_world_only_where_it_is_asked_for(tta: Tta) -> None:
+    done = tta.play("--json", input=b":trace\n:world\nlook\n:trace\n:world\n:help\n:dance\n\n\xff\n")
+    before, nowhere, turn, trace, world, help, *errors = (json.loads(line) for line in done.stdout.splitlines())
+    assert (before, nowhere) == ({"trace": None}, {"world": None})
+    assert turn["updated_context"].keys() == {"turn", "seed"}
+    assert [step["id"] for step in trace["trace"]["steps"]] == ["scene", "intent", "world", "story"]
+    assert trace["trace"]["verdicts"]["story"]["status"] == "unchecked"
+    assert world["world"]["player"]["at"] == "bus-stop"
+    assert ":quit" in help["help"]
+    assert [error.keys() for error in errors] == [{"error"}] * 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_it_in_order_and_at_once_though_more_input_may_come(tta: Tta, number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, *tta.command("--json")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=tta.environ(),
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(b"look\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline())["outcome"] == "story"
+        process.send_signal(number)
+        assert process.wait(20) == 128 + number
+        assert b"Traceback" not in process.stderr.read()
+
+
+def test_a_terminal_that_is_closed_ends_it(tta: Tta) -> None:
+    terminal = at_a_terminal(tta)
+    terminal.expect("0m>")
+    terminal.kill(signal.SIGHUP)
+    terminal.expect(pexpect.EOF)
+    terminal.wait()
+    assert "Traceback" not in (terminal.before or "")
+    assert terminal.exitstatus == 129

@@ -28,5 +28,6 @@ class Play(Plugin[NoConfig]):
         parser.add_argument("text", nargs="*", help="play this one turn and leave")
         parser.add_argument("--session", default="", metavar="NAME", help="the story to go on with")
         parser.add_argument("--seed", type=int, help="make a new story repeatable")
-        parser.add_argument("--json", action="store_true", help="print one response object a line")
+        parser.add_argument("--json", action="store_true", help="print one JSON object a line, without the world")
+        parser.add_argument("--world", action="store_true", help="with --json: with the world and the history")
         parser.add_argument("--trace", action="store_true", help="show each step, its agent and its time")

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator
+from typing import Any
 
 import anyio
-import anyio.to_thread
 import msgspec
 
 from tta_kernel import Kernel
 from tta_orchestration import ORCHESTRATION, InputError, OrchestrationResponse
-from tta_sessions import SESSIONS, SessionConflict
+from tta_sessions import SESSIONS
 
+from .lines import Unreadable, lines
 from .screen import Screen
 
+OPENING = """A story, told as you go. Write what you would like to do, in your own words;
+:help says more, :quit leaves."""
 HELP = """Write what you would like to do, in your own words: look around, go to the harbour,
 take the lantern, talk to the keeper, or how you feel.
   :trace   who did what in the last turn, and who checked it
@@ -25,14 +30,43 @@ take the lantern, talk to the keeper, or how you feel.
   :quit    leave (or end of input)"""
 
 
+PATIENCE = 10.0
+"""How long, in seconds, looking up the world may take."""
+_END = (signal.SIGTERM, signal.SIGHUP)
+log = logging.getLogger("tta.play")
+
+
 async def play(kernel: Kernel, options: argparse.Namespace) -> int:
-    """Play until the input ends; the exit code is 0, or 1 if the one turn asked for could not be played."""
-    table = _Table(kernel, options)
+    """Play until the input ends, or a signal ends it.
+
+    The exit code is 0, or 1 if the one turn asked for could not be played, or 128 and the signal's number.
+    """
+    code = 0
+    with anyio.open_signal_receiver(*_END) as signals:
+        async with anyio.create_task_group() as tasks:
+
+            async def leave() -> None:
+                nonlocal code
+                async for number in signals:
+                    # The kernel stops in order: what others asked of our agents is ended, or given back.
+                    code = 128 + number
+                    tasks.cancel_scope.cancel()
+
+            tasks.start_soon(leave)
+            code = await _play(_Table(kernel, options), options)
+            tasks.cancel_scope.cancel()
+    return code
+
+
+async def _play(table: _Table, options: argparse.Namespace) -> int:
     if options.text:
         return 0 if await table.turn(" ".join(options.text)) else 1
-    async for line in _lines(interactive=sys.stdin.isatty() and not options.json):
-        if isinstance(line, bytes):
-            table.refuse("that isn't UTF-8 text; send UTF-8")
+    interactive = sys.stdin.isatty() and not options.json
+    if interactive:
+        table.open()
+    async for line in _lines(interactive=interactive):
+        if isinstance(line, Unreadable):
+            table.refuse(line.why)
         elif line.strip() in (":quit", ":q", ":exit"):
             break
         elif line.strip().startswith(":"):
@@ -45,66 +79,104 @@ async def play(kernel: Kernel, options: argparse.Namespace) -> int:
 
 
 class _Table:
+    """Where the player sits: says what came of each line, in words or in JSON."""
+
     def __init__(self, kernel: Kernel, options: argparse.Namespace) -> None:
-        self._kernel, self._json, self._trace, self._seed = kernel, options.json, options.trace, options.seed
+        self._kernel, self._options = kernel, options
         self._session = options.session or f"play-{uuid.uuid4().hex[:12]}"
         self._last: OrchestrationResponse | None = None
         self._screen = Screen(sys.stdout)
 
+    def open(self) -> None:
+        self._screen.note(OPENING)
+
     async def turn(self, text: str) -> bool:
         orchestration = self._kernel.get(ORCHESTRATION)
         try:
-            response = await orchestration.process_user_input(text, self._session, seed=self._seed)
-        except (InputError, SessionConflict) as exc:
+            response = await orchestration.process_user_input(text, self._session, seed=self._options.seed)
+        except InputError as exc:
             self.refuse(str(exc))
             return False
         self._last = response
-        if self._json:
-            print(msgspec.json.encode(response).decode(), flush=True)
+        if self._options.json:
+            _print(response if self._options.world else _short(response))
             return True
         for notice in response.notices:
             self._screen.note(f"({notice})")
         # From a pipe, one line of input has one line of answer.
-        self._screen.story(response.text, whole=self._trace)
-        if self._trace:
+        self._screen.story(response.text, whole=self._options.trace)
+        if self._options.trace:
             self._screen.trace(response)
         return True
 
     def refuse(self, why: str) -> None:
-        if self._json:
-            print(msgspec.json.encode({"error": why}).decode(), flush=True)
+        if self._options.json:
+            _print({"error": why})
         else:
             self._screen.note(f"({why})")
 
     async def command(self, name: str) -> None:
         if name == ":trace":
-            if self._last is None:
-                self._screen.note("(nothing has been played yet)")
-            else:
-                self._screen.trace(self._last)
+            self._trace()
         elif name == ":world":
-            session = await self._kernel.get(SESSIONS).get(self._session)
-            self._screen.world(session.context.get("world") if session else None)
+            await self._world()
         elif name == ":help":
-            self._screen.note(HELP)
+            if self._options.json:
+                _print({"help": HELP})
+            else:
+                self._screen.note(HELP)
         else:
             self.refuse(f"there is no {name}; there are :trace, :world, :help and :quit")
 
+    def _trace(self) -> None:
+        if self._options.json:
+            _print({"trace": self._last and _trace(self._last)})
+        elif self._last is None:
+            self._screen.note("(nothing has been played yet)")
+        else:
+            self._screen.trace(self._last)
 
-async def _lines(*, interactive: bool) -> AsyncIterator[str | bytes]:
-    """Yield what is typed or piped; bytes where a line isn't UTF-8."""
-    if interactive:
-        from prompt_toolkit import PromptSession
-        from prompt_toolkit.history import InMemoryHistory
-
-        prompt: PromptSession[str] = PromptSession(history=InMemoryHistory())
-        while True:
-            try:
-                yield await prompt.prompt_async("> ")
-            except (EOFError, KeyboardInterrupt):
-                return
-    while line := await anyio.to_thread.run_sync(sys.stdin.buffer.readline, abandon_on_cancel=True):
+    async def _world(self) -> None:
         try:
-            yield line.decode("utf-8").rstrip("\r\n")
-        except UnicodeDecodeError:
+            with anyio.fail_after(PATIENCE):
+                session = await self._kernel.get(SESSIONS).get(self._session)
+            world = session.context.get("world") if session else None
+            if self._options.json:
+                _print({"world": world})
+            else:
+                self._screen.world(world)
+        except Exception as exc:  # noqa: BLE001 - a stranger's store; the next turn says more to an operator
+            log.warning("the world can't be shown: the sessions' store raised %s", type(exc).__name__)
+            self.refuse("where you are can't be looked up just now; try again in a while")
+
+
+def _short(response: OrchestrationResponse) -> OrchestrationResponse:
+    """Leave out what makes a line of JSON long."""
+    context = {key: value for key, value in response.updated_context.items() if key not in ("world", "history")}
+    return msgspec.structs.replace(response, updated_context=context)
+
+
+def _trace(response: OrchestrationResponse) -> dict[str, Any]:
+    names = ("session", "turn", "outcome", "kept", "failure", "workflow", "steps", "performance", "verdicts")
+    return {name: getattr(response, name) for name in names}
+
+
+def _print(what: object) -> None:
+    print(msgspec.json.encode(what).decode(), flush=True)
+
+
+async def _lines(*, interactive: bool) -> AsyncIterator[str | Unreadable]:
+    """Yield what is typed or piped."""
+    if not interactive:
+        async for line in lines(sys.stdin.fileno()):
             yield line
+        return
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.history import InMemoryHistory
+
+    prompt: PromptSession[str] = PromptSession(history=InMemoryHistory())
+    while True:
+        try:
+            yield await prompt.prompt_async("> ")
+        except (EOFError, KeyboardInterrupt):
+            return

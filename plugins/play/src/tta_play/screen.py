@@ -51,7 +51,8 @@ class Screen:
         checks = [_checked(response, channel) for channel in ("player", "story")]
         if not self.terminal:
             lines = [f"  {id:10} {agent:22} {time:>11}  {status}" for id, agent, time, status in steps]
-            self.note("\n".join(["", title, *lines, *(f"  {channel}'s text: {what}" for channel, what in checks)]))
+            lines += [f"  {channel}'s text: {what}" for channel, what in checks]
+            self.note("\n".join(["", title, *lines, *(f"  {what}: {why}" for what, why in _failed(response))]))
             return
         table = self._table(title, ("step", "agent", "time", "status"), right="time")
         for step in steps:
@@ -59,6 +60,8 @@ class Screen:
         table.add_section()
         for channel, what in checks:
             table.add_row(f"{channel}'s text", "", "", what)
+        for what, why in _failed(response):
+            table.add_row(what, "", "", why)
         self._console.print(table)
 
     def world(self, stored: object) -> None:
@@ -100,6 +103,14 @@ def described(world: World) -> list[tuple[str, str]]:
         ("What is here", ", ".join(around) or "nothing much"),
         ("You carry", ", ".join(thing.name for thing in held) or "nothing"),
         ("Ways", ", ".join(exit.direction for exit in ways(world)) or "none"),
+    ]
+
+
+def _failed(response: OrchestrationResponse) -> list[tuple[str, str]]:
+    failure = response.failure
+    return [
+        *([("failed", f"{failure.part}: {failure.code}")] if failure else []),
+        *([] if response.kept else [("not kept", "for the session, this turn hasn't happened")]),
     ]
 
 
