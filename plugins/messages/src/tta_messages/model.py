@@ -232,8 +232,9 @@ class Messages(Protocol):
     A queue is there as soon as somebody names it: 1 to 200 of ``A-Za-z0-9._/@+-``. It is HIGH before
     NORMAL before LOW, the oldest first within one. Whoever receives a message holds it, alone, until it
     acknowledges, gives back, or lets ``visibility`` pass: then the message goes back to the head, and is
-    dead after its last attempt. ``queue_full`` and the like are results; only a store that can't be
-    reached raises `MessagesError`. A malformed call, such as a limit of 0, is a ValueError.
+    dead after its last attempt. It may be what killed its holder, so until it fails otherwise it is
+    received alone, and takes no other along. ``queue_full`` and the like are results; only a store that
+    can't be reached raises `MessagesError`. A malformed call, such as a limit of 0, is a ValueError.
     """
 
     async def send(self, *messages: Message) -> Sequence[SendResult]:

@@ -99,10 +99,17 @@ class Queue:
         deadline = now + (self.settings.visibility if visibility is None else visibility)
         held: list[Delivery] = []
         while len(held) < limit and (entry := self._next()):
+            # It may be what killed its holder: alone, it takes no other along.
+            alone = entry.error == _VANISHED
+            if alone and held:
+                self._put_back([entry], now)
+                break
             entry.state, entry.token = _HELD, self._token()
             entry.attempts += 1
             self._turns.set(entry.message.id, deadline)
             held.append(Delivery(entry.message, entry.token, deadline, entry.attempts, entry.error))
+            if alone:
+                break
         self._counts["delivered"] += len(held)
         self._note(now, "delivered", [d.message.id for d in held])
         return held

@@ -168,7 +168,18 @@ class ReceivingContract:
             await put(m, note("first"), note("second"))
             await take_one(m, visibility=0.05)
             await until(m.recover)
-            assert texts(await take(m, 2)) == ["first", "second"]
+            assert texts([await take_one(m), await take_one(m)]) == ["first", "second"]
+
+    async def test_what_comes_back_after_its_hold_is_received_alone(self, messages: Open) -> None:
+        async with messages(settings(backoff_base=0.0)) as m:
+            await put(m, note("a"), note("b"), note("c"), note("d"))
+            await take(m, 2, visibility=0.05)
+            await until(m.recover)
+            held = [await take(m, 9) for _ in range(3)]
+            assert [texts(each) for each in held] == [["a"], ["b"], ["c", "d"]]
+            await m.nack(held[0][0], error="Oops")
+            await m.release(*held[2])
+            assert texts(await take(m, 9)) == ["c", "d", "a"]
 
     async def test_a_message_that_kills_its_holder_every_time_is_dead_in_the_end(self, messages: Open) -> None:
         async with messages(settings(visibility=0.05, retries=2)) as m:
