@@ -26,11 +26,13 @@ DEMO = .venv/$(STAMP)
 DEV = .venv-dev/$(STAMP)
 
 .DEFAULT_GOAL = help
-.PHONY: help demo dev test lint format docs bench-kernel bench-bus bench-matching bench-messages check constraints clean
+.PHONY: help demo dev test lint format docs check chaos constraints clean \
+  bench-kernel bench-bus bench-matching bench-messages bench-durability
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make lint | format | docs | check | bench-kernel | bench-bus | bench-matching | bench-messages | constraints | clean"
+	@echo "make lint | format | docs | check | chaos | constraints | clean"
+	@echo "make bench-kernel | bench-bus | bench-matching | bench-messages | bench-durability"
 
 demo: $(DEMO)
 	@printf '> %s\n\n' "$$TTA_DEMO_INPUT"
@@ -61,6 +63,13 @@ bench-kernel: $(DEV)
 
 bench-matching: $(DEV)
 	$(BIN)/python bench/matching.py
+
+bench-durability: $(DEV)
+	$(BIN)/python bench/durability.py $(ARGS)
+
+# Minutes, not seconds: `make chaos ARGS="--minutes 30 --seed 7 --only sentinel"`.
+chaos: $(DEV)
+	PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
 
 # In an environment of its own, since its peer is nothing that the tree needs.
 bench-bus:
