@@ -28,7 +28,7 @@ from .history import read
 from .worker import QUEUE, Spec, kernel
 
 FaultName = Literal["kill-consumer", "stop-consumer", "kill-redis", "pause-redis"]
-_PYTHONPATH = str(Path(__file__).parents[1])
+_PYTHONPATH = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,10 +69,9 @@ class _Process:
         self.name = spec.name
         self.process: anyio.abc.Process | None = None
         self.ending = False
-        self.began = anyio.Event()
 
     async def live(self) -> None:
-        while True:
+        while not self.ending:
             self._lives += 1
             name = f"{self.name}-{self._lives}"
             history, spec = self._folder / f"{name}.jsonl", self._folder / f"{name}.json"
@@ -87,7 +86,9 @@ class _Process:
             finally:
                 if self.process.returncode is None:
                     self.process.kill()
-            if code == 0 and (self.ending or self._spec.role == "producer"):
+            if self.ending and code in (0, -signal.SIGTERM, -signal.SIGKILL):
+                return
+            if code == 0 and self._spec.role == "producer":
                 return
             if code != -signal.SIGKILL:
                 raise AssertionError(f"{name} ended with {code}: {(self._folder / f'{name}.log').read_text()[-3000:]}")
