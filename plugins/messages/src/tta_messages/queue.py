@@ -98,12 +98,12 @@ class Queue:
         self.tick(now)
         deadline = now + (self.settings.visibility if visibility is None else visibility)
         held: list[Delivery] = []
-        while len(held) < limit and (entry := self._next()):
+        while len(held) < limit and (entry := self._first()):
             # It may be what killed its holder: alone, it takes no other along.
             alone = entry.error == _VANISHED
             if alone and held:
-                self._put_back([entry], now)
                 break
+            self._take(entry)
             entry.state, entry.token = _HELD, self._token()
             entry.attempts += 1
             self._turns.set(entry.message.id, deadline)
@@ -114,19 +114,24 @@ class Queue:
         self._note(now, "delivered", [d.message.id for d in held])
         return held
 
-    def _next(self) -> _Entry | None:
-        """Take the first message of the priority whose turn it is."""
+    def _first(self) -> _Entry | None:
+        """Return the first message of the priority whose turn it is."""
         there = [p for p in _ORDER if self._waiting[p]]
         if not there:
             return None
         guard, passed = self.settings.guard, self._passed
         chosen = next((p for p in there[1:] if passed[p] >= guard), there[0]) if guard else there[0]
+        return next(iter(self._waiting[chosen].values()))
+
+    def _take(self, entry: _Entry) -> None:
+        """Let the first message wait no longer, and those below it have been passed over once more."""
+        chosen = entry.message.priority
         for priority in _ORDER:
-            if priority < chosen and priority in there:
-                passed[priority] += 1
-            elif priority == chosen or priority not in there:
-                passed[priority] = 0
-        return self._waiting[chosen].popitem(last=False)[1]
+            if priority < chosen and self._waiting[priority]:
+                self._passed[priority] += 1
+            elif priority == chosen or not self._waiting[priority]:
+                self._passed[priority] = 0
+        del self._waiting[chosen][entry.message.id]
 
     # What becomes of it
 

@@ -12,7 +12,7 @@
 -- seen-0, seen-1: SETs of ids, and of batches that were accepted whole, by turns for a window each
 local QUEUE, BODY, HIGH, NORMAL, LOW, INFO, HOLDS, LEASE, DELAYED, TTL, SEEN0, SEEN1, DEAD, LETTERS, AUDIT, IDLE =
   unpack(KEYS)
-local HEAD, NEVER, SOME = 17, 9e15, 200
+local HEAD, NEVER, SOME, VANISHED = 17, 9e15, 200, 'its hold ran out'
 local call, attempt = redis.call, redis.pcall
 
 local clock = call('TIME')
@@ -350,9 +350,9 @@ local function rare()
       if not R.whole(value) then
         R.corrupt(id, value)
       elseif attempts > RETRIES then
-        R.die(id, value, 'retries', 'its hold ran out', attempts)
+        R.die(id, value, 'retries', VANISHED, attempts)
       else
-        R.tell(id, '-' .. attempts .. ':its hold ran out')
+        R.tell(id, '-' .. attempts .. ':' .. VANISHED)
         back[#back + 1], bodies[#bodies + 1] = id, value
       end
     end

@@ -48,14 +48,15 @@ if odds[6] then
   call('ZCARD', TTL)  -- Is it a ZSET? Fail now, before anything is taken.
 end
 local limit = tonumber(ARGV[6])
-local ids, values, infos, retried = {}, {}, {}, false
+local ids, values, infos, retried, full = {}, {}, {}, false, false
 local high, normal, low = call('LLEN', HIGH), call('LLEN', NORMAL), call('LLEN', LOW)
 local total = high + normal + low
 local work = 20 * limit + 1000
 
--- Take messages from the head of a list, and clear away what is none on the way.
+-- Take messages from the head of a list, and clear away what is none on the way. One whose hold ran out may be what killed
+-- its holder: it is taken first and alone, or stays where it is with all that come after it.
 local function take(list, wanted)
-  while wanted > 0 and work > 0 do
+  while wanted > 0 and work > 0 and not full do
     local got = call('LPOP', list, math.min(wanted, 1000))
     if not got then
       return
@@ -84,14 +85,27 @@ local function take(list, wanted)
           else
             R.corrupt(id, value)
           end
-        elseif struct.unpack('>d', value) > now then
-          local n = #ids + 1
-          ids[n], values[n], infos[n] = id, value, info
-          retried = retried or info
-          wanted = wanted - 1
         else
           local attempts, err = R.history(info)
-          R.die(id, value, 'expired', err, attempts)
+          if struct.unpack('>d', value) <= now then
+            R.die(id, value, 'expired', err, attempts)
+          else
+            local n, rest = #ids + 1, i
+            full = err == VANISHED
+            if n == 1 or not full then
+              ids[n], values[n], infos[n] = id, value, info
+              retried = retried or info
+              wanted, rest = wanted - 1, i + 1
+            end
+            if full then
+              for j = #got, rest, -1 do
+                call('LPUSH', list, got[j])
+              end
+              keep(list)
+              total = total + #got - rest + 1
+              return
+            end
+          end
         end
       end
     end
@@ -105,40 +119,48 @@ elseif (normal == total or high == total or low == total) and not odds[4] then
 else
   -- Whoever was passed over often enough has a turn before the one above it: first see whose turns these are.
   local ORDER = {HIGH, NORMAL, LOW}
-  local left = {high - (tonumber(odds[1]) or 0), normal - (tonumber(odds[2]) or 0), low - (tonumber(odds[3]) or 0)}
-  local second, third = string.match(odds[4] or '', '^(%d+) (%d+)$')
-  local passed = {0, tonumber(second) or 0, tonumber(third) or 0}
-  local turns = {}
-  for _ = 1, limit do
-    local chosen = left[1] > 0 and 1 or left[2] > 0 and 2 or left[3] > 0 and 3
-    if not chosen then
-      break
-    end
-    if GUARD > 0 then
-      for p = chosen + 1, 3 do
-        if left[p] > 0 and passed[p] >= GUARD then
-          chosen = p
-          break
+  local function plan(count)
+    local left = {high - (tonumber(odds[1]) or 0), normal - (tonumber(odds[2]) or 0), low - (tonumber(odds[3]) or 0)}
+    local second, third = string.match(odds[4] or '', '^(%d+) (%d+)$')
+    local passed = {0, tonumber(second) or 0, tonumber(third) or 0}
+    local turns = {}
+    for _ = 1, count do
+      local chosen = left[1] > 0 and 1 or left[2] > 0 and 2 or left[3] > 0 and 3
+      if not chosen then
+        break
+      end
+      if GUARD > 0 then
+        for p = chosen + 1, 3 do
+          if left[p] > 0 and passed[p] >= GUARD then
+            chosen = p
+            break
+          end
         end
       end
-    end
-    for p = 1, 3 do
-      if left[p] > 0 and p > chosen then
-        passed[p] = passed[p] + 1
-      elseif left[p] <= 0 or p == chosen then
-        passed[p] = 0
+      for p = 1, 3 do
+        if left[p] > 0 and p > chosen then
+          passed[p] = passed[p] + 1
+        elseif left[p] <= 0 or p == chosen then
+          passed[p] = 0
+        end
+      end
+      left[chosen] = left[chosen] - 1
+      local turn = turns[#turns]
+      if turn and turn[1] == chosen then
+        turn[2] = turn[2] + 1
+      else
+        turns[#turns + 1] = {chosen, 1}
       end
     end
-    left[chosen] = left[chosen] - 1
-    local turn = turns[#turns]
-    if turn and turn[1] == chosen then
-      turn[2] = turn[2] + 1
-    else
-      turns[#turns + 1] = {chosen, 1}
-    end
+    return turns, passed
   end
+
+  local turns, passed = plan(limit)
   for _, turn in ipairs(turns) do
     take(ORDER[turn[1]], turn[2])
+  end
+  if full then
+    turns, passed = plan(#ids)
   end
   if passed[2] + passed[3] > 0 then
     call('HSET', QUEUE, 'odds', 1, 'passed', passed[2] .. ' ' .. passed[3])

@@ -50,6 +50,7 @@ if limit > 0 and waiting > 0 then
     for i = #ids, 1, -1 do
       call('LPUSH', list, ids[i])
     end
+    call('PEXPIREAT', list, state[2])
     return 0
   end
 end

@@ -181,6 +181,14 @@ class ReceivingContract:
             await m.release(*held[2])
             assert texts(await take(m, 9)) == ["c", "d", "a"]
 
+    async def test_what_is_to_be_received_alone_costs_no_turn_before(self, messages: Open) -> None:
+        async with messages(settings(guard=2)) as m:
+            await put(m, note("normal"))
+            await take_one(m, visibility=0.05)
+            await until(m.recover)
+            await put(m, note("low", priority=Priority.LOW), note("high", priority=Priority.HIGH))
+            assert [texts(await take(m, 9)) for _ in range(3)] == [["high"], ["normal"], ["low"]]
+
     async def test_a_message_that_kills_its_holder_every_time_is_dead_in_the_end(self, messages: Open) -> None:
         async with messages(settings(visibility=0.05, retries=2)) as m:
             await put(m, note("poison"))
