@@ -40,12 +40,14 @@ class Line:
 
     def __init__(self, messages: MemoryMessages) -> None:
         self._messages, self.is_cut, self.down, self.deaf = messages, False, False, False
+        self.refused = 0
 
     def __getattr__(self, name: str) -> Any:
         async def call(*args: Any, **kwargs: Any) -> Any:
             if self.deaf and name == "cancel":
                 return False
             if self.down:
+                self.refused += 1
                 raise MessagesError("connection refused")
             result = None if self.is_cut else await getattr(self._messages, name)(*args, **kwargs)
             if self.is_cut:
@@ -313,9 +315,8 @@ async def test_a_call_past_its_time_in_the_queue_is_never_executed(world: World)
 
 
 async def test_a_full_queue_is_overloaded(world: World) -> None:
-    world.messages = MemoryMessages(MessagesConfig(defaults=QueueSettings(max_length=1)), TYPES)
     work, free = blocking()
-    caller, server = await world.agents(), await world.agents(concurrency=1)
+    caller, server = await world.agents(), await world.agents(concurrency=1, queue={"max_length": 1})
     async with server.serve(echo := Echo(work)), calling(caller, "first"):
         await echo.begun.wait()
         error = await error_of(caller)
@@ -341,6 +342,33 @@ async def test_a_call_for_an_agent_that_vanishes_is_not_served_and_withdrawn(wor
     assert (error.code, error.retryable) == ("not_served", True)
     stats = await world.messages.stats("agents.echo/one")
     assert sum(stats["agents.echo/one"].waiting.values()) == 0
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    while not await condition():  # noqa: ASYNC110 - another task's
+        await anyio.sleep(0.01)
+
+
+async def test_queues_of_calls_keep_what_died_for_an_hour_unless_they_are_told_otherwise(world: World) -> None:
+    line = Line(world.messages)
+    server = await world.agents(messages=line, agents={"b": {"queue": {"dead_ttl": "5s", "max_length": 7}}})
+    wanted = {"agents.a": 3600.0, "agents.a/1": 300.0, "agents.b": 5.0, "agents.b/1": 5.0}
+
+    async def as_wanted() -> bool:
+        return {name: (await world.messages.settings(name)).dead_ttl for name in wanted} == wanted
+
+    async with server.serve(Echo(type="a"), instance="1"), server.serve(Echo(type="b"), instance="1"):
+        await until(as_wanted)
+        assert await world.messages.settings("agents.a") == QueueSettings(dead_ttl=3600.0)
+        assert await world.messages.settings("agents.b") == QueueSettings(dead_ttl=5.0, max_length=7)
+
+        await world.messages.configure("agents.a", QueueSettings())  # as if a store had lost everything
+        line.down = True
+        await world.messages.send(Message.to("agents.a", Call.TYPE, Call("k", msgspec.Raw(b"\xc0"), 0)))  # to wake it
+        while not line.refused:  # noqa: ASYNC110 - another task's
+            await anyio.sleep(0.01)
+        line.down = False
+        await until(as_wanted)
 
 
 # What can't be

@@ -14,7 +14,7 @@ from tta_messages import MESSAGES
 
 from . import hookspecs
 from .capabilities import Capability, CapabilityScope, CapabilityStatus, CapabilityType
-from .config import AgentSettings, Config, Instance
+from .config import AgentSettings, CallQueue, Config, Instance
 from .discovery import Discovery, DiscoverySettings
 from .finder import Finder
 from .index import CapabilityIndex
@@ -63,10 +63,11 @@ from .wire import SIGNALS, Call
 __all__ = [
     "AGENTS", "AGENT_REGISTRY", "AGENT_REPLIES", "CAPABILITIES", "EMBEDDER", "Agent", "AgentCalled", "AgentCard",
     "AgentDeregistered", "AgentError", "AgentId", "AgentRegistered", "AgentRegistry", "AgentSettings", "AgentSpec",
-    "AgentStatusChanged", "Agents", "AgentsMemory", "AgentsPlugin", "Capabilities", "Capability", "CapabilityScope",
-    "CapabilitySet", "CapabilityStatus", "CapabilityType", "Discovered", "DiscoveryRequest", "DiscoveryResult",
-    "DiscoverySettings", "Embedder", "Instance", "MatchCriteria", "MatchResult", "OnPiece", "RegistryError",
-    "RegistrySnapshot", "Replies", "Reply", "Report", "Statistics", "StepContext", "Strategy", "Undo",
+    "AgentStatusChanged", "Agents", "AgentsMemory", "AgentsPlugin", "CallQueue", "Capabilities", "Capability",
+    "CapabilityScope", "CapabilitySet", "CapabilityStatus", "CapabilityType", "Discovered", "DiscoveryRequest",
+    "DiscoveryResult", "DiscoverySettings", "Embedder", "Instance", "MatchCriteria", "MatchResult", "OnPiece",
+    "RegistryError", "RegistrySnapshot", "Replies", "Reply", "Report", "Statistics", "StepContext", "Strategy",
+    "Undo",
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import msgspec
 
 from tta_kernel import Duration
+from tta_messages import QueueSettings
 
 from .discovery import DiscoverySettings
 
@@ -21,12 +22,23 @@ class Instance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     resources: Mapping[str, Any] = {}
 
 
+class CallQueue(QueueSettings, frozen=True, forbid_unknown_fields=True):
+    """How calls wait; a dead one holds what a person wrote, and is worth a look today, not next week."""
+
+    dead_ttl: Duration = 3600.0
+
+    def settings(self) -> QueueSettings:
+        """Return it as messages take it."""
+        return QueueSettings(**msgspec.structs.asdict(self))
+
+
 class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One type of agent: ``auto_register`` counts only where the plugin's own says yes, too."""
 
     auto_register: bool = True
     instances: tuple[Instance, ...] = ()
     concurrency: Count | None = None
+    queue: CallQueue | None = None
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,5 +63,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     degraded_after: Count = 5
     """How many calls in a row an agent fails until it is degraded."""
     degraded_for: Duration = 30.0
+    queue: CallQueue = CallQueue()
+    """How calls of an agent's type wait, unless ``agents`` says otherwise for it."""
     discovery: DiscoverySettings = DiscoverySettings()
     """How what agents can do is found out."""

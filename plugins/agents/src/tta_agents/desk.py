@@ -11,7 +11,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from tta_kernel import Context, correlation_id
-from tta_messages import Delivery, MessagesError
+from tta_messages import Delivery, MessagesError, QueueSettings
 
 from .inbox import SETTINGS, WAIT, Inbox, Lull
 from .local import LocalAgents, Served, Step
@@ -33,10 +33,14 @@ class Desk:
     """
 
     def __init__(
-        self, ctx: Context, inbox: Inbox, local: LocalAgents, group: Sequence[Served], visibility: float
-    ) -> None:
+        self, ctx: Context, inbox: Inbox, local: LocalAgents, group: Sequence[Served], *, visibility: float,
+        queue: QueueSettings,
+    ) -> None:  # fmt: skip
         self._ctx, self._log, self._inbox, self._local = ctx, ctx.log, inbox, local
         self._messages, self._group, self._visibility = inbox.messages, group, visibility
+        # What is addressed to one instance is worth nothing once that has gone.
+        own = msgspec.structs.replace(SETTINGS, retries=queue.retries, dead_ttl=min(SETTINGS.dead_ttl, queue.dead_ttl))
+        self._settings = {True: queue, False: own}
         self._taking, self._closing = anyio.CancelScope(), False
         self._working: set[_Serving] = set()
         self._less, self._ended = anyio.Event(), anyio.Event()
@@ -75,18 +79,19 @@ class Desk:
 
     async def _take(self, queue: str, group: Sequence[Served], tasks: TaskGroup) -> None:
         lull = Lull(self._log, f"no calls are taken from {queue}")
-        configured = group is self._group  # The type's queue is the operator's to configure.
+        configured = False
         while True:
             while not (free := [served for served in group if served.taken < served.limit]):
                 await self._less.wait()
             try:
                 if not configured:
-                    await self._messages.configure(queue, msgspec.structs.replace(SETTINGS, retries=3))
+                    await self._messages.configure(queue, self._settings[group is self._group])
                     configured = True
                 # One at a time: what others could begin at once is theirs.
                 found = await self._messages.receive(queue, limit=1, wait=WAIT, visibility=self._visibility)
                 lull.over()
             except MessagesError as exc:
+                configured = False  # The store may have forgotten everything.
                 await lull.wait(exc)
                 continue
             for delivery in found:

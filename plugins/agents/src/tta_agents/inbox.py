@@ -17,7 +17,7 @@ from .wire import SIGNALS, Accepted, Cancelled, Heard, Signal, inbox_of
 WAIT = 5.0
 """How long, in seconds, one receive waits; cancelling it is quicker."""
 SETTINGS = QueueSettings(retries=1, dead_limit=100, dead_ttl=300.0, audit_limit=100, visibility=60.0)
-"""What is in an inbox, or addressed to one instance, is worth nothing once its reader has gone."""
+"""What is in an inbox is worth nothing once its reader has gone."""
 
 Hear = Callable[[Signal], None]
 
@@ -74,7 +74,7 @@ class Inbox:
                 done = await self.messages.receive(queue, limit=100, wait=WAIT, done=done)
                 lull.over()
             except MessagesError as exc:
-                done = ()
+                done, configured = (), False  # The store may have forgotten everything.
                 await lull.wait(exc)
                 continue
             stray = [back for delivery in done if (back := self._hear(delivery.message)) is not None]

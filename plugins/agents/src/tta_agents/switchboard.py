@@ -89,7 +89,11 @@ class Switchboard:
                 await self._registry.register(report().card, report)
                 self._ctx.publish(AgentRegistered(agent=report().card))
             if self._inbox is not None and group[0].shared:
-                desk = Desk(self._ctx, self._inbox, self._local, group, self._config.visibility)
+                queue = self._config.agents.get(agent.spec.type, AgentSettings()).queue or self._config.queue
+                desk = Desk(
+                    self._ctx, self._inbox, self._local, group, visibility=self._config.visibility,
+                    queue=queue.settings(),
+                )  # fmt: skip
                 desk.open()
             yield group[0].id
         finally:
