@@ -19,7 +19,7 @@ import msgspec
 from redis.exceptions import ConnectionError, TimeoutError
 
 from tta_kernel import Kernel
-from tta_messages import MESSAGES, Messages
+from tta_messages import MESSAGES, Messages, QueueStats
 from tta_redis import Config
 from tta_redis.testing import RedisCluster, RedisServer, Sentinels, cluster, redis_server, sentinel, wait_until
 
@@ -28,6 +28,8 @@ from .history import read
 from .worker import QUEUE, Spec, kernel
 
 FaultName = Literal["kill-consumer", "stop-consumer", "kill-redis", "pause-redis"]
+_DRAINING = 20.0
+"""Seconds, after everything was sent and struck, in which all must be handled."""
 _PYTHONPATH = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
 
 
@@ -49,7 +51,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[FaultName, ...] = ()
     pause: float = 0.5
     lossy: float = 0.0
-    patience: float = 45.0
+    patience: float = 55.0
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -150,9 +152,8 @@ class _Run:
                     for number, fault in enumerate(self._plan.faults, 1):
                         await anyio.sleep(self._random.uniform(0.2, 1.8) * self._plan.pause)
                         await self._strike(fault, last=number == len(self._plan.faults))
-                await self._until(
-                    messages, lambda stats: not (sum(stats.waiting.values()) + stats.delayed + stats.held)
-                )
+                with anyio.move_on_after(_DRAINING):  # The checker says what is left.
+                    await self._until(messages, _empty)
                 for consumer in self._consumers:
                     consumer.ending = True
                     consumer.send(signal.SIGTERM)
@@ -160,7 +161,7 @@ class _Run:
                 lives.cancel_scope.cancel()
                 raise
 
-    async def _until(self, messages: Messages, holds: Callable[[Any], bool]) -> None:
+    async def _until(self, messages: Messages, holds: Callable[[QueueStats], bool]) -> None:
         while not holds((await messages.stats(QUEUE))[QUEUE]):  # noqa: ASYNC110 - another process's doing
             await anyio.sleep(0.05)
 
@@ -181,14 +182,17 @@ class _Run:
                 await anyio.sleep(self._plan.visibility * self._random.uniform(1.3, 2.0))
                 victim.send(signal.SIGCONT)
             case "kill-redis":
-                await self._of_server(lambda server: server.kill(), lambda server: server.start(), last)
+                await self._of_server(lambda server: server.kill(), lambda server: server.start(), last=last)
             case "pause-redis":
-                await self._of_server(lambda server: server.pause(), lambda server: server.resume(), last)
+                await self._of_server(lambda server: server.pause(), lambda server: server.resume(), last=False)
 
     async def _of_server(
-        self, strike: Callable[[RedisServer], None], mend: Callable[[RedisServer], None], last: bool
+        self, strike: Callable[[RedisServer], None], mend: Callable[[RedisServer], None], *, last: bool
     ) -> None:
-        """Strike whoever is in charge, wait until another is, and mend it; before the next time it has to follow."""
+        """Strike whoever is in charge, wait until another is, and mend it; unless it was the ``last``, it has to follow.
+
+        One that was silent and wakes up still takes itself for the master, and serves who finds it, until it follows.
+        """
         servers, server = self._servers, self._in_charge()
         at = time.time()
         strike(server)
@@ -214,6 +218,10 @@ class _Run:
                 nodes = self._servers.nodes
                 asked = next(number for number, node in enumerate(nodes) if node is not without)
                 return self._servers.owner(f"x{{{QUEUE}}}", asked)
+
+
+def _empty(stats: QueueStats) -> bool:
+    return not (sum(stats.waiting.values()) + stats.delayed + stats.held)
 
 
 def _where(config: Config) -> dict[str, Any]:

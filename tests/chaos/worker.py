@@ -84,7 +84,8 @@ async def _lane(spec: Spec, recorded: Recorded, lane: int) -> None:
                 fails=random.choice((1, 2)) if random.random() < spec.fails else 0,
                 kills=lane == 0 and sent % 20 == 19 and sent < 20 * spec.kills,
             )
-            priority = random.choice((*Priority, Priority.NORMAL))
+            # At first all are alike, which Redis's scripts treat in a way of its own.
+            priority = Priority.NORMAL if sent < 0.6 * count else random.choice((*Priority,))
             batch.append(Message.to(QUEUE, "chaos.task", task, id=f"{spec.name}.{lane}.{sent}", priority=priority))
             sent += 1
         await _send(recorded, batch)
