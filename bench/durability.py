@@ -329,8 +329,7 @@ TOPOLOGIES: Mapping[str, Callable[[Sequence[str]], Any]] = {
     "replica 100 ms away, promoted": far_replica(0.1),
 }
 CELLS = [
-    *(Cell("one server, killed and started", each) for each in OPTIONS),
-    Cell("one server, killed and started", "always", 1),
+    *(Cell("one server, killed and started", each, replicas) for replicas in (0, 1) for each in OPTIONS),
     Cell("one server, killed, fsync takes 1 s", "everysec"),
     *(Cell("one server, power loss (simulated)", each) for each in OPTIONS),
     *(Cell("Sentinel, master killed", each, replicas) for each in OPTIONS for replicas in (0, 1)),
