@@ -17,13 +17,16 @@ import msgspec
 import pytest
 
 from tta_agents import AGENT_REGISTRY, AGENTS, AgentDeregistered, AgentError, AgentId, AgentsPlugin, Reply
-from tta_agents.testing import AgentsContract, Deployment
+from tta_agents.testing import AgentsContract, Deployment, Echo
 from tta_agents_redis import AgentsRedis
 from tta_kernel import Kernel, KernelSettings, Plugin, PluginSettings
 from tta_messages import MessagesPlugin
 from tta_messages_redis import RedisMessagesPlugin
 from tta_redis import Config, RedisPlugin
 from tta_redis.testing import RedisServer, redis_server
+from tta_sessions import SessionsPlugin
+from tta_sessions.hookspecs import forget
+from tta_workflows import WORKFLOWS, WorkflowsPlugin
 
 PLUGINS: Mapping[str, type[Plugin[Any]]] = {
     "agents": AgentsPlugin,
@@ -31,6 +34,7 @@ PLUGINS: Mapping[str, type[Plugin[Any]]] = {
     "messages": MessagesPlugin,
     "messages-redis": RedisMessagesPlugin,
     "redis": RedisPlugin,
+    "sessions": SessionsPlugin,
 }
 TTL = 2.0
 PATIENCE = 40.0
@@ -128,6 +132,25 @@ class TestOnRedis(AgentsContract):
             kernels = [await stack.enter_async_context(process(redis)) for _ in range(3)]
             calling, *serving = [kernel.get(AGENTS) for kernel in kernels]
             yield Deployment(calling, serving)
+
+
+async def test_a_workflow_runs_over_an_agent_whose_plugin_is_only_in_another_deployment(
+    shared_server: RedisServer,
+) -> None:
+    redis = shared_server.config()
+    steps = [{"id": "say", "agent": "echo", "input": {"text": "input.text"}}]
+    config = sections(redis, remote={"echo": {"description": "says it again", "timeout": "5s"}})
+    config["workflows"] = {"workflows": {"say": {"steps": steps, "output": {"said": "steps.say.text"}}}}
+    settings = KernelSettings(plugins={name: PluginSettings(config=section) for name, section in config.items()})
+    calling = Kernel(settings, plugins={**PLUGINS, "workflows": WorkflowsPlugin})
+    calling.check()
+    async with calling, process(redis) as serving:
+        absent = await calling.get(WORKFLOWS).run("say", {"text": "hi"}, key="1")
+        async with serving.get(AGENTS).serve(Echo()):
+            done = await calling.get(WORKFLOWS).run("say", {"text": "hi"}, key="2", owner="ann")
+            assert (await serving.ask(forget, "ann"))["agents-redis"] == 1
+    assert (absent.status, absent.error) == ("failed", "not_served")
+    assert done.output == {"said": "hi"}
 
 
 class Running:

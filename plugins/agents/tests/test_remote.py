@@ -17,6 +17,7 @@ from tta_agents import (
     AgentError,
     AgentId,
     Agents,
+    AgentsMemory,
     AgentsPlugin,
     AgentStatusChanged,
     RegistryError,
@@ -27,7 +28,7 @@ from tta_agents.memory import MemoryRegistry, MemoryReplies
 from tta_agents.testing import Answer, Ask, Echo
 from tta_agents.waiting import Waiting
 from tta_agents.wire import SIGNALS, Accepted, Answered, Call, Failed, Pieces, Released
-from tta_kernel import Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookspec
+from tta_kernel import ConfigError, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookspec
 from tta_messages import MESSAGES, Message, MessagesConfig, MessagesError, QueueSettings
 from tta_messages.memory import MemoryMessages
 
@@ -330,6 +331,22 @@ async def test_a_call_without_a_deadline_ends_at_the_limit(world: World) -> None
     with anyio.CancelScope(shield=True):  # from the deadline of the fixture
         error = await error_of(caller)
     assert (error.code, error.retryable) == ("timeout", True)
+
+
+async def test_a_call_of_another_deployment_s_agent_ends_at_its_declared_time(world: World) -> None:
+    await world.ghost(AgentId("echo", "one"))
+    caller = await world.agents(remote={"echo": {"timeout": "50ms"}})
+    error = await error_of(caller)
+    assert (error.code, error.retryable) == ("timeout", True)
+    with anyio.move_on_after(0.01) as scope:  # The caller's deadline is its own still.
+        await caller.call(ECHO, ASK, key="k")
+    assert scope.cancelled_caught
+
+
+def test_a_type_that_no_queue_can_be_named_after_is_no_remote_agent() -> None:
+    settings = KernelSettings(plugins={"agents": PluginSettings(config={"remote": {"a/b": {}}})})
+    with pytest.raises(ConfigError, match=r"plugins.agents.config.remote.a/b: nobody can serve it"):
+        Kernel(settings, plugins={"agents": AgentsPlugin, "agents-memory": AgentsMemory}).check()
 
 
 async def test_a_call_for_an_agent_that_vanishes_is_not_served_and_withdrawn(world: World) -> None:

@@ -241,6 +241,36 @@ class Given(msgspec.Struct, frozen=True):
     text: str
 
 
+def elsewhere(workflow: Any, *uses: WorkflowUse, served: bool = False) -> Kernel:
+    """Return a deployment whose config says that another one serves ``join``."""
+    settings = KernelSettings(
+        plugins={
+            "agents": PluginSettings(config={"remote": {"join": {"description": "joins", "timeout": "5s"}}}),
+            "workflows": PluginSettings(config={"workflows": {"w": workflow}}),
+        }
+    )
+    plugins = {name: plugin for name, plugin in PLUGINS.items() if served or name != "joins"}
+    return Kernel(settings, plugins=plugins | user(*uses))
+
+
+def test_an_agent_of_another_deployment_takes_and_gives_whatever_a_workflow_says() -> None:
+    workflow = {"steps": [step(input={"what": "input.text"}), step("b")], "output": {"text": "steps.a.any.thing"}}
+
+    elsewhere(workflow, WorkflowUse("w", Given, Given)).check()
+
+
+def test_what_surrounds_an_agent_of_another_deployment_is_checked_still() -> None:
+    with pytest.raises(ConfigError, match="'user' gives no 'txt'"):
+        elsewhere({"steps": [step(input={"text": "input.txt"})]}, WorkflowUse("w", Given, Given)).check()
+    with pytest.raises(ConfigError, match="no enabled plugin declares the agent 'joyn'; did you mean 'join'"):
+        elsewhere({"steps": [step(agent="joyn")]}).check()
+
+
+def test_where_an_agent_is_declared_by_its_plugin_that_counts() -> None:
+    with pytest.raises(ConfigError, match="'join' takes no 'mor'"):
+        elsewhere({"steps": [step(input={"text": "input.t", "mor": "input.t"})]}, served=True).check()
+
+
 def user(*uses: WorkflowUse) -> dict[str, type[Plugin[Any]]]:
     class User(Plugin[NoConfig]):
         @hookimpl(optionalhook=True)

@@ -14,7 +14,7 @@ from tta_messages import MESSAGES
 
 from . import hookspecs
 from .capabilities import Capability, CapabilityScope, CapabilityStatus, CapabilityType
-from .config import AgentSettings, CallQueue, Config, Instance
+from .config import AgentSettings, CallQueue, Config, Instance, RemoteAgent
 from .discovery import Discovery, DiscoverySettings
 from .finder import Finder
 from .index import CapabilityIndex
@@ -56,9 +56,10 @@ from .model import (
     Statistics,
     StepContext,
     Undo,
+    Unknown,
 )  # fmt: skip
 from .switchboard import Switchboard
-from .wire import SIGNALS, Call
+from .wire import SIGNALS, Call, nameable
 
 __all__ = [
     "AGENTS", "AGENT_REGISTRY", "AGENT_REPLIES", "CAPABILITIES", "EMBEDDER", "Agent", "AgentCalled", "AgentCard",
@@ -66,8 +67,8 @@ __all__ = [
     "AgentStatusChanged", "Agents", "AgentsMemory", "AgentsPlugin", "CallQueue", "Capabilities", "Capability",
     "CapabilityScope", "CapabilitySet", "CapabilityStatus", "CapabilityType", "Discovered", "DiscoveryRequest",
     "DiscoveryResult", "DiscoverySettings", "Embedder", "Instance", "MatchCriteria", "MatchResult", "OnPiece",
-    "RegistryError", "RegistrySnapshot", "Replies", "Reply", "Report", "Statistics", "StepContext", "Strategy",
-    "Undo",
+    "RegistryError", "RegistrySnapshot", "RemoteAgent", "Replies", "Reply", "Report", "Statistics", "StepContext",
+    "Strategy", "Undo", "Unknown",
 ]  # fmt: skip
 
 
@@ -84,6 +85,8 @@ class AgentsPlugin(Plugin[Config]):
         messages = ctx.find(MESSAGES)
         if self.config.auto_register and messages is None:
             ctx.log.warning("no other process can call the agents of this one: nothing provides messages")
+        if self.config.remote and messages is None:
+            ctx.log.warning("agents of other deployments can't be called: nothing provides messages")
         self._agents = Switchboard(ctx, self.config, ctx.get(AGENT_REGISTRY), messages, ctx.find(AGENT_REPLIES))
         ctx.provide(AGENTS, self._agents)
         self._find(ctx)
@@ -103,6 +106,13 @@ class AgentsPlugin(Plugin[Config]):
         ctx.provide(CAPABILITIES, Finder(index, discovery, ctx.find(EMBEDDER), ctx.log))
 
     @hookimpl
+    def agents(self) -> Sequence[AgentSpec]:
+        return [
+            AgentSpec(type, each.description, Unknown, Unknown, timeout=each.timeout or self.config.call_limit)
+            for type, each in self.config.remote.items()
+        ]
+
+    @hookimpl
     def event_types(self) -> Sequence[type[Event]]:
         return (AgentRegistered, AgentDeregistered, AgentStatusChanged, AgentCalled)
 
@@ -119,10 +129,15 @@ class AgentsPlugin(Plugin[Config]):
     @hookimpl
     def check(self, hooks: Hooks) -> Sequence[Problem]:
         owners: dict[str, str] = {}
-        problems = []
+        problems = [
+            Problem(f"plugins.agents.config.remote.{type}", "nobody can serve it: no queue can have such a name")
+            for type in self.config.remote
+            if not nameable(AgentId(type))
+        ]
         for plugin, declared in hooks.collect(hookspecs.agents).items():
             for spec in () if isinstance(declared, Exception) else declared:
-                if (first := owners.setdefault(spec.type, plugin)) != plugin:
+                # Deployments may share their config, so one of them has what is remote for the others.
+                if spec.input is not Unknown and (first := owners.setdefault(spec.type, plugin)) != plugin:
                     what = f"declares the agent {spec.type!r}, and so does {first!r}"
                     problems.append(Problem(f"plugin {plugin!r}", what, "disable one of them"))
         return problems

@@ -41,6 +41,13 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queue: CallQueue | None = None
 
 
+class RemoteAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An agent of another deployment: what one of this one would declare; ``timeout`` bounds one call."""
+
+    description: str = ""
+    timeout: Duration | None = None
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Times in seconds."""
 
@@ -50,6 +57,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     auto_register: bool = False
     """Whether the agents of this process are announced to others, and take their calls."""
     agents: Mapping[str, AgentSettings] = {}
+    remote: Mapping[str, RemoteAgent] = {}
+    """Agents that other deployments serve, by their type."""
     concurrency: Count = 16
     """How many calls of other processes one instance works on at once."""
     visibility: Duration = 15.0

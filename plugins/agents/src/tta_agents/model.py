@@ -32,6 +32,10 @@ class AgentId(msgspec.Struct, frozen=True):
         return f"{self.type}:{self.instance}" if self.instance else self.type
 
 
+class Unknown(msgspec.Struct, frozen=True):
+    """What an agent of another deployment takes or gives, as far as this one knows: anything."""
+
+
 class AgentSpec(msgspec.Struct, frozen=True):
     """A declaration: what an agent takes and gives; ``timeout`` in seconds bounds one call."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -31,14 +31,16 @@ _REFUSED: dict[SendError, tuple[str, bool]] = {
 class RemoteCalls:
     """Makes calls through messages.
 
-    ``limit`` is in seconds, for a call without a deadline; every ``look_again`` seconds a call that
-    nobody works on makes sure that somebody could.
+    ``limit`` is in seconds, for a call without a deadline, and ``limits`` by an agent's type for each call;
+    every ``look_again`` seconds a call that nobody works on makes sure that somebody could.
     """
 
-    def __init__(self, inbox: Inbox, registry: AgentRegistry, *, limit: float, look_again: float) -> None:
+    def __init__(
+        self, inbox: Inbox, registry: AgentRegistry, *, limit: float, limits: Mapping[str, float], look_again: float
+    ) -> None:
         self._inbox, self._messages = inbox, inbox.messages
         self._view = View(registry, inbox.process)
-        self._limit, self._look_again = limit, look_again
+        self._limit, self._limits, self._look_again = limit, limits, look_again
         self._waiting: dict[str, Waiting] = {}
 
     async def left(self, event: AgentDeregistered) -> None:
@@ -61,8 +63,8 @@ class RemoteCalls:
             raise AgentError("unavailable", f"who serves {agent} is unknown: {exc}", retryable=True) from None
         # In the last instant, and without a deadline.
         left = max(anyio.current_effective_deadline() - anyio.current_time(), 0.001)
-        limited = left == math.inf
-        left = self._limit if limited else left
+        limit = self._limits.get(agent.type, self._limit if left == math.inf else math.inf)
+        limited, left = limit < left, min(limit, left)
         waiting = Waiting(self._inbox.new_id(), agent, stream=on_piece is not None)
         message = self._message(waiting, request, left, key=key, attempt=attempt, session=session, owner=owner)
         self._inbox.open()

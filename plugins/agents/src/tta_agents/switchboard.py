@@ -62,7 +62,10 @@ class Switchboard:
         self._inbox = Inbox(ctx, messages, self.process) if messages is not None else None
         self._remote: RemoteCalls | None = None
         if self._inbox is not None:
-            self._remote = RemoteCalls(self._inbox, registry, limit=config.call_limit, look_again=config.look_again)
+            limits = {type: each.timeout for type, each in config.remote.items() if each.timeout is not None}
+            self._remote = RemoteCalls(
+                self._inbox, registry, limit=config.call_limit, limits=limits, look_again=config.look_again
+            )
             ctx.on(AgentDeregistered, self._remote.left)
 
     async def close(self) -> None:

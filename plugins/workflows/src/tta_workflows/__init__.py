@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from tta_agents import AGENTS
-from tta_agents.hookspecs import agents
+from tta_agents.hookspecs import declared
 from tta_kernel import Context, Event, Hooks, Plugin, Problem, hookimpl
 
 from . import hookspecs
@@ -63,7 +63,6 @@ class WorkflowsPlugin(Plugin[Config]):
 
     @hookimpl
     def check(self, hooks: Hooks) -> Sequence[Problem]:
-        declared, used = hooks.collect(agents), hooks.collect(hookspecs.workflow_uses)
-        specs = {spec.type: spec for each in declared.values() if not isinstance(each, Exception) for spec in each}
+        used = hooks.collect(hookspecs.workflow_uses)
         uses = {plugin: each for plugin, each in used.items() if not isinstance(each, Exception)}
-        return list(problems(self.config.workflows, specs, uses))
+        return list(problems(self.config.workflows, declared(hooks), uses))

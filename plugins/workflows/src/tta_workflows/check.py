@@ -8,7 +8,7 @@ from difflib import get_close_matches
 import msgspec
 from msgspec.inspect import Field, StructType, Type, type_info
 
-from tta_agents import AgentSpec
+from tta_agents import AgentSpec, Unknown
 from tta_kernel import Problem
 
 from .fits import ANY, NoField, fits, follow, name_of
@@ -59,8 +59,9 @@ class _Definition:
             if spec is None:
                 what = f"no enabled plugin declares the agent {step.agent!r}"
                 yield Problem(f"{at}.agent", what, _hint(step.agent, self._agents))
-            yield from self._paths(f"{at}.input", step.input, step.agent, spec.input if spec else None)
-            self._outputs[step.id] = (step.agent, type_info(spec.output) if spec else ANY)
+            known = spec if spec and spec.input is not Unknown else None
+            yield from self._paths(f"{at}.input", step.input, step.agent, known.input if known else None)
+            self._outputs[step.id] = (step.agent, type_info(known.output) if known else ANY)
         reads = self._use.output if self._use else None
         yield from self._paths(f"{self._at}.output", self._workflow.output, self._user, reads)
 
