@@ -189,7 +189,7 @@ class _Run:
     async def _of_server(
         self, strike: Callable[[RedisServer], None], mend: Callable[[RedisServer], None], *, last: bool
     ) -> None:
-        """Strike whoever is in charge, wait until another is, and mend it; unless it was the ``last``, it has to follow.
+        """Strike whoever is in charge, wait until another is, and mend it; unless it is the ``last``, it must follow.
 
         One that was silent and wakes up still takes itself for the master, and serves who finds it, until it follows.
         """
