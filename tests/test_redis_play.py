@@ -1,27 +1,76 @@
-"""A story on Redis outlives the process that told it."""
+"""A story on Redis outlives the process that told it, and a Redis that dies, is silent or comes back."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pexpect
 import pytest
 import yaml
 
 from tta_redis.testing import RedisServer, redis_server
+from tta_redis.testing.server import wait_until
 
 PATIENCE = 30.0
-PLUGINS = [
-    "agents", "agents-memory", "workflows", "sessions", "sessions-redis", "redis", "safety", "orchestration", "play",
-    "input-processor", "world-builder", "narrative-generator",
-]  # fmt: skip
+SESSIONS = ("sessions", "sessions-redis", "redis")
+STORY = ("safety", "orchestration", "play", "workflows", "input-processor", "world-builder", "narrative-generator")
+ALONE = ("agents", "agents-memory", *SESSIONS, *STORY)
+SHARED = ("agents", "agents-redis", "messages", "messages-redis", *SESSIONS, *STORY)
+SECRET = "xylophone"
+
+# An agent that, where it is asked to wait, does so until a file says go; it may be declared and served elsewhere.
+PLUGIN = """
+import os
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import anyio
+import msgspec
+from tta_agents import AGENTS, AgentSpec
+from tta_kernel import Plugin, hookimpl
+
+FOLDER = Path(os.environ["SLOW_FOLDER"])
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    serve: bool = True
+
+
+class Ask(msgspec.Struct, frozen=True):
+    text: str
+
+
+class SlowPlugin(Plugin[Config]):
+    requires = (AGENTS,)
+    spec = AgentSpec("slow", "takes its time", Ask, Ask, timeout=20.0)
+
+    @hookimpl
+    def agents(self):
+        return [self.spec]
+
+    @asynccontextmanager
+    async def lifespan(self, ctx):
+        async with AsyncExitStack() as stack:
+            if self.config.serve:
+                await stack.enter_async_context(ctx.get(AGENTS).serve(self))
+            yield
+
+    async def process(self, request, ctx, /):
+        if "wait" in request.text:
+            (FOLDER / f"began-{os.getpid()}").touch()
+            while not (FOLDER / "go").exists():
+                await anyio.sleep(0.01)
+        return request
+"""
 
 
 @pytest.fixture(scope="module")
@@ -30,115 +79,394 @@ def server() -> Iterator[RedisServer]:
         yield found
 
 
+class Deployment:
+    """A config on a Redis, and the processes that play by it."""
+
+    def __init__(self, root: Path, folder: Path, server: RedisServer) -> None:
+        self.folder, self.server = folder, server
+        self._root, self._players = root, list[Player]()
+
+    def config(self, names: Sequence[str] = ALONE, **configs: Mapping[str, Any]) -> Path:
+        """Write the config of a process: the turn of this tree, on Redis."""
+        config = self.folder / f"config-{len(list(self.folder.iterdir()))}"
+        config.mkdir()
+        shutil.copy(self._root / "config" / "base.yaml", config)
+        plugins: dict[str, dict[str, Any]] = {name: {"enabled": True} for name in names}
+        limits = {"connect_timeout": "1s", "socket_timeout": "1s", "command_timeout": "2s"}
+        given: dict[str, Mapping[str, Any]] = {
+            "orchestration": {"allow_unchecked": True},
+            "redis": {"url": self.server.url, "prefix": self.folder.name[-20:], **limits},
+            **{name.replace("_", "-"): section for name, section in configs.items()},
+        }
+        for name, section in given.items():
+            plugins[name]["config"] = section
+        settings = {"kernel": {"autoload": False}, "plugins": plugins}
+        (config / "lasting.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+        return config
+
+    def slow(self, *, serve: bool = True, names: Sequence[str] = SHARED, **agents: Any) -> Path:
+        """Write a config whose turn asks the slow agent first, in this process or in another."""
+        turn = yaml.safe_load((self._root / "config" / "base.yaml").read_text(encoding="utf-8"))
+        turn = turn["plugins"]["workflows"]["config"]["workflows"]["turn"]
+        steps = [{"id": "slow", "agent": "slow", "input": {"text": "input.text"}}, *turn["steps"]]
+        workflows = {"workflows": {"turn": {**turn, "steps": steps}}}
+        agents = {"auto_register": True, "visibility": "2s", "drain": "200ms", **agents}
+        return self.config((*names, "slow"), slow={"serve": serve}, workflows=workflows, agents=agents)
+
+    def play(self, config: Path, session: str = "s") -> Player:
+        self._players.append(Player(self, config, session))
+        return self._players[-1]
+
+    def environ(self) -> dict[str, str]:
+        """Return an environment in which the slow agent's plugin is installed."""
+        site = self.folder / "site"
+        info = site / "tta_slow-0.1.dist-info"
+        if not info.exists():
+            info.mkdir(parents=True)
+            (site / "tta_slow.py").write_text(PLUGIN)
+            (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tta-slow\nVersion: 0.1\n")
+            (info / "entry_points.txt").write_text("[tta.plugins]\nslow = tta_slow:SlowPlugin\n")
+        paths = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
+        return environment() | {"PYTHONPATH": paths, "SLOW_FOLDER": str(self.folder)}
+
+    def began(self, *others: int) -> int:
+        """Wait until a process works on a slow call, other than these, and return its id."""
+        found: list[int] = []
+
+        def look() -> bool:
+            pids = (int(path.name.removeprefix("began-")) for path in self.folder.glob("began-*"))
+            found[:] = [pid for pid in pids if pid not in others]
+            return bool(found)
+
+        wait_until(look, "a slow call has begun", limit=PATIENCE)
+        return found[0]
+
+    def go(self) -> None:
+        (self.folder / "go").touch()
+
+    def close(self) -> None:
+        for player in self._players:
+            player.kill()
+
+
 @pytest.fixture
-def folder(root: Path, tmp_path: Path, server: RedisServer) -> Path:
-    """Write the config of a deployment: the turn of this tree, sessions on Redis."""
-    config = tmp_path / "config"
-    config.mkdir()
-    shutil.copy(root / "config" / "base.yaml", config)
-    settings: dict[str, dict[str, Any]] = {name: {"enabled": True} for name in PLUGINS}
-    settings["orchestration"]["config"] = {"allow_unchecked": True}
-    settings["redis"]["config"] = {"url": server.url, "prefix": tmp_path.name[-20:], "connect_timeout": "1s"}
-    text = yaml.safe_dump({"kernel": {"autoload": False}, "plugins": settings})
-    (config / "lasting.yaml").write_text(text, encoding="utf-8")
-    return config
+def deployment(root: Path, tmp_path: Path, server: RedisServer) -> Iterator[Deployment]:
+    found = Deployment(root, tmp_path, server)
+    try:
+        yield found
+    finally:
+        found.close()
 
 
 class Player:
     """A ``tta play --json`` of its own process, turn by turn."""
 
-    def __init__(self, folder: Path, session: str) -> None:
-        command = [sys.executable, "-m", "tta_kernel", "--config", str(folder), "--env", "lasting"]
-        command += ["play", "--json", "--session", session, "--seed", "7"]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
-        )  # fmt: skip
+    def __init__(self, deployment: Deployment, config: Path, session: str) -> None:
+        command = command_of(config, "--json", "--world", "--session", session, "--seed", "7")
+        self._errors = config.parent / f"{config.name}-{len(list(config.parent.glob('*.log')))}.log"
+        with self._errors.open("wb") as errors:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+                env=deployment.environ(),
+            )  # fmt: skip
 
-    def turn(self, text: str) -> Mapping[str, Any]:
+    @property
+    def errors(self) -> str:
+        return self._errors.read_text(encoding="utf-8")
+
+    def say(self, text: str) -> None:
         assert self.process.stdin is not None
-        assert self.process.stdout is not None
         self.process.stdin.write(text + "\n")
         self.process.stdin.flush()
+
+    def hear(self) -> Mapping[str, Any]:
+        assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert line, self.process.stderr.read() if self.process.stderr else ""
+        assert line, self.errors
         response: Mapping[str, Any] = json.loads(line)
         return response
 
+    def turn(self, text: str) -> Mapping[str, Any]:
+        self.say(text)
+        return self.hear()
+
     def kill(self) -> None:
         self.process.kill()
-        self.process.communicate(timeout=PATIENCE)
+        with self.process:  # It closes the pipes, and waits.
+            pass
+
+    def quit(self) -> None:
+        """End its input."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
 
     def leave(self) -> int:
-        self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode
+        self.quit()
+        code = self.process.wait(PATIENCE)
+        assert "Traceback" not in self.errors
+        return code
 
 
-def world(server: RedisServer) -> dict[str, Any]:
-    """Return the world of the session ``lasting``, as it is stored."""
-    (key,) = [it for it in server.command("KEYS", "*:session") if b"lasting" in it]
-    context = msgspec.msgpack.decode(server.command("HGET", key, "context"), type=dict[str, Any])
-    found: dict[str, Any] = context["world"]
-    return found
+def command_of(config: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "tta_kernel", "--config", str(config), "--env", "lasting", "play", *arguments]
 
 
 def environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith("TTA_")}
 
 
-def test_a_story_goes_on_where_its_process_was_killed(folder: Path, server: RedisServer) -> None:
-    first = Player(folder, "lasting")
+def key_of(server: RedisServer, session: str) -> bytes:
+    (key,) = [it for it in server.command("KEYS", "*:session") if session.encode() in it]
+    return bytes(key)
+
+
+def world(server: RedisServer, session: str) -> dict[str, Any]:
+    """Return the world of a session, as it is stored."""
+    context = msgspec.msgpack.decode(server.command("HGET", key_of(server, session), "context"), type=dict[str, Any])
+    found: dict[str, Any] = context["world"]
+    return found
+
+
+def is_fallback(response: Mapping[str, Any], part: str, *codes: str) -> None:
+    assert (response["outcome"], response["kept"]) == ("fallback", False)
+    assert response["failure"]["part"] == part
+    assert response["failure"]["code"] in codes
+    assert "support" in response["text"]
+
+
+def test_a_story_goes_on_where_its_process_was_killed(deployment: Deployment, server: RedisServer) -> None:
+    config = deployment.config()
+    first = deployment.play(config, "lasting")
+    assert first.turn("I look around")["turn"] == 1
+    there = first.turn("I walk to the lighthouse")
+    assert (there["turn"], there["outcome"]) == (2, "story")
+    before = world(server, "lasting")
+    first.kill()
+    assert world(server, "lasting") == before
+    second = deployment.play(config, "lasting")
+    here = second.turn("I look around")
+    assert here["turn"] == 3
+    assert "lighthouse" in here["text"].lower()
+    after = world(server, "lasting")
+    assert [after["seed"], after["player"]["visits"]] == [before["seed"], before["player"]["visits"]]
+    assert after["turn"] == before["turn"] + 1
+    assert second.leave() == 0
+    assert server.command("HGET", key_of(server, "lasting"), "version") == b"3"
+    assert server.command("PTTL", key_of(server, "lasting")) > 0
+
+
+def test_the_world_survives_redis_being_killed_too(deployment: Deployment, server: RedisServer) -> None:
+    player = deployment.play(deployment.config())
+    assert player.turn("I take the lantern")["turn"] == 1
+    server.kill()
+    server.start()
+    assert player.turn("I look around")["turn"] == 2
+    assert player.leave() == 0
+
+
+def test_two_processes_play_one_story_in_turns(deployment: Deployment) -> None:
+    config = deployment.config()
+    one, two = deployment.play(config), deployment.play(config)
+    turns = [player.turn("I look around")["turn"] for player in (one, two, one, two)]
+    assert turns == [1, 2, 3, 4]
+    assert (one.leave(), two.leave()) == (0, 0)
+
+
+def test_without_redis_the_player_is_told_where_it_was_looked_for(deployment: Deployment) -> None:
+    player = deployment.play(deployment.config(redis={"url": "redis://:hunter2@127.0.0.1:1", "connect_timeout": "1s"}))
+    assert player.process.wait(PATIENCE) == 3
+    assert "127.0.0.1:1: connection refused" in player.errors
+    assert "hunter2" not in player.errors
+
+
+@pytest.mark.parametrize("names", [ALONE, SHARED], ids=["sessions alone", "agents, messages and sessions"])
+def test_while_redis_is_dead_each_turn_is_a_fallback_and_then_the_story_goes_on(
+    deployment: Deployment, server: RedisServer, names: Sequence[str]
+) -> None:
+    agents = {"auto_register": names is SHARED}
+    player = deployment.play(deployment.config(names, agents=agents))
+    before = player.turn("I walk to the green")
+    server.kill()
     try:
-        assert first.turn("I look around")["turn"] == 1
-        there = first.turn("I walk to the lighthouse")
-        assert (there["turn"], there["outcome"]) == (2, "story")
-        before = world(server)
-        first.kill()
-        assert world(server) == before
-        second = Player(folder, "lasting")
-        here = second.turn("I look around")
-        assert here["turn"] == 3
-        assert "lighthouse" in here["text"].lower()
-        after = world(server)
-        assert [after["seed"], after["player"]["visits"]] == [before["seed"], before["player"]["visits"]]
-        assert after["turn"] == before["turn"] + 1
-        assert second.leave() == 0
-        (key,) = [it for it in server.command("KEYS", "*:session") if b"lasting" in it]
-        assert server.command("HGET", key, "version") == b"3"
-        assert server.command("PTTL", key) > 0
+        for _ in range(2):
+            response = player.turn(f"I look around for my {SECRET}")
+            is_fallback(response, "sessions.get", "unavailable", "timeout")
     finally:
-        first.kill()
-
-
-def test_the_world_survives_redis_being_killed_too(folder: Path, server: RedisServer) -> None:
-    player = Player(folder, "crash")
-    try:
-        assert player.turn("I take the lantern")["turn"] == 1
-        server.kill()
         server.start()
-        assert player.turn("I look around")["turn"] == 2
-        assert player.leave() == 0
-    finally:
-        player.kill()
+    after = player.turn("I look around")
+    assert (after["outcome"], after["turn"], after["kept"], after["failure"]) == ("story", 2, True, None)
+    visits = [each["updated_context"]["world"]["player"]["visits"] for each in (before, after)]
+    assert visits[0] == visits[1]
+    assert player.leave() == 0
+    told = [json.loads(line) for line in player.errors.splitlines()]
+    critical = [line["event"] for line in told if line["level"] == "critical"]
+    assert len(critical) == 2
+    assert all(line.startswith("a turn went without its session: sessions.get: ") for line in critical)
+    assert SECRET not in player.errors
 
 
-def test_two_processes_play_one_story_in_turns(folder: Path) -> None:
-    one, two = Player(folder, "shared"), Player(folder, "shared")
+def test_while_redis_is_silent_a_turn_is_a_fallback_within_its_limits(
+    deployment: Deployment, server: RedisServer
+) -> None:
+    player = deployment.play(deployment.config(SHARED, agents={"auto_register": True}))
+    player.turn("I look around")
+    server.pause()
     try:
-        turns = [player.turn("I look around")["turn"] for player in (one, two, one, two)]
-        assert turns == [1, 2, 3, 4]
-        assert (one.leave(), two.leave()) == (0, 0)
+        response = player.turn("I look around")
+        is_fallback(response, "sessions.get", "unavailable", "timeout")
+        assert response["performance"]["total"] < 10
     finally:
-        one.kill()
-        two.kill()
+        server.resume()
+    assert player.turn("I look around")["turn"] == 2
+    assert player.leave() == 0
 
 
-def test_without_redis_the_player_is_told_where_it_was_looked_for(folder: Path, tmp_path: Path) -> None:
-    path = folder / "lasting.yaml"
-    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    settings["plugins"]["redis"]["config"]["url"] = "redis://:hunter2@127.0.0.1:1"
-    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    player = Player(folder, "none")
-    _, errors = player.process.communicate(timeout=PATIENCE)
-    assert player.process.returncode == 3
-    assert "127.0.0.1:1: connection refused" in errors
-    assert "hunter2" not in errors
+def test_a_turn_in_which_redis_dies_is_not_kept_and_is_not_told(deployment: Deployment, server: RedisServer) -> None:
+    player = deployment.play(deployment.slow(names=(*ALONE, "messages", "messages-redis")))
+    player.turn("I look around")
+    player.say("I wait, and walk to the green")
+    deployment.began()
+    server.kill()
+    try:
+        deployment.go()
+        response = player.hear()
+        is_fallback(response, "sessions.commit", "unavailable", "timeout")
+        assert "hasn't happened" in response["text"]
+    finally:
+        server.start()
+    after = player.turn("I look around")
+    assert (after["outcome"], after["turn"], after["notices"]) == ("story", 2, [])
+    assert after["updated_context"]["world"]["player"]["at"] == "bus-stop"
+    assert player.leave() == 0
+
+
+def test_a_turn_in_which_redis_is_restarted_goes_on(deployment: Deployment, server: RedisServer) -> None:
+    serving = deployment.play(deployment.slow(), "other")
+    player = deployment.play(deployment.slow(serve=False))
+    serving.turn("I look around")
+    player.say("I wait, and walk to the green")
+    assert deployment.began() == serving.process.pid
+    server.kill()
+    server.start()
+    deployment.go()
+    response = player.hear()
+    assert (response["outcome"], response["kept"]) == ("story", True)
+    assert (player.leave(), serving.leave()) == (0, 0)
+
+
+def test_a_session_that_is_damaged_begins_anew_and_the_player_hears_it_once(
+    deployment: Deployment, server: RedisServer
+) -> None:
+    player = deployment.play(deployment.config(), "damaged")
+    player.turn("I walk to the green")
+    server.command("HSET", key_of(server, "damaged"), "context", b"\xc1 no msgpack")
+    first, second = player.turn("I look around"), player.turn("I look around")
+    assert (first["outcome"], first["turn"], first["kept"]) == ("story", 1, True)
+    [notice] = first["notices"]
+    assert "begins anew" in notice
+    assert (second["turn"], second["notices"]) == (2, [])
+    assert player.leave() == 0
+
+
+def test_two_turns_of_one_story_at_the_same_time_are_both_played(deployment: Deployment) -> None:
+    config = deployment.slow(names=(*ALONE, "messages", "messages-redis"))
+    one, two = deployment.play(config), deployment.play(config)
+    one.say("I wait, and look around")
+    two.say("I wait, and look around")
+    deployment.began(deployment.began())
+    deployment.go()
+    responses = [one.hear(), two.hear()]
+    assert [response["outcome"] for response in responses] == ["story", "story"]
+    assert sorted(response["turn"] for response in responses) == [1, 2]
+    assert (one.leave(), two.leave()) == (0, 0)
+
+
+def test_a_pipe_gets_a_line_for_a_line_also_while_redis_is_dead(deployment: Deployment, server: RedisServer) -> None:
+    with subprocess.Popen(
+        command_of(deployment.config()), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, env=environment(),
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+
+        def said(text: str) -> str:
+            process.stdin.write(text + "\n")  # type: ignore[union-attr]
+            process.stdin.flush()  # type: ignore[union-attr]
+            return process.stdout.readline()  # type: ignore[union-attr]
+
+        said("look around")
+        server.kill()
+        try:
+            assert "I'm here to support you" in said("look around")
+            assert "can't be looked up just now" in said(":world")
+        finally:
+            server.start()
+        assert "support" not in said("look around")
+        _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+
+
+def test_a_person_at_a_terminal_is_supported_while_redis_is_dead(deployment: Deployment, server: RedisServer) -> None:
+    program, *arguments = command_of(deployment.config(), "--seed", "3")
+    terminal = pexpect.spawn(
+        program, arguments, encoding="utf-8", timeout=30, dimensions=(40, 140), env=environment()
+    )  # fmt: skip
+    terminal.expect("0m>")
+    terminal.send("look around\r")
+    terminal.expect("timetable")
+    server.kill()
+    try:
+        terminal.send("look around\r")
+        terminal.expect("open the book of your")
+        terminal.send(":trace\r")
+        terminal.expect("sessions.get: unavailable")
+    finally:
+        server.start()
+    terminal.send("go west\r")
+    terminal.expect("lime")
+    terminal.send(":quit\r")
+    terminal.expect(pexpect.EOF)
+    terminal.wait()
+    assert terminal.exitstatus == 0
+
+
+def terminate(player: Player) -> None:
+    player.process.send_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("leave", [Player.quit, terminate])
+def test_a_call_that_a_leaving_player_serves_goes_on_at_another(
+    deployment: Deployment, leave: Callable[[Player], None]
+) -> None:
+    config = deployment.slow()
+    serving = [deployment.play(config, "one"), deployment.play(config, "two")]
+    for each in serving:
+        each.turn("I look around")
+    player = deployment.play(deployment.slow(serve=False), "three")
+    player.say("I wait, and look around")
+    pid = deployment.began()
+    [leaving] = [each for each in serving if each.process.pid == pid]
+    leave(leaving)
+    assert leaving.process.wait(PATIENCE) in (0, 128 + signal.SIGTERM)
+    assert "Traceback" not in leaving.errors
+    assert deployment.began(pid) in {each.process.pid for each in serving}
+    deployment.go()
+    response = player.hear()
+    assert (response["outcome"], response["turn"]) == ("story", 1)
+
+
+def test_a_player_who_leaves_ends_first_what_others_wait_for(deployment: Deployment) -> None:
+    config = deployment.slow(drain="8s")
+    serving = [deployment.play(config, "one"), deployment.play(config, "two")]
+    for each in serving:
+        each.turn("I look around")
+    player = deployment.play(deployment.slow(serve=False), "three")
+    player.say("I wait, and look around")
+    pid = deployment.began()
+    [leaving] = [each for each in serving if each.process.pid == pid]
+    leaving.quit()
+    deployment.go()
+    assert player.hear()["outcome"] == "story"
+    assert leaving.process.wait(PATIENCE) == 0
+    assert len(list(deployment.folder.glob("began-*"))) == 1

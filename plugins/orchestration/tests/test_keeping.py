@@ -393,6 +393,15 @@ async def test_agents_out_of_reach_mean_the_fallback_and_a_human_is_told(
     assert SECRET not in caplog.text
 
 
+async def test_neither_agents_nor_sessions_in_reach_means_the_fallback_too(sessions: Sessions) -> None:
+    async with kernel(sessions, AgentError("timeout", "nobody answered", retryable=True)) as k:
+        sessions.commits = [DOWN, DOWN]
+        response = await said(k)
+    assert (response.outcome, response.failure) == ("fallback", Failure("sessions.commit", "unavailable"))
+    assert "thread" not in response.text
+    assert response.workflow["error"] == "timeout"
+
+
 async def test_a_turn_that_is_not_kept_is_not_announced_as_committed(sessions: Sessions) -> None:
     async with kernel(sessions) as k:
         with published(k, SessionCommitted) as commits:

@@ -25,3 +25,15 @@ def test_a_failed_step_shows_its_code_and_its_field() -> None:
     Screen(out).trace(msgspec.convert(FAILED, OrchestrationResponse))
 
     assert "bad_request: the field $.text does not fit" in out.getvalue()
+
+
+def test_a_turn_without_its_session_shows_which_part_failed_and_that_it_is_not_kept() -> None:
+    out = io.StringIO()
+    lost = FAILED | {
+        "outcome": "fallback", "steps": [], "failure": {"part": "sessions.get", "code": "unavailable"}, "kept": False,
+    }  # fmt: skip
+
+    Screen(out).trace(msgspec.convert(lost, OrchestrationResponse))
+
+    assert "failed: sessions.get: unavailable" in out.getvalue()
+    assert "not kept: " in out.getvalue()

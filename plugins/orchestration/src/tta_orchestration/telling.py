@@ -87,9 +87,12 @@ class Telling:
         self._begin()
 
     async def retract(self, failure: Failure) -> None:
-        """Tell that the story can't be kept: in its place, or at its end; other answers stand as they are."""
+        """Tell that the turn can't be kept: in place of the story, or at its end.
+
+        What a check made of it stands as it is.
+        """
         self.failure = self.failure or failure
-        if self.outcome == "story":
+        if self.outcome == "story" or (self.outcome == "failed" and not self.final):
             self.text = self.text if self.final else ""
             text = texts.UNKEPT if self.final else _UNKEPT.get(failure.code, texts.AWAY)
             await self._halt(_Halted("fallback", text, failure))
