@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -203,7 +204,8 @@ class _Run:
             await anyio.sleep(self._random.uniform(0, 0.5))
         await _in_thread(mend, server)
         if not (isinstance(servers, RedisServer) or last):
-            await _in_thread(wait_until, _sure(lambda: _follows(server)), "the old master follows the new one")
+            follows = partial(wait_until, _sure(lambda: _follows(server)), "the old master follows", limit=30.0)
+            await _in_thread(follows)
         keeps = bool(self._plan.wait_replicas)
         self._faults.append(Fault(at, time.time(), self._plan.lossy, keeps_sends=keeps))
 
