@@ -64,6 +64,9 @@ bench-kernel: $(DEV)
 bench-matching: $(DEV)
 	$(BIN)/python bench/matching.py
 
+bench-calls: $(DEV)
+	$(BIN)/python bench/calls.py $(ARGS)
+
 bench-durability: $(DEV)
 	$(BIN)/python bench/durability.py $(ARGS)
 

@@ -361,6 +361,26 @@ async def test_a_call_for_an_agent_that_vanishes_is_not_served_and_withdrawn(wor
     assert sum(stats["agents.echo/one"].waiting.values()) == 0
 
 
+async def test_what_is_done_is_acknowledged_soon_though_nobody_calls_again(world: World) -> None:
+    caller = await world.agents()
+
+    async def acknowledged() -> bool:
+        stats = (await world.messages.stats("agents.echo"))["agents.echo"]
+        return (stats.held, stats.acknowledged) == (0, 3)
+
+    async with (await world.agents()).serve(Echo()):
+        for key in "abc":
+            await caller.call(ECHO, Ask("x"), key=key)
+        await until(acknowledged)
+
+
+async def test_what_is_done_is_acknowledged_before_its_process_has_stopped(world: World) -> None:
+    caller = await world.agents()
+    async with (await world.agents()).serve(Echo()):
+        await caller.call(ECHO, Ask("x"), key="k")
+    assert (await world.messages.stats("agents.echo"))["agents.echo"].acknowledged == 1
+
+
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     while not await condition():  # noqa: ASYNC110 - another task's
         await anyio.sleep(0.01)
@@ -438,7 +458,7 @@ async def test_what_is_no_call_is_answered_or_dead_and_does_no_harm(world: World
         while not any(isinstance(signal, Failed) for signal in signals):
             for delivery in await world.messages.receive("agents.replies/me", limit=10, wait=5):
                 signals.append(delivery.message.decode(SIGNALS[delivery.message.type]))  # noqa: PERF401
-    assert [type(signal) for signal in signals] == [Accepted, Failed]
+    assert [type(signal) for signal in signals] == [Failed]
     assert [letter.id for letter in await world.messages.dead("agents.echo")] == ["1", "2"]
 
 
@@ -675,6 +695,27 @@ def test_an_earlier_serving_is_not_heard_any_more() -> None:
     assert found.error is None
     assert found.serving == "2"
     assert told(found) == "a"
+
+
+def test_an_answer_that_came_at_once_needs_no_acceptance() -> None:
+    found = waiting(Answered("c", "1", reply_of("ab"), delivery=1))
+    assert found.reply == reply_of("ab")
+
+
+def test_an_answer_of_an_earlier_serving_is_not_heard_once_a_later_one_has_begun() -> None:
+    found = waiting(TWO, Answered("c", "1", reply_of("ab"), delivery=1), Failed("c", "1", "failed", delivery=1))
+    assert not found.over
+    found.hear(Failed("c", "3", "tired", delivery=3))
+    assert found.error is not None
+    assert found.error.code == "tired"
+
+
+def test_an_answer_at_once_after_half_a_text_goes_on_with_it_or_breaks_it() -> None:
+    half = (ONE, Pieces("c", "1", 0, ("a",)))
+    assert told(waiting(*half, Answered("c", "2", reply_of("ab"), delivery=2))) == "ab"
+    broken = waiting(*half, Answered("c", "2", reply_of("xy"), delivery=2))
+    assert broken.error is not None
+    assert broken.error.code == "stream_broken"
 
 
 def test_what_was_released_is_nobody_s_until_it_is_accepted_again() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Literal
 
 import anyio
 import msgspec
@@ -13,16 +12,16 @@ from anyio.abc import TaskGroup
 from tta_kernel import Context, correlation_id
 from tta_messages import Delivery, MessagesError, QueueSettings
 
+from .care import Care
 from .inbox import SETTINGS, WAIT, Inbox, Lull
 from .local import LocalAgents, Served, Step
 from .model import AgentError, AgentId
 from .outbox import Outbox
-from .wire import Accepted, Answered, Call, Cancelled, Failed, Heard, Released, Signal, queue_of
+from .serving import Serving
+from .wire import Accepted, Answered, Call, Failed, Released, queue_of
 
 FAREWELL = 1.0
 """How long, in seconds, giving calls back may take once it is time to stop."""
-
-End = Literal["", "cancelled", "lost", "released"]
 
 
 class Desk:
@@ -38,11 +37,11 @@ class Desk:
     ) -> None:  # fmt: skip
         self._ctx, self._log, self._inbox, self._local = ctx, ctx.log, inbox, local
         self._messages, self._group, self._visibility = inbox.messages, group, visibility
+        self._care = Care(inbox.messages, ctx.log, visibility)
         # What is addressed to one instance is worth nothing once that has gone.
         own = msgspec.structs.replace(SETTINGS, retries=queue.retries, dead_ttl=min(SETTINGS.dead_ttl, queue.dead_ttl))
         self._settings = {True: queue, False: own}
         self._taking, self._closing = anyio.CancelScope(), False
-        self._working: set[_Serving] = set()
         self._less, self._ended = anyio.Event(), anyio.Event()
 
     def open(self) -> None:
@@ -58,7 +57,7 @@ class Desk:
             with anyio.move_on_after(drain):
                 await self._ended.wait()
         finally:
-            for serving in tuple(self._working):
+            for serving in self._care:
                 serving.end("released")
             with anyio.move_on_after(FAREWELL, shield=True):
                 await self._ended.wait()
@@ -67,33 +66,46 @@ class Desk:
         queues: dict[str, Sequence[Served]] = {queue_of(AgentId(self._group[0].id.type)): self._group}
         queues |= {queue_of(served.id): [served] for served in self._group}
         try:
-            async with anyio.create_task_group() as tasks:
-                with self._taking:
-                    async with anyio.create_task_group() as takers:
-                        for queue, group in queues.items():
-                            takers.start_soon(self._take, queue, group, tasks)
+            async with anyio.create_task_group() as caring:
+                caring.start_soon(self._care.run)
+                async with anyio.create_task_group() as tasks:
+                    with self._taking:
+                        async with anyio.create_task_group() as takers:
+                            for queue, group in queues.items():
+                                takers.start_soon(self._take, queue, group, tasks)
+                caring.cancel_scope.cancel()
         finally:
+            with anyio.move_on_after(FAREWELL, shield=True):
+                await self._care.acknowledge()
             if self._closing:  # A crash isn't the end: the kernel runs this again.
                 self._ended.set()
-            self._working.clear()
 
     async def _take(self, queue: str, group: Sequence[Served], tasks: TaskGroup) -> None:
         lull = Lull(self._log, f"no calls are taken from {queue}")
-        configured = False
+        configured, eager = False, 1
         while True:
             while not (free := [served for served in group if served.taken < served.limit]):
                 await self._less.wait()
+            # One at a time, since what others could begin at once is theirs; more only where more keeps waiting.
+            limit = min(eager, (sum(served.limit - served.taken for served in free) + 1) // 2)
+            done = self._care.take_done(queue)
             try:
                 if not configured:
                     await self._messages.configure(queue, self._settings[group is self._group])
                     configured = True
-                # One at a time: what others could begin at once is theirs.
-                found = await self._messages.receive(queue, limit=1, wait=WAIT, visibility=self._visibility)
+                found = await self._messages.receive(
+                    queue, limit=limit, wait=WAIT, visibility=self._visibility, done=done
+                )
                 lull.over()
-            except MessagesError as exc:
+            except BaseException as exc:
+                for delivery in done:  # Whether it was heard is unknown; saying it twice does no harm.
+                    self._care.done(delivery)
+                if not isinstance(exc, MessagesError):
+                    raise
                 configured = False  # The store may have forgotten everything.
                 await lull.wait(exc)
                 continue
+            eager = min(2 * limit, 64) if len(found) == limit else 1
             for delivery in found:
                 # The other queue may have taken the place meanwhile; then it is one more for a while.
                 served = min(free, key=lambda each: each.taken)
@@ -102,30 +114,27 @@ class Desk:
 
     async def _work(self, served: Served, delivery: Delivery) -> None:
         correlation_id.set(delivery.message.correlation_id)
-        serving = _Serving(self._inbox.new_id(), delivery)
-        self._working.add(serving)
+        serving = Serving(self._inbox.new_id(), delivery)
+        self._care.add(serving)
         self._inbox.servings[serving.id] = serving.hear
         try:
             try:
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._hold, serving)
-                    with serving.scope:
-                        await self._serve(served, serving)
-                    tasks.cancel_scope.cancel()
+                with serving.scope:
+                    await self._serve(served, serving)
             except Exception as exc:  # noqa: BLE001 - one call must not end all the others
                 where = exc.exceptions[0] if isinstance(exc, ExceptionGroup) else exc
                 serving.error = f"serving it raised {type(where).__name__}"
                 self._log.error("%s", serving.error)  # without its text: it may be a person's
-            with anyio.move_on_after(self._visibility, shield=True):
-                await self._settle(serving)
+            self._care.remove(serving)
+            await self._settle(serving)
         finally:
-            self._working.discard(serving)
+            self._care.remove(serving)
             del self._inbox.servings[serving.id]
             served.taken -= 1
             self._less.set()
             self._less = anyio.Event()
 
-    async def _serve(self, served: Served, serving: _Serving) -> None:
+    async def _serve(self, served: Served, serving: Serving) -> None:
         message = serving.delivery.message
         call = _read(serving.delivery)
         if call is None and not message.reply_to:
@@ -135,75 +144,47 @@ class Desk:
         left = call.left_ms / 1000 - max(0.0, time.time() - message.sent_at) if call else 60.0
         if left <= 0:
             return
-        with anyio.move_on_after(left):
-            async with anyio.create_task_group() as tasks:
-                outbox = serving.outbox = Outbox(self._inbox, message, serving.id)
-                tasks.start_soon(outbox.run)
-                accepted = Accepted(message.id, serving.id, served.id, self._inbox.process, serving.delivery.attempt)
-                outbox.put(accepted)
-                outbox.put(await self._answer(served, serving, call, outbox))
-                outbox.close()
+        serving.scope.deadline = anyio.current_time() + left
+        outbox = serving.outbox = Outbox(self._inbox, message, serving.id)
+        accepted = Accepted(message.id, serving.id, served.id, self._inbox.process, serving.delivery.attempt)
+        if call is None or not call.stream:
+            serving.accepted = accepted
+            answer = await self._answer(served, serving, call, outbox)
+            serving.accepted = None
+            await outbox.tell(answer)
+            return
+        async with anyio.create_task_group() as tasks:
+            outbox.put(accepted)
+            tasks.start_soon(outbox.run)
+            outbox.put(await self._answer(served, serving, call, outbox))
+            outbox.close()
 
-    async def _answer(self, served: Served, serving: _Serving, call: Call | None, outbox: Outbox) -> Signal:
-        id = serving.delivery.message.id
+    async def _answer(self, served: Served, serving: Serving, call: Call | None, outbox: Outbox) -> Answered | Failed:
+        id, attempt = serving.delivery.message.id, serving.delivery.attempt
         try:
             if call is None:
                 raise AgentError("bad_request", "this is no call of an agent")
             on_piece = outbox.piece if call.stream else None
             step = Step(call.key, call.attempt, call.session, on_piece, serving.delivery.message.owner)
             reply, kept = await self._local.answer(served.id, call.request, step, by=served)
-            return Answered(id, serving.id, reply, outbox.pieces, kept)
+            return Answered(id, serving.id, reply, outbox.pieces, kept, attempt)
         except AgentError as exc:
-            return Failed(id, serving.id, exc.code, exc.detail, exc.retryable)
+            return Failed(id, serving.id, exc.code, exc.detail, exc.retryable, attempt)
 
-    async def _hold(self, serving: _Serving) -> None:
-        until = anyio.current_time() + self._visibility
-        while True:
-            await anyio.sleep(self._visibility / 3)
+    async def _settle(self, serving: Serving) -> None:
+        if serving.ended in ("", "cancelled") and not serving.error:
+            return self._care.done(serving.delivery)
+        with anyio.move_on_after(self._visibility, shield=True):
             try:
-                held = await self._messages.extend(serving.delivery, self._visibility)
-                until = anyio.current_time() + self._visibility if held else 0.0
-            except MessagesError:
-                held = anyio.current_time() < until
-            if not held:
-                self._log.warning("a call is no longer held here, and its agent stops: it goes on elsewhere")
-                return serving.end("lost")
-
-    async def _settle(self, serving: _Serving) -> None:
-        try:
-            if serving.ended == "released":
-                await self._messages.release(serving.delivery)
-                if serving.outbox is not None:
-                    await serving.outbox.tell(Released(serving.delivery.message.id, serving.id))
-            elif serving.error:
-                await self._messages.nack(serving.delivery, error=serving.error, permanent=serving.foreign)
-            elif serving.ended != "lost":
-                await self._messages.ack(serving.delivery)
-        except MessagesError as exc:
-            self._log.warning("a call comes once more, because its end could not be noted: %s", exc)
-
-
-class _Serving:
-    """One delivery of a call, as long as it is held here."""
-
-    def __init__(self, id: str, delivery: Delivery) -> None:
-        self.id, self.delivery = id, delivery
-        self.scope = anyio.CancelScope()
-        self.outbox: Outbox | None = None
-        self.ended: End = ""
-        self.error, self.foreign = "", False
-
-    def end(self, why: End) -> None:
-        """Stop the agent."""
-        self.ended = self.ended or why
-        self.scope.cancel()
-
-    def hear(self, signal: Signal) -> None:
-        """Take in what the caller says."""
-        if isinstance(signal, Cancelled):
-            self.end("cancelled")
-        elif isinstance(signal, Heard) and self.outbox is not None:
-            self.outbox.heard(signal.next)
+                if serving.ended == "released":
+                    await self._messages.release(serving.delivery)
+                    if serving.outbox is not None:
+                        await serving.outbox.tell(Released(serving.delivery.message.id, serving.id))
+                elif serving.error:
+                    await self._messages.nack(serving.delivery, error=serving.error, permanent=serving.foreign)
+            except MessagesError as exc:
+                self._log.warning("a call comes once more, because its end could not be noted: %s", exc)
+        return None
 
 
 def _read(delivery: Delivery) -> Call | None:

@@ -54,10 +54,9 @@ class Inbox:
 
     def message(self, process: str, signal: Signal, *, ttl: float, owner: str = "") -> Message:
         """Return the message that tells ``process`` of something."""
-        kind = next(name for name, type_ in SIGNALS.items() if isinstance(signal, type_))
         urgent = isinstance(signal, Cancelled | Heard)
         return Message.to(
-            inbox_of(process), kind, signal, sender=self.process, ttl=max(ttl, 1.0), owner=owner,
+            inbox_of(process), signal.TYPE, signal, sender=self.process, ttl=max(ttl, 1.0), owner=owner,
             correlation_id=correlation_id.get(), priority=Priority.HIGH if urgent else Priority.NORMAL,
         )  # fmt: skip
 

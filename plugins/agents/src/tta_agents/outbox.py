@@ -10,7 +10,10 @@ from tta_messages import Message
 
 from .inbox import Inbox, send
 from .model import AgentError
-from .wire import WINDOW, Answered, Failed, Pieces, Signal
+from .wire import WINDOW, Accepted, Answered, Failed, Pieces, Signal
+
+PAUSE = 0.02
+"""How long, in seconds, an agent may think before its caller is told that it does: most have answered by then."""
 
 
 class Outbox:
@@ -61,6 +64,10 @@ class Outbox:
                 await self._more.wait()
                 self._more = anyio.Event()
                 continue
+            if number == 0 and len(self._waiting) == 1 and isinstance(self._waiting[0], Accepted):
+                self._more = anyio.Event()
+                with anyio.move_on_after(PAUSE):
+                    await self._more.wait()
             signals: list[Signal] = []
             texts: list[str] = []
             while self._waiting or texts:
@@ -72,24 +79,23 @@ class Outbox:
                     number, texts = number + len(texts), []
                 if self._waiting and isinstance(signal := self._waiting.popleft(), Signal):
                     signals.append(signal)
+            if isinstance(signals[0], Accepted) and isinstance(signals[-1], Answered | Failed) and len(signals) == 2:
+                del signals[0]  # Such an end speaks for itself.
             await self.tell(*signals)
 
     async def tell(self, *signals: Signal) -> None:
         """Send signals now; where one can't go for what it is, the caller hears at least that."""
-        messages = [self._message(self._failed(s) if self._refused and _is_end(s) else s) for s in signals]
+        messages = [self._message(self._failed(s) if self._refused and isinstance(s, Answered) else s) for s in signals]
         refused = await send(self._inbox.messages, *messages, patience=60.0)
         if refused is None or refused.error == "queue_full":
             return
         self._refused = "too_large" if refused.error == "too_large" else "bad_output"
-        for signal in filter(_is_end, signals):
+        for signal in (each for each in signals if isinstance(each, Answered)):
             await send(self._inbox.messages, self._message(self._failed(signal)), patience=60.0)
 
-    def _failed(self, signal: Signal) -> Failed:
-        return Failed(signal.call, signal.serving, self._refused, "its answer, or a piece of it, can't be sent")
+    def _failed(self, signal: Answered) -> Failed:
+        detail = "its answer, or a piece of it, can't be sent"
+        return Failed(signal.call, signal.serving, self._refused, detail, delivery=signal.delivery)
 
     def _message(self, signal: Signal) -> Message:
         return self._inbox.message(self._to, signal, ttl=self._call.ttl or 60.0, owner=self._call.owner)
-
-
-def _is_end(signal: Signal) -> bool:
-    return isinstance(signal, Answered)

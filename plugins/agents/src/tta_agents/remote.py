@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 import anyio
@@ -14,7 +14,7 @@ from tta_kernel import correlation_id
 from tta_messages import Message, MessagesError, SendError
 
 from .inbox import Inbox, send
-from .model import AgentCard, AgentDeregistered, AgentError, AgentId, AgentRegistry, OnPiece, RegistryError, Reply
+from .model import AgentDeregistered, AgentError, AgentId, AgentRegistry, OnPiece, RegistryError, Reply
 from .waiting import Waiting
 from .wire import WINDOW, Call, Cancelled, Heard, inbox_of, nameable, queue_of
 
@@ -140,14 +140,15 @@ class View:
 
     def __init__(self, registry: AgentRegistry, process: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._registry, self._process, self._clock = registry, process, clock
-        self._cards: Sequence[AgentCard] = ()
+        self._processes: Set[str] = frozenset()
+        self._there: Set[AgentId] = frozenset()
         self._seen, self._lock = -math.inf, anyio.Lock()
 
     async def serves(self, agent: AgentId) -> bool:
         """Whether somebody else serves an address; a no is always fresh."""
-        if self._clock() - self._seen >= 1.0 or not self._found(agent):
+        if self._clock() - self._seen >= 1.0 or agent not in self._there:
             await self._look()
-        return self._found(agent)
+        return agent in self._there
 
     def forget(self) -> None:
         """Look again before the next answer."""
@@ -162,18 +163,13 @@ class View:
             await self._look(max_age=1.0)
         except RegistryError:
             return False
-        return not (any(card.process == process for card in self._cards) or self._found(agent))
-
-    def _found(self, agent: AgentId) -> bool:
-        return any(
-            card.shared and card.process != self._process and card.id.type == agent.type
-            and agent.instance in (None, card.id.instance)
-            for card in self._cards
-        )  # fmt: skip
+        return process not in self._processes and agent not in self._there
 
     async def _look(self, max_age: float = 0.0) -> None:
         asked = self._clock() - max_age
         async with self._lock:
             if self._seen < asked:  # Otherwise somebody has looked while this one waited.
                 cards = await self._registry.list()
-                self._cards, self._seen = cards, self._clock()
+                others = [card.id for card in cards if card.shared and card.process != self._process]
+                self._there = {*others, *(AgentId(id.type) for id in others)}
+                self._processes, self._seen = {card.process for card in cards}, self._clock()

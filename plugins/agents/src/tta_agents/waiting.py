@@ -75,13 +75,12 @@ class Waiting:
         """Take in one signal; never waits."""
         if self.over:
             return
-        if isinstance(signal, Accepted):
-            if signal.delivery >= self._delivery and signal.serving != self.serving:
-                self._delivery = signal.delivery
-                self._begin(signal.serving, signal.process)
-        elif signal.serving != self.serving:
-            return
-        elif isinstance(signal, Released):
+        if signal.serving != self.serving:
+            if not isinstance(signal, Accepted | Answered | Failed) or signal.delivery < max(self._delivery, 1):
+                return
+            self._delivery = signal.delivery
+            self._begin(signal.serving, signal.process if isinstance(signal, Accepted) else "")
+        if isinstance(signal, Released):
             self._begin("", "")
         elif isinstance(signal, Failed):
             self._fail(signal.code, signal.detail, retryable=signal.retryable)

@@ -52,12 +52,13 @@ class Call(msgspec.Struct, frozen=True):
 class Signal(msgspec.Struct, frozen=True):
     """Something about the call ``call``, as ``serving`` works on it: the one holder of one delivery."""
 
+    TYPE: ClassVar[str]
     call: str
     serving: str
 
 
 class Accepted(Signal, frozen=True):
-    """The agent has begun; ``delivery`` counts how often the call was given to somebody."""
+    """The agent has begun, and takes its time; ``delivery`` counts how often the call was given to somebody."""
 
     TYPE: ClassVar[str] = "agents.accepted"
     agent: AgentId
@@ -80,21 +81,26 @@ class Pieces(Signal, frozen=True):
 
 
 class Answered(Signal, frozen=True):
-    """The reply, which ``pieces`` pieces came before; ``kept`` from an earlier call with that key."""
+    """The reply, which ``pieces`` pieces came before; ``kept`` from an earlier call with that key.
+
+    Without pieces it may come unaccepted: then ``delivery`` says what an acceptance would have said.
+    """
 
     TYPE: ClassVar[str] = "agents.answered"
     reply: Reply
     pieces: int = 0
     kept: bool = False
+    delivery: int = 0
 
 
 class Failed(Signal, frozen=True):
-    """An `AgentError`."""
+    """An `AgentError`; ``delivery`` as in `Answered`."""
 
     TYPE: ClassVar[str] = "agents.failed"
     code: str
     detail: str = ""
     retryable: bool = False
+    delivery: int = 0
 
 
 class Heard(Signal, frozen=True):
