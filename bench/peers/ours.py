@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping, Sequence
 
@@ -44,7 +45,7 @@ def kernel() -> Kernel:
 
 
 async def produced() -> None:
-    """Send each, or a batch in one call."""
+    """Send a hundred at a time, each call with a batch, as the peers send a hundred at a time."""
     async with kernel() as running:
         messages = running.get(MESSAGES)
 
@@ -56,7 +57,10 @@ async def produced() -> None:
         async def one(text: str) -> None:
             await many([text])
 
-        await produce(one, many if BATCH > 1 else None, chunk=BATCH if BATCH > 1 else 100)
+        async def hundred(texts: Sequence[str]) -> None:
+            await asyncio.gather(*(many(texts[at : at + BATCH]) for at in range(0, len(texts), BATCH)))  # noqa: TID251
+
+        await produce(one, hundred)
 
 
 async def consumed() -> None:

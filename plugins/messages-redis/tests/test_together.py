@@ -7,9 +7,10 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from tta_messages import Delivery, Filter, Messages, MessagesError, QueueSettings
+from tta_messages import Delivery, Filter, Messages, MessagesError, Priority, QueueSettings
 from tta_messages.testing import Note, note
 from tta_messages_redis import Config, RedisMessages
 from tta_redis.testing import RedisServer, cluster, redis_server, sentinel
@@ -30,6 +31,7 @@ async def test_what_many_send_at_once_travels_together_in_order(open_on: OpenRed
     with redis_server(own=True) as server:
         async with open_on(server.config()) as m:
             await m.send(note("first"))
+            await m.send(note("second"))  # Now the server knows all scripts.
             before = await scripts_run(server)
 
             async with anyio.create_task_group() as tasks:
@@ -37,9 +39,38 @@ async def test_what_many_send_at_once_travels_together_in_order(open_on: OpenRed
                     tasks.start_soon(m.send, note(str(n)))
             assert await scripts_run(server) - before <= 30
             got = texts(list(await m.receive("q", limit=300)))
-            assert got == ["first", *(str(n) for n in range(200))]
+            assert got == ["first", "second", *(str(n) for n in range(200))]
             again = await m.receive("q", limit=300)
             assert not again
+
+
+@pytest.mark.parametrize("what", ["chosen ids", "another priority", "a wrong clock", "nothing"])
+async def test_what_is_out_of_the_ordinary_overtakes_nobody_and_is_overtaken_by_nobody(
+    shared_redis: RedisServer, open_on: OpenRedis, what: str
+) -> None:
+    async with open_on(shared_redis.config()) as m:
+        await m.send(note("-1"))
+
+        async def send(n: int) -> None:
+            odd = n % 30 > 20
+            if what == "a wrong clock" and odd:
+                m._queues["q"].offset = 0.0
+            priority = Priority.HIGH if what == "another priority" and odd else Priority.NORMAL
+            (result,) = await m.send(
+                note(str(n), id=f"id-{n}" if what == "chosen ids" and odd else "", priority=priority)
+            )
+            assert (result.delivered, result.duplicate) == (True, False)
+
+        async with anyio.create_task_group() as tasks:
+            for n in range(200):
+                tasks.start_soon(send, n)
+                if n % 50 == 25:
+                    await anyio.lowlevel.checkpoint()
+        held = await m.receive("q", limit=300)
+        for priority in Priority:
+            those = [int(d.message.decode(Note).text) for d in held if d.message.priority == priority]
+            assert those == sorted(those)
+        assert len(held) == 201
 
 
 async def test_what_many_acknowledge_at_once_travels_together(open_on: OpenRedis) -> None:
@@ -185,6 +216,7 @@ async def test_what_a_vanished_process_held_comes_to_others(shared_redis: RedisS
     where = shared_redis.config()
     program = f"""
 import anyio
+import anyio.lowlevel
 from tta_messages.testing import TYPES
 from tta_messages_redis import Config, open_messages
 from tta_redis import Config as RedisConfig, connect

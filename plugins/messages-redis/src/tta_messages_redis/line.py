@@ -7,8 +7,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-import anyio
-
 from tta_messages import MessagesError
 
 Item = TypeVar("Item")
@@ -16,26 +14,32 @@ Result = TypeVar("Result")
 Fly = Callable[[Sequence[Sequence[Item]]], Awaitable[Sequence[Sequence[Result]]]]
 Spawn = Callable[[Callable[[], Awaitable[None]]], None]
 
-_TOGETHER = 16  # batches in one round trip
+_TOGETHER, _ITEMS = 16, 128  # in one round trip: so many batches, or more while they are small
 
 
 class Batch(Generic[Item, Result]):
-    """Items of several callers, and in the end a result for each."""
+    """Items of several callers, and who waits for which of the results."""
 
-    __slots__ = ("done", "error", "items", "results")
+    __slots__ = ("items", "waiters")
 
     def __init__(self) -> None:
         self.items: list[Item] = []
-        self.results: Sequence[Result] = ()
-        self.error: Exception | None = None
-        self.done = anyio.Event()
+        self.waiters: list[tuple[asyncio.Future[Sequence[Result]], int, int]] = []
 
-    async def result(self, start: int, count: int) -> Sequence[Result]:
-        """Wait, and return ``count`` results from ``start`` on."""
-        await self.done.wait()
-        if self.error is not None:
-            raise MessagesError(str(self.error)) from self.error
-        return self.results[start : start + count]
+    def done(self, results: Sequence[Result]) -> None:
+        """Give each caller what is his."""
+        for future, start, count in self.waiters:
+            if not future.done():  # Otherwise he has gone.
+                future.set_result(results[start : start + count])
+
+    def fail(self, error: Exception) -> None:
+        """Tell all callers why there are no results, each by an exception of his own."""
+        for future, _, _ in self.waiters:
+            if not future.done():
+                own = MessagesError(str(error))
+                own.__cause__ = error
+                future.set_exception(own)
+                future.exception()  # Whoever waits for several parts may have heard of another first.
 
 
 class Line(Generic[Item, Result]):
@@ -51,6 +55,7 @@ class Line(Generic[Item, Result]):
         self._fly, self._spawn, self._size, self._linger, self._patient = fly, spawn, size, linger, patient
         self._batches: deque[Batch[Item, Result]] = deque()
         self._flying = 0
+        self._departing = False
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -75,25 +80,34 @@ class Line(Generic[Item, Result]):
         if batch is None or len(batch.items) + len(items) > self._size:
             batch = Batch()
             self._batches.append(batch)
-        start = len(batch.items)
+        loop = asyncio.get_running_loop()  # noqa: TID251
+        future: asyncio.Future[Sequence[Result]] = loop.create_future()
+        batch.waiters.append((future, len(batch.items), len(items)))
         batch.items.extend(items)
         if not self._flying:
             self._depart()
-        elif self._patient:
+        elif self._patient or self._departing:
             pass
         elif len(self._batches[0].items) >= self._size:
             self._depart()
         elif self._timer is None:
             # A timer, since a task for each batch would cost as much as the batch.
-            loop = asyncio.get_running_loop()  # noqa: TID251
             self._timer = loop.call_later(self._linger, self._depart)
-        return batch.result(start, len(items))
+        return future
+
+    def _go_on(self) -> None:
+        """Let leave what found no room in the flight that has just begun."""
+        if self._batches and not self._patient:
+            if len(self._batches[0].items) >= self._size:
+                self._depart()
+            else:
+                self._timer = asyncio.get_running_loop().call_later(self._linger, self._depart)  # noqa: TID251
 
     def _depart(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._batches:
+        if self._batches and not self._departing:
             try:
                 self._spawn(self._flight)
             except MessagesError as exc:
@@ -101,30 +115,39 @@ class Line(Generic[Item, Result]):
                 self._batches.clear()
             else:
                 self._flying += 1
+                self._departing = True
 
     def _landed(self) -> None:
         self._flying -= 1
         if not self._flying:
             self._depart()
 
+    def _boarding(self) -> list[Batch[Item, Result]]:
+        """Take the batches of one flight; those for which it has no room take the next one."""
+        self._departing = False
+        batches: list[Batch[Item, Result]] = []
+        items = 0
+        while self._batches and (len(batches) < _TOGETHER or items + len(self._batches[0].items) <= _ITEMS):
+            batches.append(self._batches.popleft())
+            items += len(batches[-1].items)
+        self._go_on()
+        return batches
+
     async def _flight(self) -> None:
-        batches = [self._batches.popleft() for _ in range(min(len(self._batches), _TOGETHER))]
+        batches: Sequence[Batch[Item, Result]] = ()
         try:
-            if batches:
+            if batches := self._boarding():
                 found = await self._fly([batch.items for batch in batches])
                 for batch, results in zip(batches, found, strict=True):
-                    batch.results = results
+                    batch.done(results)
         except Exception as exc:  # noqa: BLE001  # whoever waits for the batch raises it
             self._fail(batches, exc)
         except BaseException:
             self._fail(batches, MessagesError("the service has ended"))
             raise
         finally:
-            for batch in batches:
-                batch.done.set()
             self._landed()
 
     def _fail(self, batches: Iterable[Batch[Item, Result]], error: Exception) -> None:
         for batch in batches:
-            batch.error = error
-            batch.done.set()
+            batch.fail(error)

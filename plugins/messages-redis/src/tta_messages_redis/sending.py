@@ -80,45 +80,62 @@ class Sending(Shared):
                 await self._replicated(queue, batch, call, mark)
                 for batch, call, mark in zip(batches, calls, marks, strict=True)
             ]
-        while queue.trying is not None:  # It may have to be asked a second time, and isn't to be overtaken.
-            await queue.trying.wait()
+        done, replies = 0, []
         try:
-            if len(calls) > 1:
-                replies = await self._store.run_all(script, queue.name, queue.keys, calls)
-            elif await self._send_quickly(queue, calls[0]):
-                return [[SendResult(item.id, True) for item in batches[0]]]  # noqa: FBT003 - the way of nearly all
-            else:
-                replies = [await self._store.run(script, queue.name, queue.keys, calls[0])]
+            done = await self._fly_quickly(queue, calls)
+            if rest := calls[done:]:
+                replies = await self._store.run_all(script, queue.name, queue.keys, rest)
         except Unknown:
             if not self._remembers(queue):
                 raise
             calls = [
                 self._arguments(queue, batch, mark, again=True) for batch, mark in zip(batches, marks, strict=True)
             ]
-            replies = [await self._store.run(script, queue.name, queue.keys, call, retry=True) for call in calls]
-        return [self._results(queue, batch, reply) for batch, reply in zip(batches, replies, strict=True)]
+            done, replies = (
+                0,
+                [await self._store.run(script, queue.name, queue.keys, call, retry=True) for call in calls],
+            )
+        results: list[Sequence[SendResult]] = [
+            [SendResult(item.id, True) for item in batch]  # noqa: FBT003 - the way of nearly all
+            for batch in batches[:done]
+        ]
+        results += [self._results(queue, batch, reply) for batch, reply in zip(batches[done:], replies, strict=True)]
+        return results
 
-    async def _send_quickly(self, queue: Queue, call: Sequence[Any]) -> bool:
-        """Try the script for the usual case; False where this isn't one."""
-        mark, others, clock, life, priority, kind, *pairs = call
-        if others or not priority or kind != b"new" or queue.offset is None:
-            return False
-        if queue.unusual[0]:
-            queue.unusual[0] -= 1
-            return False
-        own = queue.keys.quick_send[priority]
-        script, args = self._store.scripts.quick_send, (mark, clock, life, *pairs)
-        queue.trying = trying = anyio.Event()
+    async def _fly_quickly(self, queue: Queue, calls: Sequence[Sequence[Any]]) -> int:
+        """Try the script for the usual case; return how many batches, from the first on, were one.
+
+        Each names the one before it, and does nothing unless that was accepted: so none is overtaken,
+        although all are under way at once.
+        """
+        usual = not queue.unusual[0] and queue.offset is not None and all(map(_usual, calls))
+        if queue.trying and (not usual or queue.tried is not None):
+            queue.tried = queue.tried or anyio.Event()
+            while queue.tried is not None:
+                await queue.tried.wait()
+        if not usual:
+            queue.unusual[0] -= queue.unusual[0] > 0
+            return 0
+        scripts = []
+        before, queue.trying = queue.trying, calls[-1][0]
+        own = queue.trying
+        for mark, _, clock, life, priority, _, *pairs in calls:
+            scripts.append((queue.keys.quick_send[priority], (mark, clock, life, before, *pairs)))
+            before = mark
         try:
-            done = await self._store.quick(script, queue.name, queue.keys, own, args)
+            codes = await self._store.quick_all(self._store.scripts.quick_send, queue.name, queue.keys, scripts)
         finally:
-            queue.trying = None
-            trying.set()
-        if done == 2:
+            if queue.trying == own:
+                queue.trying = ""
+                if queue.tried is not None:
+                    queue.tried.set()
+                    queue.tried = None
+        if 2 in codes:
             await self._store.look_after(queue.name, queue.keys)
-        elif not done:
+        if 0 in codes:
             queue.unusual[0] = UNUSUAL
-        return bool(done)
+            return codes.index(0)
+        return len(codes)
 
     def _remembers(self, queue: Queue) -> bool:
         """Whether what is sent a second time, because the first answer was lost, finds what the first has done."""
@@ -219,3 +236,8 @@ def _parts(items: Sequence[Outgoing]) -> list[Sequence[Outgoing]]:
         parts[-1].append(item)
         size += len(item.data)
     return list(parts)
+
+
+def _usual(call: Sequence[Any]) -> bool:
+    _, others, _, _, priority, kind, *_ = call
+    return not others and bool(priority) and kind == b"new"

@@ -58,6 +58,7 @@ class Queue:
         "offset",
         "sends",
         "told_at",
+        "tried",
         "trying",
         "unusual",
         "window",
@@ -69,8 +70,10 @@ class Queue:
         self.window = self.life = 0.0
         self.unusual = [0, 0]
         """How many sends and receives are not worth trying as usual ones."""
-        self.trying: anyio.Event | None = None
-        """Set when it is known whether the send under way was a usual one."""
+        self.trying = ""
+        """The mark of the last batch under way that is tried as a usual one."""
+        self.tried: anyio.Event | None = None
+        """Set when nothing is tried any more; there is one only if somebody waits for it."""
         self.offset: float | None = None
         """What has to be added to our clock for its server's, in µs."""
 

@@ -92,10 +92,36 @@ class Store:
                 raise translated(exc) from exc
             return 0
 
+    async def quick_all(
+        self, script: Script, queue: str, keys: wire.Keys, calls: Sequence[tuple[Sequence[bytes], Sequence[Any]]]
+    ) -> list[Any]:
+        """Run a script for the usual case several times, in one round trip, each with keys and arguments of its own."""
+        if len(calls) == 1:
+            ((own, args),) = calls
+            return [await self.quick(script, queue, keys, own, args)]
+        common = (keys.settings, queue, *self._common)
+        try:
+            replies = await self.redis.pipeline(
+                *(script.command(own, (*common, *args)) for own, args in calls), key=keys.queue
+            )
+        except RedisDown as exc:
+            raise translated(exc) from exc
+        found: list[Any] = []
+        for reply in replies:
+            if isinstance(reply, ResponseError):
+                if "WRONGTYPE" not in str(reply):
+                    raise translated(reply) from reply
+                found.append(0)
+            else:
+                found.append(reply)
+        return found
+
     async def run_all(
         self, script: Script, queue: str, keys: wire.Keys, calls: Sequence[Sequence[Any]]
     ) -> list[Sequence[Any]]:
         """Run a queue's script several times, in one round trip."""
+        if len(calls) == 1:
+            return [await self.run(script, queue, keys, calls[0])]
         common = (keys.settings, queue, *self._common)
         commands = [script.command(keys.all, (*common, *args)) for args in calls]
         try:
