@@ -27,12 +27,12 @@ DEV = .venv-dev/$(STAMP)
 
 .DEFAULT_GOAL = help
 .PHONY: help demo dev test lint format docs check chaos constraints clean \
-  bench-kernel bench-bus bench-matching bench-messages bench-durability
+  bench-kernel bench-bus bench-matching bench-messages bench-durability bench-calls
 
 help:
 	@sed -n 's/^#   //p' Makefile
 	@echo "make lint | format | docs | check | chaos | constraints | clean"
-	@echo "make bench-kernel | bench-bus | bench-matching | bench-messages | bench-durability"
+	@echo "make bench-kernel | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls"
 
 demo: $(DEMO)
 	@printf '> %s\n\n' "$$TTA_DEMO_INPUT"

@@ -16,11 +16,11 @@ import anyio
 import msgspec
 import pytest
 
-from tta_agents import AGENT_REGISTRY, AGENTS, AgentDeregistered, AgentError, AgentId, AgentsPlugin, Reply
+from tta_agents import AGENT_REGISTRY, AGENTS, AgentCard, AgentDeregistered, AgentError, AgentId, AgentsPlugin, Reply
 from tta_agents.testing import AgentsContract, Deployment, Echo
 from tta_agents_redis import AgentsRedis
 from tta_kernel import Kernel, KernelSettings, Plugin, PluginSettings
-from tta_messages import MessagesPlugin
+from tta_messages import MESSAGES, MessagesPlugin
 from tta_messages_redis import RedisMessagesPlugin
 from tta_redis import Config, RedisPlugin
 from tta_redis.testing import RedisServer, redis_server
@@ -151,6 +151,30 @@ async def test_a_workflow_runs_over_an_agent_whose_plugin_is_only_in_another_dep
             assert (await serving.ask(forget, "ann"))["agents-redis"] == 1
     assert (absent.status, absent.error) == ("failed", "not_served")
     assert done.output == {"said": "hi"}
+
+
+async def test_the_caller_of_a_call_that_nobody_survives_is_told(shared_server: RedisServer) -> None:
+    redis = shared_server.config()
+    errors: list[AgentError] = []
+    async with process(redis) as calling, process(redis) as breaking:
+
+        async def call() -> None:
+            try:
+                await calling.get(AGENTS).call(AgentId("echo"), {"text": "x"}, key="k")
+            except AgentError as exc:
+                errors.append(exc)
+
+        card = AgentCard(AgentId("echo", "one"), process="nobody", shared=True)
+        await breaking.get(AGENT_REGISTRY).register(card)
+        with anyio.fail_after(PATIENCE):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(call)
+                messages, attempts = breaking.get(MESSAGES), 0
+                while not errors:
+                    for delivery in await messages.receive("agents.echo", wait=0.2):
+                        await messages.nack(delivery, delay=0)
+                        attempts += 1
+    assert (errors[0].code, attempts) == ("given_up", 4)
 
 
 class Running:

@@ -28,7 +28,7 @@ from tta_agents.memory import MemoryRegistry, MemoryReplies
 from tta_agents.testing import Answer, Ask, Echo
 from tta_agents.waiting import Waiting
 from tta_agents.wire import SIGNALS, Accepted, Answered, Call, Failed, Pieces, Released
-from tta_kernel import ConfigError, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookspec
+from tta_kernel import ConfigError, Event, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookspec
 from tta_messages import MESSAGES, Message, MessagesConfig, MessagesError, QueueSettings
 from tta_messages.memory import MemoryMessages
 
@@ -73,7 +73,8 @@ class World:
 
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack
-        self.messages = MemoryMessages(MessagesConfig(), TYPES)
+        self.messages = MemoryMessages(MessagesConfig(), TYPES, publish=self._tell)
+        self.kernels: list[Kernel] = []
         self.registry, self.replies = MemoryRegistry(), MemoryReplies(100)
 
     async def process(self, *, messages: Any = None, replies: Any = None, **config: Any) -> Kernel:
@@ -84,9 +85,12 @@ class World:
             AGENT_REPLIES: replies or self.replies,
         }
         settings = KernelSettings(plugins={"agents": PluginSettings(config=config)})
-        return await self._stack.enter_async_context(
-            Kernel(settings, plugins={"agents": AgentsPlugin, "sessions": Forgetting}, services=services)
-        )
+        kernel = Kernel(settings, plugins={"agents": AgentsPlugin, "sessions": Forgetting}, services=services)
+        self.kernels.append(kernel)
+        return await self._stack.enter_async_context(kernel)
+
+    def _tell(self, event: Event) -> None:
+        self.kernels[-1].events.publish(event)  # One process tells: whoever caused it.
 
     async def agents(self, **config: Any) -> Agents:
         return (await self.process(**config)).get(AGENTS)
@@ -271,6 +275,26 @@ async def test_a_process_that_stops_gives_back_what_it_cannot_end(world: World) 
             await stack.aclose()
     assert len(replies) == 4
     assert len(other.requests) == 4
+
+
+@pytest.mark.parametrize(("permanent", "taken"), [(False, 4), (True, 1)])
+async def test_a_call_that_nobody_survives_is_given_up_at_once(world: World, *, permanent: bool, taken: int) -> None:
+    await world.ghost(AgentId("echo", "one"))
+    caller, _ = await world.agents(look_again="10s"), await world.process()
+    attempts: list[int] = []
+
+    async def break_down() -> None:
+        while True:
+            for delivery in await world.messages.receive("agents.echo", wait=5):
+                attempts.append(delivery.attempt)
+                await world.messages.nack(delivery, permanent=permanent, delay=0)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(break_down)
+        error = await error_of(caller)
+        tasks.cancel_scope.cancel()
+    assert (error.code, error.retryable) == ("given_up", False)
+    assert len(attempts) == taken
 
 
 # Waiting

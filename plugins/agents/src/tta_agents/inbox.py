@@ -10,9 +10,10 @@ import anyio
 import msgspec
 
 from tta_kernel import Context, correlation_id
-from tta_messages import Delivery, Message, Messages, MessagesError, Priority, QueueSettings, SendResult
+from tta_messages import Delivery, Message, MessageDied, Messages, MessagesError, Priority, QueueSettings, SendResult
 
-from .wire import SIGNALS, Accepted, Cancelled, Heard, Signal, inbox_of
+from .model import AgentId
+from .wire import SIGNALS, Accepted, Call, Cancelled, Died, Heard, Signal, caller_of, inbox_of, queue_of
 
 WAIT = 5.0
 """How long, in seconds, one receive waits; cancelling it is quicker."""
@@ -59,6 +60,13 @@ class Inbox:
             inbox_of(process), signal.TYPE, signal, sender=self.process, ttl=max(ttl, 1.0), owner=owner,
             correlation_id=correlation_id.get(), priority=Priority.HIGH if urgent else Priority.NORMAL,
         )  # fmt: skip
+
+    async def died(self, event: MessageDied) -> None:
+        """Tell the caller of a call that nobody gets any more; of one that took too long it knows."""
+        process = caller_of(event.id)
+        is_call = event.message_type in (Call.TYPE, "") and event.queue.startswith(queue_of(AgentId("")))
+        if is_call and process and event.reason != "expired":
+            await send(self.messages, self.message(process, Died(event.id, ""), ttl=60.0), patience=1.0)
 
     async def _read(self) -> None:
         queue = inbox_of(self.process)

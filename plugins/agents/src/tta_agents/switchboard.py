@@ -14,7 +14,7 @@ import anyio
 import msgspec
 
 from tta_kernel import Context
-from tta_messages import Messages, MessagesError
+from tta_messages import MessageDied, Messages, MessagesError
 
 from .config import AgentSettings, Config, Instance
 from .desk import Desk
@@ -67,6 +67,7 @@ class Switchboard:
                 self._inbox, registry, limit=config.call_limit, limits=limits, look_again=config.look_again
             )
             ctx.on(AgentDeregistered, self._remote.left)
+            ctx.on(MessageDied, self._inbox.died)
 
     async def close(self) -> None:
         """Leave no queue behind; what can't be reached ends by its time to live."""

@@ -8,7 +8,7 @@ import anyio
 
 from .local import text_of
 from .model import AgentError, AgentId, Reply
-from .wire import WINDOW, Accepted, Answered, Failed, Pieces, Released, Signal
+from .wire import WINDOW, Accepted, Answered, Died, Failed, Pieces, Released, Signal
 
 
 class Waiting:
@@ -75,7 +75,9 @@ class Waiting:
         """Take in one signal; never waits."""
         if self.over:
             return
-        if signal.serving != self.serving:
+        if isinstance(signal, Died):
+            self._fail("given_up", f"all who took a call of {self.agent} vanished, or broke", retryable=False)
+        elif signal.serving != self.serving:
             if not isinstance(signal, Accepted | Answered | Failed) or signal.delivery < max(self._delivery, 1):
                 return
             self._delivery = signal.delivery

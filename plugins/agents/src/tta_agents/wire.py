@@ -31,6 +31,12 @@ def queue_of(id: AgentId) -> str:
     return f"agents.{id.type}" if id.instance is None else f"agents.{id.type}/{id.instance}"
 
 
+def caller_of(call: str) -> str:
+    """Return which process made a call, by the call's id; nothing if it is none's."""
+    process = call.rpartition(":")[0]
+    return process if NAME.fullmatch(process) else ""
+
+
 def inbox_of(process: str) -> str:
     """Return where a process hears of calls that it has made or taken."""
     return f"agents.{_INBOXES}/{process}"
@@ -103,6 +109,12 @@ class Failed(Signal, frozen=True):
     delivery: int = 0
 
 
+class Died(Signal, frozen=True):
+    """Nobody gets the call any more: all who took it vanished, or broke. ``serving`` is empty."""
+
+    TYPE: ClassVar[str] = "agents.died"
+
+
 class Heard(Signal, frozen=True):
     """The caller has had all pieces before number ``next``."""
 
@@ -117,5 +129,5 @@ class Cancelled(Signal, frozen=True):
 
 
 SIGNALS: dict[str, type[Signal]] = {
-    kind.TYPE: kind for kind in (Accepted, Released, Pieces, Answered, Failed, Heard, Cancelled)
+    kind.TYPE: kind for kind in (Accepted, Released, Pieces, Answered, Failed, Died, Heard, Cancelled)
 }
