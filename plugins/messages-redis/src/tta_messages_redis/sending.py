@@ -109,10 +109,11 @@ class Sending(Shared):
         although all are under way at once.
         """
         usual = not queue.unusual[0] and queue.offset is not None and all(map(_usual, calls))
-        if queue.trying and (not usual or queue.tried is not None):
-            queue.tried = queue.tried or anyio.Event()
-            while queue.tried is not None:
-                await queue.tried.wait()
+        if not usual or queue.turn.locked():
+            async with queue.turn:  # Whoever comes now waits behind this one.
+                if not usual and queue.trying:
+                    queue.tried = anyio.Event()
+                    await queue.tried.wait()
         if not usual:
             queue.unusual[0] -= queue.unusual[0] > 0
             return 0
@@ -129,7 +130,6 @@ class Sending(Shared):
                 queue.trying = ""
                 if queue.tried is not None:
                     queue.tried.set()
-                    queue.tried = None
         if 2 in codes:
             await self._store.look_after(queue.name, queue.keys)
         if 0 in codes:

@@ -60,6 +60,7 @@ class Queue:
         "told_at",
         "tried",
         "trying",
+        "turn",
         "unusual",
         "window",
     )
@@ -73,7 +74,9 @@ class Queue:
         self.trying = ""
         """The mark of the last batch under way that is tried as a usual one."""
         self.tried: anyio.Event | None = None
-        """Set when nothing is tried any more; there is one only if somebody waits for it."""
+        """Set when nothing is tried any more; there is one once somebody has waited for it."""
+        self.turn = anyio.Lock(fast_acquire=True)
+        """Held by who waits for that; those behind wait for it in turn."""
         self.offset: float | None = None
         """What has to be added to our clock for its server's, in µs."""
 
