@@ -26,7 +26,6 @@ from tta_kernel.config import (
     entries,
     load,
     read,
-    secrets,
     unknown_plugins,
 )
 from tta_kernel.config import __file__ as config_module
@@ -288,9 +287,14 @@ def test_a_folder_of_that_name_without_base_belongs_to_somebody_else(
     assert load(environ={}).stop_timeout == 10
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "..", ".", "a\0b", "/etc/x", "base"])
+@pytest.mark.parametrize("name", ["../x", "a/b", "..", ".", "a\0b", "/etc/x"])
 def test_an_environment_s_name_leads_out_of_no_folder(write: Write, name: str) -> None:
     assert "there is no such file" in load_problem(write(), name)
+
+
+def test_base_is_no_environment(write: Write) -> None:
+    problem = load_problem(write(), "base")
+    assert "base.yaml: is what every environment shares, and none itself; known: development" in problem
 
 
 @pytest.fixture(autouse=True)
@@ -380,6 +384,13 @@ def test_bad_yaml_is_told_with_its_place(write: Write, text: str, where: str, wh
     assert what in problem
 
 
+def test_the_hint_fits_what_is_wrong_with_the_yaml(write: Write) -> None:
+    twice = load_problem(write(base="plugins: {}\n\nplugins: {}"))
+    assert twice.endswith("the key 'plugins' is there twice; merge both; the first is in line 1")
+    assert "needs quotes" in load_problem(write(base="a: @b"))
+    assert "quotes" not in load_problem(write(base="kernel: {autoload: true"))
+
+
 def test_an_alias_bomb_is_refused_in_a_variable_too() -> None:
     bomb = "{a: &a [x,x], b: &b [*a,*a], c: [*b,*b]}"
     assert "aliases are refused" in load_problem(None, TTA__PLUGINS__STORE=bomb)
@@ -432,11 +443,11 @@ def test_all_problems_of_all_files_come_at_once(write: Write) -> None:
          "log_level, start_timeout, stop_timeout")),
         ("kernel: 5", "kernel: expected a mapping, got int"),
         ("plugins: [a]", "plugins: expected a mapping, got a list"),
-        ("plugins: {x: true}", "plugins.x: expected a mapping, got bool"),
+        ("plugins: {x: true}", "plugins.x: expected a mapping, got true or false"),
         ("plugins: {x: {enabld: true}}", "plugins.x.enabld: unknown key; did you mean 'enabled'?"),
-        ("plugins: {x: {enabled: maybe}}", "plugins.x.enabled: expected bool, got str"),
+        ("plugins: {x: {enabled: maybe}}", "plugins.x.enabled: expected true or false, got str"),
         ("plugins: {x: {config: 5}}", "plugins.x.config: expected a mapping, got int"),
-        ("kernel: {autoload: 1}", "kernel.autoload: expected bool, got int"),
+        ("kernel: {autoload: 1}", "kernel.autoload: expected true or false, got int"),
         ("kernel: {log_level: loud}", ("kernel.log_level: expected one of 'debug', 'info', "
          "'warning', 'error'")),
         ("kernel: {start_timeout: null}", "kernel.start_timeout: expected float, got null"),
@@ -537,6 +548,9 @@ def test_constraints_are_enforced() -> None:
         f"{prefix}table: expected a mapping of length <= 1",
         f"{prefix}at_least: expected float >= 1.0",
     ]
+    assert problem_in({"name": "a", "names": []}, Bound).endswith(
+        "names: expected a list of length >= 2, got an empty list"
+    )
 
 
 def test_what_a_struct_itself_objects_to_is_a_problem() -> None:
@@ -826,16 +840,19 @@ def test_a_secret_is_in_no_repr(write: Write) -> None:
     assert "hunter" not in repr(settings)
 
 
-def test_the_secrets_of_decoded_configs_are_known_to_whoever_hides_them() -> None:
+def test_the_secrets_that_were_decoded_are_known_to_whoever_hides_them(tmp_path: Path) -> None:
     class Outer(Strict, frozen=True):
         inner: Store
         phrases: list[Secret]
         more: Secret | None = None
         open: str = "open"
 
-    inner = Store("x", password="hunter2", note="open", anything={"token": "hunter3"})
-    config = Outer(inner, ["hunter4"], "hunter5")
-    assert secrets([config, Limits()]) == {"hunter2", "hunter3", "hunter4", "hunter5"}
+    (tmp_path / "pw").write_text("hunter6")
+    inner = {"url": "x", "password": "hunter2", "note": "open", "anything": {"token": ["hunter3"]}}
+    settings = settings_of({"inner": inner, "phrases": ["hunter4", {"file": str(tmp_path / "pw")}], "more": "hunter5"})
+    decode(settings, "store", Outer)
+    assert settings.source.secrets == {f"hunter{number}" for number in range(2, 7)}
+    assert KernelSettings().source.secrets == set()
 
 
 # Reading in spite of problems
@@ -890,6 +907,32 @@ def test_a_variable_for_an_unknown_plugin_is_a_problem_that_names_the_variable()
     assert problem.where == "TTA__PLUGINS__REGISTRI__CONFIG__A: plugins.registri"
 
 
+INSTALLED = ["agents", "agents-redis", "messages-redis", "sessions-memory", "safety", "world-builder"]
+
+
+@pytest.mark.parametrize(
+    "name", ["world-bilder", "world_builder", "tta-world-builder", "tta_world_builder", "agent", "messages_redis"]
+)
+def test_a_misspelt_section_that_turns_something_off_is_a_problem(name: str) -> None:
+    settings = KernelSettings(plugins={name: PluginSettings(enabled=False)})
+    [problem] = unknown_plugins(settings, INSTALLED)
+    assert problem.hint.startswith("did you mean '")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["events-redis", "sessions-redis", "messages-memory", "world", "safety-rules", "play", "redis", "world-neo4j"],
+)
+def test_what_is_not_installed_may_be_turned_off(name: str) -> None:
+    assert unknown_plugins(KernelSettings(plugins={name: PluginSettings(enabled=False)}), INSTALLED) == []
+
+
+def test_a_misspelt_variable_that_turns_something_off_is_a_problem() -> None:
+    settings = load(environ={"TTA__PLUGINS__WORLD_BILDER__ENABLED": "false"})
+    [problem] = unknown_plugins(settings, INSTALLED)
+    assert "did you mean 'world-builder'" in str(problem)
+
+
 def test_a_disabled_section_and_an_installed_plugin_are_no_problem() -> None:
     off = PluginSettings(enabled=False)
     settings = KernelSettings(plugins={"gone": off, "here": PluginSettings()})
@@ -917,21 +960,21 @@ def test_entries_show_each_value_in_force_and_its_layer(write: Write) -> None:
     prefix = "plugins.store"
     assert shown == [
         Entry("kernel.autoload", True, "default"),
-        Entry("kernel.autoload_except", (), "default"),
-        Entry("kernel.start_timeout", 30.0, "default"),
-        Entry("kernel.stop_timeout", 5.0, base),
+        Entry("kernel.autoload_except", [], "default"),
+        Entry("kernel.start_timeout", "30s", "default"),
+        Entry("kernel.stop_timeout", "5s", base),
         Entry("kernel.log_level", "info", "default"),
         Entry("kernel.log_format", "auto", "default"),
         Entry(f"{prefix}.enabled", True, "default"),
         Entry(f"{prefix}.required", False, production),
         Entry(f"{prefix}.config.url", "a", base),
         Entry(f"{prefix}.config.size", 0, "default"),
-        Entry(f"{prefix}.config.timeout", 5.0, "default"),
+        Entry(f"{prefix}.config.timeout", "5s", "default"),
         Entry(f"{prefix}.config.password", "", "default"),
         Entry(f"{prefix}.config.retries", 9, production),
-        Entry(f"{prefix}.config.limits.per_minute", 7, name),
-        Entry(f"{prefix}.config.limits.pause", 2.0, base),
-        Entry(f"{prefix}.config.rules", [{"per_minute": 60, "pause": 3.0}], base),
+        Entry(f"{prefix}.config.limits.per_minute", "7", name),
+        Entry(f"{prefix}.config.limits.pause", "2s", base),
+        Entry(f"{prefix}.config.rules", [{"pause": "3s"}], base),
         Entry(f"{prefix}.config.by_name", {}, "default"),
         Entry(f"{prefix}.config.note", None, "default"),
         Entry(f"{prefix}.config.mode", "safe", "default"),
@@ -959,11 +1002,11 @@ class Discreet(Strict, frozen=True):
 @pytest.mark.parametrize(
     ("config", "key", "value"),
     [
-        ({}, "phrase", REDACTED),
+        ({}, "phrase", "a default"),
         ({"phrase": "x"}, "phrase", REDACTED),
-        ({"phrase": ["x"]}, "phrase", REDACTED),
-        ({"phrase": {"file": "missing"}}, "phrase", REDACTED),
-        ({"phrase": {"env": "MISSING"}}, "phrase", REDACTED),
+        ({"phrase": ["x"]}, "phrase", [REDACTED]),
+        ({"phrase": {"file": "missing"}}, "phrase.file", "missing"),
+        ({"phrase": {"env": "MISSING"}}, "phrase.env", "MISSING"),
         ({}, "other", None),
         ({"phrases": ["x", "y"]}, "phrases", [REDACTED, REDACTED]),
         ({"named": {"a": "x"}}, "named.a", REDACTED),
@@ -972,11 +1015,20 @@ class Discreet(Strict, frozen=True):
         ({"key": "orders"}, "key", "orders"),
         ({"headers": {"x.api.key": "x"}}, "headers.x.api.key", REDACTED),
         ({"url": "http://me:pw@example.org/"}, "url", f"http://{REDACTED}@example.org/"),
-        ({"wait": "nonsense"}, "wait", "<invalid>"),
+        ({"wait": "nonsense"}, "wait", "nonsense"),
     ],
 )
 def test_secrets_are_redacted_where_the_type_is_known(config: dict[str, Any], key: str, value: object) -> None:
     assert value_of(config, key, Discreet) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("90s", "90s"), (90, "90s"), (60.0, "1m"), (86400, "1d"), (0.2, "200ms"), (0, 0), (math.inf, math.inf)],
+)
+def test_a_duration_is_shown_as_a_person_writes_it(value: object, shown: object) -> None:
+    assert value_of({"timeout": value}, "timeout", Store) == shown
+    assert value_of({}, "size", type("Sized", (Store,), {"__annotations__": {"size": Size}, "size": 2**31})) == "2GiB"
 
 
 def test_a_missing_value_is_shown_as_missing() -> None:
@@ -1021,7 +1073,7 @@ def test_a_plugin_without_a_section_shows_its_defaults() -> None:
     shown = entries(KernelSettings(), {"limits": Limits})
     assert shown[-2:] == [
         Entry("plugins.limits.config.per_minute", 60, "default"),
-        Entry("plugins.limits.config.pause", 1.0, "default"),
+        Entry("plugins.limits.config.pause", "1s", "default"),
     ]
 
 

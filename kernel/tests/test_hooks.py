@@ -12,6 +12,7 @@ import pytest
 from tta_kernel import (
     ConfigError,
     Context,
+    Hooks,
     Kernel,
     KernelSettings,
     NoConfig,
@@ -178,3 +179,15 @@ async def test_an_optional_plugin_that_objects_is_left_out_with_its_reason(
         assert what in kernel.records["x"].reason
         assert kernel.records["y"].state is State.RUNNING
         assert (await kernel.health())["x"].status == "degraded"
+
+
+async def test_a_note_is_told_and_refuses_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    class Notes(Plugin[NoConfig]):
+        @hookimpl
+        def check(self, hooks: Hooks) -> Sequence[Problem]:
+            return [Problem("roster", f"{hooks.trouble('off')}, and {hooks.trouble('x') or 'well'}", note=True)]
+
+    off = KernelSettings(plugins={"off": PluginSettings(enabled=False)})
+    async with Kernel(off, plugins={"x": Notes, "off": Answers}) as kernel:
+        assert [str(note) for note in kernel.wiring.notes] == ["note: roster: is disabled, and well"]
+    assert "note: roster: is disabled" in caplog.text

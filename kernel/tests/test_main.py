@@ -75,7 +75,8 @@ def test_a_pipe_of_a_plugin_s_own_that_breaks_is_an_error(folder: Path, ship: Sh
 )
 def test_options_and_dashes_may_stand_before_the_command(folder: Path, arguments: list[str]) -> None:
     done = tta(folder, *arguments)
-    assert (done.returncode, done.stdout) == (0, "development: 0 plugins are ready to start\n")
+    assert done.returncode == 0
+    assert done.stdout == f"{folder}, environment 'development': 0 plugins are ready to start\n"
 
 
 def test_dashes_may_stand_before_run(folder: Path) -> None:
@@ -168,7 +169,7 @@ def test_check_without_secrets_leaves_out_what_follows_from_a_missing_one(folder
     ship("keeping", "holds = keeping:P\nneeds = keeping:Q\nlacks = keeping:R", "from tta_kernel import *\n" + code)
     text = "plugins: {holds: {config: {password: {file: nowhere}}}, needs: {}}"
     (folder / "development.yaml").write_text(text)
-    assert "plugin 'needs': requires Service('key')" in tta(folder, "check").stdout
+    assert "plugin 'needs': requires Service('key') of 'holds', which can't be used" in tta(folder, "check").stdout
     assert tta(folder, "check", "--no-secrets").returncode == 0
     (folder / "development.yaml").write_text(text.replace("needs", "lacks"))
     done = tta(folder, "check", "--no-secrets")
@@ -201,11 +202,67 @@ def test_config_shows_each_value_with_its_layer_and_no_secret(folder: Path, ship
     done = tta(folder, "config")
     rows = [line.split() for line in done.stdout.splitlines()]
     layer = f"{folder}/development.yaml"
-    assert ["plugins.configured.config.size", "1000", "#", layer] in rows
+    assert ["plugins.configured.config.size", '"1kB"', "#", layer] in rows
     assert ["plugins.configured.config.password", '"<redacted>"', "#", layer] in rows
-    assert ["kernel.stop_timeout", "10.0", "#", "default"] in rows
+    assert ["kernel.stop_timeout", '"10s"', "#", "default"] in rows
     assert "hunter2" not in done.stdout + done.stderr
     assert done.returncode == 0
+
+
+def test_config_stays_narrow_whatever_a_value_is(folder: Path, ship: Ship) -> None:
+    ship("wide", "wide = wide:P", "from tta_kernel import *\nfrom msgspec import Struct\n"
+         "class C(Struct):\n    words: list[str] = []\nclass P(Plugin[C]): pass\n")  # fmt: skip
+    words = ["word"] * 200
+    (folder / "development.yaml").write_text(f"plugins: {{wide: {{config: {{words: {words}}}}}}}")
+    lines = tta(folder, "config").stdout.splitlines()
+    assert max(len(line.partition(" # ")[0]) for line in lines) < 120
+    assert json.loads(tta(folder, "config", "--json").stdout)[-1]["value"] == words
+
+
+def test_a_command_of_a_plugin_that_is_off_is_told_as_such(folder: Path, ship: Ship) -> None:
+    ship("speaking", "say = speaking:P", COMMAND)
+    done = tta(folder, "say", "it", "hello")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, "tta: error: the plugin 'say' is disabled: enable it")
+    (folder / "development.yaml").write_text("plugins: {say: {config: {a: 1}}}")
+    assert "the plugin 'say' can't be used" in tta(folder, "say", "it", "hello").stderr
+
+
+def test_the_version_is_told(folder: Path) -> None:
+    assert tta(folder, "--version").stdout.startswith("tta-kernel ")
+
+
+def test_a_plugin_is_made_once_for_a_command(folder: Path, ship: Ship) -> None:
+    code = "    def __init__(self, config):\n        print('made')\n        super().__init__(config)\n"
+    ship("speaking", "speaking = speaking:P", COMMAND + code)
+    name_them(folder, "speaking")
+    assert tta(folder, "say", "it", "hello").stdout == "made\nhello ['speaking']\n"
+
+
+def test_plugins_and_check_say_the_same(folder: Path, ship: Ship) -> None:
+    code = "    requires = (KEY,)\nKEY = Service('key')\nclass Q(Plugin[NoConfig]):\n    provides = (KEY,)\n"
+    more = "class R(Plugin[NoConfig]):\n    @hookimpl\n    def check(self): return [Problem('here', 'is wrong')]\n"
+    asks = PLUGIN.replace("class P", "KEY = Service('key')\nclass P").replace("pass\n", "\n")
+    ship(
+        "same",
+        "asks = same:P\ngives = same:Q\nobjects = same:R",
+        asks + code.replace("KEY = Service('key')\n", "") + more,
+    )
+    name_them(folder, "asks", "objects")
+    check, plugins = tta(folder, "check"), tta(folder, "plugins")
+    assert check.stdout == plugins.stderr
+    assert check.stdout == (
+        "plugin 'asks': requires Service('key') of 'gives', which is disabled; enable it, or disable what needs it\n"
+        "here: is wrong\n"
+    )
+    assert (check.returncode, plugins.returncode) == (1, 1)
+
+
+def test_a_note_is_told_by_check_and_refuses_nothing(folder: Path, ship: Ship) -> None:
+    code = "    @hookimpl\n    def check(self): return [Problem('here', 'is odd', note=True)]\n"
+    ship("noting", "noting = noting:P", PLUGIN.replace("pass\n", "\n") + code)
+    name_them(folder, "noting")
+    done = tta(folder, "check")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "note: here: is odd")
 
 
 def test_options_behind_dashes_are_the_command_s_own(folder: Path, ship: Ship) -> None:
@@ -215,7 +272,7 @@ def test_options_behind_dashes_are_the_command_s_own(folder: Path, ship: Ship) -
     assert tta(folder, "say", "it", "hello", "--env", "nowhere").returncode == 3
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["check", "--josn"], ["plugins", "--env"], ["--config="]])
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["check", "--josn"], ["plugins", "--env"]])
 def test_wrong_usage_is_2(folder: Path, arguments: list[str]) -> None:
     done = tta(folder, *arguments)
     assert done.returncode == 2

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -11,14 +12,18 @@ import pytest
 
 from tta_kernel import (
     ConfigError,
+    Context,
     Kernel,
     KernelError,
     KernelSettings,
     NoConfig,
     Plugin,
     PluginSettings,
+    Problem,
     Reloaded,
     Secret,
+    Service,
+    hookimpl,
 )
 
 
@@ -69,6 +74,44 @@ async def test_a_plugin_that_is_turned_off_needs_a_restart() -> None:
     async with Kernel(plugins={"x": Nothing}) as kernel:
         off = KernelSettings(plugins={"x": PluginSettings(enabled=False)})
         assert (await kernel.reload(off)).restart_needed == ["x"]
+
+
+KEY = Service[str]("key")
+
+
+class Gives(Plugin[NoConfig]):
+    provides = (KEY,)
+
+    @asynccontextmanager
+    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        ctx.provide(KEY, "value")
+        yield
+
+
+class Takes(Plugin[Sized]):
+    requires = (KEY,)
+
+    @hookimpl
+    def check(self) -> Sequence[Problem]:
+        return [Problem("size", "is odd")] if self.config.size % 2 else []
+
+
+async def test_what_a_restart_would_refuse_is_refused_as_a_whole() -> None:
+    plugins = {"free": Adjustable, "gives": Gives, "takes": Takes}
+    async with Kernel(plugins=plugins) as kernel:
+        off = PluginSettings(enabled=False)
+        with pytest.raises(ConfigError, match="'takes': requires Service\\('key'\\) of 'gives', which is disabled"):
+            await kernel.reload(KernelSettings(plugins={"gives": off, "free": PluginSettings(config={"size": 1})}))
+        with pytest.raises(ConfigError, match="size: is odd"):
+            await kernel.reload(settings(takes={"size": 1}))
+        optional = PluginSettings(required=False, config={"size": "x"})
+        with pytest.raises(ConfigError, match="expected int"):
+            await kernel.reload(KernelSettings(plugins={"takes": optional}))
+        free = kernel.records["free"].plugin
+        assert free is not None
+        assert free.config == Sized(0)
+        both = await kernel.reload(KernelSettings(plugins={"gives": off, "takes": off}))
+        assert both.restart_needed == ["gives", "takes"]
 
 
 async def test_what_needs_a_restart_is_told_until_there_was_one() -> None:

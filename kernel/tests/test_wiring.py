@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from types import ModuleType
 from typing import Any, TypeVar
 
 import anyio
@@ -26,6 +27,7 @@ from tta_kernel import (
     Service,
     State,
     hookimpl,
+    hookspec,
 )
 
 A, B = Service[str]("a"), Service[str]("b")
@@ -79,8 +81,47 @@ def test_a_cycle_is_named(ps: Plugins) -> None:
 def test_a_missing_provider_is_named_with_what_is_disabled(ps: Plugins) -> None:
     settings = KernelSettings(plugins={"x": PluginSettings(enabled=False)})
     plugins = {"x": ps.make("x", provides=(A,)), "y": ps.make("y", requires=(A,))}
-    with pytest.raises(ConfigError, match=r"'y': requires Service\('a'\), which no enabled plugin provides .*x"):
+    with pytest.raises(ConfigError, match=r"'y': requires Service\('a'\) of 'x', which is disabled; enable it"):
         Kernel(settings, plugins=plugins)
+
+
+def test_what_follows_from_one_cause_is_told_in_one_line_behind_it(ps: Plugins) -> None:
+    class Sized(msgspec.Struct, forbid_unknown_fields=True):
+        size: int = 0
+
+    class First(Plugin[Sized]):
+        provides = (A,)
+
+    plugins: dict[str, type[Plugin[Any]]] = {
+        "a": First,
+        "b": ps.make("b", provides=(B,), requires=(A,)),
+        "c": ps.make("c", requires=(B,)),
+    }
+
+    def told(section: PluginSettings) -> list[str]:
+        with pytest.raises(ConfigError) as caught:
+            Kernel(KernelSettings(plugins={"a": section}), plugins=plugins)
+        return [str(problem) for problem in caught.value.problems]
+
+    behind = "and 2 that need it can't run: b, c"
+    assert told(PluginSettings(config={"size": "x"})) == [
+        "plugins.a.config.size: expected int, got str",
+        f"plugin 'a': can't be used, {behind}",
+    ]
+    off = PluginSettings(enabled=False)
+    assert told(off) == [f"plugin 'a': is disabled, {behind}; enable it, or disable what needs it"]
+    # Needed by one that is required, it keeps the kernel from starting though it is optional itself.
+    assert len(told(PluginSettings(required=False, config={"size": "x"}))) == 2
+
+
+def test_a_service_that_nobody_installed_provides_is_a_cause_of_its_own(ps: Plugins) -> None:
+    plugins = {"x": ps.make("x", requires=(A,), provides=(B,)), "y": ps.make("y", requires=(B,))}
+    with pytest.raises(ConfigError) as caught:
+        Kernel(plugins=plugins)
+    assert [str(problem) for problem in caught.value.problems] == [
+        "plugin 'x': requires Service('a'), which no enabled plugin provides; install one",
+        "plugin 'y': requires Service('b') of 'x', which can't be used",
+    ]
 
 
 def test_two_providers_are_both_named(ps: Plugins) -> None:
@@ -161,6 +202,31 @@ def test_an_unknown_hook_is_named_with_a_suggestion() -> None:
 
     with pytest.raises(ConfigError, match="unknown hook 'helth'; did you mean 'health'"):
         Kernel(plugins={"x": Misspelt})
+
+
+@hookspec()
+def check_tea(cup: str) -> bool:
+    """Say whether the tea is good."""
+    raise AssertionError("a specification is never called")
+
+
+def test_a_hook_of_a_disabled_plugin_is_named_with_its_owner() -> None:
+    specs = ModuleType("specs")
+    vars(specs).update(check_tea=check_tea)
+
+    class Taster(Plugin[NoConfig]):
+        @hookimpl
+        def check_tea(self) -> bool:
+            return True
+
+    off = KernelSettings(plugins={"tea": PluginSettings(enabled=False)})
+    with pytest.raises(ConfigError) as caught:
+        Kernel(off, plugins={"tea": type("Tea", (Plugin,), {"hookspecs": specs}), "taster": Taster})
+    assert str(caught.value) == (
+        "plugin 'taster': hook 'check_tea' belongs to 'tea', which is disabled; enable it, or disable what needs it"
+    )
+    with pytest.raises(ConfigError, match="unknown hook 'check_tea'; enable the plugin that specifies it"):
+        Kernel(plugins={"taster": Taster})  # not: did you mean 'check'
 
 
 def test_a_hook_of_the_wrong_colour_is_refused() -> None:

@@ -7,6 +7,7 @@ import os
 import select
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import msgspec
 from . import logs
 from .commands import Command, Subcommands
 from .config import entries, read
-from .errors import ConfigError, KernelError, PluginError
+from .errors import KernelError, PluginError, Problem
 from .hookspecs import register_commands
 from .kernel import KERNEL, Kernel
 from .plugin import Plugin
@@ -46,17 +47,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str]) -> int:
     common = argparse.ArgumentParser(prog="tta", add_help=False, allow_abbrev=False)
-    common.add_argument("--config", type=_named)
-    common.add_argument("--env", type=_named)
+    common.add_argument("--config")
+    common.add_argument("--env")
     given, rest = common.parse_known_args(argv)  # wherever they stand before a "--"
+    # Some versions of argparse take a "--" before the command for the command.
+    rest = rest[1:] if rest[:1] == ["--"] else rest
     settings, problems = read(Path(given.config) if given.config else None, given.env)
-    wiring = Wiring(settings, None, (KERNEL,), reveal="--no-secrets" not in rest)
-    wiring.problems[:0] = problems
+    wiring = Wiring(settings, None, (KERNEL,), reveal=not (rest[:1] == ["check"] and "--no-secrets" in rest))
+    wiring.general[:0] = problems
     parser = argparse.ArgumentParser(
         prog="tta",
         description="Run the system, or look at it before it runs.",
         epilog="Anywhere: --config FOLDER, --env NAME (such as production).",
     )
+    parser.add_argument("--version", action="version", version=f"tta-kernel {version('tta-kernel')}")
     subcommands = Subcommands(parser)
     for name, look, text in (
         ("run", None, "run until a signal: INT or TERM stops, HUP reloads"),
@@ -73,17 +77,17 @@ def _main(argv: Sequence[str]) -> int:
     for name, answer in wiring.hooks.collect(register_commands, subcommands).items():
         if isinstance(answer, Exception) and wiring.records[name].plugin is not None:
             wiring.rule_out(wiring.records[name], PluginError(name, f"its commands: {answer!r}"))
-    # Some versions of argparse take a "--" before the command for the command.
-    options = parser.parse_args(rest[1:] if rest[:1] == ["--"] else rest)
+    absent = wiring.records.get(rest[0]) if rest and rest[0] not in subcommands else None
+    if absent and absent.plugin is None:
+        parser.error(f"the plugin {absent.name!r} {absent.trouble()}: {absent.reason or 'enable it'}")
+    options = parser.parse_args(rest)
     command: Command | None = options.command
     if command is None and options.look:
-        return WANTING if options.look(wiring, options) else DONE
+        return _look(wiring, options)
     try:
-        if problems:
-            raise ConfigError(*problems)
         if command is None:
-            return run(settings)
-        kernel = Kernel(settings)
+            return run(wiring)
+        kernel = Kernel(wiring=wiring)
         logs.setup(settings.log_level, settings.log_format, kernel.secrets)
         return anyio.run(_command, kernel, command, options)
     except KernelError as exc:
@@ -93,10 +97,17 @@ def _main(argv: Sequence[str]) -> int:
         return INTERRUPTED
 
 
-def _named(text: str) -> str:
-    if not text:
-        raise argparse.ArgumentTypeError("needs a value")
-    return text
+def _look(wiring: Wiring, options: argparse.Namespace) -> int:
+    wiring.check()
+    checks = options.look is _check
+    found = [
+        it for it in wiring.problems + wiring.warnings if not (checks and options.no_secrets and it.deployment_only)
+    ]
+    data, lines = options.look(wiring, found)
+    print(msgspec.json.format(msgspec.json.encode(data), indent=2).decode() if options.json else "\n".join(lines))
+    for problem in () if checks else found:
+        print(problem, file=sys.stderr)
+    return WANTING if found else DONE
 
 
 async def _command(kernel: Kernel, command: Command, options: argparse.Namespace) -> int:
@@ -108,55 +119,32 @@ async def _command(kernel: Kernel, command: Command, options: argparse.Namespace
         return int(await command.run(kernel, options))
 
 
-def _plugins(wiring: Wiring, options: argparse.Namespace) -> bool:
+def _plugins(wiring: Wiring, found: list[Problem]) -> tuple[Any, list[str]]:
     described = [record.describe() for record in wiring.records.values()]
-    if options.json:
-        _json({"plugins": described, "problems": wiring.problems})
-    else:
-        columns = ("name", "distribution", "version", "state", "provides", "requires", "reason")
-        _table([[it.upper() for it in columns[:-1]] + ["WHY"], *([_cell(d[it]) for it in columns] for d in described)])
-    return _complain(wiring)
+    columns = ("name", "distribution", "version", "state", "provides", "requires", "reason")
+    rows = [[it.upper() for it in columns[:-1]] + ["WHY"], *([_cell(d[it]) for it in columns] for d in described)]
+    return {"plugins": described, "problems": found}, _table(rows)
 
 
-def _check(wiring: Wiring, options: argparse.Namespace) -> bool:
-    wiring.check()
-    found = [p for p in (*wiring.problems, *wiring.warnings) if not (options.no_secrets and p.deployment_only)]
-    if options.json:
-        _json(found)
-    else:
-        good = f"{wiring.settings.source.environment}: {len(wiring.chosen())} plugins are ready to start"
-        print("\n".join(map(str, found)) or good)
-    return bool(found)
+def _check(wiring: Wiring, found: list[Problem]) -> tuple[Any, list[str]]:
+    good = f"{wiring.settings.source}: {len(wiring.chosen())} plugins are ready to start"
+    return found + wiring.notes, [*map(str, found + wiring.notes), *([] if found else [good])]
 
 
-def _config(wiring: Wiring, options: argparse.Namespace) -> bool:
+def _config(wiring: Wiring, found: list[Problem]) -> tuple[Any, list[str]]:
     types = {r.name: r.cls.config_type for r in wiring.records.values() if r.cls is not Plugin}
     shown = entries(wiring.settings, types)
-    if options.json:
-        _json(shown)
-    else:
-        _table([(e.key, msgspec.json.encode(e.value).decode(), f"# {e.layer}") for e in shown])
-    return _complain(wiring)
+    return shown, _table([(e.key, _cell(msgspec.json.encode(e.value).decode(), 60), f"# {e.layer}") for e in shown])
 
 
-def _complain(wiring: Wiring) -> bool:
-    for problem in wiring.problems:
-        print(problem, file=sys.stderr)
-    return bool(wiring.problems)
+def _cell(value: Any, width: int = 1000) -> str:
+    text = ", ".join(value) if isinstance(value, list) else str(value).partition("\n")[0]
+    return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def _json(value: Any) -> None:
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
-
-
-def _cell(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, list) else str(value).partition("\n")[0]
-
-
-def _table(rows: Sequence[Sequence[str]]) -> None:
-    widths = [min(max(map(len, column)), 60) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 if __name__ == "__main__":

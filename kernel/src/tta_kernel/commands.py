@@ -31,6 +31,9 @@ class Subcommands:
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         self._groups: dict[tuple[str, ...], Any] = {(): parser.add_subparsers(metavar="command", required=True)}
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._groups[()].choices
+
     def add(
         self,
         name: str,

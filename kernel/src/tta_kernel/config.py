@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import reduce
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from msgspec import NODEFAULT, Struct, to_builtins
-from msgspec.structs import asdict, fields
+from msgspec import NODEFAULT, Struct, field, to_builtins
+from msgspec.structs import fields
 
 from .errors import ConfigError, Problem
+from .files import parse, read_text
 from .schema import BAD, REDACTED, Duration, Reader, Secret, Section, Size, Source, Text
 
-from .schema import holds_secret, looks_secret, mask, parse, read_text, suggest  # isort: skip
+from .schema import close, is_struct, mask, suggest, unwrap, written  # isort: skip
 
 __all__ = ["Duration", "Entry", "KernelSettings", "PluginSettings", "Secret", "Size", "Source"]
-__all__ += ["decode", "entries", "load", "read", "secrets", "unknown_plugins"]
+__all__ += ["decode", "entries", "load", "read", "unknown_plugins"]
 Environ = Mapping[str, str] | None
 S = TypeVar("S", bound=Struct)
 
@@ -46,7 +47,7 @@ class KernelSettings(_KernelKeys, frozen=True, kw_only=True):
     """The whole configuration; ``source`` is not a key of a file, and embedders leave it alone."""
 
     plugins: dict[str, PluginSettings] = {}
-    source: Source = Source()
+    source: Source = field(default_factory=Source)
 
     def wish(self, plugin: str) -> PluginSettings:
         """Return what is wanted of a plugin; one that isn't named runs where ``autoload`` lets it."""
@@ -81,10 +82,12 @@ def read(
     """Read what can be read, with broken plugin sections disabled; return all problems, too."""
     environ = os.environ if environ is None else environ
     environment = environment or environ.get("TTA_ENV") or "development"
-    home, problems, layers = None, list[Problem](), list[tuple[str, Any]]()
+    source, problems = Source(environment, None, environ), list[Problem]()
     names: list[Path | str] = sorted(name for name in environ if name.startswith("TTA__"))
+    layers: list[tuple[str, Any]] = []
     try:
         home = _folder(folder or environ.get("TTA_CONFIG"))
+        source = Source(environment, home, environ, layers)
         names[:0] = _files(home, environment)
     except ConfigError as error:
         problems += error.problems
@@ -93,14 +96,14 @@ def read(
             layers.append((str(name), _file(name) if isinstance(name, Path) else _variable(name, environ[name])))
         except ConfigError as error:
             problems += error.problems
-    reader = Reader(Source(environment, home, environ, layers), problems)
+    reader = Reader(source)
     top = reader.fields(reduce(_merge, (tree for _, tree in layers), {}), _Top, "")
     kernel = reader.fields(top.get("kernel", {}), _KernelKeys, "kernel")
     plugins = {}
-    for name, section in top.get("plugins", {}).items():
-        found = reader.value({} if section is None else section, PluginSettings, f"plugins.{name}")
-        plugins[str(name)] = PluginSettings(enabled=False) if found is BAD else found
-    return KernelSettings(**kernel, plugins=plugins, source=reader.source), problems
+    for key, section in top.get("plugins", {}).items():
+        found = reader.value({} if section is None else section, PluginSettings, f"plugins.{key}")
+        plugins[str(key)] = PluginSettings(enabled=False) if found is BAD else found
+    return KernelSettings(**kernel, plugins=plugins, source=source), problems + reader.problems
 
 
 def _folder(named: Path | str | None) -> Path | None:
@@ -134,7 +137,8 @@ def _files(home: Path | None, environment: str) -> list[Path]:
     if environment not in choices:
         hint = suggest(environment, choices)
         hint += f" ({', '.join(choices)})" if hint.endswith("?") else ""
-        raise ConfigError(Problem(where, "there is no such file", hint))
+        what = "is what every environment shares, and none itself" if environment in names else "there is no such file"
+        raise ConfigError(Problem(where, what, hint))
     return [home / "base.yaml", home / f"{environment}.yaml"] if home else []
 
 
@@ -178,7 +182,7 @@ def decode(settings: KernelSettings, plugin: str, type_: type[S], *, reveal: boo
 
     Without ``reveal`` a secret that lies in a file or a variable is not looked for.
     """
-    reader = Reader(settings.source, [], reveal=reveal)
+    reader = Reader(settings.source, reveal=reveal)
     section = settings.plugins.get(plugin, PluginSettings())
     found: S = reader.value(section.config, type_, f"plugins.{plugin}.config")
     if reader.problems:
@@ -187,64 +191,58 @@ def decode(settings: KernelSettings, plugin: str, type_: type[S], *, reveal: boo
 
 
 def unknown_plugins(settings: KernelSettings, installed: Iterable[str]) -> list[Problem]:
-    """Return a problem for each enabled section whose plugin is not installed."""
-    reader, names = Reader(settings.source, []), [*installed]
+    """Return a problem for each section whose plugin is not installed.
+
+    One that is not to run is no problem, unless an installed one was meant, which then runs.
+    """
+    reader, names = Reader(settings.source), [*installed]
     for name, section in settings.plugins.items():
-        if section.enabled and name not in names:
-            reader.report(f"plugins.{name}", "no plugin of that name is installed", suggest(name, names))
+        meant = name.replace("_", "-").removeprefix("tta-")
+        if name not in names and (section.enabled or close(meant, names, 0.85)):
+            reader.report(f"plugins.{name}", "no plugin of that name is installed", suggest(meant, names))
     return reader.problems
 
 
-def secrets(configs: Iterable[Struct]) -> set[str]:
-    """Return what no log may show: the secrets in decoded configs."""
-    found: set[str] = set()
-    _shown([*configs], found)
+def entries(settings: KernelSettings, types: Mapping[str, type[Struct]]) -> list[Entry]:
+    """List the config in force, key by key, as it is written; a plugin without a type shows its raw section."""
+    found = [*_leaves("kernel", _discreet(_in_force(_KernelKeys, {}, settings), "", ()), settings.source)]
+    for name in sorted({*settings.plugins, *types}):
+        path, section = f"plugins.{name}", settings.plugins.get(name)
+        raw: Any = section.config if section else {}
+        reader = Reader(settings.source, reveal=False)
+        reader.value(raw, types.get(name, Any), f"{path}.config")
+        shown: dict[str, Any] = {"enabled": section.enabled, "required": section.required} if section else {}
+        shown["config"] = _in_force(types[name], raw) if name in types else raw
+        found += _leaves(path, _discreet(shown, path, reader.hidden), settings.source)
     return found
 
 
-def entries(settings: KernelSettings, types: Mapping[str, type[Struct]]) -> list[Entry]:
-    """List the config in force, key by key; a plugin without a type shows its raw section."""
-    kernel = {it: getattr(settings, it) for it in _KernelKeys.__struct_fields__}
-    tree: dict[str, Any] = {"kernel": to_builtins(kernel), "plugins": {}}
-    for name in sorted({*settings.plugins, *types}):
-        section = settings.plugins.get(name)
-        raw = section.config if section else {}
-        tree["plugins"][name] = {"enabled": section.enabled, "required": section.required} if section else {}
-        shown = _in_force(raw, types[name], f"plugins.{name}.config", settings.source) if name in types else None
-        tree["plugins"][name]["config"] = _shown(raw, set()) if shown is None else shown
-    return [*_leaves("", tree, settings.source)]
-
-
-def _in_force(raw: Any, type_: type[Struct], path: str, source: Source) -> Any:
-    values = Reader(source, [], reveal=False).fields(raw, type_, path)
+def _in_force(type_: type[Struct], raw: Mapping[str, Any], given: Struct | None = None) -> dict[str, Any]:
+    """Return what is written, else what is ``given``, else the default, by key."""
+    shown = {}
     for it in fields(type_):
         default = it.default if it.default_factory is NODEFAULT else it.default_factory()
-        default = "<missing>" if default is NODEFAULT else default
-        values.setdefault(it.name, "<invalid>" if it.encode_name in raw else default)
-    return _fields_shown(values, type_, set())
+        value = raw.get(it.encode_name, getattr(given, it.name, default))
+        if isinstance(value, Struct):
+            value = _in_force(type(value), {}, value)
+        elif isinstance(value, Mapping) and is_struct(kind := unwrap(it.type)[0]):
+            value = _in_force(kind, value)
+        shown[it.encode_name] = "<missing>" if value is NODEFAULT else written(value, it.type)
+    return shown
 
 
-def _fields_shown(values: Mapping[str, Any], type_: type[Struct], found: set[str]) -> dict[str, Any]:
-    return {it.encode_name: _shown(values[it.name], found, secret=holds_secret(it.type)) for it in fields(type_)}
-
-
-def _shown(value: Any, found: set[str], *, secret: bool = False) -> Any:
-    """Return ``value`` as builtins without its secrets, which go to ``found``."""
-    if isinstance(value, Struct):
-        return _fields_shown(asdict(value), type(value), found)
+def _discreet(value: Any, path: str, hidden: Collection[str]) -> Any:
+    """Return ``value`` as builtins without its secrets."""
     if isinstance(value, Mapping):
-        return {str(k): _shown(it, found, secret=secret or looks_secret(str(k))) for k, it in value.items()}
+        return {str(key): _discreet(it, f"{path}.{key}", hidden) for key, it in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_shown(it, found, secret=secret) for it in value]
-    if secret and value not in (None, ""):
-        found.add(str(value))
-        return REDACTED
-    return mask(value) if isinstance(value, str) else to_builtins(value)
+        return [_discreet(it, f"{path}.{n}", hidden) for n, it in enumerate(value)]
+    return REDACTED if path in hidden else mask(str(value)) if isinstance(value, str) else to_builtins(value)
 
 
 def _leaves(path: str, value: Any, source: Source) -> Iterator[Entry]:
     if isinstance(value, dict) and value:
         for key, it in value.items():
-            yield from _leaves(f"{path}.{key}".lstrip("."), it, source)
+            yield from _leaves(f"{path}.{key}", it, source)
     elif value != {} or path.count(".") > 2:  # a section of nothing is not shown
         yield Entry(path, value, source.layer(path, exact=True) or "default")

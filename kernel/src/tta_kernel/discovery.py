@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -56,16 +57,31 @@ def load(found: Found) -> type[Plugin[Any]]:
         return found.given
     _check_kernel(found, entry_point)
     try:
-        module = import_module(entry_point.module)
+        import_module(entry_point.module)
     except Exception as exc:
-        what = f"importing {entry_point.module} raised {exc!r}"
+        what = f"importing {entry_point.module} raised {exc!r}{_place(exc)}"
         raise PluginError(found.name, what, hint=f"mend or reinstall {found.distribution}") from exc
-    cls = getattr(module, entry_point.attr, None)
-    if not (isinstance(cls, type) and issubclass(cls, Plugin)):
-        what = "does not exist" if cls is None else "is not a subclass of tta_kernel.Plugin"
-        hint = f"mend the entry point in {found.distribution}"
-        raise PluginError(found.name, f"{entry_point.value} {what}", hint=hint)
-    return cls
+    if cls := seen(found):
+        return cls
+    what = f"{entry_point.value} is no subclass of tta_kernel.Plugin"
+    raise PluginError(found.name, what, hint=f"mend the entry point in {found.distribution}")
+
+
+def seen(found: Found) -> type[Plugin[Any]] | None:
+    """Return a plugin's class where something else has imported it; import nothing."""
+    entry_point = found.entry_point
+    if entry_point is None:
+        return found.given
+    cls = getattr(sys.modules.get(entry_point.module), entry_point.attr, None)
+    return cls if isinstance(cls, type) and issubclass(cls, Plugin) else None
+
+
+def _place(exc: Exception) -> str:
+    """Say in which line of the plugin's, or of what it imports, an import ended."""
+    from traceback import extract_tb
+
+    frames = [it for it in extract_tb(exc.__traceback__)[1:] if "importlib" not in it.filename]
+    return f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
 def _check_kernel(found: Found, entry_point: EntryPoint) -> None:

@@ -11,16 +11,17 @@ class Problem(msgspec.Struct, frozen=True):
     """One thing that is wrong with a deployment: where it is, what it is, and the way out.
 
     ``deployment_only`` marks what can be judged only where the real secrets and rosters lie;
-    ``tta check --no-secrets`` leaves these out.
+    ``tta check --no-secrets`` leaves these out. A ``note`` is told, and keeps nothing from starting.
     """
 
     where: str
     what: str
     hint: str = ""
     deployment_only: bool = False
+    note: bool = False
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}" + (f"; {self.hint}" if self.hint else "")
+        return f"{'note: ' if self.note else ''}{self.where}: {self.what}" + (f"; {self.hint}" if self.hint else "")
 
 
 class KernelError(Exception):

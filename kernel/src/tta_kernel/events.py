@@ -42,7 +42,7 @@ class Subscription(Generic[E]):
     def __init__(self, types: tuple[type[E], ...], buffer: int, owner: str) -> None:
         self.types, self.owner = types, owner
         self.dropped = self.failed = 0
-        self._buffer: deque[E] = deque(maxlen=buffer)
+        self.buffer: deque[E] = deque(maxlen=buffer)
         self._size = buffer
         self._wake: anyio.Event | None = None
         self._closed = False
@@ -51,13 +51,17 @@ class Subscription(Generic[E]):
         return self
 
     async def __anext__(self) -> E:
-        while not self._buffer:
-            if self._closed:
-                raise StopAsyncIteration
+        if self.buffer or await self.filled():
+            return self.buffer.popleft()
+        raise StopAsyncIteration
+
+    async def filled(self) -> bool:
+        """Wait until there is something in ``buffer``; False if nothing will come any more."""
+        while not (self.buffer or self._closed):
             # One wake-up per change from empty to filled, not one per event.
             self._wake = self._wake or anyio.Event()
             await self._wake.wait()
-        return self._buffer.popleft()
+        return bool(self.buffer)
 
     def close(self) -> None:
         """Let the reader have what is buffered, then end its iteration."""
@@ -90,7 +94,7 @@ class EventBus:
         if not event.correlation_id and (correlation := correlation_id.get()):
             _stamp(event, "correlation_id", correlation)
         for subscription in routes:
-            buffer = subscription._buffer
+            buffer = subscription.buffer
             if len(buffer) == subscription._size:
                 subscription.dropped += 1
             buffer.append(event)

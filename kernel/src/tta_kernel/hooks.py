@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from types import FunctionType, ModuleType
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import anyio
 import pluggy
 
-from .errors import PluginError, Problem
-from .schema import suggest
+from .errors import PluginError
+
+if TYPE_CHECKING:
+    from .wiring import Record
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,10 +40,10 @@ def hookspec(*, timeout: float = 5.0, together: bool = False) -> Callable[[F], F
 class Hooks:
     """The hooks of one kernel: who implements what, and asking them."""
 
-    def __init__(self, is_usable: Callable[[str], bool], is_running: Callable[[str], bool]) -> None:
+    def __init__(self, records: Mapping[str, Record]) -> None:
         self._manager = _Manager("tta")
         self._modules: list[ModuleType] = []
-        self._is_usable, self._is_running = is_usable, is_running
+        self._records = records
 
     def add_specs(self, module: ModuleType) -> None:
         """Make the hooks known that ``module`` specifies."""
@@ -53,6 +55,11 @@ class Hooks:
         """Register the hooks that the class of ``plugin`` implements."""
         self._manager.register(plugin, name)
 
+    def trouble(self, plugin: str) -> str:
+        """Say why others have to do without an installed plugin (``is disabled``); empty where they don't."""
+        record = self._records.get(plugin)
+        return record.trouble() if record and record.plugin is None else ""
+
     def implementers(self, spec: Callable[..., Any]) -> list[str]:
         """Name the plugins that implement ``spec``, in the order in which they are asked."""
         return [impl.plugin_name for impl in self._impls(spec)]
@@ -62,21 +69,16 @@ class Hooks:
         hooks = vars(self._manager.hook).values()
         return {hook.name: hook.spec.function for hook in hooks if hook.spec is not None}
 
-    def problems(self) -> Iterator[Problem]:
-        """Find implementations of unknown hooks, and of the wrong colour, by plugin name."""
+    def flaws(self) -> Iterator[tuple[str, str, str]]:
+        """Find implementations of unknown hooks, and of the wrong colour: who, which hook, what is wrong."""
         for hook in vars(self._manager.hook).values():
+            wanted = hook.spec is not None and inspect.iscoroutinefunction(hook.spec.function)
             for impl in hook.get_hookimpls():
                 if hook.spec is None and not impl.optionalhook:
-                    hint = suggest(hook.name, self.specs())
-                    if not hint.endswith("?"):
-                        hint = "enable the plugin that specifies it, or mark it `@hookimpl(optionalhook=True)`"
-                    yield Problem(impl.plugin_name, f"implements an unknown hook {hook.name!r}", hint)
-                if hook.spec is None:
-                    continue
-                wanted = inspect.iscoroutinefunction(hook.spec.function)
-                if wanted != inspect.iscoroutinefunction(impl.function):
+                    yield impl.plugin_name, hook.name, ""
+                elif hook.spec is not None and wanted != inspect.iscoroutinefunction(impl.function):
                     what = f"hook {hook.name!r} must be written as `{'async def' if wanted else 'def'}`"
-                    yield Problem(impl.plugin_name, what, "its hookspec is")
+                    yield impl.plugin_name, hook.name, what
 
     def collect(self, spec: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> dict[str, R | Exception]:
         """Call a plain hook: ``{plugin: answer or error}``; plugins need not be running."""
@@ -84,7 +86,7 @@ class Hooks:
         answers: dict[str, R | Exception] = {}
         for impl in self._impls(spec):
             try:
-                if not self._is_usable(impl.plugin_name):
+                if self._records[impl.plugin_name].plugin is None:
                     raise PluginError(impl.plugin_name, "is enabled, but cannot be used")
                 answers[impl.plugin_name] = impl.function(*(given[n] for n in impl.argnames))
             except Exception as exc:  # noqa: BLE001 - a plugin's error is its answer
@@ -104,7 +106,7 @@ class Hooks:
 
         async def one(impl: Any) -> None:
             try:
-                if not self._is_running(impl.plugin_name):
+                if self._records[impl.plugin_name].state != "running":
                     raise PluginError(impl.plugin_name, "is enabled, but not running")
                 with anyio.move_on_after(timeout):
                     answers[impl.plugin_name] = await impl.function(*(given[name] for name in impl.argnames))

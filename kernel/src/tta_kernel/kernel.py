@@ -12,7 +12,7 @@ import msgspec
 from anyio.abc import TaskStatus
 
 from . import hookspecs
-from .config import KernelSettings, decode, load, secrets, unknown_plugins
+from .config import KernelSettings, load
 from .errors import ConfigError, KernelError, Problem
 from .events import EventBus
 from .hookspecs import Health
@@ -37,6 +37,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
 
     ``plugins`` replaces what is installed; ``services`` count as provided; ``abandoned`` is told the
     name and stack of a plugin that ignores cancellation, for which leaving the block must wait.
+    ``wiring`` is one that is at hand, in place of settings and plugins.
     What is wrong with a required plugin raises `ConfigError` here, with all ``problems`` at once,
     before anything starts.
     """
@@ -48,14 +49,16 @@ class Kernel(anyio.AsyncContextManagerMixin):
         plugins: Mapping[str, type[Plugin[Any]]] | None = None,
         services: Mapping[Service[Any], object] | None = None,
         abandoned: Abandoned = lambda name, stack: None,
+        wiring: Wiring | None = None,
     ) -> None:
-        self.settings = settings or KernelSettings()
         self.events = EventBus()
         self.services = ServiceRegistry()
         given: dict[Service[Any], object] = {KERNEL: self, **(services or {})}
         for key, value in given.items():
             self.services.add(key, value, owner=EMBEDDER)
-        self.wiring = Wiring(self.settings, plugins, given)
+        self._plugins, self._given = plugins, given
+        self.wiring = wiring or Wiring(settings or KernelSettings(), plugins, given)
+        self.settings = self.wiring.settings
         self.hooks = self.wiring.hooks
         self.ask = self.hooks.ask
         self.abandoned = abandoned
@@ -63,7 +66,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
         self._stop: anyio.Event | None = None
         self._reloading: anyio.Lock | None = None
         self._raise_problems()
-        self.secrets = secrets(record.plugin.config for record in self.wiring.chosen().values() if record.plugin)
+        self.secrets = self.settings.source.secrets
         """What no log may show; a reload may add to it."""
 
     def _raise_problems(self) -> None:
@@ -88,6 +91,8 @@ class Kernel(anyio.AsyncContextManagerMixin):
         self.check()
         for problem in self.wiring.warnings:
             log.warning("going on without it: %s", problem)
+        for note in self.wiring.notes:
+            log.warning("%s", note)
         try:
             async with anyio.create_task_group() as tasks:
                 supervisor = Supervisor(self, tasks)
@@ -147,46 +152,53 @@ class Kernel(anyio.AsyncContextManagerMixin):
     async def reload(self, settings: KernelSettings | None = None) -> Reloaded:
         """Take a new config over, in two phases: everybody agrees, or nothing changes.
 
-        Without ``settings`` the files are read again. Raises `ConfigError` with every objection.
+        Without ``settings`` the files are read again. Raises `ConfigError` with every objection, and with
+        all that would keep a kernel from starting with it.
         """
         if self._reloading is None:
             raise KernelError("the kernel is not running; only then is there anything to reload")
         async with self._reloading:
-            source = self.settings.source
-            if settings is None and not source.environment:
-                raise ConfigError(Problem("reload", "these settings came from no files", "give new settings"))
-            new = settings or load(source.folder, source.environment, source.environ)
-            commits, restart = await self._prepare(new)
+            fresh = await anyio.to_thread.run_sync(self._wired_anew, settings)
+            commits, restart = await self._prepare(fresh)
             for plugin, config, commit in commits.values():
                 commit()
                 plugin.config = config
-            self.settings = new
+            self.settings = fresh.settings
         done = Reloaded([*commits], restart)
         log.info("reloaded; changed: %s; need a restart: %s", done.changed, done.restart_needed)
         return done
 
-    async def _prepare(self, new: KernelSettings) -> tuple[dict[str, _Commit], list[str]]:
+    def _wired_anew(self, settings: KernelSettings | None) -> Wiring:
+        """Wire what a restart would wire."""
+        source = self.settings.source
+        if settings is None and not source.environment:
+            raise ConfigError(Problem("reload", "these settings came from no files", "give new settings"))
+        new = settings or load(source.folder, source.environment, source.environ)
+        fresh = Wiring(new, self._plugins, self._given)
+        fresh.check()
+        self.secrets |= new.source.secrets
+        known = self.wiring.warnings
+        if problems := fresh.problems + [it for it in fresh.warnings if it not in known]:
+            raise ConfigError(*problems)
+        return fresh
+
+    async def _prepare(self, fresh: Wiring) -> tuple[dict[str, _Commit], list[str]]:
         """Ask whoever has a new config to agree; compare the rest with what runs, whatever earlier reloads said."""
-        problems = unknown_plugins(new, self.records)
-        commits: dict[str, _Commit] = {}
+        new, problems, commits = fresh.settings, list[Problem](), dict[str, _Commit]()
         fields = [f for f in KernelSettings.__struct_fields__ if f not in ("plugins", "source")]
         restart = [f"kernel.{f}" for f in fields if getattr(new, f) != getattr(self.wiring.settings, f)]
-        for name, record in self.records.items():
-            wish = new.wish(name)
-            enabled = record.state is not State.DISABLED
-            if (wish.enabled, wish.enabled and wish.required) != (enabled, enabled and record.required):
+        for name in sorted({*self.records, *fresh.records}):
+            here, there = self.records.get(name), fresh.records.get(name)
+            if here is None or there is None or here.role() != there.role():
                 restart.append(name)
-            if record.cls is Plugin or not wish.enabled:
                 continue
-            plugin = record.plugin
+            if here.plugin is None or there.plugin is None or here.plugin.config == there.plugin.config:
+                continue
+            plugin, config = here.plugin, there.plugin.config
+            if type(plugin).prepare is Plugin.prepare or here.state is not State.RUNNING:
+                restart.append(name)
+                continue
             try:
-                config = decode(new, name, record.cls.config_type)
-                self.secrets |= secrets([config])
-                if plugin is None or plugin.config == config or name in restart:
-                    continue
-                if type(plugin).prepare is Plugin.prepare or record.state is not State.RUNNING:
-                    restart.append(name)
-                    continue
                 with anyio.fail_after(plugin.start_timeout or new.start_timeout):
                     commits[name] = plugin, config, await plugin.prepare(config)
             except ConfigError as exc:

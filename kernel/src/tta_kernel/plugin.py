@@ -140,13 +140,17 @@ class Context:
         self.start_soon(self._handle, subscription, handler)
 
     async def _handle(self, subscription: Subscription[E], handler: Callable[[E], Awaitable[None]]) -> None:
-        async for event in subscription:
-            correlation_id.set(event.correlation_id)
-            try:
-                await handler(event)
-            except Exception:
-                subscription.failed += 1
-                self.log.exception("handler of %s raised", type(event).__name__)
+        buffer = subscription.buffer
+        while await subscription.filled():
+            while buffer:  # `async for` would cost a coroutine each
+                event = buffer.popleft()
+                if event.correlation_id != correlation_id.get():
+                    correlation_id.set(event.correlation_id)
+                try:
+                    await handler(event)
+                except Exception:
+                    subscription.failed += 1
+                    self.log.exception("handler of %s raised", type(event).__name__)
 
     def start_soon(self, func: Callable[..., Awaitable[None]], *args: object, restart: Restart = _RESTART) -> None:
         """Keep ``func`` running until the plugin stops; restart it, ever later, when it crashes.

@@ -15,11 +15,10 @@ import anyio
 from anyio.abc import TaskGroup
 
 from . import logs
-from .config import KernelSettings
 from .errors import KernelError
 from .kernel import Kernel
 from .lifecycle import GRACE
-from .wiring import State
+from .wiring import State, Wiring
 
 ABANDONED = 70  # EX_SOFTWARE of sysexits.h
 FAILED = 1
@@ -27,9 +26,10 @@ _HUP: int | None = getattr(signal, "SIGHUP", None)
 log = logging.getLogger("tta.kernel")
 
 
-def run(settings: KernelSettings) -> int:
+def run(wiring: Wiring) -> int:
     """Run until SIGINT or SIGTERM, in order; a second one ends at once. Return the exit code."""
-    kernel = Kernel(settings, abandoned=lambda name, stack: watchdog.arm())
+    settings = wiring.settings
+    kernel = Kernel(wiring=wiring, abandoned=lambda name, stack: watchdog.arm())
     watchdog = _Watchdog(kernel)
     logs.setup(settings.log_level, settings.log_format, kernel.secrets)
     with _signals(watchdog) as wake:
@@ -43,7 +43,8 @@ async def _run(kernel: Kernel, watchdog: _Watchdog, wake: socket.socket) -> int:
         try:
             async with kernel:
                 started = True
-                log.info("running: %s", ", ".join(r.name for r in kernel.records.values() if r.state == "running"))
+                names = ", ".join(r.name for r in kernel.records.values() if r.state == "running")
+                log.info("running, as %s says: %s", kernel.settings.source, names or "nothing")
                 try:
                     await anyio.sleep_forever()
                 finally:

@@ -16,6 +16,7 @@ from .discovery import Classes, Found
 from .errors import ConfigError, KernelError, PluginError, Problem
 from .hooks import Hooks
 from .plugin import Plugin
+from .schema import close
 from .services import Service
 
 EMBEDDER = "the embedding program"
@@ -44,17 +45,30 @@ class Record:
         self.plugin: Plugin[Any] | None = None
         self.vital = required
         """It is required, or something that is required needs it."""
-        self.excused = False
-        """It failed, but only for want of what the real deployment has."""
         self.yields_to = ""
         self.needs = frozenset[str]()
         """Plugins that provide what it requires; without them it can't run."""
+        self.problems: list[Problem] = []
+        """What is wrong with itself."""
+        self.causes: list[Record] = []
+        """What is wrong with others, so that it can't be used."""
+        self.behind: list[Record] = []
+        """Those of which it is a cause."""
         self.state, self.reason, self.since = State.READY, "", time()
 
     def to(self, state: State, reason: str = "") -> None:
         """Change the state; the first reason of a failure stays."""
         self.state, self.since = state, time()
         self.reason = reason or (self.reason if state is State.FAILED else "")
+
+    def trouble(self) -> str:
+        """Say why others have to do without it."""
+        return "can't be used" if self.state is State.FAILED else f"is {self.state}"
+
+    def role(self) -> tuple[bool, str, bool]:
+        """Return what only a restart changes: whether it runs, for whom it makes room, whether it is required."""
+        enabled = self.state is not State.DISABLED
+        return enabled, self.yields_to, enabled and self.required
 
     def describe(self) -> dict[str, Any]:
         """Return what operators see of the plugin; ``since`` is in seconds since the epoch."""
@@ -64,22 +78,19 @@ class Record:
 
 
 class Wiring:
-    """All plugins of one kernel, imported, configured and ordered; nothing is started.
-
-    ``problems`` keep the kernel from starting; ``warnings`` concern plugins that it can go without.
-    """
+    """All plugins of one kernel, imported, configured and ordered; nothing is started."""
 
     def __init__(
         self, settings: KernelSettings, plugins: Classes | None, given: Collection[Service[Any]], *, reveal: bool = True
     ) -> None:
         self.settings = settings
-        self.warnings: list[Problem] = []
         self.records: dict[str, Record] = {}
         self.providers: dict[Service[Any], str] = dict.fromkeys(given, EMBEDDER)
         self.levels: list[list[str]] = []
-        self._left_out: Collection[str] = ()
-        found, self.problems = discovery.installed() if plugins is None else (discovery.given(plugins), [])
-        self.problems += unknown_plugins(settings, found)
+        self.notes: list[Problem] = []
+        found, self.general = discovery.installed() if plugins is None else (discovery.given(plugins), [])
+        """What is wrong with no plugin in particular."""
+        self.general += unknown_plugins(settings, found)
         for name, each in found.items():
             wanted = settings.wish(name)
             self.records[name] = record = Record(each, required=wanted.required)
@@ -91,22 +102,54 @@ class Wiring:
                 record.plugin = record.cls(decode(settings, name, record.cls.config_type, reveal=reveal))
             except KernelError as exc:
                 self.rule_out(record, exc)
+        off = (record for record in self.records.values() if record.state is State.DISABLED)
+        self._dormant = {record.name: cls for record in off if (cls := discovery.seen(record.found))}
+        """What is disabled, as far as something else has imported it: to say what is missed with it."""
         self._find_providers()
-        self.hooks = Hooks(
-            lambda name: self.records[name].plugin is not None, lambda name: self.records[name].state is State.RUNNING
-        )
+        self.hooks = Hooks(self.records)
         self._register_hooks()
         self._order()
 
+    @property
+    def problems(self) -> list[Problem]:
+        """What keeps the kernel from starting, each cause before what follows from it."""
+        return self.general + self._findings(vital=True)
+
+    @property
+    def warnings(self) -> list[Problem]:
+        """What is wrong with plugins that the kernel can go without."""
+        return self._findings(vital=False)
+
+    def _findings(self, *, vital: bool) -> list[Problem]:
+        found: list[Problem] = []
+        for cause in self.records.values():
+            behind, own = sorted(cause.behind, key=lambda it: it.name), cause.problems
+            if any(it.required for it in (*behind, *([cause] if own else ()))) is not vital:
+                continue
+            where, hint = f"plugin {cause.name!r}", "" if own else "enable it, or disable what needs it"
+            what = f"{cause.trouble()}, and {len(behind)} that need it can't run: {', '.join(it.name for it in behind)}"
+            if len(behind) == 1:
+                where, what = f"plugin {behind[0].name!r}", behind[0].reason
+            only = bool(own) and all(it.deployment_only for it in own)
+            found += [*own, Problem(where, what, hint, only)] if behind else own
+        return found
+
     def rule_out(self, record: Record, error: KernelError) -> None:
-        """Note that a plugin can't be used: the kernel's problem where it is required, else a warning."""
-        (self.problems if record.required else self.warnings).extend(error.problems)
-        record.excused = all(problem.deployment_only for problem in error.problems)
+        """Note that a plugin can't be used."""
+        record.problems += error.problems
         record.to(State.FAILED, str(error))
+
+    def _miss(self, record: Record, owner: Record, what: str) -> None:
+        """Note that a plugin can't be used for want of another."""
+        for cause in owner.causes or [owner]:
+            if record not in cause.behind:
+                cause.behind.append(record)
+                record.causes.append(cause)
+        record.to(State.FAILED, f"{what}, which {owner.trouble()}")
 
     def chosen(self) -> dict[str, Record]:
         """Return the plugins that are to run."""
-        return {n: r for n, r in self.records.items() if r.state is State.READY and n not in self._left_out}
+        return {name: record for name, record in self.records.items() if record.state is State.READY}
 
     def _find_providers(self) -> None:
         for record in sorted(self.records.values(), key=lambda it: it.cls.fallback):
@@ -122,7 +165,7 @@ class Wiring:
                     record.yields_to, record.plugin = holder, None
                 elif holder != record.name:
                     what = f"provides {key}, and so does {holder!r}"
-                    self.problems.append(Problem(f"plugin {record.name!r}", what, "disable one of them"))
+                    self.general.append(Problem(f"plugin {record.name!r}", what, "disable one of them"))
 
     def _register_hooks(self) -> None:
         self.hooks.add_specs(hookspecs)
@@ -133,8 +176,17 @@ class Wiring:
         for record in there:
             # One that can't be used is still an implementer: whoever asks must see it missing.
             self._try(record, self.hooks.register, record.plugin or record.cls.__new__(record.cls), record.name)
-        for problem in self.hooks.problems():
-            self.rule_out(self.records[problem.where], PluginError(problem.where, problem.what, hint=problem.hint))
+        for name, hook, flaw in self.hooks.flaws():
+            record, meant = self.records[name], close(hook, self.hooks.specs(), 0.75)
+            owners = [n for n, cls in self._dormant.items() if hasattr(getattr(cls.hookspecs, hook, None), "tta_rules")]
+            if owners:
+                self._miss(record, self.records[owners[0]], f"hook {hook!r} belongs to {owners[0]!r}")
+            elif flaw:
+                self.rule_out(record, PluginError(name, flaw, hint="its hookspec is"))
+            else:
+                hint = "enable the plugin that specifies it, or mark it `@hookimpl(optionalhook=True)`"
+                hint = f"did you mean {meant!r}?" if meant else hint
+                self.rule_out(record, PluginError(name, f"implements an unknown hook {hook!r}", hint=hint))
         tags: dict[str, str] = {}
         for name, types in self.hooks.collect(hookspecs.event_types).items():
             for kind in types if not isinstance(types, Exception) else ():
@@ -152,10 +204,16 @@ class Wiring:
 
     def check(self) -> None:
         """Ask the plugins whether they object to their deployment."""
+        self.notes = []
         for name, answer in self.hooks.collect(hookspecs.check, self.hooks).items():
-            if answer and self.records[name].state is State.READY:
-                raised = PluginError(name, f"its check raised {answer!r}")
-                self.rule_out(self.records[name], raised if isinstance(answer, Exception) else ConfigError(*answer))
+            if self.records[name].state is not State.READY:
+                continue
+            if isinstance(answer, Exception):
+                self.rule_out(self.records[name], PluginError(name, f"its check raised {answer!r}"))
+                continue
+            self.notes += [problem for problem in answer if problem.note]
+            if objections := [problem for problem in answer if not problem.note]:
+                self.rule_out(self.records[name], ConfigError(*objections))
         self._order()
 
     def keep(self, names: Collection[str]) -> None:
@@ -164,19 +222,18 @@ class Wiring:
         while todo:
             wanted |= todo
             todo = {n for name in todo for n in self.records[name].needs} - wanted
-        self._left_out = self.records.keys() - wanted
+        for name in self.chosen().keys() - wanted:
+            self.records[name].to(State.DISABLED, "the command doesn't need it")
         self._order()
 
     def _order(self) -> None:
         """Rule out what misses something, and so on up; sort the rest into levels."""
         chosen, before = self.chosen(), 0
         while len(chosen) != before:
-            before, usable = len(chosen), {EMBEDDER, *chosen}
-            for name, record in chosen.items():
-                if keys := [key for key in record.cls.requires if self.providers.get(key) not in usable]:
-                    holders = [self.records.get(self.providers.get(key, "")) for key in keys]
-                    excused = all(holder and holder.excused for holder in holders)
-                    self.rule_out(record, PluginError(name, self._why(keys), deployment_only=excused))
+            before = len(chosen)
+            for record in chosen.values():
+                for key in record.cls.requires:
+                    self._look_for(key, record, {EMBEDDER, *chosen})
             chosen = self.chosen()
         inner = frozenset(name for name, record in chosen.items() if not record.cls.surface)
         graph = {}
@@ -190,7 +247,7 @@ class Wiring:
         except CycleError as exc:
             path = " -> ".join(exc.args[1])
             problem = Problem(f"plugin {exc.args[1][0]!r}", f"needs itself in the end: {path}", "disable one of them")
-            self.problems += [problem] if problem not in self.problems else []
+            self.general += [problem] if problem not in self.general else []
             return
         while sorter.is_active():
             level = sorted(sorter.get_ready())
@@ -201,11 +258,17 @@ class Wiring:
                 others = (it for it in chosen.values() if name in it.needs)
                 chosen[name].vital = chosen[name].required or any(it.vital for it in others)
 
+    def _look_for(self, key: Service[Any], record: Record, usable: Collection[str]) -> None:
+        """Rule a plugin out if what it requires isn't there, and name who provides it, or else might."""
+        dormant = (name for name, cls in self._dormant.items() if key in cls.provides)
+        holder = self.providers.get(key) or next(dormant, None)
+        if holder is None:
+            strange = [repr(r.name) for r in self.records.values() if r.cls is Plugin and r.name not in self._dormant]
+            hint = f"install one, or look at {', '.join(strange)}" if strange else "install one"
+            what = f"requires {key}, which no enabled plugin provides"
+            self.rule_out(record, PluginError(record.name, what, hint=hint))
+        elif holder not in usable:
+            self._miss(record, self.records[holder], f"requires {key} of {holder!r}")
+
     def _names(self, keys: Sequence[Service[Any]]) -> frozenset[str]:
         return frozenset(self.providers[key] for key in keys if key in self.providers)
-
-    def _why(self, keys: Sequence[Service[Any]]) -> str:
-        """Say what is missing, and who would provide it, or else might."""
-        out = {r.name: f"{r.name!r} is {r.state}" for r in self.records.values() if r.name not in self.chosen()}
-        who = [out[name] for name in self._names(keys) if name in out] or [*out.values()] or ["install one"]
-        return f"requires {', '.join(map(str, keys))}, which no enabled plugin provides ({'; '.join(who)})"

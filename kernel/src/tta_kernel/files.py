@@ -1,0 +1,55 @@
+"""Files of plain data: YAML with no key twice, no alias and no tag, and messages that quote no value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigError, Problem
+
+_QUOTES = "a text that begins with & * ! @ % or looks like a date needs quotes"
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 file; raise a ValueError that says why not."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError("cannot be read: it is not UTF-8") from None
+
+
+def parse(text: str, where: str) -> Any:
+    """Return what a YAML text says; raise a `ConfigError` with its place."""
+    import yaml
+
+    safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(safe):  # type: ignore[misc]  # one of two, as PyYAML was built
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            lines: dict[str, int] = {}
+            for key, _ in node.value:
+                if (name := str(key.value)) in lines:
+                    what, note = f"the key {name!r} is there twice", f"merge both; the first is in line {lines[name]}"
+                    raise yaml.MarkedYAMLError(problem=what, problem_mark=key.start_mark, note=note)
+                lines[name] = key.start_mark.line + 1
+            return super().construct_mapping(node, deep)
+
+    mark: Any = None
+    try:
+        for event in yaml.parse(text, Loader=safe):
+            if isinstance(event, yaml.AliasEvent):  # Ten of them unfold to gigabytes.
+                mark = event.start_mark
+                raise yaml.MarkedYAMLError(problem="aliases are refused", problem_mark=mark, note=_QUOTES)
+        return yaml.load(text, Loader=Loader)  # noqa: S506  # it is a safe one
+    except yaml.YAMLError as error:
+        mark, what, hint = (getattr(error, it, None) for it in ("problem_mark", "problem", "note"))
+        if "constructor for the tag" in (what or ""):  # not quoted: a password may begin with !
+            what, hint = "tags are refused, and nothing makes Python objects", _QUOTES
+        elif "cannot start any token" in (what or ""):
+            hint = _QUOTES
+    except (ValueError, TypeError, LookupError, AttributeError):  # PyYAML, on the 31st of February
+        what, hint = "there is no such number or date", _QUOTES
+    at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+    raise ConfigError(Problem(where + at, f"cannot be read as YAML: {what or 'odd characters'}", hint or ""))
