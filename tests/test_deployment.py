@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import msgspec
 import pytest
 
 from tta_kernel import Kernel, load
+from tta_kernel.__main__ import main
 from tta_kernel.errors import ConfigError, Problem
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,13 +31,28 @@ def merged(below: object, above: object) -> object:
     return above
 
 
-@pytest.mark.parametrize("block", SHOWN, ids=lambda block: " ".join(re.findall(r"url|sentinel|cluster|tls", block)))
-def test_what_the_page_shows_can_be_added_to_production(block: str, tmp_path: Path) -> None:
+@pytest.fixture(params=SHOWN, ids=lambda block: " ".join(re.findall(r"url|sentinel|cluster|tls", block)))
+def shown(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Lay a block of the page over production."""
     (tmp_path / "base.yaml").write_bytes((ROOT / "config/base.yaml").read_bytes())
     production = msgspec.yaml.decode((ROOT / "config/production.yaml").read_bytes())
-    (tmp_path / "production.yaml").write_bytes(msgspec.yaml.encode(merged(production, msgspec.yaml.decode(block))))
-    found = problems(tmp_path, {"TTA_REDIS_PASSWORD": "a", "TTA_SENTINEL_PASSWORD": "b"})
-    assert [problem for problem in found if not problem.deployment_only] == []
+    block = msgspec.yaml.decode(request.param)
+    (tmp_path / "production.yaml").write_bytes(msgspec.yaml.encode(merged(production, block)))
+    return tmp_path
+
+
+@pytest.mark.parametrize("environ", [{}, {"TTA_REDIS_PASSWORD": "a", "TTA_SENTINEL_PASSWORD": "b"}])
+def test_what_the_page_shows_can_be_added_to_production(shown: Path, environ: dict[str, str]) -> None:
+    assert [problem for problem in problems(shown, environ) if not problem.deployment_only] == []
+
+
+def test_what_the_page_shows_passes_a_check_that_has_no_secrets(
+    shown: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("TTA_")]:
+        monkeypatch.delenv(name)
+    code = main(["check", "--config", str(shown), "--env", "production", "--no-secrets"])
+    assert (code, capsys.readouterr().out.splitlines()[-1].endswith("plugins are ready to start")) == (0, True)
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
