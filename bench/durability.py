@@ -349,7 +349,7 @@ class Play:
         self._cell, self._number = cell, number
         self._accepted: dict[str, float] = {}
         self._handled: Counter[str] = Counter()
-        self._hurry = False
+        self._hurry = self._over = False
 
     async def go(self) -> Round:
         """Return what was lost."""
@@ -361,7 +361,7 @@ class Play:
                     for lane in range(LANES):
                         lanes.start_soon(self._send, running.get(MESSAGES), lane)
                     await anyio.sleep(SENDING)
-                    struck = time.monotonic()
+                    struck, self._over = time.monotonic(), True
                     after = await blow()
                     lanes.cancel_scope.cancel()
                 if after is config:
@@ -380,7 +380,7 @@ class Play:
 
     async def _send(self, messages: Messages, lane: int) -> None:
         number = 0
-        while True:
+        while not self._over:
             ids = [f"{lane}.{number + each}" for each in range(BATCH)]
             number += BATCH
             try:
