@@ -159,6 +159,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
             raise KernelError("the kernel is not running; only then is there anything to reload")
         async with self._reloading:
             fresh = await anyio.to_thread.run_sync(self._wired_anew, settings)
+            self.secrets |= fresh.settings.source.secrets
             commits, restart = await self._prepare(fresh)
             for plugin, config, commit in commits.values():
                 commit()
@@ -169,14 +170,13 @@ class Kernel(anyio.AsyncContextManagerMixin):
         return done
 
     def _wired_anew(self, settings: KernelSettings | None) -> Wiring:
-        """Wire what a restart would wire."""
+        """Wire what a restart would wire; in a thread, since it reads files."""
         source = self.settings.source
         if settings is None and not source.environment:
             raise ConfigError(Problem("reload", "these settings came from no files", "give new settings"))
         new = settings or load(source.folder, source.environment, source.environ)
         fresh = Wiring(new, self._plugins, self._given)
         fresh.check()
-        self.secrets |= new.source.secrets
         known = self.wiring.warnings
         if problems := fresh.problems + [it for it in fresh.warnings if it not in known]:
             raise ConfigError(*problems)
