@@ -470,3 +470,14 @@ def test_a_player_who_leaves_ends_first_what_others_wait_for(deployment: Deploym
     assert player.hear()["outcome"] == "story"
     assert leaving.process.wait(PATIENCE) == 0
     assert len(list(deployment.folder.glob("began-*"))) == 1
+
+
+def test_the_last_words_of_a_server_that_leaves_are_heard(deployment: Deployment) -> None:
+    serving = deployment.play(deployment.slow(drain="8s"), "one")
+    serving.turn("I look around")
+    player = deployment.play(deployment.slow(serve=False), "two")
+    player.say("I wait, and look around")
+    assert deployment.began() == serving.process.pid
+    serving.quit()
+    deployment.go()
+    assert player.hear()["outcome"] == "story"

@@ -18,6 +18,8 @@ from .model import AgentDeregistered, AgentError, AgentId, AgentRegistry, OnPiec
 from .waiting import Waiting
 from .wire import WINDOW, Call, Cancelled, Heard, inbox_of, nameable, queue_of
 
+LAST_WORDS = 1.0
+"""How long, in seconds, a call listens on once nobody works on it any more."""
 FAREWELL = 1.0
 """How long, in seconds, a cancelled call may take to say so."""
 _REFUSED: dict[SendError, tuple[str, bool]] = {
@@ -121,6 +123,10 @@ class RemoteCalls:
                 if not await waiting.changed():
                     continue
             if await self._view.forsaken(waiting.agent, waiting.process):
+                # What it said before it left may be on its way still.
+                with anyio.move_on_after(LAST_WORDS):
+                    await waiting.changed()
+                    continue
                 raise AgentError("not_served", f"nobody serves {waiting.agent} any more", retryable=True)
 
     async def _withdraw(self, waiting: Waiting) -> None:

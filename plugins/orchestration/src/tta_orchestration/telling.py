@@ -47,10 +47,10 @@ class Telling:
 
     def __init__(
         self, ctx: Context, workflows: Workflows, limits: Limits, session: str,
-        send: MemoryObjectSendStream[str] | None, unchecked: Callable[[], None],
+        send: MemoryObjectSendStream[str] | None, unchecked: Callable[[], None], owner: str = "",
     ) -> None:  # fmt: skip
         self._ctx, self._workflows, self._limits, self._session = ctx, workflows, limits, session
-        self._send, self._unchecked = send, unchecked
+        self._send, self._unchecked, self._owner = send, unchecked, owner
         self.verdicts: dict[str, Verdict] = {}
         self._begin()
 
@@ -107,7 +107,7 @@ class Telling:
             with self._running:
                 run = self.run = await self._workflows.run(
                     self._limits.workflow, msgspec.structs.asdict(input), key=key, session=self._session,
-                    on_piece=self._piece,
+                    owner=self._owner, on_piece=self._piece,
                 )  # fmt: skip
         except Exception as exc:  # noqa: BLE001 - a stranger's workflows; its message may hold a person's text
             self._ctx.log.error("workflow %s: %s; the player was asked to try again", self._limits.workflow, where(exc))  # noqa: TRY400

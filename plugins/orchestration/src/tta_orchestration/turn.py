@@ -109,7 +109,9 @@ class Turns:
     ) -> OrchestrationResponse:
         clean, notices = self._clean(text)
         async with self._alone(id):
-            telling = Telling(self._ctx, self._workflows, self._limits, id, send, self._say_that_nobody_checks)
+            telling = Telling(
+                self._ctx, self._workflows, self._limits, id, send, self._say_that_nobody_checks, owner=user
+            )  # fmt: skip
             turn = _Turn(self._keeper, telling, Session(id, user), seed, clean, self._limits.history)
             began = time.perf_counter()
             committed = await turn.play(text)
