@@ -402,6 +402,18 @@ async def test_nobody_to_ask_is_said_once_to_the_operator(caplog: pytest.LogCapt
     assert caplog.text.count("no enabled plugin implements the hook 'check_text'") == 1
 
 
+@pytest.mark.parametrize(
+    ("checkers", "allowed", "notes"),
+    [((), False, 1), ((), True, 0), ((safe,), False, 0)],
+    ids=["none", "allowed", "one"],
+)
+def test_the_check_notes_where_each_turn_would_fall_back(checkers: Sequence[Judge], allowed: bool, notes: int) -> None:
+    wiring = kernel(*checkers, allow_unchecked=allowed).wiring
+    wiring.check()
+    assert ["checks text" in note.what for note in wiring.notes] == [True] * notes
+    assert not wiring.problems
+
+
 async def test_a_turn_after_the_end_is_refused() -> None:
     async with kernel(safe) as k:
         orchestration = k.get(ORCHESTRATION)

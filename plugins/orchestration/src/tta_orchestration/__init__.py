@@ -8,7 +8,8 @@ from typing import Annotated
 
 import msgspec
 
-from tta_kernel import Context, Duration, Event, Plugin, hookimpl
+from tta_kernel import Context, Duration, Event, Hooks, Plugin, Problem, hookimpl
+from tta_safety.hookspecs import check_text
 from tta_sessions import SESSIONS
 from tta_sessions.hookspecs import forget
 from tta_workflows import WORKFLOWS, WorkflowUse
@@ -78,6 +79,13 @@ class OrchestrationPlugin(Plugin[Config]):
     @hookimpl(optionalhook=True)
     def workflow_uses(self) -> Sequence[WorkflowUse]:
         return (WorkflowUse(self.config.workflow, TurnInput, TurnOutput, key="workflow"),)
+
+    @hookimpl
+    def check(self, hooks: Hooks) -> Sequence[Problem]:
+        if self.config.allow_unchecked or hooks.implementers(check_text):
+            return ()
+        what = "no enabled plugin checks text, so each turn gets the supportive fallback"
+        return (Problem("plugin 'orchestration'", what, "enable one that implements the hook check_text", note=True),)
 
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:
