@@ -27,7 +27,7 @@ class System(NamedTuple):
 
     module: str
     batch: int = 1
-    count: int = 20_000
+    total: int = 20_000
     environment: str = "bench-messages"
     variables: Mapping[str, str] = {}
 
@@ -45,9 +45,9 @@ PEERS = {
     "faststream, batch handler 10": System("faststream_", 10),
     "faststream, batch handler 100": System("faststream_", 100),
     "taskiq, stream": System("taskiq_"),
-    "saq": System("saq_", count=10_000),
-    "dramatiq, 8 threads": System("dramatiq_", count=10_000),
-    "arq, tuned": System("arq_", count=10_000, environment="bench-arq"),
+    "saq": System("saq_", total=10_000),
+    "dramatiq, 8 threads": System("dramatiq_", total=10_000),
+    "arq, tuned": System("arq_", total=10_000, environment="bench-arq"),
 }
 SINGLE_RIVALS = ("faststream", "taskiq, stream", "saq", "dramatiq, 8 threads", "arq, tuned")
 LIGHT = {"ours, 10", "redis-py, single", *SINGLE_RIVALS}
@@ -184,7 +184,7 @@ def main() -> int:
                 for mode in ("e2e", "drain", "light"):
                     if mode == "light" and name not in LIGHT:
                         continue
-                    count = LIGHT_COUNT if mode == "light" else max(1000, int(system.count * options.scale))
+                    count = LIGHT_COUNT if mode == "light" else max(1000, int(system.total * options.scale))
                     found = measure(system, mode, port, Path(folder), count)
                     samples.setdefault((name, mode), []).append(found)
                     print(f"round {number + 1} {name} {mode}: {found['rate']:,.0f}/s", file=sys.stderr)
