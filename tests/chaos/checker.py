@@ -207,6 +207,7 @@ class _Checker:
         left = sum(stats.waiting.values()) + stats.delayed + stats.held
         if left:
             yield f"{left} messages are in the queue although everybody had time to take them"
+        missing = []
         for id, sent in self._sent.items():
             done = id in self._handled and any(hold.given_back < inf for hold in self._holds[id])
             if sent.accepted == inf or done or id in self._end.dead:
@@ -214,7 +215,9 @@ class _Checker:
             if self._excused(sent.accepted, inf, sends=True):
                 self._found.lost += 1
             else:
-                yield f"{id} was accepted, and is neither handled nor dead: it is lost"
+                missing.append(id)
+        if len(missing) > left:  # Else they are what is left.
+            yield from (f"{id} was accepted, and is neither handled nor dead: it is lost" for id in missing)
         for id in {*self._holds, *self._end.dead} - {*self._sent}:
             yield f"{id} was received, and nobody ever sent it"
 

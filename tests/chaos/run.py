@@ -30,7 +30,7 @@ from .worker import QUEUE, Spec, kernel
 
 FaultName = Literal["kill-consumer", "stop-consumer", "kill-redis", "pause-redis"]
 _DRAINING = 20.0
-"""Seconds, after everything was sent and struck, in which all must be handled."""
+"""Seconds, besides those of the work itself, in which all must be handled after everything was sent and struck."""
 _PYTHONPATH = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
 
 
@@ -153,7 +153,8 @@ class _Run:
                     for number, fault in enumerate(self._plan.faults, 1):
                         await anyio.sleep(self._random.uniform(0.2, 1.8) * self._plan.pause)
                         await self._strike(fault, last=number == len(self._plan.faults))
-                with anyio.move_on_after(_DRAINING):  # The checker says what is left.
+                work = 4 * self._plan.messages * self._plan.work
+                with anyio.move_on_after(_DRAINING + work):  # The checker says what is left.
                     await self._until(messages, _empty)
                 for consumer in self._consumers:
                     consumer.ending = True
