@@ -338,3 +338,22 @@ async def test_nothing_is_left_behind_whatever_becomes_of_messages(
         assert lengths == dict.fromkeys(lengths, 0) | {"holds": 1, "lease": 1}
         ghosts = await redis.execute("HMGET", key(redis, "queue"), "g9", "g5", "g1")
         assert {int(each or 0) for each in ghosts} == {0}
+
+
+async def test_nothing_remains_of_a_dropped_queue_and_who_sends_to_it_again_lists_it(
+    shared_redis: RedisServer, open_on: OpenRedis
+) -> None:
+    where = shared_redis.config()
+    async with connect(where) as redis, open_on(where) as m, open_on(where) as other:
+        await m.send(note("a"), note("b", ttl=60.0, priority=Priority.HIGH), note("c", delay=60.0, id="1"))
+        dead, done = await m.receive("q", limit=2)
+        await m.nack(dead, permanent=True)
+        await m.ack(done)
+        assert not await other.drop("q")
+        assert await m.cancel("q", "1")
+        await m.purge_dead("q")
+        assert await other.drop("q")
+        assert not [name async for name in redis.client.scan_iter(f"{redis.prefix}:messages:{{q}}*")]
+        assert not await other.stats()
+        await m.send(note("a"))
+        assert (await other.stats())["q"].sent == 1

@@ -65,6 +65,18 @@ async def test_stats_are_a_table_or_json(memory: MemoryMessages, capsys: pytest.
     assert shown["q"]["waiting"] == {"high": 0, "normal": 1, "low": 0}
 
 
+async def test_stats_leave_out_queues_of_zeros_unless_asked_for(
+    memory: MemoryMessages, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await memory.send(note("a"))
+    await memory.receive("idle")
+    assert await tta(Shared(memory), "stats", "--json") == 0
+    assert list(msgspec.json.decode(capsys.readouterr().out)) == ["q"]
+    for words in (("--all",), ("idle",)):
+        assert await tta(Shared(memory), "stats", "--json", *words) == 0
+        assert "idle" in msgspec.json.decode(capsys.readouterr().out)
+
+
 async def test_recover_counts_by_queue(memory: MemoryMessages, capsys: pytest.CaptureFixture[str]) -> None:
     assert await tta(Shared(memory), "recover") == 0
     assert "nothing" in capsys.readouterr().out

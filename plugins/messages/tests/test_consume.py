@@ -10,7 +10,17 @@ import anyio
 import pytest
 
 from tta_kernel import correlation_id
-from tta_messages import Consumed, Delivery, Message, Messages, MessagesError, Reject, consume, consume_batches
+from tta_messages import (
+    Consumed,
+    Delivery,
+    Message,
+    Messages,
+    MessagesError,
+    Priority,
+    Reject,
+    consume,
+    consume_batches,
+)
 from tta_messages.memory import MemoryMessages
 from tta_messages.testing import TYPES, Note, note, settings
 
@@ -280,6 +290,28 @@ async def test_a_consumer_that_was_stopped_does_not_begin_what_it_may_hold_no_lo
     assert c.token not in seen
     assert consumed.lost >= 2
     assert (await memory.stats("q"))["q"].acknowledged == 3
+
+
+async def test_what_a_holder_vanished_with_is_handled_while_nothing_else_is(memory: MemoryMessages) -> None:
+    running: set[str] = set()
+    beside: dict[str, set[str]] = {}
+
+    async def handler(delivery: Delivery) -> None:
+        name = text(delivery)
+        running.add(name)
+        await anyio.sleep(0.05)
+        beside[name] = set(running)
+        running.discard(name)
+
+    await memory.send(note("a"))
+    await memory.receive("q", visibility=0.01)
+    await anyio.sleep(0.05)
+    await memory.send(*(note(name) for name in "bcd"))
+    await memory.send(note("first", priority=Priority.HIGH))
+    async with consuming(memory, handler, concurrency=3) as consumed:
+        await settled(memory)
+    assert beside["a"] == {"a"}
+    assert (consumed.done, consumed.lost) == (5, 0)
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])

@@ -41,6 +41,17 @@ class Keeping(Shared):
     async def purge(self, queue: str) -> int:
         return await self._repeat(self._queue(check_queue(queue)), "purge")
 
+    async def drop(self, queue: str) -> bool:
+        known = self._queue(check_queue(queue))
+        # Whoever sends to it from now on finds it unlisted, and lists it again.
+        if not (await self._admin(known, "empty"))[0]:
+            return False
+        await self._unlist(queue)
+        if (await self._admin(known, "drop"))[0]:
+            return True
+        await self._list(known)
+        return False
+
     async def dead(self, queue: str, *, limit: int = 100, after: str = "") -> Sequence[DeadLetter]:
         known = self._queue(check_queue(queue))
         found: list[DeadLetter] = []
@@ -119,6 +130,16 @@ class Keeping(Shared):
             return found
 
         return sum((await self._all(None, forget)).values())
+
+    async def _unlist(self, queue: str) -> None:
+        try:
+            await self._redis.execute("ZREM", self._index_key, queue, retry=True)
+        except RedisDown as exc:
+            raise translated(exc) from exc
+        except ResponseError as exc:
+            if "WRONGTYPE" not in str(exc):
+                raise translated(exc) from exc
+            await self._mend_index()
 
     async def _admin(self, queue: Queue, *args: Any) -> Sequence[Any]:
         return await self._store.run(self._store.scripts.admin, queue.name, queue.keys, args)

@@ -100,6 +100,8 @@ class Sending(Shared):
             for batch in batches[:done]
         ]
         results += [self._results(queue, batch, reply) for batch, reply in zip(batches[done:], replies, strict=True)]
+        if not queue.listed:
+            await self._list(queue)
         return results
 
     async def _fly_quickly(self, queue: Queue, calls: Sequence[Sequence[Any]]) -> int:
@@ -178,7 +180,8 @@ class Sending(Shared):
         return args
 
     def _results(self, queue: Queue, batch: Sequence[Outgoing], reply: Sequence[Any]) -> list[SendResult]:
-        codes, _, length, window, *clock = reply
+        codes, _, length, window, listed, *clock = reply
+        queue.listed = bool(listed)
         queue.window = int(window) / 1000
         if clock:
             queue.offset = int(clock[0]) - anyio.current_time() * 1e6

@@ -54,6 +54,7 @@ class Queue:
         "indexed_at",
         "keys",
         "life",
+        "listed",
         "name",
         "offset",
         "sends",
@@ -69,6 +70,8 @@ class Queue:
         self.name, self.keys, self.sends, self.acks = name, keys, sends, acks
         self.indexed_at = self.told_at = float("-inf")
         self.window = self.life = 0.0
+        self.listed = True
+        """Whether it was entered in the index since it began, when something was last sent."""
         self.unusual = [0, 0]
         """How many sends and receives are not worth trying as usual ones."""
         self.trying = ""
@@ -153,10 +156,17 @@ class Shared:
 
     async def _index(self, queue: Queue, life: float = 0.0) -> None:
         """See to it that the queue can be found before there is anything in it."""
-        now = anyio.current_time()
-        if now - queue.indexed_at < _INDEX_EVERY:
-            return
-        own = self._own_settings(queue.name)
+        if anyio.current_time() - queue.indexed_at >= _INDEX_EVERY:
+            await self._enter(queue, life)
+
+    async def _list(self, queue: Queue) -> None:
+        """Let a queue be found that has begun anew since it was entered."""
+        await self._enter(queue)
+        await self._store.run(self._store.scripts.admin, queue.name, queue.keys, ("listed",), retry=True)
+        queue.listed = True
+
+    async def _enter(self, queue: Queue, life: float = 0.0) -> None:
+        now, own = anyio.current_time(), self._own_settings(queue.name)
         life = 2 * min(max(life, own.ttl + own.dead_ttl, 86_400.0), wire.FOR_EVER)
         for again in (False, True):
             try:

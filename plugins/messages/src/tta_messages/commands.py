@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,6 +34,7 @@ def add(subcommands: Subcommands) -> None:
 
     parser = command("stats", _stats, "count what waits, is delayed, held and dead, in each queue")
     parser.add_argument("queue", nargs="?", help="this one alone")
+    parser.add_argument("--all", action="store_true", help="those of which nothing is known but zeros, too")
     parser = command("recover", _recover, "take back what is held past its time, and count it by queue")
     parser.add_argument("queue", nargs="?", help="this one alone")
     parser = command("dlq list", _list, "list dead letters, the oldest first")
@@ -71,6 +72,8 @@ def _fail(why: str) -> int:
 
 async def _stats(messages: Messages, options: argparse.Namespace) -> int:
     found = await messages.stats(options.queue)
+    if not (options.all or options.queue):
+        found = {queue: each for queue, each in found.items() if _any(each)}
     if options.json:
         return _json(found)
     names = [name for name in QueueStats.__struct_fields__ if name != "waiting"]
@@ -79,6 +82,10 @@ async def _stats(messages: Messages, options: argparse.Namespace) -> int:
         waiting = [each.waiting.get(name, 0) for name in ("high", "normal", "low")]
         rows.append((queue, *map(str, waiting), *(str(getattr(each, name)) for name in names)))
     return _table(rows)
+
+
+def _any(stats: QueueStats) -> bool:
+    return any(any(each.values()) if isinstance(each, Mapping) else each for each in msgspec.structs.astuple(stats))
 
 
 async def _recover(messages: Messages, options: argparse.Namespace) -> int:

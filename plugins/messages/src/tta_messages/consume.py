@@ -15,7 +15,7 @@ import msgspec
 from tta_kernel import correlation_id
 
 from .model import Delivery, Messages, MessagesError
-from .prepare import check_receive
+from .prepare import VANISHED, check_receive
 
 log = logging.getLogger("tta.messages")
 _SETTLE = 5.0  # seconds for giving back, so that a store that is gone can't keep anybody from stopping
@@ -126,6 +126,7 @@ class _Consumer:
         self._time_limit, self._grace, self._consumed = time_limit, grace, consumed
         self._workers = [_Worker() for _ in range(concurrency)]
         self._todo: deque[Sequence[Delivery]] = deque()
+        self._apart: Sequence[Delivery] = ()  # held, and kept from the workers for a while
         self._done: list[Delivery] = []
         self._stopping = self._receiving = False
         self._changed = anyio.Event()
@@ -164,10 +165,20 @@ class _Consumer:
             while not (free := sum(not worker.unit for worker in self._workers) - len(self._todo)) > 0:
                 await self._changed.wait()
             self._receiving = True
-            held = await self._receive(min(limit, free), visibility, wait)
-            self._receiving = False
+            self._apart = held = await self._receive(min(limit, free), visibility, wait)
+            suspect = bool(held) and held[0].last_error == VANISHED
+            if suspect:  # Should it kill us, too, nothing else pays with an attempt.
+                await self._until_idle()
             self._todo.extend([delivery] for delivery in held)
+            self._apart = ()
             self._tell()
+            if suspect:
+                await self._until_idle()
+            self._receiving = False
+
+    async def _until_idle(self) -> None:
+        while self._todo or any(worker.unit for worker in self._workers):
+            await self._changed.wait()
 
     def _tell(self) -> None:
         """Let everybody look again."""
@@ -337,7 +348,7 @@ class _Consumer:
         return tokens
 
     def _held(self) -> Iterator[Delivery]:
-        for unit in (*(worker.unit for worker in self._workers), *self._todo):
+        for unit in (*(worker.unit for worker in self._workers), *self._todo, self._apart):
             yield from unit
 
     async def _acknowledge(self) -> None:

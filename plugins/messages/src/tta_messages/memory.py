@@ -257,6 +257,17 @@ class MemoryMessages:
         kept = self._find(queue)
         return kept.queue.purge(self._clock()) if kept else 0
 
+    async def drop(self, queue: str) -> bool:
+        await checkpoint()
+        kept = self._find(check_queue(queue))
+        if kept is not None:
+            now = self._clock()
+            if kept.queue.holds_any(now):
+                return False
+            del self._kept[queue]
+            self._wake(kept, len(kept.waiters))  # They wait for the new one.
+        return True
+
     async def dead(self, queue: str, *, limit: int = 100, after: str = "") -> Sequence[DeadLetter]:
         await checkpoint()
         kept = self._find(queue)

@@ -303,6 +303,13 @@ class Messages(Protocol):
     async def purge(self, queue: str) -> int:
         """Throw away what is waiting and delayed, not what is held nor what is dead; how many that was."""
 
+    async def drop(self, queue: str) -> bool:
+        """End a queue that is empty, with its settings, its numbers and the ids that it knows.
+
+        False where anything is waiting, delayed, held or dead: then nothing ends. Subscriptions stay. Whoever
+        names it later makes it anew.
+        """
+
     async def dead(self, queue: str, *, limit: int = 100, after: str = "") -> Sequence[DeadLetter]:
         """Return dead letters, the oldest first, from after the one called ``after``; after one that is gone, none."""
 

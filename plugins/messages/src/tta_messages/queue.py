@@ -337,10 +337,14 @@ class Queue:
         """Return the last steps, the newest first."""
         return list(self._steps)[: -limit - 1 : -1]
 
+    def holds_any(self, now: float) -> bool:
+        """Whether there are messages in it, be they dead."""
+        self.tick(now)
+        return bool(self._entries or self._dead)
+
     def is_empty(self, now: float) -> bool:
         """Whether nothing would be lost with it but its numbers."""
-        self.tick(now)
-        return not (self._entries or self._dead or any(until > now for until in self._seen.values()))
+        return not (self.holds_any(now) or any(until > now for until in self._seen.values()))
 
     def _note(self, now: float, what: Any, ids: Sequence[str], detail: str = "") -> None:
         if not ids:

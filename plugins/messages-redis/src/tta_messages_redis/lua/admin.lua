@@ -4,6 +4,9 @@
 --   configure: settings          1
 --   settings                     what is stored, or nothing
 --   purge                        how many, whether there are more
+--   empty                        1 if there are no messages in it, be they dead; else 0
+--   drop                         the same; then it is no more, but for who waits
+--   listed                       1 (it is in the index of all queues)
 --   dead: limit, after           id and letter by turns
 --   letters: ids...              id and letter by turns
 --   requeue: id, time to live (s) by turns      how many
@@ -121,6 +124,21 @@ elseif what == 'purge' then
     note('purged', table.concat(gone, ' '))
   end
   result = {#gone, more and 1 or 0}
+elseif what == 'empty' or what == 'drop' then
+  local there = call('HLEN', BODY) + call('ZCARD', DEAD)
+  for i, list in ipairs({HIGH, NORMAL, LOW}) do
+    there = there + math.max(0, call('LLEN', list) - (tonumber(odds[i]) or 0))
+  end
+  if what == 'drop' and there == 0 then
+    call('UNLINK', unpack(KEYS, 1, #KEYS - 1))
+    return {died, 1, 0}
+  end
+  result = there == 0 and 1 or 0
+elseif what == 'listed' then
+  if state[2] then
+    call('HSET', QUEUE, 'listed', 1)
+  end
+  result = 1
 elseif what == 'dead' then
   local rank = ARGV[7] == '' and -1 or call('ZRANK', DEAD, ARGV[7])
   if rank then

@@ -1,7 +1,7 @@
 -- What every script begins with: one queue's keys, its settings, the server's time, and what is due.
 --
--- queue     HASH    settings, counters, until (ms), next (us), bucket (of seen), flow (how many were delivered and
---                   acknowledged); odds is there if these may be: g9 g5 g1 (ghosts in the lists), passed (see the guard),
+-- queue     HASH    settings, counters, until (ms), next (us), bucket (of seen), listed (it is in the index of all queues),
+--                   flow (how many were delivered and acknowledged); odds is there if these may be: g9 g5 g1 (ghosts in the lists), passed (see the guard),
 --                   told (messages that nobody holds may have an info), timed (some are in ttl)
 -- body      HASH    id -> when it ends (us, a big-endian double), priority (a digit), owner (8 bytes), envelope
 -- high...   LISTs   of ids that wait; a ghost is an id that waits no more: its body is gone, its info is '!'
@@ -17,7 +17,7 @@ local call, attempt = redis.call, redis.pcall
 
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local state = call('HMGET', QUEUE, 'settings', 'until', 'next', 'odds', 'bucket', 'flow')
+local state = call('HMGET', QUEUE, 'settings', 'until', 'next', 'odds', 'bucket', 'flow', 'listed')
 local odds = state[4] and call('HMGET', QUEUE, 'g9', 'g5', 'g1', 'passed', 'told', 'timed') or {}
 local packed = state[1]
 if not packed or #packed ~= 104 then

@@ -8,7 +8,7 @@ local QUEUE, BODY, LIST, AUDIT, IDLE = KEYS[1], KEYS[2], KEYS[3], KEYS[6], KEYS[
 local call, attempt = redis.call, redis.pcall
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local state = call('HMGET', QUEUE, 'settings', 'until', 'next', 'bucket', 'sent')
+local state = call('HMGET', QUEUE, 'settings', 'until', 'next', 'bucket', 'sent', 'listed')
 local packed = state[1]
 if not packed or #packed ~= 104 then
   packed = ARGV[1]
@@ -16,7 +16,7 @@ end
 local max_length, _, _, _, _, _, _, life, _, window, _, dead_life, steps = struct.unpack('>ddddddddddddd', packed)
 local total, bucket = (#ARGV - 8) / 2, math.floor(now / 1000000 / window)
 local SEEN, size = KEYS[4 + bucket % 2], call('HLEN', BODY)
-if not (state[2] and state[3] and string.find(state[5] or '', '^%d+$')) or now >= (tonumber(state[3]) or 0)
+if not (state[2] and state[3] and state[6] and string.find(state[5] or '', '^%d+$')) or now >= (tonumber(state[3]) or 0)
   or (tonumber(state[2]) or 0) < now / 1000 + (life + dead_life) * 1000
   or state[4] ~= bucket .. ' ' .. window or size + total > max_length
   or life <= 3600 or tonumber(ARGV[7]) ~= life or math.abs(now - tonumber(ARGV[6])) >= 1000000

@@ -5,7 +5,7 @@
 -- priority: a digit, if all have the same. kind: 'new' if all ids were made up just now; 'again' if this may be the
 -- second time; else ''. A value's first 8 bytes are when it ends.
 -- Replies: who died; '' or one digit a message (0 accepted, 1 was before, 2 full, 3 was before, by this very batch); odd;
--- how long the queue may get; how long it knows an id (ms); and if that wasn't so, our time and life.
+-- how long the queue may get; how long it knows an id (ms); whether it is listed; and if that wasn't so, our time and life.
 local FIRST = 11
 local batch, total = ARGV[5], (#ARGV - FIRST + 1) / 2
 local ids = {}
@@ -62,7 +62,7 @@ if reckoned and ARGV[10] == 'new' and ARGV[6] == '' and ARGV[9] ~= '' and tonumb
   end
   accept(ids, true)
   finish()
-  return {died, '', odd and 1 or 0, MAX_LENGTH, int(WINDOW * 1000)}
+  return {died, '', odd and 1 or 0, MAX_LENGTH, int(WINDOW * 1000), state[7] and 1 or 0}
 end
 
 local R = rare()
@@ -152,6 +152,6 @@ if refused > 0 then
 end
 finish((longest + DEAD_LIFE) * 1000)
 return {
-  died, plain and '' or table.concat(codes), odd and 1 or 0, MAX_LENGTH, int(WINDOW * 1000), int(now),
+  died, plain and '' or table.concat(codes), odd and 1 or 0, MAX_LENGTH, int(WINDOW * 1000), state[7] and 1 or 0, int(now),
   string.format('%.17g', LIFE)
 }

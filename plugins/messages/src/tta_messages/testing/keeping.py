@@ -7,7 +7,7 @@ import time
 import anyio
 
 from tta_kernel import Event
-from tta_messages.model import DeadLetter, MessageDied, Messages, Priority, QueueStats
+from tta_messages.model import DeadLetter, MessageDied, Messages, Priority, QueueSettings, QueueStats
 
 from .common import LONG, Note, Open, first, note, put, settings, take, take_one, texts, until
 
@@ -123,6 +123,51 @@ class KeepingContract:
             assert await m.purge_dead("q") == 2
             assert list(await m.dead("q")) == []
             assert await m.purge_dead("nobody") == 0
+
+    async def test_only_an_empty_queue_can_be_dropped(self, messages: Open) -> None:
+        async with messages(settings(visibility=60.0)) as m:
+            assert await m.drop("q")
+            await put(m, note("a", id="1"))
+            assert not await m.drop("q")
+            held = await take_one(m)
+            assert not await m.drop("q")
+            await m.nack(held, delay=60.0)
+            assert not await m.drop("q")
+            assert await m.cancel("q", "1")
+            await kill(m, "b")
+            assert not await m.drop("q")
+            assert [letter.id for letter in await m.dead("q")] == ["b"]
+            await m.purge_dead("q")
+            assert await m.drop("q")
+            assert "q" not in await m.stats()
+            assert await m.history("q") == []
+
+    async def test_a_dropped_queue_begins_anew(self, messages: Open) -> None:
+        async with messages() as m:
+            await m.configure("q", QueueSettings(max_length=1))
+            await put(m, note("a", id="1"))
+            await m.ack(await take_one(m))
+            assert await m.drop("q")
+            assert (await m.settings("q")).max_length > 1
+            await put(m, note("b", id="1"), note("c"))
+            assert (await m.stats("q"))["q"].sent == 2
+            assert list(await m.stats()) == ["q"]
+            assert texts(await take(m, 9)) == ["b", "c"]
+
+    async def test_who_waits_for_a_queue_that_is_dropped_waits_for_the_new_one(self, messages: Open) -> None:
+        async with messages() as m, anyio.create_task_group() as tasks:
+            got: list[str] = []
+
+            async def wait() -> None:
+                got.extend(texts(await take(m, wait=LONG)))
+
+            tasks.start_soon(wait)
+            await anyio.sleep(0.05)
+            assert await m.drop("q")
+            await put(m, note("a"))
+            with anyio.fail_after(LONG):
+                while not got:  # noqa: ASYNC110
+                    await anyio.sleep(0.01)
 
     async def test_a_purge_leaves_what_is_held_and_what_is_dead(self, messages: Open) -> None:
         async with messages() as m:

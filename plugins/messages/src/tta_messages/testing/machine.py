@@ -145,6 +145,10 @@ class MessagesMachine(RuleBasedStateMachine):
     def purge(self, queue: str) -> None:
         self._same(lambda m: m.purge(queue))
 
+    @rule(queue=queues)
+    def drop(self, queue: str) -> None:
+        self._same(lambda m: m.drop(queue))
+
     @rule(queue=queues, chosen=st.lists(ids, max_size=2, unique=True))
     def requeue(self, queue: str, chosen: Sequence[str]) -> None:
         self._same(lambda m: m.requeue(queue, *chosen))
