@@ -86,12 +86,13 @@ class RedisServer:
         if (code := self._process.poll()) is not None:
             raise AssertionError(f"redis-server ended with {code}: {self.log[-2000:]}")
         try:
-            self.command("PING")
+            # Another process may have taken the port a moment before.
+            ours = self.command("INFO", "server")["process_id"] == self._process.pid
+            return ours and bool(self.command("PING"))
         except (redis_py.exceptions.ConnectionError, redis_py.exceptions.TimeoutError):
             return False
         except redis_py.exceptions.ResponseError:  # LOADING
             return False
-        return True
 
     def command(self, *command: Any) -> Any:
         """Send one command, on a connection of its own, and return what redis-py makes of the answer."""
