@@ -398,6 +398,17 @@ async def test_what_is_done_is_acknowledged_soon_though_nobody_calls_again(world
         await until(acknowledged)
 
 
+async def test_processes_that_have_stopped_leave_only_the_queue_that_all_share() -> None:
+    with anyio.fail_after(20):
+        async with AsyncExitStack() as stack:
+            world = World(stack)
+            serving, calling = await world.agents(), await world.agents()
+            async with serving.serve(Echo()):
+                await calling.call(ECHO, ASK, key="k")
+                assert len(await world.messages.stats()) == 4
+        assert list(await world.messages.stats()) == ["agents.echo"]
+
+
 async def test_what_is_done_is_acknowledged_before_its_process_has_stopped(world: World) -> None:
     caller = await world.agents()
     async with (await world.agents()).serve(Echo()):

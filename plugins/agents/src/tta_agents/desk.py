@@ -61,6 +61,15 @@ class Desk:
                 serving.end("released")
             with anyio.move_on_after(FAREWELL, shield=True):
                 await self._ended.wait()
+                await self._drop()
+
+    async def _drop(self) -> None:
+        """Leave no queue of an instance behind, unless somebody has called it in the last moment."""
+        try:
+            for served in self._group:
+                await self._messages.drop(queue_of(served.id))
+        except MessagesError as exc:
+            self._log.warning("queues of instances are left to their time to live: %s", exc)
 
     async def _run(self) -> None:
         queues: dict[str, Sequence[Served]] = {queue_of(AgentId(self._group[0].id.type)): self._group}

@@ -52,6 +52,7 @@ class Inbox:
         """Leave nothing behind."""
         if self._open:
             await self.messages.purge(inbox_of(self.process))
+            await self.messages.drop(inbox_of(self.process))
 
     def message(self, process: str, signal: Signal, *, ttl: float, owner: str = "") -> Message:
         """Return the message that tells ``process`` of something."""
