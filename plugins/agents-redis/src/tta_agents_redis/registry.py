@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from logging import Logger
 from typing import NamedTuple
@@ -52,6 +53,7 @@ class RedisRegistry:
         self._changed = anyio.Event()
         self.watching = anyio.Event()
         """Set as soon as `watch` knows what there was before."""
+        self._told_until = time.time() - interval  # what was found before is no news
         self.trouble = ""
         self.displaced: set[AgentId] = set()
 
@@ -171,6 +173,7 @@ class RedisRegistry:
     async def _look_around(self, seen: Mapping[AgentId, Found] | None) -> Mapping[AgentId, Found]:
         self._changed = anyio.Event()
         now, found = await self._store.look()
+        await self._tell_of_foreign()
         there = {each.card.id: each for each in found if not self._is_mine(each.card)}
         if seen is not None:  # What was there before us is no news.
             self._compare(seen, there, now)
@@ -180,6 +183,13 @@ class RedisRegistry:
         with anyio.move_on_after(min(max(soonest, 0.005), self._interval)):
             await self._changed.wait()
         return there
+
+    async def _tell_of_foreign(self) -> None:
+        news = [each for each in await self._store.quarantined() if each["at"] > self._told_until]
+        for each in reversed(news[:10]):
+            self._log.warning("what lay in the registry was put aside: %s: %s", each["where"], each["reason"])
+        if news:
+            self._told_until = news[0]["at"]
 
     def _compare(self, seen: Mapping[AgentId, Found], there: Mapping[AgentId, Found], now: float) -> None:
         for id, (card, expires_at) in seen.items():

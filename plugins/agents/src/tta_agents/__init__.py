@@ -89,19 +89,20 @@ class AgentsPlugin(Plugin[Config]):
             ctx.log.warning("agents of other deployments can't be called: nothing provides messages")
         self._agents = Switchboard(ctx, self.config, ctx.get(AGENT_REGISTRY), messages, ctx.find(AGENT_REPLIES))
         ctx.provide(AGENTS, self._agents)
-        self._find(ctx)
+        await self._find(ctx)
         try:
             yield
         finally:
             await self._agents.close()
 
-    def _find(self, ctx: Context) -> None:
+    async def _find(self, ctx: Context) -> None:
         """Provide `CAPABILITIES`, and keep it as the registry is."""
         index, settings = CapabilityIndex(), self.config.discovery
         discovery = Discovery(ctx.get(AGENT_REGISTRY), index, settings, ctx.log, process=self._agents.process)
         ctx.on(AgentRegistered, discovery.on_registered)
         ctx.on(AgentDeregistered, discovery.on_deregistered)
         ctx.on(AgentStatusChanged, discovery.on_status)
+        await discovery.begin()
         ctx.start_soon(discovery.run)
         ctx.provide(CAPABILITIES, Finder(index, discovery, ctx.find(EMBEDDER), ctx.log))
 

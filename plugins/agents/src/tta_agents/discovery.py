@@ -27,6 +27,7 @@ from .model import (
     RegistryError,
 )  # fmt: skip
 
+_FIRST_LOOK = 2.0
 _AT_ONCE = 50
 """How many cards are indexed until others may run."""
 _UNUSABLE = re.compile(r"[^a-z0-9_-]+")
@@ -73,13 +74,17 @@ class Discovery:
     def discovered(self) -> Sequence[Discovered]:
         return sorted(self._known.values(), key=lambda each: str(each.agent_id))
 
+    async def begin(self) -> None:
+        """Look for the first time, where that is immediate; a registry that is away holds up no start for long."""
+        if self._settings.strategy == "immediate":
+            with anyio.move_on_after(_FIRST_LOOK):
+                await self._keep_up()
+
     async def run(self) -> None:
         """Discover for as long as it runs; ends at once where discovery is manual."""
         settings = self._settings
         if settings.strategy == "manual":
             return
-        if settings.strategy == "immediate":
-            await self._keep_up()
         while True:
             if settings.strategy == "delayed":
                 with anyio.move_on_after(settings.interval):

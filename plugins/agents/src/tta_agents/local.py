@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -249,4 +250,6 @@ def text_of(output: Any) -> str:
 def _path(exc: Exception) -> str:
     """Say where it doesn't fit, and not what stands there: it may be a person's text."""
     _, found, path = str(exc).partition(" - at `")
+    if missing := re.search(r"missing required field `([^`]+)`", str(exc)):
+        return f"the field {missing[1]} is missing" + (f" at {path.rstrip('`')}" if found else "")
     return f"the field {path.rstrip('`')} does not fit" if found else "it does not fit its declared shape"

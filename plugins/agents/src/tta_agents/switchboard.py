@@ -113,6 +113,8 @@ class Switchboard:
         self, agent: AgentId, request: msgspec.Struct | Mapping[str, Any], *, key: str, attempt: int = 1,
         session: str = "", on_piece: OnPiece | None = None, owner: str = "",
     ) -> Reply:  # fmt: skip
+        if not key:
+            raise ValueError("a call needs a key: without one it would get another call's answer")
         if self._remote is not None and not self._local.find(agent):
             return await self._remote.call(
                 agent, request, key=key, attempt=attempt, session=session, on_piece=on_piece, owner=owner

@@ -138,6 +138,8 @@ def _field(exc: Exception) -> str:
     """Say where it doesn't fit, and not what stands there: it may be a person's text."""
     _, found, path = str(exc).partition(" - at `")
     path = path.rstrip("`").removeprefix("$").lstrip(".")
+    if missing := re.search(r"missing required field `([^`]+)`", str(exc)):
+        return f"the field {path}{'.' if path else ''}{missing[1]} is missing"
     if (index := re.match(r"\[(\d+)\]", path)) and int(index[1]) < len(_NAMES):
         path = _NAMES[int(index[1])] + path[index.end() :]
     return f"the field {path} does not fit" if found and path else "it does not fit, or cannot travel"
