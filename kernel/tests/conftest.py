@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,3 +40,10 @@ def ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ship:
         return site
 
     return ship
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> None:
+    """Let child processes hear SIGINT, which a shell keeps from what it runs in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
