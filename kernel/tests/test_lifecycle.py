@@ -465,3 +465,32 @@ async def test_the_context_gives_only_what_a_plugin_declares() -> None:
 
 def test_the_default_restart_is_what_the_manual_says() -> None:
     assert (_RESTART.times, _RESTART.within) == (3, 60.0)
+
+
+async def test_a_level_may_take_its_time_to_stop_while_those_after_it_keep_a_second_each() -> None:
+    keys = [Service[int](f"key-{number}") for number in range(4)]
+    took: list[float] = []
+
+    def link(number: int) -> type[Plugin[NoConfig]]:
+        class Link(Plugin[NoConfig]):
+            requires = (keys[number - 1],) if number else ()
+            provides = (keys[number],)
+
+            @asynccontextmanager
+            async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+                ctx.provide(keys[number], number)
+                yield
+                if number == 3:
+                    began = anyio.current_time()
+                    try:
+                        await anyio.sleep(1.4)  # an equal share would be 1.2 s
+                    finally:
+                        took.append(anyio.current_time() - began)
+
+        return Link
+
+    plugins = {f"link-{number}": link(number) for number in range(4)}
+    async with Kernel(KernelSettings(stop_timeout=4.8), plugins=plugins) as kernel:
+        pass
+    assert [record.state for record in kernel.records.values()] == ["stopped"] * 4
+    assert took[0] >= 1.4

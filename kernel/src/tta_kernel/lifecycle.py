@@ -80,8 +80,8 @@ class Supervisor:
         self._stopping = True
         end = anyio.current_time() + self._wiring.settings.stop_timeout
         for left, level in reversed([*enumerate(self._wiring.levels, 1)]):
-            # A level may use what the ones before it left over, and never what others need.
-            share = max(0.0, end - anyio.current_time()) / left
+            # A level may use all that is left, but for a second (or an equal share) for each that comes after it.
+            share = (rest := max(0.0, end - anyio.current_time())) - (left - 1) * min(1.0, rest / left)
             async with anyio.create_task_group() as tasks:
                 for name in level:
                     tasks.start_soon(self._stop, self._runs[name], share, end)
