@@ -145,3 +145,16 @@ async def test_a_store_that_is_down_is_said_so(memory: MemoryMessages, capsys: p
 
     assert await tta(Down(memory), "stats") == 1
     assert "can't be reached: no answer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("stats",), ("recover",), ("dlq", "list"), ("dlq", "requeue", "--all"), ("dlq", "purge", "--all")],
+    ids=" ".join,
+)
+async def test_a_name_that_no_queue_can_have_is_said_so(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared = Shared(MemoryMessages(settings(), TYPES))
+    assert await tta(shared, *words, "no queue") == 1
+    assert "an address is 1 to 200" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from tta_kernel import Kernel, Subcommands
 
 from .memory import MemoryMessages
 from .model import MESSAGES, DeadLetter, Messages, MessagesError, QueueStats
+from .prepare import check_queue
 
 DONE, WANTING = 0, 1
 _PAGE = 100
@@ -60,9 +61,13 @@ async def _act(kernel: Kernel, options: argparse.Namespace, act: _Act) -> int:
     if isinstance(messages, MemoryMessages):
         return _fail("messages are kept in memory, and this process has none: only the running one can look")
     try:
+        if getattr(options, "queue", None):
+            check_queue(options.queue)
         return await act(messages, options)
     except MessagesError as exc:
         return _fail(f"the store can't be reached: {exc}")
+    except ValueError as exc:
+        return _fail(str(exc))
 
 
 def _fail(why: str) -> int:

@@ -76,7 +76,7 @@ class RetryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     The n-th pause is random, up to ``base`` · 2\\ :sup:`n` and ``cap``; the call's time limit stands above all.
     """
 
-    times: Annotated[int, Meta(ge=0, le=1000)] = 30
+    times: Annotated[int, Meta(ge=0, le=1000)] = 100
     base: Limit = 0.02
     cap: Limit = 0.5
 
