@@ -1,7 +1,8 @@
-"""How a process that waits hears that there is something: it is called by name, on one channel for all its queues."""
+"""How who waits hears that there is something: his process has one channel for all queues, and he a name of his own."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from secrets import token_hex
@@ -10,16 +11,56 @@ import anyio
 
 from tta_redis import Redis, RedisDown
 
+from . import wire
+
 log = logging.getLogger("tta.messages-redis")
 
 
-class Bell:
-    """Wakes who waits for a queue; ``unheard`` is told of a queue for which nobody waits any more."""
+class Waiter:
+    """Waits for one queue until he is ``called``; ``handed`` then holds the messages, if he was given any.
 
-    def __init__(self, redis: Redis, channel: str, unheard: Callable[[str], None]) -> None:
+    ``hold`` is the one in which he gets them. ``missed``: perhaps they were sent, and got lost on the way.
+    """
+
+    __slots__ = ("_future", "called", "entry", "handed", "hold", "missed", "queue")
+
+    def __init__(self, queue: str, hold: str, entry: str) -> None:
+        self.queue, self.hold, self.entry = queue, hold, entry
+        self.called = self.missed = False
+        self.handed = b""
+        self._future: asyncio.Future[None] | None = None
+
+    def call(self) -> None:
+        """Let him look."""
+        self.called = True
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    async def wait(self, patience: float) -> None:
+        """Wait until he is called, but no longer than that, in seconds."""
+        if not self.called:
+            # A scope with a deadline and an Event do the same, and take five times as long.
+            loop = asyncio.get_running_loop()  # noqa: TID251
+            self._future = loop.create_future()
+            timer = loop.call_later(patience, _time_is_up, self._future)
+            try:
+                await self._future
+            finally:
+                timer.cancel()
+
+
+def _time_is_up(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class Bell:
+    """Calls who waits; ``unheard`` is told of calls for who waits no more: queue, hold, whether he was handed any."""
+
+    def __init__(self, redis: Redis, channel: str, unheard: Callable[[str, str, bool], None]) -> None:
         self.name = token_hex(6)
         self._redis, self._channel, self._unheard = redis, channel, unheard
-        self._waiters: dict[str, list[anyio.Event]] = {}
+        self._waiters: dict[str, Waiter] = {}
         self._ready = anyio.Event()
         self.reconnects = 0
 
@@ -30,19 +71,16 @@ class Bell:
                 await self._ready.wait()
         return self._ready.is_set()
 
-    def listen(self, queue: str) -> anyio.Event:
-        """Return an event that is set when there is something; before looking, so that nothing is missed."""
-        event = anyio.Event()
-        self._waiters.setdefault(queue, []).append(event)
-        return event
+    def listen(self, queue: str, hold: str, limit: int, visibility: float | str) -> Waiter:
+        """Return who waits from now on; before looking, so that nothing is missed."""
+        waiter = Waiter(queue, hold, f"{self.name} {hold} {limit} {visibility}")
+        self._waiters[hold] = waiter
+        return waiter
 
-    def leave(self, queue: str, event: anyio.Event) -> None:
+    def leave(self, waiter: Waiter | None) -> None:
         """Wait no longer."""
-        waiters = self._waiters.get(queue)
-        if waiters and event in waiters:
-            waiters.remove(event)
-            if not waiters:
-                del self._waiters[queue]
+        if waiter is not None:
+            self._waiters.pop(waiter.hold, None)
 
     async def run(self) -> None:
         """Hear, for as long as the service runs."""
@@ -56,20 +94,27 @@ class Bell:
                             self.reconnects += 1
                             self._ring_all()
                         else:
-                            self._ring(signal.payload.decode())
+                            self._ring(signal.payload)
             except RedisDown as exc:
                 # Until then waiting ones look from time to time.
                 self._ready = anyio.Event()
                 log.warning("can't be woken: %s", exc.reason)
                 await anyio.sleep(1.0)
 
-    def _ring(self, queue: str) -> None:
-        waiters = self._waiters.pop(queue, None)
-        if not waiters:
-            self._unheard(queue)
-        for event in waiters or ():
-            event.set()
+    def _ring(self, payload: bytes) -> None:
+        queue, _, rest = payload.partition(b" ")
+        hold = rest[:12].decode(errors="replace")
+        handed = len(rest) > 12
+        waiter = self._waiters.pop(hold, None)
+        if waiter is None:
+            if wire.QUEUE.fullmatch(queue):
+                self._unheard(queue.decode(), hold, handed)
+            return
+        waiter.handed = payload if handed else b""
+        waiter.call()
 
     def _ring_all(self) -> None:
-        for queue in list(self._waiters):
-            self._ring(queue)
+        waiters, self._waiters = self._waiters, {}
+        for waiter in waiters.values():
+            waiter.missed = True
+            waiter.call()

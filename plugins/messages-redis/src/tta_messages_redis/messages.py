@@ -27,7 +27,7 @@ class RedisMessages(Sending, Receiving, Keeping):
         self, redis: Redis, config: Config, types: Types, *, publish: Callable[[Event], None], tasks: TaskGroup
     ) -> None:
         super().__init__(redis, config, types, publish=publish, tasks=tasks)
-        self._bell = Bell(redis, self._store.channel, self._pass_on)
+        self._bell = Bell(redis, self._store.channel, self._unheard)
         self._subscriptions = Subscriptions(self._store, redis.prefix)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from time import monotonic
 from typing import Any
 
 import anyio
@@ -11,9 +12,11 @@ from tta_messages import Delivery, Settled
 from tta_messages.prepare import check_queue, check_receive, shorten
 
 from . import wire
-from .bell import Bell
+from .bell import Bell, Waiter
 from .shared import CHUNK, UNUSUAL, Queue, Shared
 from .store import Unknown
+
+_AT_ONCE = 0.5
 
 
 class Receiving(Shared):
@@ -33,32 +36,74 @@ class Receiving(Shared):
         known = self._queue(queue)
         own: Sequence[Delivery] = await self._leave_for_cycle(queue, done) if done else ()
         if not wait:
-            return (await self._cycle(known, limit, visibility, own, waits=False))[0]
-        until = anyio.current_time() + wait
+            return (await self._cycle(known, limit, visibility, own))[0]
+        until = monotonic() + wait
         hears = await self._bell.ready(min(wait, 1.0))
-        while True:
-            event = self._bell.listen(queue)
-            try:
+        waiter: Waiter | None = None
+        try:
+            while True:
+                rest = until - monotonic()
+                state = "" if waiter is None else "1" if rest > 0 else "0"
+                if hears and waiter is None and rest > 0:
+                    waiter = self._bell.listen(queue, self._nonce(), limit, _seconds(visibility) or "-")
                 try:
-                    held, due = await self._cycle(known, limit, visibility, own, waits=hears)
+                    held, due = await self._cycle(known, limit, visibility, own, waiter, state)
                 except Unknown:
                     # Perhaps it received something, which was given back. If it had to acknowledge, only the caller
                     # knows what to do; otherwise look again.
-                    if own or anyio.current_time() >= until:
+                    if own or monotonic() >= until:
                         raise
+                    self._give_up(waiter)
+                    waiter = None
                     continue
                 own = ()
-                rest = until - anyio.current_time()
-                if held or rest <= 0:
+                if held or (rest <= 0 and due >= 0):
+                    self._bell.leave(waiter)
+                    waiter = None
                     return held
-                with anyio.move_on_after(min(rest, due + 0.001, self._random.uniform(0.8, 1.2))):
-                    await event.wait()
-            except BaseException:
-                if event.is_set():
-                    self._pass_on(queue)
-                raise
-            finally:
-                self._bell.leave(queue, event)
+                # Less than 0: called, but not heard yet; that comes at once, if at all.
+                patience = _AT_ONCE if due < 0 else min(rest, due + 0.001, self._random.uniform(0.8, 1.2))
+                if waiter is None:
+                    await anyio.sleep(patience)
+                    continue
+                await waiter.wait(patience)
+                if waiter.called and not waiter.missed:
+                    handed = self._handed(waiter)
+                    waiter = None
+                    if handed:
+                        return handed
+                elif waiter.missed or due < 0:
+                    self._give_up(waiter)
+                    waiter = None
+        finally:
+            self._give_up(waiter)
+
+    def _give_up(self, waiter: Waiter | None) -> None:
+        """Wait no longer, and hand on what has come by then, or what may still come."""
+        if waiter is None:
+            return
+        self._bell.leave(waiter)
+        if waiter.called and not waiter.missed:
+            self._unheard(waiter.queue, waiter.hold, bool(waiter.handed))
+        else:
+            self._soon(self._abandon, self._queue(waiter.queue), waiter.hold, waiter.entry)
+
+    def _handed(self, waiter: Waiter) -> Sequence[Delivery]:
+        """Return what was handed over, if anything."""
+        if not waiter.handed:
+            return ()
+        held: list[Delivery] = []
+        deadline, values = wire.read_handed(waiter.handed)
+        try:
+            for value in values:
+                message = self._codec.decode(value[wire.HEAD :])
+                if message.queue != waiter.queue:
+                    raise ValueError("it is another message")
+                held.append(Delivery(message, waiter.hold, deadline))
+        except ValueError:  # Let the usual way find out what it is.
+            self._unheard(waiter.queue, waiter.hold, True)  # noqa: FBT003
+            return ()
+        return held
 
     async def _leave_for_cycle(self, queue: str, done: Collection[Delivery]) -> Sequence[Delivery]:
         """Acknowledge what can't be with the receive itself, and return the rest."""
@@ -69,12 +114,17 @@ class Receiving(Shared):
         return own[:CHUNK]
 
     async def _cycle(
-        self, queue: Queue, limit: int, visibility: float | None, done: Sequence[Delivery], *, waits: bool
+        self,
+        queue: Queue,
+        limit: int,
+        visibility: float | None,
+        done: Sequence[Delivery],
+        waiter: Waiter | None = None,
+        state: str = "",
     ) -> tuple[list[Delivery], float]:
-        """Acknowledge and receive; the deliveries, and in how many seconds something is due."""
+        """Acknowledge and receive; the deliveries, and in how many seconds something is due, less than 0 if called."""
         hold = self._nonce()
-        seconds = "" if visibility is None else min(visibility, wire.FOR_EVER)
-        args: list[Any] = [hold, limit, seconds, self._bell.name if waits else ""]
+        args: list[Any] = [hold, limit, _seconds(visibility), waiter.entry if waiter else "", state]
         _add_done(args, done)
         scripts = self._store.scripts
         infos: Sequence[Any] = ()
@@ -130,7 +180,7 @@ class Receiving(Shared):
     async def _fly_acks(self, queue: Queue, batches: Sequence[Sequence[Delivery]]) -> Sequence[Sequence[bool]]:
         found: list[Sequence[bool]] = []
         for batch in batches:
-            args: list[Any] = [self._nonce(), 0, "", ""]
+            args: list[Any] = [self._nonce(), 0, "", "", ""]
             places = _add_done(args, batch)
             codes = await self._acknowledge(queue, args)
             results = [True] * len(batch)
@@ -196,9 +246,17 @@ class Receiving(Shared):
         result: bytes = reply[0]
         return result
 
-    async def _abandon(self, queue: Queue, hold: str) -> None:
+    async def _abandon(self, queue: Queue, *hold_and_entry: str) -> None:
         """Give back what a receive got that nobody waits for any more."""
-        await self._store.run(self._store.scripts.admin, queue.name, queue.keys, ("abandon", hold), retry=True)
+        args = ("abandon", *hold_and_entry)
+        await self._store.run(self._store.scripts.admin, queue.name, queue.keys, args, retry=True)
+
+    def _unheard(self, queue: str, hold: str, handed: bool) -> None:
+        """Somebody was called who has gone."""
+        if handed:
+            self._soon(self._abandon, self._queue(queue), hold)
+        else:
+            self._pass_on(queue)
 
     async def _quarantine(self, queue: Queue, id: bytes, hold: str) -> None:
         args = ("corrupt", id, hold, "its envelope cannot be read")
@@ -210,8 +268,12 @@ class Receiving(Shared):
             self._soon(self._poke, self._queues[queue])
 
     async def _poke(self, queue: Queue) -> None:
-        args = [self._nonce(), 0, "", ""]
+        args = [self._nonce(), 0, "", "", ""]
         await self._store.run(self._store.scripts.cycle, queue.name, queue.keys, args, retry=True)
+
+
+def _seconds(visibility: float | None) -> float | str:
+    return "" if visibility is None else min(visibility, wire.FOR_EVER)
 
 
 def _add_done(args: list[Any], done: Sequence[Delivery]) -> Sequence[int]:

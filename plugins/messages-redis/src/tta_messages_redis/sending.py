@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from struct import Struct
+from time import monotonic
 from typing import Any
 
 import anyio
@@ -160,7 +161,7 @@ class Sending(Shared):
 
     def _arguments(self, queue: Queue, batch: Sequence[Outgoing], mark: str, *, again: bool = False) -> Sequence[Any]:
         others: dict[int, tuple[float | bool, float]] = {}
-        clock = 0.0 if queue.offset is None else anyio.current_time() * 1e6 + queue.offset
+        clock = 0.0 if queue.offset is None else monotonic() * 1e6 + queue.offset
         head = _END(clock + queue.life * 1e6)
         priority, new = batch[0].priority, True
         args: list[Any] = [mark, b"", b"%.0f" % clock, repr(queue.life), priority, b"again"]
@@ -184,7 +185,7 @@ class Sending(Shared):
         queue.listed = bool(listed)
         queue.window = int(window) / 1000
         if clock:
-            queue.offset = int(clock[0]) - anyio.current_time() * 1e6
+            queue.offset = int(clock[0]) - monotonic() * 1e6
             queue.life = float(clock[1])
         if not codes:
             return [SendResult(item.id, True) for item in batch]  # noqa: FBT003 - the way of nearly all
@@ -195,7 +196,7 @@ class Sending(Shared):
                 results.append(SendResult(item.id, delivered=False, error="queue_full", detail=detail))
             else:
                 results.append(SendResult(item.id, delivered=True, duplicate=code == "1"))
-        now = anyio.current_time()
+        now = monotonic()
         if b"2" in codes and now - queue.told_at >= 1.0:
             queue.told_at = now
             self._publish(QueueFilled(queue=queue.name))

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from secrets import token_hex
+from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
 import anyio
@@ -156,7 +157,7 @@ class Shared:
 
     async def _index(self, queue: Queue, life: float = 0.0) -> None:
         """See to it that the queue can be found before there is anything in it."""
-        if anyio.current_time() - queue.indexed_at >= _INDEX_EVERY:
+        if monotonic() - queue.indexed_at >= _INDEX_EVERY:
             await self._enter(queue, life)
 
     async def _list(self, queue: Queue) -> None:
@@ -166,7 +167,7 @@ class Shared:
         queue.listed = True
 
     async def _enter(self, queue: Queue, life: float = 0.0) -> None:
-        now, own = anyio.current_time(), self._own_settings(queue.name)
+        now, own = monotonic(), self._own_settings(queue.name)
         life = 2 * min(max(life, own.ttl + own.dead_ttl, 86_400.0), wire.FOR_EVER)
         for again in (False, True):
             try:

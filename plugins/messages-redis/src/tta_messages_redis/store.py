@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import anyio
 from redis.exceptions import ResponseError
 
 from tta_kernel import Event
@@ -192,10 +191,10 @@ class Store:
 
     async def look_after(self, queue: str, keys: wire.Keys) -> None:
         """Repair a queue in which something is in the way that can wait, and perhaps isn't to be mended."""
-        if self._repaired.get(queue, float("-inf")) < anyio.current_time() - 60:
+        if self._repaired.get(queue, float("-inf")) < time.monotonic() - 60:
             if len(self._repaired) > 1000:
                 self._repaired.clear()
-            self._repaired[queue] = anyio.current_time()
+            self._repaired[queue] = time.monotonic()
             await self.repair(queue, keys)
 
     async def repair(self, queue: str, keys: wire.Keys) -> None:

@@ -50,13 +50,12 @@ def keys(prefix: str, queue: str, settings: QueueSettings) -> Keys:
     """Return the keys of a queue."""
     of = {part: f"{prefix}:messages:{{{queue}}}:{part}".encode() for part in _PARTS}
     lists = {priority: of[priority.name.lower()] for priority in Priority}
+    sending = ("queue", "body", "seen-0", "seen-1", "audit", "idle", "holds", "lease", "high", "normal", "low")
+    of_all = [of[part] for part in sending]
     return Keys(
         tuple(of.values()),
         tuple(of[part] for part in ("queue", "body", "high", "normal", "low", "holds", "lease", "audit", "idle")),
-        {
-            int(priority): (of["queue"], of["body"], name, of["seen-0"], of["seen-1"], of["audit"], of["idle"])
-            for priority, name in lists.items()
-        },
+        {int(priority): (*of_all[:2], name, *of_all[2:]) for priority, name in lists.items()},
         pack_settings(settings),
     )
 
@@ -105,6 +104,17 @@ def read_value(codec: Codec, queue: str, id: bytes, value: bytes) -> Message:
     if message.id.encode() != id or message.queue != queue:
         raise ValueError("it is another message")
     return message
+
+
+def read_handed(payload: bytes) -> tuple[float, list[bytes]]:
+    """Return what `quick_send` hands over: until when it is held, in seconds, and the values."""
+    head, _, rest = payload.partition(b"\n")
+    values, at = [], 0
+    while at < len(rest):
+        end = at + 4 + int.from_bytes(rest[at : at + 4])
+        values.append(rest[at + 4 : end])
+        at = end
+    return int(head.split(b" ")[2]) / 1e6, values
 
 
 def read_letter(codec: Codec, queue: str, id: bytes, letter: bytes) -> DeadLetter:

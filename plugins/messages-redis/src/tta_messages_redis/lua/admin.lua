@@ -12,7 +12,7 @@
 --   requeue: id, time to live (s) by turns      how many
 --   purge_dead: ids..., or none  how many, whether there are more
 --   forget: owner, cursors       how many, next cursors ('' when through)
---   abandon: hold                how many (what a cancelled receive got, given back)
+--   abandon: hold, who           how many (what a cancelled receive got, given back; and nobody waits with this entry)
 -- Replies: who died; the result.
 local what = ARGV[5]
 if what == 'settings' then
@@ -221,6 +221,9 @@ elseif what == 'forget' then
   result = {#gone, one, other}
 elseif what == 'abandon' then
   local ids = {}
+  if ARGV[7] then
+    attempt('SREM', IDLE, ARGV[7])
+  end
   for id in string.gmatch(call('HGET', HOLDS, ARGV[6]) or '', '[^ ]+') do
     ids[#ids + 1] = id
   end

@@ -9,6 +9,8 @@
 -- holds     HASH    hold -> the ids that are held, with blanks between; of one that was extended: hold/id -> id
 -- lease     ZSET    holds by when they run out (us)
 -- delayed, ttl: ZSETs of ids by time (us); dead: ZSET of ids by death, letters: HASH of what is known of them
+-- idle      SET     of who waits: process, hold, how many, for how long (s, or '-'), with blanks between. He is called, and so
+--                   no longer in it: by queue and hold, to look for himself; or, by quick_send, with messages, in that hold
 -- seen-0, seen-1: SETs of ids, and of batches that were accepted whole, by turns for a window each
 local QUEUE, BODY, HIGH, NORMAL, LOW, INFO, HOLDS, LEASE, DELAYED, TTL, SEEN0, SEEN1, DEAD, LETTERS, AUDIT, IDLE =
   unpack(KEYS)
@@ -104,15 +106,15 @@ local function finish(life, flow)
   end
 end
 
--- Call one of the processes that wait; one that is gone doesn't count. A Cluster's node can't tell, so there call them all.
+-- Call one of those who wait; a process that is gone doesn't count. A Cluster's node can't tell, so there call them all.
 local function wake()
   for _ = 1, 64 do
-    local process = attempt('SPOP', IDLE)
-    if type(process) ~= 'string' then
-      odd = odd or type(process) == 'table'
+    local entry = attempt('SPOP', IDLE)
+    if type(entry) ~= 'string' then
+      odd = odd or type(entry) == 'table'
       return
     end
-    if call('PUBLISH', ARGV[3] .. process, ARGV[2]) > 0 and ARGV[4] ~= '1' then
+    if call('PUBLISH', ARGV[3] .. string.sub(entry, 1, 12), ARGV[2] .. string.sub(entry, 13, 25)) > 0 and ARGV[4] ~= '1' then
       return
     end
   end

@@ -1,8 +1,10 @@
--- ARGV: settings, queue, channel, all, hold (12 characters), limit, visibility (s, or ''), process ('' if it won't wait),
--- then what is done: hold, how many, ids, hold... Acknowledges, lets happen what is due, receives.
+-- ARGV: settings, queue, channel, all, hold (12 characters), limit, visibility (s, or ''), who is to be called if there is
+-- nothing ('' if nobody waits; see IDLE in common.lua), '' if he wasn't yet, '1' if he is to be, or '0' if he was to be, and
+-- won't wait any more; then what is done: hold, how many, ids, hold... Acknowledges, lets happen what is due, receives. Who
+-- was called already gets nothing here: he has it, or hears of it.
 -- Replies: who died; '' or a digit for each that is done; odd; ids; values; infos, or none; deadline (us); us until the next
--- is due.
-local at, codes, good, stale, acknowledged = 9, nil, 0, 0, nil
+-- is due, or -1: called.
+local at, codes, good, stale, acknowledged = 10, nil, 0, 0, nil
 while at < #ARGV do
   local hold, first, last = ARGV[at], at + 2, at + 1 + tonumber(ARGV[at + 1])
   local joined = table.concat(ARGV, ' ', first, last)
@@ -48,6 +50,15 @@ if odds[6] then
   call('ZCARD', TTL)  -- Is it a ZSET? Fail now, before anything is taken.
 end
 local limit = tonumber(ARGV[6])
+local called = false
+if ARGV[9] ~= '' then
+  local there = attempt('SISMEMBER', IDLE, ARGV[8])
+  if type(there) == 'table' then
+    odd = true
+  elseif there == 0 then
+    called, limit = true, 0
+  end
+end
 local ids, values, infos, retried, full = {}, {}, {}, false, false
 local high, normal, low = call('LLEN', HIGH), call('LLEN', NORMAL), call('LLEN', LOW)
 local total = high + normal + low
@@ -196,9 +207,12 @@ if #ids > 0 then
 elseif acknowledged then
   note('acknowledged', acknowledged)
 end
+if ARGV[9] ~= '' and not called and (#ids > 0 or ARGV[9] == '0') then
+  attempt('SREM', IDLE, ARGV[8])
+end
 if total > 0 then
   wake()
-elseif #ids == 0 and limit > 0 and ARGV[8] ~= '' then
+elseif #ids == 0 and limit > 0 and ARGV[8] ~= '' and ARGV[9] ~= '0' then
   local added = attempt('SADD', IDLE, ARGV[8])
   if type(added) == 'table' then
     odd = true
@@ -216,5 +230,5 @@ elseif #died > 0 or stale > 0 or next_due ~= said_due and state[2] then
   finish()
 end
 return {
-  died, acks, odd and 1 or 0, ids, values, retried and infos or {}, int(deadline), int(math.max(0, next_due - now))
+  died, acks, odd and 1 or 0, ids, values, retried and infos or {}, int(deadline), called and -1 or int(math.max(0, next_due - now))
 }

@@ -1,7 +1,7 @@
 -- KEYS: queue, body, high, normal, low, holds, lease, audit, idle.
 -- ARGV: as for cycle.lua. The usual way out: holds are acknowledged whole, messages of one priority wait, none of them was
 -- received before, and nothing is due. It does what cycle.lua would, with less to look at.
--- Replies: ids, values, deadline (us), us until the next is due, odd; or 0 if this isn't the usual case: nothing is done,
+-- Replies: ids, values, deadline (us), us until the next is due (-1: called), odd; or 0 if this isn't the usual case: nothing is done,
 -- and cycle.lua is to be asked.
 local QUEUE, BODY, HIGH, NORMAL, LOW, HOLDS, LEASE, AUDIT, IDLE = unpack(KEYS)
 local call, attempt = redis.call, redis.pcall
@@ -21,12 +21,21 @@ if state[4] or now >= next_due or (tonumber(state[2]) or 0) < now / 1000 + (life
 end
 local high, normal, low = call('LLEN', HIGH), call('LLEN', NORMAL), call('LLEN', LOW)
 local waiting, limit = high + normal + low, tonumber(ARGV[6])
+local called, odd = false, 0
+if ARGV[9] ~= '' then
+  local there = attempt('SISMEMBER', IDLE, ARGV[8])
+  if type(there) == 'table' then
+    odd = 1
+  elseif there == 0 then
+    called, limit = true, 0
+  end
+end
 local list = normal == waiting and NORMAL or high == waiting and HIGH or low == waiting and LOW
 if not list and limit > 0 then
   return 0
 end
 
-local at, done, acknowledged = 9, 0, nil
+local at, done, acknowledged = 10, 0, nil
 while at < #ARGV do
   local last = at + 1 + tonumber(ARGV[at + 1])
   local joined = table.concat(ARGV, ' ', at + 2, last)
@@ -55,7 +64,7 @@ if limit > 0 and waiting > 0 then
   end
 end
 
-at = 9
+at = 10
 while at < #ARGV do
   local last = at + 1 + tonumber(ARGV[at + 1])
   -- A hold that stands there twice was acknowledged by then.
@@ -66,7 +75,7 @@ while at < #ARGV do
   at = last + 1
 end
 
-local deadline, delivered, odd = 0, nil, 0
+local deadline, delivered = 0, nil
 local count = #ids
 if count > 0 then
   deadline = string.format('%.0f', now + visibility * 1000000)
@@ -99,18 +108,21 @@ if count + done > 0 then
   end
 end
 
+if ARGV[9] ~= '' and not called and (count > 0 or ARGV[9] == '0') then
+  attempt('SREM', IDLE, ARGV[8])
+end
 if waiting > count then
   for _ = 1, 64 do
-    local process = attempt('SPOP', IDLE)
-    if type(process) ~= 'string' then
-      odd = process and 1 or odd
+    local entry = attempt('SPOP', IDLE)
+    if type(entry) ~= 'string' then
+      odd = entry and 1 or odd
       break
     end
-    if call('PUBLISH', ARGV[3] .. process, ARGV[2]) > 0 and ARGV[4] ~= '1' then
+    if call('PUBLISH', ARGV[3] .. string.sub(entry, 1, 12), ARGV[2] .. string.sub(entry, 13, 25)) > 0 and ARGV[4] ~= '1' then
       break
     end
   end
-elseif count == 0 and limit > 0 and ARGV[8] ~= '' then
+elseif count == 0 and limit > 0 and ARGV[8] ~= '' and ARGV[9] ~= '0' then
   local added = attempt('SADD', IDLE, ARGV[8])
   if type(added) == 'table' then
     odd = 1
@@ -118,4 +130,4 @@ elseif count == 0 and limit > 0 and ARGV[8] ~= '' then
     call('PEXPIRE', IDLE, 30000)
   end
 end
-return {ids, values, deadline, string.format('%.0f', next_due - now), odd}
+return {ids, values, deadline, called and -1 or string.format('%.0f', next_due - now), odd}
