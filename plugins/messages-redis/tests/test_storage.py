@@ -81,6 +81,35 @@ async def test_keys_that_come_and_go_have_an_end_each_time(both: tuple[Redis, Re
             assert await redis.execute("PTTL", name) > 0, name
 
 
+async def endless(redis: Redis) -> list[str]:
+    """Return keys of ours without an end; a foreign value that nobody has come across has none, either."""
+    names = [name.decode() async for name in redis.client.scan_iter(f"{redis.prefix}:*")]
+    ours = [name for name in names if await redis.execute("TYPE", name) != b"string"]
+    return [name for name in ours if await redis.execute("PTTL", name) < 0]
+
+
+async def test_what_the_quick_way_makes_has_an_end_too(both: tuple[Redis, RedisMessages]) -> None:
+    redis, m = both
+    await m.configure("q", QueueSettings())  # Of what comes later, nothing is there yet.
+    for _ in range(40):
+        await m.send(note("a"))
+        await m.ack(*await m.receive("q", limit=5))
+    assert await endless(redis) == []
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_what_is_made_anew_after_a_foreign_value_has_an_end_too(
+    both: tuple[Redis, RedisMessages], part: str
+) -> None:
+    redis, m = both
+    await fill(m)
+    await redis.execute("SET", key(redis, part), "what is this?")
+    for _ in range(40):
+        await m.send(note("a"))
+        await m.ack(*await m.receive("q", limit=5))
+    assert await endless(redis) == []
+
+
 async def test_a_queue_that_nobody_uses_is_gone_when_all_in_it_would_be(
     shared_redis: RedisServer, open_on: OpenRedis
 ) -> None:

@@ -102,6 +102,9 @@ local function finish(life, flow)
     call('HSET', QUEUE, 'until', int(ends))
     call('HSET', HOLDS, ' ', '')
     call('ZADD', LEASE, '+inf', ' ')
+    if STEPS >= 1 and call('EXISTS', AUDIT) == 0 then
+      call('XDEL', AUDIT, call('XADD', AUDIT, '*', '', ''))  -- It is there now, empty, and ends with the others.
+    end
     keep(QUEUE, BODY, HIGH, NORMAL, LOW, INFO, HOLDS, LEASE, DELAYED, TTL, DEAD, LETTERS, AUDIT)
   end
 end

@@ -32,7 +32,7 @@ for i = 1, total do
 end
 local result, entry, handed = 1, attempt('SPOP', IDLE), 0
 if type(entry) == 'string' and ARGV[4] ~= '1' and not state[7] and (not state[8] or #state[8] == 16)
-  and call('LLEN', KEYS[10]) + call('LLEN', KEYS[11]) + call('LLEN', KEYS[12]) == 0 then
+  and (size == 0 or call('LLEN', KEYS[10]) + call('LLEN', KEYS[11]) + call('LLEN', KEYS[12]) == 0) then
   local next_due, least = tonumber(state[3]), (tonumber(state[2]) - now / 1000) / 1000 - life - dead_life
   for _ = 1, 64 do
     if type(entry) ~= 'string' then
@@ -48,10 +48,10 @@ if type(entry) == 'string' and ARGV[4] ~= '1' and not state[7] and (not state[8]
       bytes = bytes + #value
       parts[2 * i], parts[2 * i + 1] = struct.pack('>I4', #value), value
     end
-    if most == 0 or bytes > MOST or seconds > least or call('HEXISTS', HOLDS, hold) == 1 then
+    if most == 0 or bytes > MOST or seconds > least
+      or call('HSETNX', HOLDS, hold, table.concat(ids, ' ', handed + 1, handed + most)) == 0 then
       break
     end
-    call('HSET', HOLDS, hold, table.concat(ids, ' ', handed + 1, handed + most))
     call('ZADD', LEASE, deadline, hold)
     if call('PUBLISH', ARGV[3] .. process, table.concat(parts)) > 0 then
       handed = handed + most

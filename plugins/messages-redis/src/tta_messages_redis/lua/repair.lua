@@ -64,7 +64,7 @@ for _, id in ipairs(call('ZRANGE', DEAD, 0, -1)) do
   end
 end
 -- The next script gives all keys their end anew, and looks for what is due.
-call('HDEL', QUEUE, 'until', 'next')
+call('HDEL', QUEUE, 'until', 'next', 'bucket')
 call('HSET', QUEUE, 'odds', 1, 'told', 1, 'timed', 1)
 call('PEXPIRE', QUEUE, ARGV[1])
 for i = 2, 10 do
