@@ -7,6 +7,7 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import Never
 
 import anyio
@@ -204,7 +205,7 @@ class _Consumer:
             else:
                 self._consumed.received += len(held)
                 if held:
-                    ahead = held[0].deadline - anyio.current_time()
+                    ahead = held[0].deadline - monotonic()
                     self._ahead = ahead if self._doubted else max(self._ahead, ahead)
                     self._doubted = False
                 return held
@@ -223,7 +224,7 @@ class _Consumer:
 
     async def _work(self, worker: _Worker) -> None:
         """Do what is there, until there is no more, or a scope is spent on a time-out."""
-        consumed, now, until = self._consumed, anyio.current_time(), 0.0
+        consumed, now, until = self._consumed, monotonic(), 0.0
         # Shielded, because a cancelled consumer lets what runs have its grace: `_keep` sees to that.
         with anyio.CancelScope(shield=True) as scope:
             worker.scope = scope
@@ -231,24 +232,25 @@ class _Consumer:
                 worker.unit = unit = self._todo.popleft()
                 if now >= self._held_until(unit):
                     await self._too_late(unit)
-                    worker.unit, now = (), anyio.current_time()
+                    worker.unit, now = (), monotonic()
                     continue
                 if until < now + self._time_limit:  # Moving it for every message would cost a third of all this.
-                    scope.deadline = until = now + self._time_limit * _SLACK
+                    until = now + self._time_limit * _SLACK
+                    scope.deadline = anyio.current_time() + self._time_limit * _SLACK
                 correlation_id.set(unit[0].message.correlation_id)
                 error: Exception | None = None
                 try:
                     await self._handle(unit)
                 except Exception as exc:  # noqa: BLE001 - a stranger's code; its text may be a person's
                     error = exc
-                start, now = now, anyio.current_time()
+                start, now = now, monotonic()
                 consumed.seconds += now - start
                 if error is None:
                     self._done += unit
                     consumed.done += len(unit)
                 else:
                     await self._fail(unit, error)
-                    now = anyio.current_time()
+                    now = monotonic()
                 worker.unit = ()
                 if len(self._workers) > 1:
                     self._tell()
@@ -257,7 +259,7 @@ class _Consumer:
         worker.scope = None
         if worker.unit:
             unit, worker.unit = worker.unit, ()
-            consumed.seconds += anyio.current_time() - now
+            consumed.seconds += monotonic() - now
             if self._stopping:
                 self._todo.appendleft(unit)  # to be released
             else:
@@ -298,7 +300,7 @@ class _Consumer:
 
     async def _too_late(self, unit: Sequence[Delivery]) -> None:
         """Give back what was held too long before it began, as when a process was stopped: others may have it."""
-        now = anyio.current_time()
+        now = monotonic()
         late = [unit, *(each for each in self._todo if now >= self._held_until(each))]
         self._todo = deque(each for each in self._todo if each not in late)
         self._doubted = True  # Or else the store's clock was set back, and this did no harm, and is so only once.
@@ -338,7 +340,7 @@ class _Consumer:
         for delivery in held:
             if delivery.token not in old:
                 continue
-            until = anyio.current_time() + seconds  # before it is asked for, so never too late
+            until = monotonic() + seconds  # before it is asked for, so never too late
             if await self._messages.extend(delivery, seconds):
                 self._extended[delivery.token] = until
                 continue
