@@ -13,6 +13,7 @@ import pytest
 from tta_messages import Delivery, Filter, Messages, MessagesError, Priority, QueueSettings
 from tta_messages.testing import Note, note
 from tta_messages_redis import Config, RedisMessages
+from tta_redis import Redis, connect
 from tta_redis.testing import RedisServer, cluster, redis_server, sentinel
 
 OpenRedis = Callable[..., AbstractAsyncContextManager[RedisMessages]]
@@ -373,3 +374,111 @@ async def test_a_server_that_is_away_is_an_error_in_time(open_on: OpenRedis) -> 
                 await m.receive("q", wait=5.0)
             with pytest.raises(MessagesError):
                 await m.stats()
+
+
+def idle(m: RedisMessages) -> bytes:
+    return m._queue("q").keys.all[15]
+
+
+async def registered(redis: Redis, m: RedisMessages, count: int = 1) -> None:
+    with anyio.fail_after(10):
+        while await redis.execute("SCARD", idle(m)) != count:  # noqa: ASYNC110
+            await anyio.sleep(0.005)
+
+
+async def usual(m: RedisMessages) -> None:
+    """Have a queue that is in use, and empty, so that sends take the quick way."""
+    await m.send(note("before"))
+    await m.ack(*await m.receive("q", limit=10))
+
+
+async def test_what_is_sent_while_somebody_waits_is_handed_over(open_on: OpenRedis) -> None:
+    with redis_server(own=True) as server:
+        where = server.config()
+        async with connect(where) as redis, open_on(where) as m, open_on(where) as other:
+            await usual(m)
+            await usual(m)
+            got: list[list[str]] = []
+
+            async def receive() -> None:
+                held = list(await other.receive("q", limit=2, wait=20.0))
+                assert {(d.attempt, d.last_error) for d in held} == {(1, "")}
+                got.append(texts(held))
+                assert await other.ack(*held) == [True] * len(held)
+
+            async with anyio.create_task_group() as tasks:
+                for _ in range(2):
+                    tasks.start_soon(receive)
+                await registered(redis, other, 2)
+                before = await scripts_run(server)
+                await m.send(*(note(text) for text in "abcde"))
+                assert await scripts_run(server) - before == 1
+                assert await redis.execute("SCARD", idle(m)) == 0
+            assert sorted(got) == [["a", "b"], ["c", "d"]]
+            assert texts(list(await m.receive("q", limit=9))) == ["e"]
+            stats = (await m.stats("q"))["q"]
+            assert (stats.delivered, stats.acknowledged, stats.held) == (7, 6, 1)
+            assert [step.what for step in await m.history("q", limit=5)] == [
+                "delivered", "acknowledged", "acknowledged", "delivered", "sent",
+            ]  # fmt: skip
+
+
+@pytest.mark.parametrize("who", ["gone", "waits no more", "nonsense"])
+async def test_what_nobody_takes_is_handed_over_to_nobody(
+    shared_redis: RedisServer, open_on: OpenRedis, who: str
+) -> None:
+    where = shared_redis.config()
+    async with connect(where) as redis, open_on(where) as m:
+        await usual(m)
+        await m.receive("q", wait=0.01)  # Now it hears.
+        process = {"gone": "deadbeef0000", "waits no more": m._bell.name, "nonsense": "?"}[who]
+        await redis.execute("SADD", idle(m), f"{process} 000000000000 5 -")
+        await m.send(note("a"))
+        (held,) = await m.receive("q", wait=5.0)
+        assert (texts([held]), held.attempt, held.last_error) == (["a"], 1, "")
+        assert (await m.stats("q"))["q"].held == 1
+
+
+async def test_whoever_may_have_missed_what_he_was_handed_gives_it_back(
+    shared_redis: RedisServer, open_on: OpenRedis
+) -> None:
+    where = shared_redis.config()
+    async with connect(where) as redis, open_on(where) as m:
+        await usual(m)
+        async with anyio.create_task_group() as tasks:
+            got: list[Delivery] = []
+
+            async def receive() -> None:
+                got.extend(await m.receive("q", wait=20.0))
+
+            tasks.start_soon(receive)
+            await registered(redis, m)
+            ring, m._bell._ring = m._bell._ring, lambda payload: m._bell._ring_all()  # type: ignore[method-assign]
+            await m.send(note("a"))
+            with anyio.fail_after(10):
+                while not got:
+                    await anyio.sleep(0.01)
+                    m._bell._ring = ring  # type: ignore[method-assign]
+        assert (texts(got), got[0].attempt, got[0].last_error) == (["a"], 1, "")
+
+
+async def test_who_is_cancelled_while_he_is_called_loses_nothing(shared_redis: RedisServer, open_on: OpenRedis) -> None:
+    where = shared_redis.config()
+    async with connect(where) as redis, open_on(where) as m, open_on(where) as other:
+        await usual(m)
+        for n in range(30):
+            got: list[Delivery] = []
+
+            async def receive(got: list[Delivery] = got) -> None:
+                got.extend(await other.receive("q", wait=20.0))
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(receive)
+                await registered(redis, other)
+                await m.send(note(str(n)))
+                await anyio.sleep(n * 0.0001)
+                tasks.cancel_scope.cancel()
+            held = got or list(await m.receive("q", wait=5.0))
+            assert (texts(held), held[0].attempt) == ([str(n)], 1)
+            await m.ack(*held)
+            await other.settled()
