@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -209,18 +210,18 @@ async def redis(shared_redis: RedisServer) -> AsyncIterator[Redis]:
 def free_port() -> int:
     """Return a loopback port that nobody listens on, and whose neighbour ten thousand up is free, too.
 
-    That one is where the nodes of a Cluster talk.
+    That one is where the nodes of a Cluster talk. Both lie below the ports that a system gives to outgoing
+    connections, of which one could take them until the server listens.
     """
     while True:
+        port = 12_000 + secrets.randbelow(10_000)
         with socket.socket() as probe, socket.socket() as bus:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-            if port < 55_000:
-                try:
-                    bus.bind(("127.0.0.1", port + 10_000))
-                except OSError:
-                    continue
-                return port
+            try:
+                probe.bind(("127.0.0.1", port))
+                bus.bind(("127.0.0.1", port + 10_000))
+            except OSError:
+                continue
+            return port
 
 
 def wait_until(holds: Callable[[], object], what: str, *, limit: float = PATIENCE) -> None:
