@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -26,7 +27,10 @@ async def produced() -> None:
             pipeline.xadd("bench", {"p": text})
         await pipeline.execute()
 
-    await produce(one, many, chunk=BATCH)
+    async def hundred(texts: Sequence[str]) -> None:
+        await asyncio.gather(*(many(texts[at : at + BATCH]) for at in range(0, len(texts), BATCH)))  # noqa: TID251
+
+    await produce(one, hundred)
 
 
 async def consumed() -> None:
