@@ -45,7 +45,7 @@ def kernel() -> Kernel:
 
 
 async def produced() -> None:
-    """Send a hundred at a time, each call with a batch, as the peers send a hundred at a time."""
+    """Send a hundred at a time, or four batches, each call with a batch, as the peers send a hundred at a time."""
     async with kernel() as running:
         messages = running.get(MESSAGES)
 
@@ -57,10 +57,10 @@ async def produced() -> None:
         async def one(text: str) -> None:
             await many([text])
 
-        async def hundred(texts: Sequence[str]) -> None:
+        async def at_once(texts: Sequence[str]) -> None:
             await asyncio.gather(*(many(texts[at : at + BATCH]) for at in range(0, len(texts), BATCH)))  # noqa: TID251
 
-        await produce(one, hundred)
+        await produce(one, at_once, chunk=max(100, 4 * BATCH))
 
 
 async def consumed() -> None:

@@ -27,10 +27,10 @@ async def produced() -> None:
             pipeline.xadd("bench", {"p": text})
         await pipeline.execute()
 
-    async def hundred(texts: Sequence[str]) -> None:
+    async def at_once(texts: Sequence[str]) -> None:
         await asyncio.gather(*(many(texts[at : at + BATCH]) for at in range(0, len(texts), BATCH)))  # noqa: TID251
 
-    await produce(one, hundred)
+    await produce(one, at_once, chunk=max(100, 4 * BATCH))
 
 
 async def consumed() -> None:

@@ -46,7 +46,11 @@ class Sending(Shared):
                     not message.id,
                 )
             )
-        sent = {name: iter(found) for name, found in (await self._send(by_queue)).items()}
+        found = await self._send(by_queue)
+        for those in found.values():
+            if len(those) == len(messages):  # The way of nearly all.
+                return those
+        sent = {name: iter(those) for name, those in found.items()}
         return [result or next(sent[message.queue]) for result, message in zip(results, messages, strict=True)]
 
     async def _send(self, by_queue: Mapping[str, Sequence[Outgoing]]) -> Mapping[str, Sequence[SendResult]]:

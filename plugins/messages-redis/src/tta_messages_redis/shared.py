@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from secrets import token_hex
 from time import monotonic
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import anyio
+import msgspec
 from anyio.abc import TaskGroup
 from redis.exceptions import ResponseError
 
@@ -36,7 +37,7 @@ UNUSUAL = 16
 """For so many calls after one that wasn't usual, the next isn't supposed to be."""
 
 
-class Outgoing(NamedTuple):
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """A message on its way; ``new`` where its id was made up just now, so that nobody can know it."""
 
     id: str

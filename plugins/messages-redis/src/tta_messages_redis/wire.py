@@ -87,6 +87,9 @@ _SETTINGS = struct.Struct(f">{len(QueueSettings.__struct_fields__)}d")
 _INTEGERS = frozenset(field.name for field in msgspec.structs.fields(QueueSettings) if isinstance(field.default, int))
 
 
+_DIGITS = {priority: b"%d" % priority for priority in Priority}
+
+
 @lru_cache(maxsize=4096)
 def owner_mark(owner: str) -> bytes:
     """Return 8 bytes by which a person's messages are found; nobody's are zeros."""
@@ -95,7 +98,7 @@ def owner_mark(owner: str) -> bytes:
 
 def value_of(message: Message, data: bytes) -> bytes:
     """Return what is stored of a message after when it ends."""
-    return b"%d%b%b" % (message.priority, owner_mark(message.owner), data)
+    return _DIGITS[message.priority] + owner_mark(message.owner) + data
 
 
 def read_value(codec: Codec, queue: str, id: bytes, value: bytes) -> Message:

@@ -24,7 +24,7 @@ class Priority(enum.IntEnum):
     HIGH = 9
 
 
-class Message(msgspec.Struct, frozen=True, array_like=True):
+class Message(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What travels. ``queue`` is its address, ``body`` is msgpack; `to` makes one.
 
     ``ttl`` and ``delay`` are in seconds from its sending, by the clock of whoever stores it; without a
@@ -60,7 +60,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True):
         return msgspec.msgpack.decode(self.body, type=type_)
 
 
-class Delivery(msgspec.Struct, frozen=True):
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """A message held by one receiver until ``deadline``, in seconds since the epoch of the store's clock.
 
     ``token`` proves the hold: it is void once the message was given to somebody else. ``attempt``
@@ -80,7 +80,7 @@ SendError = Literal[
 ]  # fmt: skip
 
 
-class SendResult(msgspec.Struct, frozen=True):
+class SendResult(msgspec.Struct, frozen=True, gc=False):
     """What became of one message; back-pressure is a result, never an exception.
 
     ``duplicate``: a message of this id was accepted before, and this one changed nothing, be the queue

@@ -69,6 +69,8 @@ class Codec:
             if not _is_one_object(message.body):  # All that comes after it is out of step.
                 return _refused(values[3], "bad_body", "it is not one object of msgpack")
             return _refused(values[3], "bad_message", _field(exc))
+        if message.id and not _ID.fullmatch(message.id):
+            return _refused(stored.id, "bad_message", "an id is 1 to 400 printable characters of ASCII, without blanks")
         if error := self._error(stored, len(data)):
             return _refused(stored.id, *error)
         return Prepared(stored, data)
@@ -78,8 +80,6 @@ class Codec:
             return "bad_address", _ADDRESS
         if message.reply_to and not QUEUE.fullmatch(message.reply_to):
             return "bad_address", f"reply_to: {_ADDRESS}"
-        if not _ID.fullmatch(message.id):
-            return "bad_message", "an id is 1 to 400 printable characters of ASCII, without blanks"
         ttl, delay = message.ttl, message.delay
         if not (isfinite(delay) and delay >= 0):
             return "bad_message", "a delay is a number of seconds, at least 0"
