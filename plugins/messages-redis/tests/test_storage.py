@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from tta_kernel import Event
-from tta_messages import MessageDied, Priority, QueueSettings
+from tta_messages import MessageDied, Priority, QueueSettings, Requeued
 from tta_messages.testing import Note, note
 from tta_messages_redis import Config, RedisMessages
 from tta_redis import Redis, connect
@@ -186,7 +186,7 @@ async def test_an_envelope_that_is_none_is_a_dead_letter_with_what_it_was(
         (letter,) = await m.dead("q")
         assert (letter.id, letter.reason, letter.message, letter.raw) == (result.id, "corrupt", None, b"\xc1nonsense")
         assert [event.reason for event in told if isinstance(event, MessageDied)] == ["corrupt"]
-        assert await m.requeue("q") == 0
+        assert await m.requeue("q") == {result.id: Requeued.CORRUPT}
         assert await m.purge_dead("q") == 1
 
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tta_kernel import Kernel, Subcommands
-from tta_messages import MESSAGES, DeadLetter, MessagesError, commands
+from tta_messages import MESSAGES, DeadLetter, MessagesError, QueueSettings, commands
 from tta_messages.memory import MemoryMessages
 from tta_messages.testing import TYPES, note, settings
 
@@ -133,9 +133,29 @@ async def test_dead_letters_are_requeued_and_purged_by_id_or_all(
     assert await tta(Shared(memory), "dlq", "requeue", "q", "1") == 0
     assert await tta(Shared(memory), "dlq", "purge", "q", "2", "none") == 1
     assert await tta(Shared(memory), "dlq", "requeue", "q", "--all", "--json") == 0
-    assert capsys.readouterr().out.split() == ["requeued:", "1", "purged:", "1", "{", '"requeued":', "2", "}"]
+    shown = capsys.readouterr()
+    assert shown.out.splitlines()[:2] == ["requeued: 1", "purged: 1"]
+    assert msgspec.json.decode(shown.out.partition("purged: 1")[2]) == {"3": "requeued", "4": "requeued"}
+    assert "1 of 2 ids are no dead letters of queue 'q'" in shown.err
     with pytest.raises(SystemExit):
         await tta(Shared(memory), "dlq", "purge", "q")
+
+
+async def test_whoever_requeues_sees_what_became_of_each(
+    memory: MemoryMessages, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await kill(memory, "1", "2", "3")
+    await memory.configure("q", QueueSettings(max_length=1))
+    assert await tta(Shared(memory), "dlq", "requeue", "q", "1", "2", "none") == 1
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        ["requeued:", "1"], ["id", "not requeued"], ["2", "the queue is full"],
+        ["none", "the queue has no such dead letter (any more)"],
+    ]  # fmt: skip
+    assert await tta(Shared(memory), "dlq", "requeue", "q", "1", "3", "--json") == 1
+    assert msgspec.json.decode(capsys.readouterr().out) == {"1": "unknown", "3": "queue_full"}
+    assert await tta(Shared(memory), "dlq", "requeue", "q", "--all") == 1
+    assert await tta(Shared(memory), "dlq", "requeue", "none", "--all") == 0
 
 
 async def test_a_store_that_is_down_is_said_so(memory: MemoryMessages, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,13 +7,15 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from tta_messages import DeadLetter, QueueSettings, QueueStats, Step
+from tta_messages import DeadLetter, QueueSettings, QueueStats, Requeued, Step
 from tta_messages.prepare import check_queue
 from tta_redis import RedisDown
 
 from . import wire
 from .shared import CHUNK, Queue, Shared
 from .store import translated
+
+_BECAME = {"r": Requeued.REQUEUED, "f": Requeued.QUEUE_FULL, "a": Requeued.ALIVE, "u": Requeued.UNKNOWN}
 
 
 class Keeping(Shared):
@@ -68,26 +70,33 @@ class Keeping(Shared):
         pairs = zip(flat[::2], flat[1::2], strict=True)
         return [wire.read_letter(self._codec, queue.name, id, letter) for id, letter in pairs]
 
-    async def requeue(self, queue: str, *ids: str) -> int:
-        known, alive = self._queue(check_queue(queue)), 0
+    async def requeue(self, queue: str, *ids: str) -> Mapping[str, Requeued]:
+        known, found = self._queue(check_queue(queue)), dict.fromkeys(ids, Requeued.UNKNOWN)
         await self._index(known)
         if ids:
+            chosen = list(found)
             groups: list[Sequence[DeadLetter]] = [
-                self._letters(known, (await self._admin(known, "letters", *ids[n : n + 100]))[0])
-                for n in range(0, len(ids), 100)
+                self._letters(known, (await self._admin(known, "letters", *chosen[n : n + 100]))[0])
+                for n in range(0, len(chosen), 100)
             ]
         else:
             everything = await self.dead(queue, limit=1_000_000)
             groups = [everything[n : n + 100] for n in range(0, len(everything), 100)]
         for letters in groups:
-            args: list[Any] = []
-            for letter in letters:
-                if letter.message is not None:
-                    ttl = letter.message.ttl
-                    args += (letter.id, "" if ttl is None else min(ttl, wire.FOR_EVER))
-            if args:
-                alive += (await self._admin(known, "requeue", *args))[0]
-        return alive
+            found |= await self._requeue(known, letters)
+        return found
+
+    async def _requeue(self, queue: Queue, letters: Sequence[DeadLetter]) -> Mapping[str, Requeued]:
+        found = {letter.id: Requeued.CORRUPT for letter in letters}
+        args: list[Any] = []
+        for letter in letters:
+            if letter.message is not None:
+                ttl = letter.message.ttl
+                args += (letter.id, "" if ttl is None else min(ttl, wire.FOR_EVER))
+        if args:
+            became = (await self._admin(queue, "requeue", *args))[0].decode()
+            found |= {id: _BECAME[letter] for id, letter in zip(args[::2], became, strict=True)}
+        return found
 
     async def purge_dead(self, queue: str, *ids: str) -> int:
         known = self._queue(check_queue(queue))

@@ -29,6 +29,7 @@ from .model import (
     QueueFilled,
     QueueSettings,
     QueueStats,
+    Requeued,
     SendError,
     SendResult,
     Settled,
@@ -42,8 +43,8 @@ from .types import declared
 __all__ = [
     "MESSAGES", "MESSAGE_TYPES", "Asked", "Codec", "Consumed", "DeadLetter", "Delivery", "Filter", "Message",
     "MessageDied", "Messages", "MessagesConfig", "MessagesError", "MessagesMemory", "MessagesPlugin", "Prepared",
-    "Priority", "QueueFilled", "QueueSettings", "QueueStats", "Reject", "Requests", "SendError", "SendResult",
-    "Settled", "Step", "Subscription", "Unsent", "consume", "consume_batches", "respond",
+    "Priority", "QueueFilled", "QueueSettings", "QueueStats", "Reject", "Requests", "Requeued", "SendError",
+    "SendResult", "Settled", "Step", "Subscription", "Unsent", "consume", "consume_batches", "respond",
 ]  # fmt: skip
 
 

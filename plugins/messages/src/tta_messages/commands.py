@@ -14,11 +14,17 @@ import msgspec
 from tta_kernel import Kernel, Subcommands
 
 from .memory import MemoryMessages
-from .model import MESSAGES, DeadLetter, Messages, MessagesError, QueueStats
+from .model import MESSAGES, DeadLetter, Messages, MessagesError, QueueStats, Requeued
 from .prepare import check_queue
 
 DONE, WANTING = 0, 1
 _PAGE = 100
+_WHY_NOT = {
+    Requeued.QUEUE_FULL: "the queue is full",
+    Requeued.ALIVE: "a message with this id lives in the queue",
+    Requeued.CORRUPT: "it is no message: `tta messages dlq show --body` shows what it is",
+    Requeued.UNKNOWN: "the queue has no such dead letter (any more)",
+}
 _Act = Callable[[Messages, argparse.Namespace], Awaitable[int]]
 
 
@@ -129,19 +135,29 @@ async def _show(messages: Messages, options: argparse.Namespace) -> int:
 
 
 async def _requeue(messages: Messages, options: argparse.Namespace) -> int:
-    return _count("requeued", await messages.requeue(options.queue, *options.id), options)
+    found = await messages.requeue(options.queue, *options.id)
+    rest = {id: became for id, became in found.items() if became is not Requeued.REQUEUED}
+    if options.json:
+        _json(found)
+    else:
+        print(f"requeued: {len(found) - len(rest)}")
+        if rest:
+            _table([("id", "not requeued"), *((id, _WHY_NOT[became]) for id, became in rest.items())])
+    return WANTING if rest else DONE
 
 
 async def _purge(messages: Messages, options: argparse.Namespace) -> int:
-    return _count("purged", await messages.purge_dead(options.queue, *options.id), options)
-
-
-def _count(what: str, count: int, options: argparse.Namespace) -> int:
+    count = await messages.purge_dead(options.queue, *options.id)
     if options.json:
-        _json({what: count})
+        _json({"purged": count})
     else:
-        print(f"{what}: {count}")
-    return DONE if count >= len(options.id) else WANTING
+        print(f"purged: {count}")
+    wanted = len(set(options.id))
+    return (
+        DONE
+        if count >= wanted
+        else _fail(f"{wanted - count} of {wanted} ids are no dead letters of queue {options.queue!r}")
+    )
 
 
 async def _find(messages: Messages, queue: str, id: str) -> DeadLetter | None:

@@ -25,6 +25,7 @@ from .model import (
     QueueFilled,
     QueueSettings,
     QueueStats,
+    Requeued,
     SendResult,
     Settled,
     Step,
@@ -273,13 +274,13 @@ class MemoryMessages:
         kept = self._find(queue)
         return kept.queue.dead(limit, after, self._clock()) if kept else []
 
-    async def requeue(self, queue: str, *ids: str) -> int:
+    async def requeue(self, queue: str, *ids: str) -> Mapping[str, Requeued]:
         await checkpoint()
         if (kept := self._find(queue)) is None:
-            return 0
-        alive = kept.queue.requeue(ids, self._clock())
-        self._wake(kept, alive)
-        return alive
+            return dict.fromkeys(ids, Requeued.UNKNOWN)
+        found = kept.queue.requeue(ids, self._clock())
+        self._wake(kept, list(found.values()).count(Requeued.REQUEUED))
+        return found
 
     async def purge_dead(self, queue: str, *ids: str) -> int:
         await checkpoint()

@@ -105,6 +105,20 @@ class Settled(enum.StrEnum):
     """Nothing: the hold was over already."""
 
 
+class Requeued(enum.StrEnum):
+    """What became of a dead letter that was to live again."""
+
+    REQUEUED = "requeued"
+    QUEUE_FULL = "queue_full"
+    """The queue had no room; it is dead still."""
+    ALIVE = "alive"
+    """A message with this id lives in the queue, so the dead one stays."""
+    CORRUPT = "corrupt"
+    """It is no message, and stays."""
+    UNKNOWN = "unknown"
+    """The queue has no such dead letter, or has it no more."""
+
+
 class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a queue treats its messages; times in seconds.
 
@@ -313,10 +327,10 @@ class Messages(Protocol):
     async def dead(self, queue: str, *, limit: int = 100, after: str = "") -> Sequence[DeadLetter]:
         """Return dead letters, the oldest first, from after the one called ``after``; after one that is gone, none."""
 
-    async def requeue(self, queue: str, *ids: str) -> int:
+    async def requeue(self, queue: str, *ids: str) -> Mapping[str, Requeued]:
         """Let dead letters (without ``ids`` all) live again, with all their attempts and a new time to live.
 
-        They go to the tail. Corrupt ones stay, and so does what finds no room, or its id taken. How many that was.
+        They go to the tail, in the order given, and what had expired lives again, too. Returns what became of each.
         """
 
     async def purge_dead(self, queue: str, *ids: str) -> int:

@@ -6,7 +6,18 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .model import DeadLetter, Delivery, Message, Priority, QueueSettings, QueueStats, SendResult, Settled, Step
+from .model import (
+    DeadLetter,
+    Delivery,
+    Message,
+    Priority,
+    QueueSettings,
+    QueueStats,
+    Requeued,
+    SendResult,
+    Settled,
+    Step,
+)  # fmt: skip
 from .prepare import pause, shorten
 from .timers import Timers
 
@@ -278,22 +289,29 @@ class Queue:
             letters = letters[names.index(after) + 1 :] if after in self._dead else []
         return letters[:limit]
 
-    def requeue(self, ids: Sequence[str], now: float) -> int:
+    def requeue(self, ids: Sequence[str], now: float) -> dict[str, Requeued]:
         """Let dead letters live again, where there is room."""
         self.tick(now)
-        alive = []
-        for id in ids or list(self._dead):
-            letter = self._dead.get(id)
-            if letter is None or letter.message is None or id in self._entries or not self.has_room():
-                continue
-            del self._dead[id]
-            ttl = self.settings.ttl if letter.message.ttl is None else letter.message.ttl
-            entry = self._entries[id] = _Entry(letter.message, now + ttl)
-            self._ends.set(id, entry.expires_at)
-            self._put_back([entry], now, head=False)
-            alive.append(id)
-        self._note(now, "requeued", alive)
-        return len(alive)
+        found = {id: self._requeue(id, now) for id in dict.fromkeys(ids or self._dead)}
+        self._note(now, "requeued", [id for id, became in found.items() if became is Requeued.REQUEUED])
+        return found
+
+    def _requeue(self, id: str, now: float) -> Requeued:
+        letter = self._dead.get(id)
+        if letter is None:
+            return Requeued.UNKNOWN
+        if letter.message is None:
+            return Requeued.CORRUPT
+        if id in self._entries:
+            return Requeued.ALIVE
+        if not self.has_room():
+            return Requeued.QUEUE_FULL
+        del self._dead[id]
+        ttl = self.settings.ttl if letter.message.ttl is None else letter.message.ttl
+        entry = self._entries[id] = _Entry(letter.message, now + ttl)
+        self._ends.set(id, entry.expires_at)
+        self._put_back([entry], now, head=False)
+        return Requeued.REQUEUED
 
     def purge_dead(self, ids: Sequence[str], now: float) -> int:
         """Throw dead letters away."""

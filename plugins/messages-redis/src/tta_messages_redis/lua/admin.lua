@@ -9,7 +9,7 @@
 --   listed                       1 (it is in the index of all queues)
 --   dead: limit, after           id and letter by turns
 --   letters: ids...              id and letter by turns
---   requeue: id, time to live (s) by turns      how many
+--   requeue: id, time to live (s) by turns      a letter each: r(equeued), f(ull), a(live), u(nknown)
 --   purge_dead: ids..., or none  how many, whether there are more
 --   forget: owner, cursors       how many, next cursors ('' when through)
 --   abandon: hold, who           how many (what a cancelled receive got, given back; and nobody waits with this entry)
@@ -147,12 +147,13 @@ elseif what == 'dead' then
 elseif what == 'letters' then
   result = letters(args(6))
 elseif what == 'requeue' then
-  local alive, bodies = {}, {}
+  local alive, bodies, became = {}, {}, {}
   local size = call('HLEN', BODY)
   for i = 6, #ARGV, 2 do
     local id = ARGV[i]
     local letter = call('HGET', LETTERS, id)
-    if letter and call('HEXISTS', BODY, id) == 0 and size < MAX_LENGTH then
+    became[#became + 1] = not letter and 'u' or call('HEXISTS', BODY, id) == 1 and 'a' or size >= MAX_LENGTH and 'f' or 'r'
+    if became[#became] == 'r' then
       local value = string.sub(letter, 5, 4 + struct.unpack('>I4', letter))
       R.lay(id)
       call('HDEL', INFO, id)
@@ -169,7 +170,7 @@ elseif what == 'requeue' then
     note('requeued', table.concat(alive, ' '))
     wake()
   end
-  result = #alive
+  result = table.concat(became)
 elseif what == 'purge_dead' then
   local ids = args(6)
   if #ids == 0 then

@@ -7,7 +7,7 @@ import time
 import anyio
 
 from tta_kernel import Event
-from tta_messages.model import DeadLetter, MessageDied, Messages, Priority, QueueSettings, QueueStats
+from tta_messages.model import DeadLetter, MessageDied, Messages, Priority, QueueSettings, QueueStats, Requeued
 
 from .common import LONG, Note, Open, first, note, put, settings, take, take_one, texts, until
 
@@ -90,8 +90,9 @@ class KeepingContract:
         async with messages() as m:
             await kill(m, "a", "b", "c")
             await put(m, note("first"))
-            assert await m.requeue("q", "b", "nobody") == 1
-            assert await m.requeue("q") == 2
+            assert await m.requeue("q", "b") == {"b": Requeued.REQUEUED}
+            assert await m.requeue("q") == dict.fromkeys("ac", Requeued.REQUEUED)
+            assert await m.requeue("q") == {}
             got = await take(m, 9)
             assert texts(got) == ["first", "b", "a", "c"]
             assert {(d.attempt, d.last_error) for d in got} == {(1, "")}
@@ -99,21 +100,43 @@ class KeepingContract:
 
     async def test_what_died_of_age_lives_its_whole_time_again(self, messages: Open) -> None:
         async with messages() as m:
-            await put(m, note("a", ttl=2.0))
+            await put(m, note("a", id="old", ttl=2.0))
             held = await take_one(m)
             await m.nack(held, delay=60.0)
             with anyio.fail_after(LONG):
                 while not await m.dead("q"):
                     assert await take(m, wait=0.1) == []
-            assert await m.requeue("q") == 1
+            assert await m.requeue("q", "old") == {"old": Requeued.REQUEUED}
             assert texts(await take(m)) == ["a"]
 
     async def test_dead_letters_for_which_there_is_no_room_stay(self, messages: Open) -> None:
         async with messages(settings(max_length=2)) as m:
             await kill(m, "a", "b")
             await put(m, note("c"))
-            assert await m.requeue("q") == 1
+            assert await m.requeue("q") == {"a": Requeued.REQUEUED, "b": Requeued.QUEUE_FULL}
             assert [letter.id for letter in await m.dead("q")] == ["b"]
+
+    async def test_whoever_lets_dead_letters_live_again_hears_what_became_of_each(self, messages: Open) -> None:
+        async with messages(settings(max_length=3, dedup_window=0.0)) as m:
+            await kill(m, "a", "b", "c")
+            await put(m, note("another", id="b"), note())
+            found = await m.requeue("q", "nobody", "b", "a", "c", "a")
+            assert list(found.items()) == [
+                ("nobody", Requeued.UNKNOWN), ("b", Requeued.ALIVE), ("a", Requeued.REQUEUED),
+                ("c", Requeued.QUEUE_FULL),
+            ]  # fmt: skip
+            assert [letter.id for letter in await m.dead("q")] == ["b", "c"]
+            assert await m.requeue("elsewhere", "a") == {"a": Requeued.UNKNOWN}
+
+    async def test_a_dead_letter_whose_time_is_over_is_unknown(self, messages: Open) -> None:
+        async with messages(settings(dead_ttl=0.1)) as m:
+            await kill(m, "a")
+
+            async def is_gone() -> bool:
+                return not await m.dead("q")
+
+            await until(is_gone)
+            assert await m.requeue("q", "a") == {"a": Requeued.UNKNOWN}
 
     async def test_dead_letters_can_be_thrown_away(self, messages: Open) -> None:
         async with messages() as m:
