@@ -1,32 +1,88 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
-from tta_redis.testing import redis_server
+from tta_redis import Tls
+from tta_redis.testing import program, redis_server
+
+
+def without_servers(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let nothing be found outside ``folder``, and nothing be demanded."""
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(sys, "executable", str(folder / "bin" / "python"))
+    for variable in ("CI", "TTA_TESTS_REQUIRE_SERVERS", "TTA_TEST_REDIS_SERVER", "TTA_TEST_REDIS_URL"):
+        monkeypatch.delenv(variable, raising=False)
 
 
 @pytest.mark.parametrize(("variable", "value"), [("CI", "true"), ("TTA_TESTS_REQUIRE_SERVERS", "1")])
 def test_a_missing_server_fails_where_servers_must_be(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, value: str
 ) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
+    without_servers(monkeypatch, tmp_path)
     monkeypatch.setenv(variable, value)
     with pytest.raises(pytest.fail.Exception, match="redis-server is not installed"), redis_server(own=True):
         pass
 
 
 def test_a_missing_server_skips_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    for variable in ("CI", "TTA_TESTS_REQUIRE_SERVERS"):
-        monkeypatch.delenv(variable, raising=False)
+    without_servers(monkeypatch, tmp_path)
     with pytest.raises(pytest.skip.Exception), redis_server(own=True):
         pass
 
 
+def test_a_server_that_is_named_is_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    other = tmp_path / "other-server"
+    other.symlink_to(program())
+    monkeypatch.setenv("TTA_TEST_REDIS_SERVER", str(other))
+    with redis_server(own=True) as server:
+        assert server.command("INFO", "server")["executable"] == str(other)
+
+
+def test_a_server_that_is_named_but_missing_fails_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    without_servers(monkeypatch, tmp_path)
+    monkeypatch.setenv("TTA_TEST_REDIS_SERVER", str(tmp_path / "gone"))
+    with pytest.raises(pytest.fail.Exception, match=r"names .*gone, which is no program"), redis_server(own=True):
+        pass
+
+
+def test_valkey_is_found_where_there_is_no_redis(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = program()
+    without_servers(monkeypatch, tmp_path)
+    (tmp_path / "valkey-server").symlink_to(found)
+    with redis_server(own=True) as server:
+        assert server.command("INFO", "server")["executable"] == str(tmp_path / "valkey-server")
+
+
+def test_a_server_beside_python_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = program()
+    without_servers(monkeypatch, tmp_path)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "redis-server").symlink_to(found)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    assert program() == str(tmp_path / "bin" / "redis-server")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_server_without_tls_is_skipped_only_if_it_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: bool
+) -> None:
+    without_servers(monkeypatch, tmp_path)
+    server = tmp_path / "redis-server"
+    server.write_text("""#!/bin/sh\necho ">>> 'tls-port 1'\nBad directive or wrong number of arguments"; exit 1""")
+    server.chmod(0o755)
+    monkeypatch.setenv("CI", "true")
+    if named:
+        monkeypatch.setenv("TTA_TEST_REDIS_SERVER", str(server))
+    outcome = pytest.skip.Exception if named else pytest.fail.Exception
+    with pytest.raises(outcome, match="was built without TLS"), redis_server(tls=Tls(ca="a", cert="b", key="c")):
+        pass
+
+
 def test_a_server_that_does_not_start_says_why() -> None:
-    with pytest.raises(AssertionError, match="redis-server ended with 1"), redis_server("--no-such-option", "x"):
+    with pytest.raises(AssertionError, match=r"the server \S+ ended with 1"), redis_server("--no-such-option", "x"):
         pass
 
 

@@ -22,8 +22,8 @@ _LATER = frozenset({"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAI
 _LOADS = 4
 """How often one call may send a script's source."""
 _ELSEWHERE = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN"})
-# Redis 6.2 wraps what a script's command was told.
-_CODE = re.compile(r"(?:ERR Error running script.*?: @user_script: ?\d+: )?([A-Z]+)\b")
+# Redis 6.2 wraps what a script's command was told, twice if the command wasn't even begun.
+_CODE = re.compile(r"(?:ERR Error running script \(call to \w+\): (?:@user_script: ?\d+: ){1,2}-?)?([A-Z]+)\b")
 
 
 class Call:
@@ -156,7 +156,8 @@ class Caller:
             else:
                 continue
             (there if code == "ASK" or (code == "NOSCRIPT" and number in asked_before) else here).append(number)
-            call.why = error
+            if code != "ASK" or not call.why:  # Where it was sent says less than what it was told there.
+                call.why = error
         call.loads += bool(call.sources)
         if there and call.asked is None:
             call.asked = before

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from .many import RedisCluster, Sentinels, cluster, sentinel
+from .programs import program
 from .server import RedisServer, free_port, redis, redis_server, shared_redis, wait_until
 
 __all__ = [
-    "RedisCluster", "RedisServer", "Sentinels", "cluster", "free_port", "redis", "redis_server", "sentinel",
-    "shared_redis", "wait_until",
+    "RedisCluster", "RedisServer", "Sentinels", "cluster", "free_port", "program", "redis", "redis_server",
+    "sentinel", "shared_redis", "wait_until",
 ]  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,12 +24,14 @@ from redis.retry import Retry
 from tta_redis.client import Redis, connect
 from tta_redis.config import Config, Tls
 
+from .programs import program, without_tls
+
 PATIENCE = 15.0
 """How long, in seconds, a server may take to do what a test waits for."""
 
 
 class RedisServer:
-    """A ``redis-server`` of its own on a free loopback port, with its files in ``folder``."""
+    """A server of its own on a free loopback port, with its files in ``folder``."""
 
     def __init__(
         self, folder: Path, *options: str, password: str = "", sentinel: bool = False, tls: Tls | None = None
@@ -39,6 +40,7 @@ class RedisServer:
         self.port = free_port()
         self._options, self._sentinel = options, sentinel
         self._process: subprocess.Popen[bytes] | None = None
+        self._name = ""
 
     @property
     def url(self) -> str:
@@ -63,7 +65,8 @@ class RedisServer:
 
     def start(self) -> None:
         """Start, and wait until commands are answered."""
-        command = [program("redis-server")]
+        self._name = Path(path := program()).name
+        command = [path]
         own = self.folder / "redis.conf"
         if self._sentinel:
             command += [str(own), "--sentinel"]
@@ -80,12 +83,12 @@ class RedisServer:
         # The last of two equal options counts.
         with (self.folder / "output").open("ab") as output:
             self._process = subprocess.Popen([*command, *self._options], stdout=output, stderr=subprocess.STDOUT)
-        wait_until(self._answers, f"redis-server on port {self.port} answers")
+        wait_until(self._answers, f"{self._name} on port {self.port} answers")
 
     def _answers(self) -> bool:
         assert self._process is not None
         if (code := self._process.poll()) is not None:
-            raise AssertionError(f"redis-server ended with {code}: {self.log[-2000:]}")
+            raise AssertionError(f"the server {self._name} ended with {code}: {self.log[-2000:]}")
         try:
             # Another process may have taken the port a moment before.
             ours = self.command("INFO", "server")["process_id"] == self._process.pid
@@ -186,6 +189,8 @@ def redis_server(*options: str, password: str = "", tls: Tls | None = None, own:
         try:
             server.start()
         except AssertionError:
+            if tls:
+                without_tls(server.log)
             if "Address already in use" not in server.log:
                 raise
             server.port = free_port()  # Another was quicker.
@@ -232,13 +237,3 @@ def wait_until(holds: Callable[[], object], what: str, *, limit: float = PATIENC
             return
         pause.wait(0.02)
     raise AssertionError(f"not within {limit:g} s: {what}")
-
-
-def program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        missing = f"{name} is not installed"
-        if os.environ.get("CI") or os.environ.get("TTA_TESTS_REQUIRE_SERVERS") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return found
