@@ -7,9 +7,9 @@ from tta_redis import Redis, RedisDown, Signal, connect
 from tta_redis.testing import redis_server
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": request.param}
 
 
 async def test_a_command_is_answered_in_bytes(redis: Redis) -> None:

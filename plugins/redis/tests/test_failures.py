@@ -7,7 +7,7 @@ import pytest
 from anyio.abc import SocketAttribute, SocketStream
 from redis.exceptions import ResponseError
 
-from tta_redis import Config, Redis, RedisDown, RetryConfig, connect
+from tta_redis import Config, Redis, RedisDown, RetryConfig, Signal, connect
 from tta_redis.testing import RedisServer, redis_server
 
 SLOW = "local n = 0; while n < tonumber(ARGV[1]) do n = n + 1 end; return redis.call('INCR', KEYS[1])"
@@ -150,6 +150,38 @@ async def test_who_listens_learns_that_something_may_be_missing() -> None:
             signal = await anext(signals)
             assert signal is not None
             assert signal.payload == b"x"
+
+
+async def test_who_is_called_with_signals_learns_it_too_and_may_fail(caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[bytes | None] = []
+    changed = anyio.Event()
+
+    def hear(signal: Signal | None) -> None:
+        nonlocal changed
+        heard.append(signal and signal.payload)
+        changed.set()
+        changed = anyio.Event()
+        if len(heard) == 1:
+            raise LookupError("mine")
+
+    with redis_server(own=True) as server, anyio.fail_after(20):
+        async with connect(server.config()) as redis:
+            async with redis.hear("c", heard=hear):
+                await redis.execute("PUBLISH", "c", "x")
+                while heard != [b"x"]:
+                    await changed.wait()
+                assert "a listener failed" in caplog.text
+                server.restart()
+                while heard != [b"x", None]:
+                    await changed.wait()
+                await redis.execute("PUBLISH", "c", "y")
+                while heard != [b"x", None, b"y"]:
+                    await changed.wait()
+            await redis.execute("PUBLISH", "c", "z")
+            async with redis.listen("d") as signals:  # What came before the answer to this has been heard.
+                await redis.execute("PUBLISH", "d", "")
+                await anext(signals)
+            assert heard == [b"x", None, b"y"]
 
 
 async def test_who_listens_to_a_server_that_fell_silent_learns_it() -> None:

@@ -11,9 +11,9 @@ from tta_redis import Config, RedisDown, Tls, connect
 from tta_redis.testing import RedisServer, redis_server
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": request.param}
 
 
 @pytest.fixture(scope="module")

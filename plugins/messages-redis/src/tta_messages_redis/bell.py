@@ -9,7 +9,7 @@ from secrets import token_hex
 
 import anyio
 
-from tta_redis import Redis, RedisDown
+from tta_redis import Redis, RedisDown, Signal
 
 from . import wire
 
@@ -86,20 +86,22 @@ class Bell:
         """Hear, for as long as the service runs."""
         while True:
             try:
-                async with self._redis.listen(self._channel + self.name) as signals:
+                async with self._redis.hear(self._channel + self.name, heard=self._hear):
                     self._ready.set()
                     self._ring_all()
-                    async for signal in signals:
-                        if signal is None:
-                            self.reconnects += 1
-                            self._ring_all()
-                        else:
-                            self._ring(signal.payload)
+                    await anyio.sleep_forever()
             except RedisDown as exc:
                 # Until then waiting ones look from time to time.
                 self._ready = anyio.Event()
                 log.warning("can't be woken: %s", exc.reason)
                 await anyio.sleep(1.0)
+
+    def _hear(self, signal: Signal | None) -> None:
+        if signal is None:
+            self.reconnects += 1
+            self._ring_all()
+        else:
+            self._ring(signal.payload)
 
     def _ring(self, payload: bytes) -> None:
         queue, _, rest = payload.partition(b" ")

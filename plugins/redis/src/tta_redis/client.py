@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +119,10 @@ class Redis:
         when more than ``buffer`` lay unread. Then look for yourself.
         """
         return self._signals.listen(channels, buffer)
+
+    def hear(self, *channels: str, heard: Callable[[Signal | None], None]) -> AbstractAsyncContextManager[None]:
+        """Call ``heard`` with what `listen` would yield, without another turn of the event loop; it must be quick."""
+        return self._signals.call(channels, heard)
 
     @property
     def client(self) -> redis.asyncio.Redis | redis.asyncio.RedisCluster:

@@ -1,4 +1,4 @@
-"""One connection that many callers share: what they send in one turn of the event loop travels in one write."""
+"""One connection that many share: the first to call writes at once, those after it in the same turn together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import hiredis
@@ -68,9 +68,12 @@ class Link(asyncio.Protocol):
         loop = self._loop
         if self.lost:
             raise LinkLost(self.lost, sent=False)
-        if not self._unsent:
-            loop.call_soon(self._flush)
-        self._unsent.append(payload)
+        if not self._pending and self._transport is not None:
+            self._transport.write(payload)  # Nobody else's is about to come along, as far as is known.
+        else:
+            if not self._unsent:
+                loop.call_soon(self._flush)
+            self._unsent.append(payload)
         call = Call(loop.create_future(), count, patience, loop.time())
         self._pending.append(call)
         if len(self._pending) >= self._max_pending:
@@ -100,8 +103,9 @@ class Link(asyncio.Protocol):
             self.abort("no longer needed")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport, self.open, self.opened_at = transport, True, self._loop.time()
+        # uvloop's transports do what asyncio's do, and are none of them.
+        self._transport = cast(asyncio.Transport, transport)
+        self.open, self.opened_at = True, self._loop.time()
         plain: socket.socket | None = transport.get_extra_info("socket")
         if plain is not None and plain.family != socket.AF_UNIX:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ class Signals:
 
     def __init__(self, nodes: Nodes, config: Config) -> None:
         self._nodes, self._config = nodes, config
-        self._listeners: dict[str, set[_Listener]] = {}
+        self._listeners: dict[str, set[_Reader | _Called]] = {}
         self._outstanding: Counter[str] = Counter()
         self._changed = anyio.Event()
         self._link: _Channels | None = None
@@ -46,7 +46,18 @@ class Signals:
     @asynccontextmanager
     async def listen(self, channels: Sequence[str], buffer: int) -> AsyncIterator[AsyncIterator[Signal | None]]:
         """Hear channels; entering waits until the server has agreed."""
-        listener = _Listener(buffer)
+        listener = _Reader(buffer)
+        async with self._heard_by(listener, channels):
+            yield listener
+
+    @asynccontextmanager
+    async def call(self, channels: Sequence[str], heard: Callable[[Signal | None], None]) -> AsyncIterator[None]:
+        """Call ``heard`` with what comes, the moment that it comes; entering waits until the server has agreed."""
+        async with self._heard_by(_Called(heard), channels):
+            yield
+
+    @asynccontextmanager
+    async def _heard_by(self, listener: _Reader | _Called, channels: Sequence[str]) -> AsyncIterator[None]:
         new = []
         for channel in channels:
             those = self._listeners.setdefault(channel, set())
@@ -61,8 +72,8 @@ class Signals:
                     await self._changed.wait()
             if scope.cancelled_caught:
                 raise RedisDown(f"SUBSCRIBE: {self._reason or 'no answer in time'}")
-            listener.heard.clear()  # What it has missed so far it never asked for.
-            yield listener
+            listener.begin()
+            yield
         finally:
             gone = []
             for channel in dict.fromkeys(channels):
@@ -116,7 +127,7 @@ class Signals:
     def heard(self, kind: bytes, channel: str, payload: bytes) -> None:
         """Give what came to whoever listens."""
         if kind == b"message":
-            for listener in self._listeners.get(channel, ()):
+            for listener in tuple(self._listeners.get(channel, ())):
                 listener.put(Signal(channel, payload))
         elif kind == b"subscribe":
             self._outstanding[channel] -= 1
@@ -137,11 +148,14 @@ class Signals:
         self._changed = anyio.Event()
 
 
-class _Listener(AsyncIterator[Signal | None]):
+class _Reader(AsyncIterator[Signal | None]):
     def __init__(self, buffer: int) -> None:
         self.heard: deque[Signal | None] = deque()
         self._buffer = max(2, buffer)  # the newest, and None for those before
         self._something = anyio.Event()
+
+    def begin(self) -> None:
+        self.heard.clear()  # What it has missed so far it never asked for.
 
     def put(self, signal: Signal) -> None:
         if len(self.heard) >= self._buffer:
@@ -162,6 +176,24 @@ class _Listener(AsyncIterator[Signal | None]):
             self._something = anyio.Event()
             await self._something.wait()
         return self.heard.popleft()
+
+
+class _Called:
+    def __init__(self, heard: Callable[[Signal | None], None]) -> None:
+        self._heard, self._begun = heard, False
+
+    def begin(self) -> None:
+        self._begun = True
+
+    def put(self, signal: Signal | None) -> None:
+        if self._begun:
+            try:
+                self._heard(signal)
+            except Exception:
+                log.exception("a listener failed")
+
+    def gap(self) -> None:
+        self.put(None)
 
 
 class _Channels(Link):
