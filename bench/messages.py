@@ -33,7 +33,8 @@ class System(NamedTuple):
 
 
 OURS = {
-    "ours, single": System("ours", 1, variables={"BENCH_HANDLER": "each"}),
+    "ours, one by one": System("ours", 1, variables={"BENCH_HANDLER": "each"}),
+    "ours, single": System("ours", 1, variables={"BENCH_HANDLER": "each", "BENCH_CONSUMERS": "10"}),
     "ours, 10": System("ours", 10, 40_000, variables={"BENCH_HANDLER": "each"}),
     "ours, batch handler 10": System("ours", 10, 40_000, variables={"BENCH_HANDLER": "batch"}),
     "ours, batch handler 100": System("ours", 100, 100_000, variables={"BENCH_HANDLER": "batch"}),
@@ -174,8 +175,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="a part of the messages, for a quick look")
+    parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio", help="of all but dramatiq")
     parser.add_argument("--only", default="", help="systems whose name holds this")
     options = parser.parse_args()
+    os.environ["BENCH_LOOP"] = options.loop
     systems = {name: each for name, each in (OURS | LIMITS | PEERS).items() if options.only in name}
     samples: dict[tuple[str, str], list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder, redis_server(Path(folder)) as port:
@@ -224,6 +227,7 @@ def ratios(results: Mapping[tuple[str, str], dict[str, float]]) -> dict[str, flo
         "ratio_single": rate("ours, single") / max(map(rate, SINGLE_RIVALS)),
         "ratio_p50": ours["p50"] / theirs["p50"],
         "ratio_p99": ours["p99"] / theirs["p99"],
+        "ratio_one_by_one": rate("ours, one by one") / rate("redis-py, single"),
         "ratio_raw10": rate("ours, 10") / rate("redis-py, 10"),
         "consumer_us": results["ours, 10", "e2e"]["consumer_us"],
         "redis_us": results["ours, 10", "e2e"]["server_us"],

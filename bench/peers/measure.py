@@ -110,4 +110,9 @@ def run(produced: Callable[[], Awaitable[None]], consumed: Callable[[], Awaitabl
     async def play() -> None:
         await (produced if ROLE == "produce" else consumed)()
 
-    asyncio.run(play())  # noqa: TID251
+    if os.environ.get("BENCH_LOOP") == "uvloop":
+        import uvloop
+
+        uvloop.run(play())
+    else:
+        asyncio.run(play())  # noqa: TID251

@@ -16,6 +16,7 @@ from tta_messages.consume import consume, consume_batches
 from tta_messages_redis import RedisMessagesPlugin
 from tta_redis import RedisPlugin
 
+CONSUMERS = int(os.environ.get("BENCH_CONSUMERS", "1"))
 sink = Sink()
 
 
@@ -76,7 +77,8 @@ async def consumed() -> None:
     async with kernel() as running, anyio.create_task_group() as tasks:
         messages = running.get(MESSAGES)
         if os.environ["BENCH_HANDLER"] == "each":
-            tasks.start_soon(lambda: consume(messages, "bench", take, limit=BATCH))
+            for _ in range(CONSUMERS):
+                tasks.start_soon(lambda: consume(messages, "bench", take, limit=BATCH))
         else:
             tasks.start_soon(lambda: consume_batches(messages, "bench", take_all, limit=BATCH))
         ready()
