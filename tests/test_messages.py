@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 
 from tta_kernel import Kernel, Plugin
-from tta_messages import MESSAGES, MessagesMemory, MessagesPlugin, consume
+from tta_messages import MESSAGES, MessagesMemory, MessagesPlugin
 
 
 async def test_the_page_on_messages_shows_what_works(root: Path) -> None:
@@ -19,21 +19,15 @@ async def test_the_page_on_messages_shows_what_works(root: Path) -> None:
         exec(compile(block, "messages.md", "exec"), shown)
     plugins: dict[str, type[Plugin[Any]]] = {
         "messages": MessagesPlugin, "messages-memory": MessagesMemory,
-        "post-office": shown["PostOffice"], "asking": shown["Asking"],
+        "post-office": shown["PostOffice"], "echo": shown["Echo"], "asking": shown["Asking"],
     }  # fmt: skip
     with anyio.fail_after(10):
         async with Kernel(plugins=plugins) as kernel:
             messages = kernel.get(MESSAGES)
             assert await shown["write"](messages) == ""
             office, asking = (kernel.records[name].plugin for name in ("post-office", "asking"))
-
-            async def answer() -> None:
-                await consume(messages, "questions", lambda delivery: shown["echo"](messages, delivery))
-
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(answer)
-                assert await asking.ask("well?") == "well?"  # type: ignore[union-attr]
-                tasks.cancel_scope.cancel()
+            assert await asking.ask("well?") == "well?"  # type: ignore[union-attr]
+            assert await asking.ask("") == "no answer: nothing was asked"  # type: ignore[union-attr]
             while (await messages.stats("post"))["post"].acknowledged < 1:  # noqa: ASYNC110
                 await anyio.sleep(0.01)
             assert office.box == ["all is well"]  # type: ignore[union-attr]

@@ -72,7 +72,7 @@ async def test_an_empty_queue_makes_room_for_another() -> None:
     assert list(await m.stats()) == ["r"]
 
 
-async def test_a_queue_that_nobody_used_for_a_day_ends_unless_it_was_configured() -> None:
+async def test_a_queue_that_nobody_used_for_a_day_ends_and_later_if_it_was_configured() -> None:
     clock = Clock()
     config = MessagesConfig()
     m = MemoryMessages(config, TYPES, clock=clock)
@@ -82,6 +82,9 @@ async def test_a_queue_that_nobody_used_for_a_day_ends_unless_it_was_configured(
     clock.now += 100_000
     await m.receive("t")
     assert list(await m.stats()) == ["r", "s", "t"]
+    clock.now += 600_000
+    await m.receive("u")
+    assert list(await m.stats()) == ["s", "u"]
 
 
 async def test_subscriptions_are_bounded_and_those_that_ended_make_room() -> None:

@@ -10,6 +10,7 @@ import pytest
 from tta_kernel import ConfigError, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl, hookspec
 from tta_kernel.hookspecs import snapshot
 from tta_messages import MESSAGE_TYPES, MESSAGES, Message, MessagesMemory, MessagesPlugin, QueueFilled
+from tta_messages.answers import FAILED, Failure
 from tta_messages.testing import Note, Other
 
 OURS: dict[str, type[Plugin[Any]]] = {"messages": MessagesPlugin, "messages-memory": MessagesMemory}
@@ -29,7 +30,7 @@ def declaring(types: Any) -> type[Plugin[NoConfig]]:
 async def test_messages_of_declared_types_are_taken() -> None:
     plugins = OURS | {"a": declaring({"test.note": Note}), "b": declaring({"test.other": Other})}
     async with Kernel(plugins=plugins) as kernel:
-        assert kernel.get(MESSAGE_TYPES) == {"test.note": Note, "test.other": Other}
+        assert kernel.get(MESSAGE_TYPES) == {"test.note": Note, "test.other": Other, FAILED: Failure}
         messages = kernel.get(MESSAGES)
         results = await messages.send(
             Message.to("q", "test.note", Note("a")), Message.to("q", "test.other"), Message.to("q", "test.more")

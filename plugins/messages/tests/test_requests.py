@@ -62,7 +62,8 @@ async def test_an_answer_knows_its_question(memory: MemoryMessages) -> None:
 
     async with serving(memory, answer) as requests:
         got = await requests.ask(note("well?", id="1", owner="u"))
-    assert (got.queue, got.correlation_id, got.sender, got.owner, got.tags) == ("replies", "1", "q", "u", ("final",))
+    assert (got.queue, got.correlation_id, got.sender) == (requests.queue, "1", "q")
+    assert (got.owner, got.tags) == ("u", ("final",))
 
 
 async def test_the_deadline_travels_as_the_time_to_live(memory: MemoryMessages) -> None:
@@ -107,7 +108,7 @@ async def test_a_late_answer_is_dropped_and_counted(memory: MemoryMessages) -> N
         with anyio.fail_after(5):
             while not requests.counts.late:  # noqa: ASYNC110
                 await anyio.sleep(0.01)
-        stats = (await memory.stats("replies"))["replies"]
+        stats = (await memory.stats(requests.queue))[requests.queue]
         assert (requests.counts.late, stats.dead) == (1, 0)
 
 

@@ -12,6 +12,7 @@ import msgspec
 from tta_kernel import KERNEL, Context, Event, Hooks, NoConfig, Plugin, Problem, Subcommands, hookimpl
 
 from . import hookspecs
+from .answers import FAILED, Failure, answer, respond, respond_error
 from .consume import Consumed, Reject, consume, consume_batches
 from .memory import MemoryMessages
 from .model import (
@@ -37,14 +38,15 @@ from .model import (
     Subscription,
 )  # fmt: skip
 from .prepare import Codec, Prepared
-from .requests import Asked, Requests, Unsent, respond
+from .requests import AnswerError, Asked, Requests, Unsent
 from .types import declared
 
 __all__ = [
-    "MESSAGES", "MESSAGE_TYPES", "Asked", "Codec", "Consumed", "DeadLetter", "Delivery", "Filter", "Message",
-    "MessageDied", "Messages", "MessagesConfig", "MessagesError", "MessagesMemory", "MessagesPlugin", "Prepared",
-    "Priority", "QueueFilled", "QueueSettings", "QueueStats", "Reject", "Requests", "Requeued", "SendError",
-    "SendResult", "Settled", "Step", "Subscription", "Unsent", "consume", "consume_batches", "respond",
+    "MESSAGES", "MESSAGE_TYPES", "AnswerError", "Asked", "Codec", "Consumed", "DeadLetter", "Delivery", "Filter",
+    "Message", "MessageDied", "Messages", "MessagesConfig", "MessagesError", "MessagesMemory", "MessagesPlugin",
+    "Prepared", "Priority", "QueueFilled", "QueueSettings", "QueueStats", "Reject", "Requests", "Requeued",
+    "SendError", "SendResult", "Settled", "Step", "Subscription", "Unsent", "answer", "consume", "consume_batches",
+    "respond", "respond_error",
 ]  # fmt: skip
 
 
@@ -60,6 +62,10 @@ class MessagesPlugin(Plugin[NoConfig]):
         types, _ = declared(ctx.get(KERNEL).hooks)
         ctx.provide(MESSAGE_TYPES, types)
         yield
+
+    @hookimpl
+    def message_types(self) -> Mapping[str, type[msgspec.Struct]]:
+        return {FAILED: Failure}
 
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:

@@ -54,7 +54,8 @@ class _Kept:
 class MemoryMessages:
     """Keeps at most ``limit`` queues, and as many subscriptions; what is in them ends with the process.
 
-    A queue with nothing in it ends a day (its ``ttl``) after its last use, or when another needs its place.
+    A queue with nothing in it ends a day (its ``ttl``) after its last use, or when another needs its place. One that
+    was configured keeps its place, and ends its ``dead_ttl`` later.
     """
 
     def __init__(
@@ -331,10 +332,11 @@ class MemoryMessages:
     def _make_room(self, now: float) -> bool:
         """End queues that are empty, and unused for long or in the way; the longest unused first."""
         for name, kept in list(self._kept.items()):
-            full = len(self._kept) >= self._limit
-            if not full and kept.used_at + kept.queue.settings.ttl > now:
+            settings, full = kept.queue.settings, len(self._kept) >= self._limit
+            over = kept.used_at + settings.ttl + (settings.dead_ttl if kept.configured else 0.0) <= now
+            if not (full or over):
                 break
-            if not (kept.waiters or kept.configured) and kept.queue.is_empty(now):
+            if not kept.waiters and (over or not kept.configured) and kept.queue.is_empty(now):
                 del self._kept[name]
         return len(self._kept) < self._limit
 

@@ -141,8 +141,8 @@ class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ttl: Duration = 86_400.0
     guard: Annotated[int, msgspec.Meta(ge=0)] = 20
     dedup_window: Duration = 60.0
-    dead_limit: Annotated[int, msgspec.Meta(ge=1)] = 1_000
-    """How many dead letters are kept; the oldest go first."""
+    dead_limit: Annotated[int, msgspec.Meta(ge=0)] = 1_000
+    """How many dead letters are kept; the oldest go first. With 0 none is, whatever it died of."""
     dead_ttl: Duration = 7 * 86_400.0
     audit_limit: Annotated[int, msgspec.Meta(ge=0)] = 1_000
     """About how many steps of the queue's history are kept."""

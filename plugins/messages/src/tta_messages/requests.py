@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
-from typing import Any, Never
+from typing import Never
 
 import anyio
 import msgspec
 
+from .answers import FAILED, Failure
 from .consume import consume
-from .model import Delivery, Message, Messages, MessagesError, SendResult
+from .model import Delivery, Message, Messages, MessagesError, QueueSettings, SendResult
+from .prepare import check_queue
 
 _WITHDRAW = 1.0
+_FAREWELL = 2.0
+_AGAIN = 5.0
+_SLACK = 0.25
+"""How much longer than its asker waits a question lives, in seconds, so that it is withdrawn and doesn't die of age."""
+SETTINGS = QueueSettings(retries=1, ttl=600.0, visibility=60.0, dead_limit=0, dead_ttl=60.0, audit_limit=100)
+"""How answers wait: once their reader has gone they are worth nothing, so none is kept as a dead letter."""
 
 
 class Unsent(Exception):
@@ -23,11 +32,27 @@ class Unsent(Exception):
         self.result = result
 
 
+class AnswerError(Exception):
+    """The answer is an error: ``reason`` says which, and ``retryable`` whether to ask again may help.
+
+    The reason is that of a `Reject`, or of `respond_error`; where all attempts to answer failed, it is what
+    the last one raised, by name, or ``timeout``.
+    """
+
+    def __init__(self, reason: str, *, retryable: bool = False) -> None:
+        super().__init__(reason)
+        self.reason, self.retryable = reason, retryable
+
+
 class Asked(msgspec.Struct):
-    """What has become of questions so far; ``late`` answers came when nobody waited any more."""
+    """What has become of questions so far; ``late`` answers came when nobody waited any more.
+
+    ``failed``: the answer was an error.
+    """
 
     asked: int = 0
     answered: int = 0
+    failed: int = 0
     unanswered: int = 0
     late: int = 0
 
@@ -39,22 +64,48 @@ class _Question:
 
 
 class Requests:
-    """Questions of one process, whose answers come to ``queue``, which is this object's alone.
+    """Questions of one process, whose answers come to ``queue``: this object's alone, below ``name``.
 
     `run` must run meanwhile: ``ctx.start_soon(requests.run)``. At most ``limit`` questions are open;
     who asks one more waits. ``timeout``, in seconds, is for those who set no deadline.
     """
 
-    def __init__(self, messages: Messages, queue: str, *, timeout: float = 30.0, limit: int = 1000) -> None:
+    def __init__(self, messages: Messages, name: str, *, timeout: float = 30.0, limit: int = 1000) -> None:
         self.counts = Asked()
-        self._messages, self._queue, self._timeout = messages, queue, timeout
+        self._messages, self._timeout = messages, timeout
         self._open: dict[str, _Question] = {}
         self._slots = anyio.Semaphore(limit)
-        self._prefix, self._count = os.urandom(8).hex(), itertools.count(1)
+        self._prefix, self._count = f"{os.urandom(8).hex()}-{os.getpid():x}", itertools.count(1)
+        self.queue = check_queue(f"{name}/{self._prefix}")
 
     async def run(self) -> Never:
-        """Take answers until cancelled."""
-        await consume(self._messages, self._queue, self._take, limit=100)
+        """Take answers until cancelled; then the queue ends."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep)
+                await consume(self._messages, self.queue, self._take, limit=100)
+        finally:
+            with anyio.move_on_after(_FAREWELL, shield=True):
+                await self._end()
+        raise AssertionError("a consumer ends only by an exception")
+
+    async def _keep(self) -> None:
+        """Let the queue have its settings, be it idle for long, or the store be new."""
+        while True:
+            try:
+                await self._messages.configure(self.queue, SETTINGS)
+                await anyio.sleep(SETTINGS.ttl / 2)
+            except MessagesError:  # The consumer tells of it.
+                await anyio.sleep(_AGAIN)
+
+    async def _end(self) -> None:
+        try:
+            await self._messages.purge(self.queue)
+            await self._messages.drop(self.queue)
+            # For a while, so that an answer that is on its way still is treated as the others.
+            await self._messages.configure(self.queue, SETTINGS)
+        except MessagesError:
+            return  # It ends by its time to live.
 
     async def _take(self, delivery: Delivery) -> None:
         question = self._open.get(delivery.message.correlation_id)
@@ -67,18 +118,18 @@ class Requests:
     async def ask(self, message: Message) -> Message:
         """Send a question, and return the answer to it.
 
-        It lives as long as the enclosing cancel scope, and is withdrawn when that ends before the
-        answer comes. Raises `Unsent` where it is refused, and TimeoutError after the ``timeout``.
+        It lives as long as the enclosing cancel scope, its ``ttl`` and the ``timeout`` let it, and is withdrawn when
+        it is over before the answer comes. Raises `Unsent` where it is refused, `AnswerError` where the answer is an
+        error, TimeoutError where none came within ``ttl`` and ``timeout``, and `MessagesError`.
         """
         async with self._slots:
-            left = min(self._timeout, anyio.current_effective_deadline() - anyio.current_time())
-            if message.ttl is not None:
-                left = min(left, message.ttl)
-            id = message.id or f"{self._prefix}-{os.getpid():x}-q{next(self._count):x}"
-            sent = msgspec.structs.replace(message, id=id, reply_to=self._queue, ttl=left)
+            limit = min(self._timeout, math.inf if message.ttl is None else message.ttl)
+            left = min(limit, anyio.current_effective_deadline() - anyio.current_time())
+            id = message.id or f"{self._prefix}-q{next(self._count):x}"
+            sent = msgspec.structs.replace(message, id=id, reply_to=self.queue, ttl=left + _SLACK)
             self._open[id] = question = _Question()
             try:
-                with anyio.fail_after(self._timeout):
+                with anyio.move_on_after(limit):
                     self.counts.asked += 1
                     (result,) = await self._messages.send(sent)
                     if not result.delivered:
@@ -89,9 +140,13 @@ class Requests:
                 if question.answer is None:
                     self.counts.unanswered += 1
                     await self._withdraw(sent)
-            assert question.answer is not None
-            self.counts.answered += 1
-            return question.answer
+        if question.answer is None:
+            raise TimeoutError(f"no answer came from queue {message.queue!r} within {limit:g} s")
+        if question.answer.type == FAILED:
+            self.counts.failed += 1
+            raise _error(question.answer)
+        self.counts.answered += 1
+        return question.answer
 
     async def _withdraw(self, message: Message) -> None:
         """Take a question back that nobody has begun with, so that it is no dead letter later."""
@@ -102,18 +157,9 @@ class Requests:
                 return  # Its time to live is over anyway; an address that is none was refused already.
 
 
-async def respond(messages: Messages, delivery: Delivery, type: str, body: Any, **fields: Any) -> SendResult:
-    """Answer a question: to its ``reply_to``, with its id as ``correlation_id``, its owner and its priority.
-
-    The answer's id follows from the question's, so that whoever answers twice is heard once. A
-    ValueError, where no answer is expected.
-    """
-    question = delivery.message
-    if not question.reply_to:
-        raise ValueError(f"message {question.id} expects no answer")
-    known = {
-        "id": f"{question.id}/answer", "correlation_id": question.id, "owner": question.owner,
-        "priority": question.priority, "sender": question.queue,
-    }  # fmt: skip
-    (result,) = await messages.send(Message.to(question.reply_to, type, body, **(known | fields)))
-    return result
+def _error(answer: Message) -> AnswerError:
+    try:
+        failure = answer.decode(Failure)
+    except msgspec.DecodeError:
+        return AnswerError("an error that can't be read")
+    return AnswerError(failure.reason, retryable=failure.retryable)

@@ -10,6 +10,7 @@ import anyio
 import msgspec
 
 from tta_kernel import Event
+from tta_messages.answers import FAILED, Failure
 from tta_messages.model import Delivery, Message, Messages, MessagesConfig, QueueSettings
 from tta_messages.prepare import Types
 
@@ -26,7 +27,7 @@ class Other(msgspec.Struct, frozen=True):
     flag: bool = False
 
 
-TYPES: Types = {"test.note": Note, "test.other": Other}
+TYPES: Types = {"test.note": Note, "test.other": Other, FAILED: Failure}
 LONG = 10.0
 """Seconds for what should take milliseconds: an upper bound, so that a failure shows."""
 

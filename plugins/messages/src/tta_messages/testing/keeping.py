@@ -138,6 +138,20 @@ class KeepingContract:
             await until(is_gone)
             assert await m.requeue("q", "a") == {"a": Requeued.UNKNOWN}
 
+    async def test_a_queue_without_dead_letters_keeps_none_and_tells_of_each(self, messages: Open) -> None:
+        told: list[Event] = []
+        async with messages(settings(dead_limit=0), publish=told.append) as m:
+            assert await kill(m, "a") == []
+            await put(m, note("b", id="b", ttl=0.05))
+            await anyio.sleep(0.1)
+            assert await take(m) == []
+            assert list(await m.dead("q")) == []
+            got = (await m.stats("q"))["q"]
+            assert (got.dead, got.died, got.expired) == (0, 2, 1)
+            await first(told, MessageDied)
+            assert [event.id for event in told if isinstance(event, MessageDied)] == ["a", "b"]
+            assert await m.drop("q")
+
     async def test_dead_letters_can_be_thrown_away(self, messages: Open) -> None:
         async with messages() as m:
             await kill(m, "a", "b", "c")
