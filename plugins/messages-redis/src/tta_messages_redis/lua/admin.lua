@@ -91,7 +91,9 @@ elseif what == 'stats' then
 elseif what == 'configure' then
   call('HSET', QUEUE, 'settings', ARGV[6])
   local new = {struct.unpack('>ddddddddddddd', ARGV[6])}
-  ends = 0  -- Another life: all keys get an end anew.
+  if call('HLEN', BODY) + call('ZCARD', DEAD) == 0 then
+    ends = 0  -- Another life: all keys get an end anew. What is in them has its own, which may be later.
+  end
   next_due = 0
   finish((math.min(new[8], 1e9) + math.min(new[12], 1e9)) * 1000)
   return {died, 1, 0}
