@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
 from typing import Annotated
 
 from msgspec import Meta, Struct
-from tta_agents import AGENTS, AgentSpec, StepContext
-from tta_kernel import Context, Plugin, hookimpl
+from tta_agents import AgentPlugin, AgentSpec, StepContext
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,27 +37,10 @@ SPEC = AgentSpec(
 )
 
 
-class ExampleAgent(Plugin[Config]):
+class ExampleAgent(AgentPlugin[Config]):
     """Adds one kind sentence to a text."""
 
-    requires = (AGENTS,)
     spec = SPEC
-
-    @hookimpl
-    def agents(self) -> Sequence[AgentSpec]:
-        return (SPEC,)
-
-    @asynccontextmanager
-    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        # Served for as long as the plugin runs; what the agent needs is opened before, and closed after.
-        async with ctx.get(AGENTS).serve(self):
-            yield
-
-    async def prepare(self, config: Config) -> Callable[[], None]:
-        def commit() -> None:
-            self.config = config
-
-        return commit
 
     async def process(self, request: In, ctx: StepContext) -> Out:
         """Answer one request; nothing is kept between two of them."""

@@ -58,17 +58,18 @@ from .model import (
     Undo,
     Unknown,
 )  # fmt: skip
+from .plugin import AgentPlugin
 from .switchboard import Switchboard
 from .wire import SIGNALS, Call, nameable
 
 __all__ = [
     "AGENTS", "AGENT_REGISTRY", "AGENT_REPLIES", "CAPABILITIES", "EMBEDDER", "Agent", "AgentCalled", "AgentCard",
-    "AgentDeregistered", "AgentError", "AgentId", "AgentRegistered", "AgentRegistry", "AgentSettings", "AgentSpec",
-    "AgentStatusChanged", "Agents", "AgentsMemory", "AgentsPlugin", "CallQueue", "Capabilities", "Capability",
-    "CapabilityScope", "CapabilitySet", "CapabilityStatus", "CapabilityType", "Discovered", "DiscoveryRequest",
-    "DiscoveryResult", "DiscoverySettings", "Embedder", "Instance", "MatchCriteria", "MatchResult", "OnPiece",
-    "RegistryError", "RegistrySnapshot", "RemoteAgent", "Replies", "Reply", "Report", "Statistics", "StepContext",
-    "Strategy", "Undo", "Unknown",
+    "AgentDeregistered", "AgentError", "AgentId", "AgentPlugin", "AgentRegistered", "AgentRegistry", "AgentSettings",
+    "AgentSpec", "AgentStatusChanged", "Agents", "AgentsMemory", "AgentsPlugin", "CallQueue", "Capabilities",
+    "Capability", "CapabilityScope", "CapabilitySet", "CapabilityStatus", "CapabilityType", "Discovered",
+    "DiscoveryRequest", "DiscoveryResult", "DiscoverySettings", "Embedder", "Instance", "MatchCriteria", "MatchResult",
+    "OnPiece", "RegistryError", "RegistrySnapshot", "RemoteAgent", "Replies", "Reply", "Report", "Statistics",
+    "StepContext", "Strategy", "Undo", "Unknown",
 ]  # fmt: skip
 
 

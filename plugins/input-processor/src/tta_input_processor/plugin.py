@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from tta_agents import AGENTS, AgentSpec, Capability, StepContext
-from tta_kernel import Context, Plugin, hookimpl
+from tta_agents import AgentPlugin, AgentSpec, Capability, StepContext
+from tta_kernel import Context
 from tta_world import Intent, World
 
 
@@ -55,15 +55,10 @@ SPEC = AgentSpec(
 )
 
 
-class InputProcessor(Plugin[Config]):
+class InputProcessor(AgentPlugin[Config]):
     """Reads what a player wrote, and says what they mean."""
 
-    requires = (AGENTS,)
     spec = SPEC
-
-    @hookimpl
-    def agents(self) -> Sequence[AgentSpec]:
-        return (SPEC,)
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
@@ -72,14 +67,8 @@ class InputProcessor(Plugin[Config]):
 
         self._parse = parse
         parse("look around")
-        async with ctx.get(AGENTS).serve(self):
+        async with super().lifespan(ctx):
             yield
-
-    async def prepare(self, config: Config) -> Callable[[], None]:
-        def commit() -> None:
-            self.config = config
-
-        return commit
 
     async def process(self, request: In, ctx: StepContext) -> Out:
         """Read one text."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from tta_agents import AGENTS, AgentSpec, Capability, StepContext
-from tta_kernel import Context, Plugin, hookimpl
+from tta_agents import AgentPlugin, AgentSpec, Capability, StepContext
+from tta_kernel import Context
 from tta_world import Change, World
 
 from .grammar import rules
@@ -59,27 +59,16 @@ SPEC = AgentSpec(
 )
 
 
-class NarrativeGenerator(Plugin[Config]):
+class NarrativeGenerator(AgentPlugin[Config]):
     """Tells what happens in a world."""
 
-    requires = (AGENTS,)
     spec = SPEC
-
-    @hookimpl
-    def agents(self) -> Sequence[AgentSpec]:
-        return (SPEC,)
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         rules()
-        async with ctx.get(AGENTS).serve(self):
+        async with super().lifespan(ctx):
             yield
-
-    async def prepare(self, config: Config) -> Callable[[], None]:
-        def commit() -> None:
-            self.config = config
-
-        return commit
 
     async def process(self, request: In, ctx: StepContext) -> Out:
         """Tell one turn, and hand it on sentence by sentence."""

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
-from tta_agents import AGENTS, AgentError, AgentSpec, Capability, StepContext
-from tta_kernel import Context, Hooks, Plugin, Problem, hookimpl
+from tta_agents import AgentError, AgentPlugin, AgentSpec, Capability, StepContext
+from tta_kernel import Context, Hooks, Problem, hookimpl
 from tta_world import Change, Intent, World
 
 from .create import create
@@ -59,15 +59,10 @@ SPEC = AgentSpec(
 )
 
 
-class WorldBuilder(Plugin[Config]):
+class WorldBuilder(AgentPlugin[Config]):
     """Keeps the world of a story."""
 
-    requires = (AGENTS,)
     spec = SPEC
-
-    @hookimpl
-    def agents(self) -> Sequence[AgentSpec]:
-        return (SPEC,)
 
     @hookimpl
     def check(self, hooks: Hooks) -> Sequence[Problem]:
@@ -79,7 +74,7 @@ class WorldBuilder(Plugin[Config]):
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         load(self.config.story)
-        async with ctx.get(AGENTS).serve(self):
+        async with super().lifespan(ctx):
             yield
 
     async def prepare(self, config: Config) -> Callable[[], None]:
@@ -87,11 +82,7 @@ class WorldBuilder(Plugin[Config]):
             load(config.story)
         except StoryError as exc:
             raise ValueError(str(exc)) from None
-
-        def commit() -> None:
-            self.config = config
-
-        return commit
+        return await super().prepare(config)
 
     async def process(self, request: In, ctx: StepContext) -> Out:
         """Carry out one intent."""

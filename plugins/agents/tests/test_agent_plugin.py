@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tta_agents import AGENTS, AgentError, AgentId, AgentPlugin, AgentsMemory, AgentSpec, AgentsPlugin, StepContext
+from tta_agents.hookspecs import declared
+from tta_kernel import Context, KernelSettings, NoConfig, PluginSettings
+from tta_kernel.testing import running
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "writing-a-plugin.md"
+
+
+class Words(msgspec.Struct, frozen=True):
+    text: str
+
+
+class Config(msgspec.Struct, frozen=True):
+    end: str = "!"
+
+
+class Shout(AgentPlugin[Config]):
+    spec = AgentSpec("shout", "says it louder", Words, Words, timeout=2.0)
+
+    async def process(self, request: Words, ctx: StepContext, /) -> Words:
+        return Words(request.text.upper() + self.config.end)
+
+
+async def ask(kernel: Any, key: str) -> str:
+    reply = await kernel.get(AGENTS).call(AgentId("shout"), Words("sea"), key=key)
+    return str(reply.decode(Words).text)
+
+
+async def test_it_is_declared_and_served_and_takes_over_a_new_config() -> None:
+    kernel = running(Shout, AgentsPlugin, AgentsMemory)
+    assert declared(kernel.hooks) == {"shout": Shout.spec}
+    async with kernel:
+        assert await ask(kernel, "1") == "SEA!"
+        plugins = dict(kernel.settings.plugins) | {"shout": PluginSettings(config={"end": "?"})}
+        assert (await kernel.reload(KernelSettings(plugins=plugins))).changed == ["shout"]
+        assert await ask(kernel, "2") == "SEA?"
+        agents = kernel.get(AGENTS)
+    with pytest.raises(AgentError, match="not_served"):
+        await agents.call(AgentId("shout"), Words("sea"), key="3")
+
+
+async def test_it_is_served_within_a_lifespan_of_its_own() -> None:
+    steps: list[str] = []
+
+    class Careful(Shout):
+        @asynccontextmanager
+        async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+            steps.append("opened")
+            async with super().lifespan(ctx):
+                steps.append(await ask(kernel, "early"))
+                yield
+            with pytest.raises(AgentError, match="not_served"):
+                await ctx.get(AGENTS).call(AgentId("shout"), Words("sea"), key="late")
+            steps.append("closed")
+
+    kernel = running({"shout": Careful}, AgentsPlugin, AgentsMemory)
+    async with kernel:
+        assert await ask(kernel, "1") == "SEA!"
+    assert steps == ["opened", "SEA!", "closed"]
+
+
+async def test_one_that_forgot_what_to_do_fails_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    class Silent(AgentPlugin[NoConfig]):
+        spec = AgentSpec("shout", "says nothing", Words, Words, timeout=2.0)
+
+    async with running(Silent, AgentsPlugin, AgentsMemory) as kernel:
+        with pytest.raises(AgentError, match="failed"):
+            await ask(kernel, "1")
+    assert "NotImplementedError" in caplog.text
+
+
+async def test_the_page_opens_what_the_agent_needs_around_it() -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    (example,) = (block for block in blocks if "open_model" in block)
+    steps: list[str] = []
+
+    @asynccontextmanager
+    async def open_model(config: Config) -> AsyncIterator[str]:
+        steps.append("opened")
+        yield "model"
+        steps.append("closed")
+
+    shown: dict[str, Any] = {"Config": Config, "open_model": open_model}
+    exec(compile(example, "writing-a-plugin.md", "exec"), shown)
+
+    class Kind(shown["KindWords"]):  # type: ignore[misc, name-defined]
+        spec = Shout.spec
+
+        async def process(self, request: Words, ctx: StepContext, /) -> Words:
+            return Words(self._model)
+
+    async with running({"kind": Kind}, AgentsPlugin, AgentsMemory) as kernel:
+        assert await ask(kernel, "1") == "model"
+        assert steps == ["opened"]
+    assert steps == ["opened", "closed"]
