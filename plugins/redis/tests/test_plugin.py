@@ -37,7 +37,9 @@ async def test_the_plugin_offers_the_client_and_says_how_it_is(
         assert isinstance(inside, dict)
         assert inside["server"]["mode"] == "standalone"
         assert inside["connections"][0]["pending"] == 0
-    assert "connected: redis" in caplog.text
+    hello = shared_redis.raw("HELLO")
+    said = dict(zip(hello[::2], hello[1::2], strict=True))
+    assert f"connected: {said[b'server'].decode()} {said[b'version'].decode()}, standalone" in caplog.text
 
 
 async def test_the_health_says_since_when_the_server_is_gone() -> None:
