@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,7 +30,7 @@ from tta_agents.testing import Answer, Ask, Echo
 from tta_agents.waiting import Waiting
 from tta_agents.wire import SIGNALS, Accepted, Answered, Call, Failed, Pieces, Released
 from tta_kernel import ConfigError, Event, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookspec
-from tta_messages import MESSAGES, Message, MessagesConfig, MessagesError, QueueSettings
+from tta_messages import MESSAGES, Message, MessagesConfig, MessagesError, QueueSettings, QueueStats
 from tta_messages.memory import MemoryMessages
 
 ECHO, ASK = AgentId("echo"), Ask("x")
@@ -398,7 +399,7 @@ async def test_what_is_done_is_acknowledged_soon_though_nobody_calls_again(world
         await until(acknowledged)
 
 
-async def test_processes_that_have_stopped_leave_only_the_queue_that_all_share() -> None:
+async def test_processes_that_have_stopped_leave_the_queue_that_all_share_and_settings_for_what_comes_late() -> None:
     with anyio.fail_after(20):
         async with AsyncExitStack() as stack:
             world = World(stack)
@@ -406,7 +407,58 @@ async def test_processes_that_have_stopped_leave_only_the_queue_that_all_share()
             async with serving.serve(Echo()):
                 await calling.call(ECHO, ASK, key="k")
                 assert len(await world.messages.stats()) == 4
-        assert list(await world.messages.stats()) == ["agents.echo"]
+        left = await world.messages.stats()
+        assert [name for name, each in left.items() if each.sent] == ["agents.echo"]
+        inboxes = [name for name in left if name != "agents.echo"]
+        assert len(inboxes) == 2
+        for name in inboxes:
+            settings = await world.messages.settings(name)
+            assert (settings.ttl, settings.dead_limit) == (600.0, 0)
+
+
+async def test_what_a_caller_that_has_vanished_would_have_heard_is_gone_with_the_time_it_had(world: World) -> None:
+    work, free = blocking()
+    line = Line(world.messages)
+    caller = await world.agents(messages=line)
+
+    async def inbox() -> QueueStats:
+        found = await world.messages.stats()
+        return max((each for name, each in found.items() if name.startswith("agents.replies/")), key=lambda it: it.sent)
+
+    async def has_taken_its_last() -> bool:
+        return (await inbox()).held == 1
+
+    async def is_gone() -> bool:
+        return (await inbox()).expired == 1
+
+    async with (await world.agents()).serve(echo := Echo(work)):
+        try:
+            with anyio.move_on_after(0.5):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(partial(caller.call, ECHO, ASK, key="k"))
+                    await echo.begun.wait()
+                    line.is_cut = True
+                    await until(has_taken_its_last)  # that the agent has begun
+                    free.set()
+            await until(is_gone)
+            assert (await inbox()).dead == 0
+        finally:
+            line.is_cut, line.down = False, True  # What is dead needs no time to say goodbye.
+
+
+async def test_queues_that_ended_because_nothing_happened_are_configured_again(world: World) -> None:
+    wanted = QueueSettings(ttl=0.02, dead_ttl=3600.0)
+    async with (await world.agents(queue={"ttl": "20ms"})).serve(Echo(), instance="one"):
+
+        async def as_wanted() -> bool:
+            await world.messages.send(
+                Message.to("agents.echo", Call.TYPE, Call("k", msgspec.Raw(b"\xc0"), 0))
+            )  # wake it
+            return await world.messages.settings("agents.echo") == wanted
+
+        await until(as_wanted)
+        await world.messages.configure("agents.echo", QueueSettings())
+        await until(as_wanted)
 
 
 async def test_what_is_done_is_acknowledged_before_its_process_has_stopped(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -13,7 +14,7 @@ from tta_kernel import Context, correlation_id
 from tta_messages import Delivery, MessagesError, QueueSettings
 
 from .care import Care
-from .inbox import SETTINGS, WAIT, Inbox, Lull
+from .inbox import WAIT, Inbox, Lull, renewal
 from .local import LocalAgents, Served, Step
 from .model import AgentError, AgentId
 from .outbox import Outbox
@@ -39,7 +40,9 @@ class Desk:
         self._messages, self._group, self._visibility = inbox.messages, group, visibility
         self._care = Care(inbox.messages, ctx.log, visibility)
         # What is addressed to one instance is worth nothing once that has gone.
-        own = msgspec.structs.replace(SETTINGS, retries=queue.retries, dead_ttl=min(SETTINGS.dead_ttl, queue.dead_ttl))
+        own = msgspec.structs.replace(
+            queue, dead_limit=min(100, queue.dead_limit), dead_ttl=min(300.0, queue.dead_ttl), audit_limit=100
+        )  # fmt: skip
         self._settings = {True: queue, False: own}
         self._taking, self._closing = anyio.CancelScope(), False
         self._less, self._ended = anyio.Event(), anyio.Event()
@@ -91,7 +94,7 @@ class Desk:
 
     async def _take(self, queue: str, group: Sequence[Served], tasks: TaskGroup) -> None:
         lull = Lull(self._log, f"no calls are taken from {queue}")
-        configured, eager = False, 1
+        settings, configure_at, eager = self._settings[group is self._group], -math.inf, 1
         while True:
             while not (free := [served for served in group if served.taken < served.limit]):
                 await self._less.wait()
@@ -99,9 +102,9 @@ class Desk:
             limit = min(eager, (sum(served.limit - served.taken for served in free) + 1) // 2)
             done = self._care.take_done(queue)
             try:
-                if not configured:
-                    await self._messages.configure(queue, self._settings[group is self._group])
-                    configured = True
+                if anyio.current_time() >= configure_at:
+                    await self._messages.configure(queue, settings)
+                    configure_at = anyio.current_time() + renewal(settings)
                 found = await self._messages.receive(
                     queue, limit=limit, wait=WAIT, visibility=self._visibility, done=done
                 )
@@ -111,7 +114,7 @@ class Desk:
                     self._care.done(delivery)
                 if not isinstance(exc, MessagesError):
                     raise
-                configured = False  # The store may have forgotten everything.
+                configure_at = -math.inf  # The store may have forgotten everything.
                 await lull.wait(exc)
                 continue
             eager = min(2 * limit, 64) if len(found) == limit else 1

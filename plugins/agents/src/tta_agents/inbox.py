@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Sequence
 from logging import Logger
@@ -17,8 +18,8 @@ from .wire import SIGNALS, Accepted, Call, Cancelled, Died, Heard, Signal, calle
 
 WAIT = 5.0
 """How long, in seconds, one receive waits; cancelling it is quicker."""
-SETTINGS = QueueSettings(retries=1, dead_limit=100, dead_ttl=300.0, audit_limit=100, visibility=60.0)
-"""What is in an inbox is worth nothing once its reader has gone."""
+SETTINGS = QueueSettings(retries=1, ttl=600.0, dead_limit=0, dead_ttl=60.0, audit_limit=100, visibility=60.0)
+"""What is in an inbox is worth nothing once its reader has gone, so none of it is kept as a dead letter."""
 
 Hear = Callable[[Signal], None]
 
@@ -49,10 +50,12 @@ class Inbox:
             self._ctx.start_soon(self._read)
 
     async def close(self) -> None:
-        """Leave nothing behind."""
+        """Leave nothing behind but the settings, for a while: what is on its way still is to end as the rest does."""
         if self._open:
-            await self.messages.purge(inbox_of(self.process))
-            await self.messages.drop(inbox_of(self.process))
+            queue = inbox_of(self.process)
+            await self.messages.purge(queue)
+            await self.messages.drop(queue)
+            await self.messages.configure(queue, SETTINGS)
 
     def message(self, process: str, signal: Signal, *, ttl: float, owner: str = "") -> Message:
         """Return the message that tells ``process`` of something."""
@@ -73,16 +76,16 @@ class Inbox:
         queue = inbox_of(self.process)
         done: Sequence[Delivery] = ()
         lull = Lull(self._log, "agents hear nothing of other processes")
-        configured = False
+        configure_at = -math.inf
         while True:
             try:
-                if not configured:
+                if anyio.current_time() >= configure_at:
                     await self.messages.configure(queue, SETTINGS)
-                    configured = True
+                    configure_at = anyio.current_time() + renewal(SETTINGS)
                 done = await self.messages.receive(queue, limit=100, wait=WAIT, done=done)
                 lull.over()
             except MessagesError as exc:
-                done, configured = (), False  # The store may have forgotten everything.
+                done, configure_at = (), -math.inf  # The store may have forgotten everything.
                 await lull.wait(exc)
                 continue
             stray = [back for delivery in done if (back := self._hear(delivery.message)) is not None]
@@ -108,6 +111,11 @@ class Inbox:
         elif isinstance(signal, Accepted):
             return self.message(signal.process, Cancelled(signal.call, signal.serving), ttl=60.0)
         return None
+
+
+def renewal(settings: QueueSettings) -> float:
+    """Return after how many seconds to configure a queue anew: one in which nothing happens ends, though it is read."""
+    return settings.ttl / 2
 
 
 class Lull:
