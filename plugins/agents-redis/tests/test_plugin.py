@@ -77,3 +77,10 @@ async def test_a_heart_that_could_not_keep_up_is_refused(redis: Redis, config: d
     with pytest.raises(ConfigError):
         kernel_on(redis, **config)
     assert Config().ttl == 30.0
+
+
+@pytest.mark.parametrize("key", ["ttl", "state_ttl", "quarantine"])
+@pytest.mark.parametrize("time", [0, float("inf"), 1e18])
+async def test_a_time_that_no_server_can_keep_is_refused(redis: Redis, key: str, time: float) -> None:
+    with pytest.raises(ConfigError, match=key):
+        kernel_on(redis, **{key: time})

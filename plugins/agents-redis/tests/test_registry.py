@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
 from tta_agents import (
@@ -14,6 +15,7 @@ from tta_agents import (
     AgentId,
     AgentRegistered,
     AgentStatusChanged,
+    Capability,
     RegistryError,
     Reply,
     Report,
@@ -195,9 +197,10 @@ async def test_state_is_there_for_the_next_of_its_name_and_bounded(
     await here.register(card(), lambda: Report(card(), state))
     state = b"x" * 101
     await here.beat_once()
+    await here.beat_once()
     await here.deregister(ID)
     assert await registry_on(redis).state(ID) == b"first"
-    assert "101 bytes" in caplog.text
+    assert caplog.text.count("101 bytes") == 1
 
 
 async def test_the_heart_goes_on_when_redis_was_away() -> None:
@@ -253,6 +256,54 @@ async def test_a_key_of_another_type_is_moved_out_of_the_way(redis: Redis, part:
     assert len(await here.list()) == 1
     assert await redis.execute("GET", f"{key}:quarantined") == b"somebody else's"
     assert await redis.execute("PTTL", f"{key}:quarantined") > 0
+
+
+@pytest.mark.parametrize("note", [b"somebody else's", b"\xff\n\xfe\nx\ny", b"9" * 400 + b"\na\nb\nc", b""])
+async def test_what_is_no_note_among_those_of_what_was_put_aside_is_said_and_ends_nothing(
+    redis: Redis, note: bytes
+) -> None:
+    here = registry_on(redis)
+    await redis.execute("LPUSH", redis.key("agents", "foreign", tag="agents"), note)
+    async with running(here.watch):
+        await here.watching.wait()
+    [found] = await here._store.quarantined()
+    assert found["reason"] == "this is no note of ours"
+
+
+@pytest.mark.parametrize("holder", [b"9" * 400 + b":p", b"9" * 5000 + b":p", b"\xff", b""])
+async def test_a_card_of_which_nobody_knows_when_it_was_seen_is_listed(redis: Redis, holder: bytes) -> None:
+    here = registry_on(redis)
+    await here.register(card())
+    await redis.execute("HSET", redis.key("agents", "holders", tag="agents"), "a/1", holder)
+    assert [each.seen_at for each in await here.list()] == [0.0]
+
+
+@pytest.mark.parametrize(
+    "unfit",
+    [
+        {"capabilities": (msgspec.structs.replace(Capability("tell"), priority=5.5),)},
+        {"resources": {"memory": 10**30}},
+        {"status": "asleep"},
+    ],
+)
+async def test_a_card_that_others_would_put_aside_is_refused_with_its_reason(
+    redis: Redis, unfit: dict[str, Any]
+) -> None:
+    here = registry_on(redis)
+    with pytest.raises(ValueError, match="agent a:1 can't be announced"):
+        await here.register(msgspec.structs.replace(card(), **unfit))
+    assert await registry_on(redis).list() == []
+
+
+async def test_a_heartbeat_that_is_sent_again_brings_nobody_back_who_has_left(redis: Redis) -> None:
+    here = registry_on(redis)
+    await here.register(card())
+    await redis.execute("SCRIPT", "FLUSH")
+    await here.deregister(AgentId("nobody"))  # So the server knows how to leave, and not how to beat.
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(here.beat_once)
+        tasks.start_soon(here.deregister, ID)
+    assert await here.list() == []
 
 
 async def test_a_state_of_another_type_is_none(redis: Redis) -> None:

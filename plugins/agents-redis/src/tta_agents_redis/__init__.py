@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -20,17 +20,20 @@ from .store import Store
 __all__ = ["AgentsRedis", "Config", "RedisRegistry", "RedisReplies", "Store"]
 
 
+Time = Annotated[Duration, msgspec.Meta(gt=0, le=100 * 365 * 86_400)]
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Times in seconds."""
 
-    ttl: Duration = 30.0
+    ttl: Time = 30.0
     """How long after its last heartbeat an agent counts as alive."""
     interval: Duration | None = None
     """How often agents are told to Redis; without it every third of the ttl, and at most once a second."""
-    state_ttl: Duration = 86_400.0
+    state_ttl: Time = 86_400.0
     max_state: Size = 64_000
     max_reply: Size = 1_000_000
-    quarantine: Duration = 7 * 86_400.0
+    quarantine: Time = 7 * 86_400.0
     """How long values are kept that lay under our keys, and weren't ours."""
 
     def __post_init__(self) -> None:

@@ -25,7 +25,7 @@ from tta_agents import (
 from tta_kernel import Event
 from tta_redis import Redis, RedisDown, Signal
 
-from .store import Found, Store
+from .store import Found, Store, check
 
 
 class _Mine(NamedTuple):
@@ -50,6 +50,8 @@ class RedisRegistry:
         self._redis, self._store, self._log, self._publish = redis, store, log, publish
         self._interval, self._max_state = interval, max_state
         self._mine: dict[AgentId, _Mine] = {}
+        self._telling = anyio.Lock()
+        self._too_large: set[AgentId] = set()
         self._changed = anyio.Event()
         self.watching = anyio.Event()
         """Set as soon as `watch` knows what there was before."""
@@ -62,7 +64,9 @@ class RedisRegistry:
     async def register(self, card: AgentCard, report: Callable[[], Report] | None = None) -> None:
         mine = _Mine(card, report)
         if card.shared:
-            await self._store.beat({card.id: self._bounded(mine.look())}, take=True)
+            report_now = self._bounded(mine.look())
+            check(report_now.card)
+            await self._store.beat({card.id: report_now}, take=True)
         self._mine[card.id] = mine
         self.displaced.discard(card.id)
 
@@ -76,7 +80,11 @@ class RedisRegistry:
         self.displaced.discard(id)
         if not mine.card.shared:
             return True
-        return await self._store.leave(id, mine.card.process, self._bounded(mine.look()).state)
+        state = self._bounded(mine.look()).state
+        self._too_large.discard(id)
+        # A heartbeat that has to be sent again must not come after, and bring back who has gone.
+        async with self._telling:
+            return await self._store.leave(id, mine.card.process, state)
 
     async def get(self, id: AgentId) -> AgentCard | None:
         if (mine := self._mine.get(id)) and not mine.card.shared:
@@ -112,10 +120,14 @@ class RedisRegistry:
         return card.id in self._mine and self._mine[card.id].card.process == card.process
 
     def _bounded(self, report: Report) -> Report:
-        if report.state is None or len(report.state) <= self._max_state:
+        id, state = report.card.id, report.state
+        if state is None or len(state) <= self._max_state:
+            self._too_large.discard(id)
             return report
-        what = "the state of agent %s is not kept: it has %d bytes, and %d are allowed"
-        self._log.warning(what, report.card.id, len(report.state), self._max_state)
+        if id not in self._too_large:
+            self._too_large.add(id)
+            what = "the state of agent %s is not kept while it has %d bytes: %d are allowed"
+            self._log.warning(what, id, len(state), self._max_state)
         return msgspec.structs.replace(report, state=None)
 
     # Heartbeats
@@ -141,10 +153,10 @@ class RedisRegistry:
 
     async def beat_once(self) -> None:
         """Tell Redis of the agents now."""
-        shared = {id: self._bounded(mine.look()) for id, mine in self._mine.items() if mine.card.shared}
-        if not shared:
-            return
-        for id, held in (await self._store.beat(shared)).items():
+        async with self._telling:
+            shared = {id: self._bounded(mine.look()) for id, mine in self._mine.items() if mine.card.shared}
+            answer = await self._store.beat(shared) if shared else {}
+        for id, held in answer.items():
             if held or id not in self._mine:
                 self.displaced.discard(id)
             elif id not in self.displaced:

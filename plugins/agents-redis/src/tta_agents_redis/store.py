@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -15,6 +16,8 @@ from tta_redis import Redis, RedisDown, Script
 from . import scripts
 
 TAG = "agents"
+_NOTE = re.compile(rb"([0-9]{1,15})\n([^\n]*)\n([^\n]*)\n.*", re.DOTALL)
+_SEEN = re.compile(rb"([0-9]{1,15}):.*", re.DOTALL)
 
 
 class Found(NamedTuple):
@@ -76,8 +79,8 @@ class Store:
             except (msgspec.DecodeError, ValueError) as exc:
                 self.foreign += await self._run(self._remove, self._keys, [self._quarantine, address, raw, str(exc)])
                 continue
-            seen = holder.partition(b":")[0]
-            card = msgspec.structs.replace(card, seen_at=int(seen) / 1000 if seen.isdigit() else 0.0)
+            seen = _SEEN.fullmatch(holder)
+            card = msgspec.structs.replace(card, seen_at=int(seen[1]) / 1000 if seen else 0.0)
             found.append(Found(card, float(till) / 1000))
         return Look(now / 1000, found)
 
@@ -97,14 +100,27 @@ class Store:
             raws: Sequence[bytes] = await self._redis.execute("LRANGE", self._keys[3], 0, 99)
         except (RedisDown, ResponseError) as exc:
             raise RegistryError(str(exc)) from None
-        notes = [raw.decode(errors="replace").split("\n", 3) for raw in raws]
-        return [{"at": int(at) / 1000, "where": where, "reason": reason} for at, where, reason, _ in notes]
+        return [self._note(raw) for raw in raws]
+
+    def _note(self, raw: bytes) -> Mapping[str, Any]:
+        if note := _NOTE.fullmatch(raw):
+            where, reason = (part.decode(errors="replace") for part in note.groups()[1:])
+            return {"at": int(note[1]) / 1000, "where": where, "reason": reason}
+        return {"at": 0.0, "where": self._keys[3], "reason": "this is no note of ours"}
 
     async def _run(self, script: Script, keys: Sequence[str], args: Sequence[Any]) -> Any:
         return await run(script, keys, args)
 
     def _state_key(self, id: AgentId) -> str:
         return self._redis.key("agents", "state", id.type, id.instance or "", tag=TAG)
+
+
+def check(card: AgentCard) -> None:
+    """Raise a ValueError where others would take a card for none of ours: Structs check what they hold on decoding."""
+    try:
+        msgspec.msgpack.decode(msgspec.msgpack.encode(card), type=AgentCard)
+    except (msgspec.DecodeError, TypeError, ValueError, OverflowError) as exc:
+        raise ValueError(f"agent {card.id} can't be announced, as its card can't travel: {exc}") from None
 
 
 class Foreign(RegistryError):
