@@ -130,35 +130,35 @@ class Receiving(Shared):
         infos: Sequence[Any] = ()
         try:
             if reply := await self._cycle_quickly(queue, args):
-                ids, values, deadline, due = reply
+                joined, values, deadline, due = reply
             else:
                 reply = await self._store.run(scripts.cycle, queue.name, queue.keys, args)
-                _, _, ids, values, infos, deadline, due = reply
+                _, _, joined, values, infos, deadline, due = reply
         except (anyio.get_cancelled_exc_class(), Unknown):
             self._soon(self._abandon, queue, hold)
             raise
         deadline = int(deadline) / 1e6
         held: list[Delivery] = []
         decode = self._codec.decode
-        for number, id in enumerate(ids):
+        for number, (id, value) in enumerate(zip(joined.split(), values, strict=False)):
             attempts, error = wire.history(infos[number]) if infos else (0, "")
             try:
-                message = decode(values[number][wire.HEAD :])
+                message = decode(value[wire.HEAD :])
                 if message.id != id.decode() or message.queue != queue.name:
                     raise ValueError("it is another message")
             except ValueError:
                 self._soon(self._quarantine, queue, id, hold)
                 continue
             held.append(Delivery(message, hold, deadline, attempts + 1, error))
-        return held, 0 if ids else int(due) / 1e6
+        return held, 0 if values else int(due) / 1e6
 
     async def _cycle_quickly(self, queue: Queue, args: Sequence[Any]) -> Sequence[Any]:
         """Try the script for the usual case; nothing where this isn't one."""
         if queue.unusual[1]:
             queue.unusual[1] -= 1
             return ()
-        own = queue.keys.quick_cycle
-        reply = await self._store.quick(self._store.scripts.quick_cycle, queue.name, queue.keys, own, args)
+        keys = queue.keys
+        reply = await self._store.quick(self._store.scripts.quick_cycle, keys.quick_cycle, keys.settings, args)
         if not reply:
             queue.unusual[1] = UNUSUAL
             return ()
@@ -283,14 +283,13 @@ def _add_done(args: list[Any], done: Sequence[Delivery]) -> Sequence[int]:
     token = done[0].token
     if all(delivery.token == token for delivery in done):
         args.append(token)
-        args.append(len(done))
-        args.extend([delivery.message.id for delivery in done])
+        args.append(" ".join([delivery.message.id for delivery in done]))
         return range(len(done))
     by_hold: dict[str, list[int]] = {}
     for place, delivery in enumerate(done):
         by_hold.setdefault(delivery.token, []).append(place)
     for hold, places in by_hold.items():
-        args += (hold, len(places), *(done[place].message.id for place in places))
+        args += (hold, " ".join([done[place].message.id for place in places]))
     return [place for places in by_hold.values() for place in places]
 
 

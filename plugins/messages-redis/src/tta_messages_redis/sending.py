@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from struct import Struct
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 import msgspec
@@ -21,6 +21,31 @@ _BYTES = 4_000_000
 _END = Struct(">d").pack
 
 
+class Call(NamedTuple):
+    """A batch as the scripts are told of it."""
+
+    mark: str
+    """By which it can be found out whether this batch, and no other, was accepted whole."""
+    usual: bool
+    """Whether `quick_send` may have it: one priority, one time to live, no delay."""
+    ttl: float | None
+    chosen: bool
+    """Whether some ids weren't made up just now, so that they may have been sent before."""
+    others: Mapping[int, tuple[float | bool, float]]
+    remembered: Sequence[str]
+    pairs: Sequence[str | bytes]
+
+    def quick(self, before: str) -> Sequence[Any]:
+        """Return what `quick_send` is told, after what all are."""
+        ttl = "" if self.ttl is None else min(self.ttl, wire.FOR_EVER)
+        return (before, ttl, b"1" if self.chosen else b"", len(self.remembered), *self.remembered, *self.pairs)
+
+    def whole(self, *, again: bool = False) -> Sequence[Any]:
+        """Return what `send` is told, after what all are."""
+        others = msgspec.msgpack.encode(self.others) if self.others else b""
+        return (others, b"again" if again else b"", len(self.remembered), *self.remembered, *self.pairs)
+
+
 class Sending(Shared):
     """Sends, and publishes to who has subscribed."""
 
@@ -29,8 +54,11 @@ class Sending(Shared):
     async def send(self, *messages: Message) -> Sequence[SendResult]:
         results: list[SendResult | None] = []
         by_queue: dict[str, list[Outgoing]] = {}
-        for message in messages:
-            prepared = self._codec.prepare(message)
+        mark, queue, prepare = "", None, self._codec.prepare
+        for number, message in enumerate(messages):
+            if message.queue != queue:
+                queue, mark = message.queue, self._codec.new_id()
+            prepared = prepare(message, f"{mark}.{number}")
             if isinstance(prepared, SendResult):
                 results.append(prepared)
                 continue
@@ -43,9 +71,11 @@ class Sending(Shared):
                     int(stored.priority),
                     stored.ttl,
                     stored.delay,
-                    not message.id,
+                    "" if message.id else " " + mark,
                 )
             )
+        if any(results):  # A mark that stands for a refused one would say that it was sent.
+            by_queue = {name: _unmarked(items) for name, items in by_queue.items()}
         found = await self._send(by_queue)
         for those in found.values():
             if len(those) == len(messages):  # The way of nearly all.
@@ -64,7 +94,8 @@ class Sending(Shared):
         for name, items in by_queue.items():
             queue = self._queue(name)
             await self._index(queue)
-            under_way += [(name, queue.sends.submit(part)) for part in _parts(items)]
+            parts = _parts(items)
+            under_way += [(name, queue.sends.submit(part if len(parts) == 1 else _unmarked(part))) for part in parts]
         results: dict[str, list[SendResult]] = {name: [] for name in by_queue}
         error: MessagesError | None = None
         for name, waiting in under_way:
@@ -78,28 +109,20 @@ class Sending(Shared):
 
     async def _fly(self, queue: Queue, batches: Sequence[Sequence[Outgoing]]) -> Sequence[Sequence[SendResult]]:
         script = self._store.scripts.send
-        marks = [self._nonce() for _ in batches]
-        calls = [self._arguments(queue, batch, mark) for batch, mark in zip(batches, marks, strict=True)]
+        calls = [self._call(queue, batch) for batch in batches]
         if self._config.wait_replicas:
-            return [
-                await self._replicated(queue, batch, call, mark)
-                for batch, call, mark in zip(batches, calls, marks, strict=True)
-            ]
+            return [await self._replicated(queue, *each) for each in zip(batches, calls, strict=True)]
         done, replies = 0, []
         try:
             done = await self._fly_quickly(queue, calls)
             if rest := calls[done:]:
-                replies = await self._store.run_all(script, queue.name, queue.keys, rest)
+                replies = await self._store.run_all(script, queue.name, queue.keys, [call.whole() for call in rest])
         except Unknown:
             if not self._remembers(queue):
                 raise
-            calls = [
-                self._arguments(queue, batch, mark, again=True) for batch, mark in zip(batches, marks, strict=True)
-            ]
-            done, replies = (
-                0,
-                [await self._store.run(script, queue.name, queue.keys, call, retry=True) for call in calls],
-            )
+            again = [call.whole(again=True) for call in calls]
+            done = 0
+            replies = [await self._store.run(script, queue.name, queue.keys, args, retry=True) for args in again]
         results: list[Sequence[SendResult]] = [
             [SendResult(item.id, True) for item in batch]  # noqa: FBT003 - the way of nearly all
             for batch in batches[:done]
@@ -109,13 +132,13 @@ class Sending(Shared):
             await self._list(queue)
         return results
 
-    async def _fly_quickly(self, queue: Queue, calls: Sequence[Sequence[Any]]) -> int:
+    async def _fly_quickly(self, queue: Queue, calls: Sequence[Call]) -> int:
         """Try the script for the usual case; return how many batches, from the first on, were one.
 
         Each names the one before it, and does nothing unless that was accepted: so none is overtaken,
         although all are under way at once.
         """
-        usual = not queue.unusual[0] and queue.offset is not None and all(map(_usual, calls))
+        usual = not queue.unusual[0] and queue.offset is not None and all(call.usual for call in calls)
         if not usual or queue.turn.locked():
             async with queue.turn:  # Whoever comes now waits behind this one.
                 if not usual and queue.trying:
@@ -125,13 +148,13 @@ class Sending(Shared):
             queue.unusual[0] -= queue.unusual[0] > 0
             return 0
         scripts = []
-        before, queue.trying = queue.trying, calls[-1][0]
-        own = queue.trying
-        for mark, _, clock, life, priority, _, *pairs in calls:
-            scripts.append((queue.keys.quick_send[priority], (mark, clock, life, before, *pairs)))
-            before = mark
+        before, queue.trying = queue.trying, calls[-1].mark
+        own, keys = queue.trying, queue.keys
+        for call in calls:
+            scripts.append(call.quick(before))
+            before = call.mark
         try:
-            codes = await self._store.quick_all(self._store.scripts.quick_send, queue.name, queue.keys, scripts)
+            codes = await self._store.quick_all(self._store.scripts.quick_send, keys.quick_send, keys.settings, scripts)
         finally:
             if queue.trying == own:
                 queue.trying = ""
@@ -148,49 +171,50 @@ class Sending(Shared):
         """Whether what is sent a second time, because the first answer was lost, finds what the first has done."""
         return queue.window > 2 * self._redis.config.command_timeout
 
-    async def _replicated(
-        self, queue: Queue, batch: Sequence[Outgoing], call: Sequence[Any], mark: str
-    ) -> Sequence[SendResult]:
+    async def _replicated(self, queue: Queue, batch: Sequence[Outgoing], call: Call) -> Sequence[SendResult]:
         script, replicas = self._store.scripts.send, self._config.wait_replicas
         how: dict[str, Any] = {"replicas": replicas, "patience": self._config.wait_timeout}
         try:
-            reply, count = await self._store.run_replicated(script, queue.name, queue.keys, call, **how)
+            reply, count = await self._store.run_replicated(script, queue.name, queue.keys, call.whole(), **how)
         except Unknown:
             if not self._remembers(queue):
                 raise
-            call = self._arguments(queue, batch, mark, again=True)
-            reply, count = await self._store.run_replicated(script, queue.name, queue.keys, call, retry=True, **how)
+            again = call.whole(again=True)
+            reply, count = await self._store.run_replicated(script, queue.name, queue.keys, again, retry=True, **how)
         results = self._results(queue, batch, reply)
         return results if count >= replicas else [_doubtful(each, count, replicas) for each in results]
 
-    def _arguments(self, queue: Queue, batch: Sequence[Outgoing], mark: str, *, again: bool = False) -> Sequence[Any]:
-        others: dict[int, tuple[float | bool, float]] = {}
+    def _call(self, queue: Queue, batch: Sequence[Outgoing]) -> Call:
         clock = 0.0 if queue.offset is None else monotonic() * 1e6 + queue.offset
         head = _END(clock + queue.life * 1e6)
-        priority, new = batch[0].priority, True
-        args: list[Any] = [mark, b"", b"%.0f" % clock, repr(queue.life), priority, b"again"]
+        priority, ttl, usual, last = batch[0].priority, batch[0].ttl, True, ""
+        pairs: list[str | bytes] = []
+        chosen: list[str] = []
+        marks: list[str] = []
+        others: dict[int, tuple[float | bool, float]] = {}
         for number, item in enumerate(batch, 1):
-            args.append(item.id)
-            args.append(head + item.data)
+            pairs.append(item.id)
+            pairs.append(head + item.data)
+            if not item.mark:
+                chosen.append(item.id)
+            elif item.mark != last:
+                last = item.mark
+                marks.append(last)
             if item.ttl is not None or item.delay:
-                ttl = item.ttl
-                others[number] = (False if ttl is None else min(ttl, wire.FOR_EVER), min(item.delay, wire.FOR_EVER))
-            if item.priority != priority:
-                args[4] = b""
-            new = new and item.new
-        if not again:
-            args[5] = b"new" if new else b""
-        if others:
-            args[1] = msgspec.msgpack.encode(others)
-        return args
+                own = False if item.ttl is None else min(item.ttl, wire.FOR_EVER)
+                others[number] = (own, min(item.delay, wire.FOR_EVER))
+            if item.priority != priority or item.ttl != ttl or item.delay:
+                usual = False
+        if not marks:
+            marks.append(" " + self._nonce())
+        return Call(marks[-1], usual, ttl, bool(chosen), others, chosen + marks, pairs)
 
     def _results(self, queue: Queue, batch: Sequence[Outgoing], reply: Sequence[Any]) -> list[SendResult]:
-        codes, _, length, window, listed, *clock = reply
+        codes, _, length, window, listed, clock, life = reply
         queue.listed = bool(listed)
         queue.window = int(window) / 1000
-        if clock:
-            queue.offset = int(clock[0]) - monotonic() * 1e6
-            queue.life = float(clock[1])
+        queue.offset = int(clock) - monotonic() * 1e6
+        queue.life = float(life)
         if not codes:
             return [SendResult(item.id, True) for item in batch]  # noqa: FBT003 - the way of nearly all
         results = []
@@ -246,6 +270,6 @@ def _parts(items: Sequence[Outgoing]) -> list[Sequence[Outgoing]]:
     return list(parts)
 
 
-def _usual(call: Sequence[Any]) -> bool:
-    _, others, _, _, priority, kind, *_ = call
-    return not others and bool(priority) and kind == b"new"
+def _unmarked(items: Sequence[Outgoing]) -> list[Outgoing]:
+    """Let each id be remembered by itself."""
+    return [msgspec.structs.replace(item, mark="") for item in items]

@@ -38,14 +38,17 @@ UNUSUAL = 16
 
 
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
-    """A message on its way; ``new`` where its id was made up just now, so that nobody can know it."""
+    """A message on its way.
+
+    ``mark`` stands for all ids that one call made up for this queue; it is empty where the id is to be known by itself.
+    """
 
     id: str
     data: bytes
     priority: int
     ttl: float | None
     delay: float
-    new: bool
+    mark: str
 
 
 class Queue:

@@ -58,7 +58,8 @@ class Store:
         self._repaired: dict[str, float] = {}
         self.channel = channel
         """With the name of a process: where it hears that it is called."""
-        self._common = (channel, b"1" if redis.config.cluster else b"0")
+        self._cluster = b"1" if redis.config.cluster else b"0"
+        self._common = (channel, self._cluster)
 
     async def run(
         self, script: Script, queue: str, keys: wire.Keys, args: Sequence[Any], *, retry: bool = False
@@ -78,12 +79,10 @@ class Store:
                 return await self.read(queue, keys, reply)
         raise AssertionError
 
-    async def quick(
-        self, script: Script, queue: str, keys: wire.Keys, own: Sequence[bytes], args: Sequence[Any]
-    ) -> Any:
+    async def quick(self, script: Script, keys: Sequence[bytes], settings: bytes, args: Sequence[Any]) -> Any:
         """Run a script for the usual case; 0 where it isn't, and nothing was done."""
         try:
-            return await script(own, (keys.settings, queue, *self._common, *args))
+            return await script(keys, (settings, self._cluster, *args))
         except RedisDown as exc:
             raise translated(exc) from exc
         except ResponseError as exc:
@@ -92,17 +91,14 @@ class Store:
             return 0
 
     async def quick_all(
-        self, script: Script, queue: str, keys: wire.Keys, calls: Sequence[tuple[Sequence[bytes], Sequence[Any]]]
+        self, script: Script, keys: Sequence[bytes], settings: bytes, calls: Sequence[Sequence[Any]]
     ) -> list[Any]:
-        """Run a script for the usual case several times, in one round trip, each with keys and arguments of its own."""
+        """Run a script for the usual case several times, in one round trip."""
         if len(calls) == 1:
-            ((own, args),) = calls
-            return [await self.quick(script, queue, keys, own, args)]
-        common = (keys.settings, queue, *self._common)
+            return [await self.quick(script, keys, settings, calls[0])]
+        commands = [script.command(keys, (settings, self._cluster, *args)) for args in calls]
         try:
-            replies = await self.redis.pipeline(
-                *(script.command(own, (*common, *args)) for own, args in calls), key=keys.queue
-            )
+            replies = await self.redis.pipeline(*commands, key=keys[0])
         except RedisDown as exc:
             raise translated(exc) from exc
         found: list[Any] = []

@@ -24,6 +24,10 @@ _PARTS = (
     "queue", "body", "high", "normal", "low", "info", "holds", "lease", "delayed", "ttl", "seen-0", "seen-1", "dead",
     "letters", "audit", "idle",
 )  # fmt: skip
+_QUICK_CYCLE = ("queue", "body", "high", "normal", "low", "holds", "lease", "audit", "idle", "ttl")
+_QUICK_SEND = (
+    "queue", "body", "seen-0", "seen-1", "audit", "idle", "holds", "lease", "high", "normal", "low", "ttl",
+)  # fmt: skip
 _STEPS = frozenset(get_args(get_type_hints(Step)["what"]))
 
 
@@ -32,8 +36,7 @@ class Keys(NamedTuple):
 
     all: tuple[bytes, ...]
     quick_cycle: tuple[bytes, ...]
-    quick_send: dict[int, tuple[bytes, ...]]
-    """By priority."""
+    quick_send: tuple[bytes, ...]
     settings: bytes
     """What the process's own config says."""
 
@@ -49,13 +52,10 @@ class Keys(NamedTuple):
 def keys(prefix: str, queue: str, settings: QueueSettings) -> Keys:
     """Return the keys of a queue."""
     of = {part: f"{prefix}:messages:{{{queue}}}:{part}".encode() for part in _PARTS}
-    lists = {priority: of[priority.name.lower()] for priority in Priority}
-    sending = ("queue", "body", "seen-0", "seen-1", "audit", "idle", "holds", "lease", "high", "normal", "low")
-    of_all = [of[part] for part in sending]
     return Keys(
         tuple(of.values()),
-        tuple(of[part] for part in ("queue", "body", "high", "normal", "low", "holds", "lease", "audit", "idle")),
-        {int(priority): (*of_all[:2], name, *of_all[2:]) for priority, name in lists.items()},
+        tuple(of[part] for part in _QUICK_CYCLE),
+        tuple(of[part] for part in _QUICK_SEND),
         pack_settings(settings),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from hashlib import sha256
@@ -39,28 +40,33 @@ class Prepared(NamedTuple):
 class Codec:
     """Checks, stamps and encodes messages on their way in, and decodes them on their way out.
 
-    Ids that it makes up begin with 64 random bits of this object's and the process's number, so
-    neither a fork nor another process makes the same.
+    Ids that it makes up begin with 64 random bits and more, which a fork draws anew: so neither it nor
+    another process makes the same.
     """
 
     def __init__(self, types: Types, *, max_size: int = 1_000_000, clock: Callable[[], float] = time) -> None:
         self._types = {name: msgspec.msgpack.Decoder(type_) for name, type_ in types.items()}
         self._max_size, self._clock = max_size, clock
-        self._prefix, self._count = os.urandom(8).hex(), itertools.count(1)
+        self._process, self._prefix, self._count = 0, "", itertools.count(1)
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(Message).decode
 
     def new_id(self) -> str:
-        """Return an id that no other has."""
-        return f"{self._prefix}-{os.getpid():x}-{next(self._count):x}"
+        """Return an id that no other has, and with which, and a dot, none begins but those of who asked for it."""
+        if self._process != os.getpid():
+            self._process, self._prefix = os.getpid(), b64encode(os.urandom(9), b"xy").decode()
+        return f"{self._prefix}{next(self._count):x}"
 
-    def prepare(self, message: Message) -> Prepared | SendResult:
-        """Return ``message`` as it is stored, or why it is refused; never raises for what it holds."""
+    def prepare(self, message: Message, id: str = "") -> Prepared | SendResult:
+        """Return ``message`` as it is stored, or why it is refused; never raises for what it holds.
+
+        One without an id gets ``id``, or else a new one.
+        """
         # A frozen Struct checks nothing when it is built, so encode it, and decode it as its reader would.
         values: _Values = (
-            message.queue, message.type, message.body, message.id or self.new_id(), message.priority, message.sender,
-            message.topic, message.tags, message.correlation_id or correlation_id.get(), message.reply_to,
-            message.owner, message.ttl, message.delay, self._clock(), 1,
+            message.queue, message.type, message.body, message.id or id or self.new_id(), message.priority,
+            message.sender, message.topic, message.tags, message.correlation_id or correlation_id.get(),
+            message.reply_to, message.owner, message.ttl, message.delay, self._clock(), 1,
         )  # fmt: skip
         try:
             data = self._encode(values)

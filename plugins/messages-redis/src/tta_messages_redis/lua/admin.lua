@@ -16,7 +16,7 @@
 -- Replies: who died; the result.
 local what = ARGV[5]
 if what == 'settings' then
-  return {died, state[1] or '', 0}
+  return {died, kept[1] or '', 0}
 end
 local R = rare()
 local recovered, more = 0, false
@@ -71,7 +71,7 @@ if what == 'recover' then
   end
   result = {recovered, more and 1 or 0}
 elseif what == 'stats' then
-  if state[2] or call('EXISTS', QUEUE) == 1 then
+  if known or call('EXISTS', QUEUE) == 1 then
     local living = call('HLEN', BODY)
     for i, list in ipairs({HIGH, NORMAL, LOW}) do
       result[i] = math.max(0, call('LLEN', list) - (tonumber(odds[i]) or 0))
@@ -79,14 +79,11 @@ elseif what == 'stats' then
     end
     result[4], result[6] = call('ZCARD', DELAYED), call('ZCARD', DEAD)
     result[5] = math.max(0, living - result[4])
-    local numbers = call('HMGET', QUEUE, 'sent', 'refused', 'retried', 'died', 'recovered', 'expired', 'stale')
-    for i = 1, 7 do
-      result[6 + i] = tonumber(numbers[i]) or 0
+    local numbers = call('HMGET', QUEUE, 'refused', 'retried', 'died', 'recovered', 'expired', 'stale')
+    for i = 1, 6 do
+      result[7 + i] = tonumber(numbers[i]) or 0
     end
-    result[14], result[15] = 0, 0
-    if state[6] and #state[6] == 16 then
-      result[14], result[15] = struct.unpack('>dd', state[6])
-    end
+    result[7], result[14], result[15] = sent_count, delivered_count, done_count
   end
 elseif what == 'configure' then
   call('HSET', QUEUE, 'settings', ARGV[6])
@@ -137,9 +134,7 @@ elseif what == 'empty' or what == 'drop' then
   end
   result = there == 0 and 1 or 0
 elseif what == 'listed' then
-  if state[2] then
-    call('HSET', QUEUE, 'listed', 1)
-  end
+  listed = known
   result = 1
 elseif what == 'dead' then
   local rank = ARGV[7] == '' and -1 or call('ZRANK', DEAD, ARGV[7])
@@ -234,7 +229,7 @@ elseif what == 'abandon' then
   call('ZREM', LEASE, ARGV[6])
   result = R.release(ids)
 end
-if state[2] or #died > 0 then
+if known or #died > 0 then
   finish()
 end
 return {died, result, odd and 1 or 0}

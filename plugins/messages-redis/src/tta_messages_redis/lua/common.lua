@@ -1,8 +1,9 @@
 -- What every script begins with: one queue's keys, its settings, the server's time, and what is due.
 --
--- queue     HASH    settings, counters, until (ms), next (us), bucket (of seen), listed (it is in the index of all queues),
---                   flow (how many were delivered and acknowledged); odds is there if these may be: g9 g5 g1 (ghosts in the lists), passed (see the guard),
---                   told (messages that nobody holds may have an info), timed (some are in ttl)
+-- queue     HASH    settings; state, which all everyday work needs, packed: until (ms), next (us), how many were sent, delivered
+--                   and acknowledged, bucket (of seen) and window (s), and LISTED (it is in the index of all queues) + TIMED
+--                   (some are in ttl); other counters; odds is there if these may be: g9 g5 g1 (ghosts in the lists), passed (see
+--                   the guard), told (messages that nobody holds may have an info)
 -- body      HASH    id -> when it ends (us, a big-endian double), priority (a digit), owner (8 bytes), envelope
 -- high...   LISTs   of ids that wait; a ghost is an id that waits no more: its body is gone, its info is '!'
 -- info      HASH    id -> '-' .. how often it was received .. ':' .. error, of those that come again
@@ -11,7 +12,8 @@
 -- delayed, ttl: ZSETs of ids by time (us); dead: ZSET of ids by death, letters: HASH of what is known of them
 -- idle      SET     of who waits: process, hold, how many, for how long (s, or '-'), with blanks between. He is called, and so
 --                   no longer in it: by queue and hold, to look for himself; or, by quick_send, with messages, in that hold
--- seen-0, seen-1: SETs of ids, and of batches that were accepted whole, by turns for a window each
+-- seen-0, seen-1: SETs by turns for a window each: of ids, and of marks, each after a blank. A mark stands for all ids that
+--                   are made of it, a dot and a number: those of one call of send, if they were made up, and accepted, all of them
 local QUEUE, BODY, HIGH, NORMAL, LOW, INFO, HOLDS, LEASE, DELAYED, TTL, SEEN0, SEEN1, DEAD, LETTERS, AUDIT, IDLE =
   unpack(KEYS)
 local HEAD, NEVER, SOME, VANISHED = 17, 9e15, 200, 'its hold ran out'
@@ -19,9 +21,14 @@ local call, attempt = redis.call, redis.pcall
 
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local state = call('HMGET', QUEUE, 'settings', 'until', 'next', 'odds', 'bucket', 'flow', 'listed')
-local odds = state[4] and call('HMGET', QUEUE, 'g9', 'g5', 'g1', 'passed', 'told', 'timed') or {}
-local packed = state[1]
+local STATE, LISTED, TIMED = '>dddddddB', 1, 2
+local kept = call('HMGET', QUEUE, 'settings', 'state', 'odds')
+local odds = kept[3] and call('HMGET', QUEUE, 'g9', 'g5', 'g1', 'passed', 'told') or {}
+local packed, state = kept[1], kept[2]
+local known = state
+if not state or #state ~= 57 then
+  state = struct.pack(STATE, 0, 0, 0, 0, 0, 0, 0, TIMED)
+end
 if not packed or #packed ~= 104 then
   packed = ARGV[1]
 end
@@ -40,13 +47,12 @@ end
 if WINDOW > 1e9 then
   WINDOW = 1e9
 end
-local ends = tonumber(state[2]) or 0
+local ends, next_due, sent_count, delivered_count, done_count, seen_turn, seen_window, flags = struct.unpack(STATE, state)
+local listed, timed = flags % 2 == LISTED, flags >= TIMED
 if ends < now / 1000 then
   ends = 0
 end
-local next_due = tonumber(state[3]) or 0
-local said_due = next_due
-local died, odd = {}, false
+local said_due, died, odd = next_due, {}, false
 
 local function int(number)
   return string.format('%.0f', number)
@@ -86,20 +92,18 @@ end
 
 -- Let the keys live on for as long as anything in them may (ms), and longer, so that this is rare. A queue that has an end
 -- has an entry of its own in holds and lease, with which these never get empty: so they keep theirs.
-local function finish(life, flow)
-  if next_due ~= said_due then
-    if flow then
-      call('HSET', QUEUE, 'next', int(next_due), 'flow', flow)
-    else
-      call('HSET', QUEUE, 'next', int(next_due))
-    end
-  elseif flow then
-    call('HSET', QUEUE, 'flow', flow)
-  end
+local function finish(life)
   local least = now / 1000 + (life or (LIFE + DEAD_LIFE) * 1000)
-  if ends < least then
+  local longer = ends < least
+  if longer then
     ends = least + (least - now / 1000) / 8 + 60000
-    call('HSET', QUEUE, 'until', int(ends))
+  end
+  flags = (listed and LISTED or 0) + (timed and TIMED or 0)
+  local last = struct.pack(STATE, ends, next_due, sent_count, delivered_count, done_count, seen_turn, seen_window, flags)
+  if last ~= state then
+    call('HSET', QUEUE, 'state', last)
+  end
+  if longer then
     call('HSET', HOLDS, ' ', '')
     call('ZADD', LEASE, '+inf', ' ')
     if STEPS >= 1 and call('EXISTS', AUDIT) == 0 then
@@ -213,7 +217,7 @@ local function rare()
 
   function R.limit(id, expires)
     call('ZADD', TTL, int(math.min(expires, NEVER)), id)
-    call('HSET', QUEUE, 'odds', 1, 'timed', 1)
+    timed = true
     keep(TTL)
     R.due_at(expires)
   end
@@ -383,14 +387,14 @@ local function rare()
       if first[2] then
         R.due_at(tonumber(first[2]) + life)
       elseif key == TTL then
-        call('HDEL', QUEUE, 'timed')
+        timed = false
       end
     end
     if call('HLEN', INFO) == 0 then
       call('HDEL', QUEUE, 'told', 'g9', 'g5', 'g1')
     end
-    odds = call('HMGET', QUEUE, 'g9', 'g5', 'g1', 'passed', 'told', 'timed')
-    if not (odds[1] or odds[2] or odds[3] or odds[4] or odds[5] or odds[6]) then
+    odds = call('HMGET', QUEUE, 'g9', 'g5', 'g1', 'passed', 'told')
+    if not (odds[1] or odds[2] or odds[3] or odds[4] or odds[5]) then
       call('HDEL', QUEUE, 'odds')
     end
     return recovered, more

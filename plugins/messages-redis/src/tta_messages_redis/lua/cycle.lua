@@ -1,30 +1,31 @@
 -- ARGV: settings, queue, channel, all, hold (12 characters), limit, visibility (s, or ''), who is to be called if there is
 -- nothing ('' if nobody waits; see IDLE in common.lua), '' if he wasn't yet, '1' if he is to be, or '0' if he was to be, and
--- won't wait any more; then what is done: hold, how many, ids, hold... Acknowledges, lets happen what is due, receives. Who
+-- won't wait any more; then what is done: hold and ids, with blanks between, by turns. Acknowledges, lets happen what is due, receives. Who
 -- was called already gets nothing here: he has it, or hears of it.
--- Replies: who died; '' or a digit for each that is done; odd; ids; values; infos, or none; deadline (us); us until the next
--- is due, or -1: called.
+-- Replies: who died; '' or a digit for each that is done; odd; ids, with blanks between; values; infos, or none; deadline (us);
+-- us until the next is due, or -1: called.
 local at, codes, good, stale, acknowledged = 10, nil, 0, 0, nil
 while at < #ARGV do
-  local hold, first, last = ARGV[at], at + 2, at + 1 + tonumber(ARGV[at + 1])
-  local joined = table.concat(ARGV, ' ', first, last)
+  local hold, joined, those = ARGV[at], ARGV[at + 1], {}
+  for id in string.gmatch(joined, '[^ ]+') do
+    those[#those + 1] = id
+  end
   if call('HGET', HOLDS, hold) == joined then
     -- All that it held: the way of nearly all.
     call('ZREM', LEASE, hold)
     call('HDEL', HOLDS, hold)
-    call('HDEL', BODY, unpack(ARGV, first, last))
+    call('HDEL', BODY, unpack(those))
     if odds[5] then
-      call('HDEL', INFO, unpack(ARGV, first, last))
+      call('HDEL', INFO, unpack(those))
     end
-    if codes or last < #ARGV then
-      codes = (codes or '') .. string.rep('1', last - first + 1)
+    if codes or at + 1 < #ARGV then
+      codes = (codes or '') .. string.rep('1', #those)
     end
-    good = good + last - first + 1
+    good = good + #those
     acknowledged = acknowledged and acknowledged .. ' ' .. joined or joined
   else
     codes = codes or ''
-    for i = first, last do
-      local id = ARGV[i]
+    for _, id in ipairs(those) do
       if rare().leave(hold, id) then
         call('HDEL', BODY, id)
         call('HDEL', INFO, id)
@@ -35,10 +36,10 @@ while at < #ARGV do
       end
     end
   end
-  at = last + 1
+  at = at + 2
 end
 local acks = stale > 0 and codes or ''
-if stale > 0 then
+if stale > 0 and known then  -- A queue that was dropped has no numbers.
   count('stale', stale)
 end
 
@@ -46,7 +47,7 @@ if now >= next_due then
   rare().sweep()
 end
 
-if odds[6] then
+if timed then
   call('ZCARD', TTL)  -- Is it a ZSET? Fail now, before anything is taken.
 end
 local limit = tonumber(ARGV[6])
@@ -186,14 +187,14 @@ else
   end
 end
 
-local deadline, visibility, delivered = 0, 0, nil
+local deadline, visibility, delivered = 0, 0, ''
 if #ids > 0 then
   visibility = tonumber(ARGV[7]) or VISIBILITY
   deadline = now + visibility * 1000000
   delivered = table.concat(ids, ' ')
   call('HSET', HOLDS, ARGV[5], delivered)
   call('ZADD', LEASE, int(deadline), ARGV[5])
-  if odds[6] then
+  if timed then
     call('ZREM', TTL, unpack(ids))
   end
   if deadline < next_due then
@@ -221,14 +222,12 @@ elseif #ids == 0 and limit > 0 and ARGV[8] ~= '' and ARGV[9] ~= '0' then
   end
 end
 if #ids + good > 0 then
-  local before, done = 0, 0
-  if state[6] and #state[6] == 16 then
-    before, done = struct.unpack('>dd', state[6])
-  end
-  finish((LIFE + DEAD_LIFE + visibility) * 1000, struct.pack('>dd', before + #ids, done + good))
-elseif #died > 0 or stale > 0 or next_due ~= said_due and state[2] then
+  delivered_count, done_count = delivered_count + #ids, done_count + good
+  finish((LIFE + DEAD_LIFE + visibility) * 1000)
+elseif #died > 0 or known and (stale > 0 or next_due ~= said_due) then
   finish()
 end
 return {
-  died, acks, odd and 1 or 0, ids, values, retried and infos or {}, int(deadline), called and -1 or int(math.max(0, next_due - now))
+  died, acks, odd and 1 or 0, delivered, values, retried and infos or {}, int(deadline),
+  called and -1 or int(math.max(0, next_due - now))
 }

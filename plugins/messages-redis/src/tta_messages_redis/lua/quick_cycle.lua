@@ -1,49 +1,55 @@
--- KEYS: queue, body, high, normal, low, holds, lease, audit, idle.
--- ARGV: as for cycle.lua. The usual way out: holds are acknowledged whole, messages of one priority wait, none of them was
--- received before, and nothing is due. It does what cycle.lua would, with less to look at.
--- Replies: ids, values, deadline (us), us until the next is due (-1: called), odd; or 0 if this isn't the usual case: nothing is done,
--- and cycle.lua is to be asked.
-local QUEUE, BODY, HIGH, NORMAL, LOW, HOLDS, LEASE, AUDIT, IDLE = unpack(KEYS)
+-- KEYS: queue, body, high, normal, low, holds, lease, audit, idle, ttl.
+-- ARGV: settings, all, then as for cycle.lua from its hold on. The usual way out: holds are acknowledged whole, messages of one
+-- priority wait, none of them was received before, and nothing is due. It does what cycle.lua would, with less to look at.
+-- Replies: ids, with blanks between; values; deadline (us); us until the next is due (-1: called), if there are none; odd; or 0
+-- if this isn't the usual case: nothing is done, and cycle.lua is to be asked.
+local QUEUE, BODY, HIGH, NORMAL, LOW, HOLDS, LEASE, AUDIT, IDLE, TTL = unpack(KEYS)
 local call, attempt = redis.call, redis.pcall
+local STATE, TIMED = '>dddddddB', 2
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local state = call('HMGET', QUEUE, 'settings', 'until', 'next', 'odds', 'flow')
-local next_due, flow = tonumber(state[3]) or 0, state[5]
-local packed = state[1]
+local kept = call('HMGET', QUEUE, 'settings', 'state', 'odds')
+local packed, state = kept[1], kept[2]
+if kept[3] or not state or #state ~= 57 then
+  return 0
+end
 if not packed or #packed ~= 104 then
   packed = ARGV[1]
 end
-local _, _, _, _, _, _, visibility, life, _, _, _, dead_life, steps = struct.unpack('>ddddddddddddd', packed)
-visibility = tonumber(ARGV[7]) or visibility
-if state[4] or now >= next_due or (tonumber(state[2]) or 0) < now / 1000 + (life + dead_life + visibility) * 1000
-  or flow and #flow ~= 16 then
+local ends, next_due, sent, delivered, done, turn, window, flags = struct.unpack(STATE, state)
+local visibility, life = struct.unpack('>dd', packed, 49)
+local dead_life, steps = struct.unpack('>dd', packed, 89)
+visibility = tonumber(ARGV[5]) or visibility
+if now >= next_due or ends < now / 1000 + (life + dead_life + visibility) * 1000 then
   return 0
 end
-local high, normal, low = call('LLEN', HIGH), call('LLEN', NORMAL), call('LLEN', LOW)
-local waiting, limit = high + normal + low, tonumber(ARGV[6])
-local called, odd = false, 0
-if ARGV[9] ~= '' then
-  local there = attempt('SISMEMBER', IDLE, ARGV[8])
+local limit, called, odd = tonumber(ARGV[4]), false, 0
+if ARGV[7] ~= '' then
+  local there = attempt('SISMEMBER', IDLE, ARGV[6])
   if type(there) == 'table' then
     odd = 1
   elseif there == 0 then
     called, limit = true, 0
   end
 end
-local list = normal == waiting and NORMAL or high == waiting and HIGH or low == waiting and LOW
-if not list and limit > 0 then
+local list, waiting = NORMAL, call('LLEN', NORMAL)
+local others = call('EXISTS', HIGH, LOW)
+if others > 0 and waiting == 0 then
+  list = call('LLEN', HIGH) > 0 and HIGH or LOW
+  waiting, others = call('LLEN', list), others - 1
+end
+if others > 0 and limit > 0 then
   return 0
 end
 
-local at, done, acknowledged = 10, 0, nil
+local at, acknowledged = 8, nil
 while at < #ARGV do
-  local last = at + 1 + tonumber(ARGV[at + 1])
-  local joined = table.concat(ARGV, ' ', at + 2, last)
+  local joined = ARGV[at + 1]
   if call('HGET', HOLDS, ARGV[at]) ~= joined then
     return 0
   end
   acknowledged = acknowledged and acknowledged .. ' ' .. joined or joined
-  done, at = done + last - at - 1, last + 1
+  at = at + 2
 end
 
 local ids, values = {}, {}
@@ -55,79 +61,75 @@ if limit > 0 and waiting > 0 then
     local value = values[i]
     fine = fine and value and #value >= 17 and struct.unpack('>d', value) > now
   end
+  if fine and flags >= TIMED then
+    fine = type(attempt('ZREM', TTL, unpack(ids))) == 'number'
+  end
   if not fine then
     for i = #ids, 1, -1 do
       call('LPUSH', list, ids[i])
     end
-    call('PEXPIREAT', list, state[2])
+    call('PEXPIREAT', list, string.format('%.0f', ends))
     return 0
   end
 end
 
-at = 10
-while at < #ARGV do
-  local last = at + 1 + tonumber(ARGV[at + 1])
+for i = 8, #ARGV, 2 do
   -- A hold that stands there twice was acknowledged by then.
-  if call('HDEL', HOLDS, ARGV[at]) == 1 then
-    call('ZREM', LEASE, ARGV[at])
-    call('HDEL', BODY, unpack(ARGV, at + 2, last))
+  if call('HDEL', HOLDS, ARGV[i]) == 1 then
+    call('ZREM', LEASE, ARGV[i])
+    local those = {}
+    for id in string.gmatch(ARGV[i + 1], '[^ ]+') do
+      those[#those + 1] = id
+    end
+    done = done + call('HDEL', BODY, unpack(those))
   end
-  at = last + 1
 end
 
-local deadline, delivered = 0, nil
-local count = #ids
+local count, deadline, joined = #ids, 0, ''
 if count > 0 then
   deadline = string.format('%.0f', now + visibility * 1000000)
-  delivered = table.concat(ids, ' ')
-  call('HSET', HOLDS, ARGV[5], delivered)
-  call('ZADD', LEASE, deadline, ARGV[5])
+  joined = table.concat(ids, ' ')
+  call('HSET', HOLDS, ARGV[3], joined)
+  call('ZADD', LEASE, deadline, ARGV[3])
+  next_due = math.min(next_due, tonumber(deadline))
 end
-if count + done > 0 then
-  local before, finished = 0, 0
-  if flow then
-    before, finished = struct.unpack('>dd', flow)
-  end
-  flow = struct.pack('>dd', before + count, finished + done)
-  if count > 0 and tonumber(deadline) < next_due then
-    next_due = tonumber(deadline)
-    call('HSET', QUEUE, 'flow', flow, 'next', deadline)
-  else
-    call('HSET', QUEUE, 'flow', flow)
-  end
+if count > 0 or acknowledged then
+  call('HSET', QUEUE, 'state', struct.pack(STATE, ends, next_due, sent, delivered + count, done, turn, window, flags))
   if steps >= 1 then
     local step
-    if acknowledged and delivered then
-      step = attempt('XADD', AUDIT, 'MAXLEN', '~', steps, '*', 'acknowledged', acknowledged, 'delivered', delivered)
-    elseif delivered then
-      step = attempt('XADD', AUDIT, 'MAXLEN', '~', steps, '*', 'delivered', delivered)
-    else
+    if acknowledged and count > 0 then
+      step = attempt('XADD', AUDIT, 'MAXLEN', '~', steps, '*', 'acknowledged', acknowledged, 'delivered', joined)
+    elseif acknowledged then
       step = attempt('XADD', AUDIT, 'MAXLEN', '~', steps, '*', 'acknowledged', acknowledged)
+    else
+      step = attempt('XADD', AUDIT, 'MAXLEN', '~', steps, '*', 'delivered', joined)
     end
     odd = type(step) == 'table' and 1 or odd
   end
 end
 
-if ARGV[9] ~= '' and not called and (count > 0 or ARGV[9] == '0') then
-  attempt('SREM', IDLE, ARGV[8])
+if ARGV[7] ~= '' and not called and (count > 0 or ARGV[7] == '0') then
+  attempt('SREM', IDLE, ARGV[6])
 end
-if waiting > count then
+if waiting + others > count then
   for _ = 1, 64 do
     local entry = attempt('SPOP', IDLE)
     if type(entry) ~= 'string' then
       odd = entry and 1 or odd
       break
     end
-    if call('PUBLISH', ARGV[3] .. string.sub(entry, 1, 12), ARGV[2] .. string.sub(entry, 13, 25)) > 0 and ARGV[4] ~= '1' then
+    local channel, queue = string.match(QUEUE, '^(.*:){(.*)}')
+    if call('PUBLISH', channel .. 'wake:' .. string.sub(entry, 1, 12), queue .. string.sub(entry, 13, 25)) > 0
+      and ARGV[2] ~= '1' then
       break
     end
   end
-elseif count == 0 and limit > 0 and ARGV[8] ~= '' and ARGV[9] ~= '0' then
-  local added = attempt('SADD', IDLE, ARGV[8])
+elseif count == 0 and limit > 0 and ARGV[6] ~= '' and ARGV[7] ~= '0' then
+  local added = attempt('SADD', IDLE, ARGV[6])
   if type(added) == 'table' then
     odd = 1
   elseif added == 1 or call('PTTL', IDLE) < 15000 then
     call('PEXPIRE', IDLE, 30000)
   end
 end
-return {ids, values, deadline, called and -1 or string.format('%.0f', next_due - now), odd}
+return {joined, values, deadline, count > 0 and 0 or called and -1 or string.format('%.0f', next_due - now), odd}

@@ -1,39 +1,83 @@
--- KEYS: queue, body, the list of the messages' priority, seen-0, seen-1, audit, idle, holds, lease, high, normal, low.
--- ARGV: settings, queue, channel, all, batch, clock, life, the batch that has to be in before (or ''), then id and value by
--- turns; see send.lua and common.lua.
--- The usual way in: new ids of one priority, time enough, room, and nothing due. It does what send.lua would, with less
--- to look at; and where nothing waits but somebody who would receive it, he gets it at once, without asking.
+-- KEYS: queue, body, seen-0, seen-1, audit, idle, holds, lease, high, normal, low, ttl.
+-- ARGV: settings, all, the mark that has to be in before (or ''), time to live (s, or '' for the queue's), '1' if some ids were
+-- chosen, how much is to be remembered, that, then id and value by turns; see send.lua and common.lua. In a value stands already
+-- when it ends, unless it has a time to live of its own.
+-- The usual way in: messages of one priority, none of which was sent before, room, and nothing due. It does what send.lua
+-- would, with less to look at; and where nothing waits but somebody who would receive it, he gets it at once, without asking.
 -- Replies: 1, or 2 if a key that can wait holds something foreign; 0 if this isn't the usual case: nothing is done, and
 -- send.lua is to be asked.
-local QUEUE, BODY, LIST, AUDIT, IDLE, HOLDS, LEASE = KEYS[1], KEYS[2], KEYS[3], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local call, attempt = redis.call, redis.pcall
+local QUEUE, BODY, SEEN0, SEEN1, AUDIT, IDLE, HOLDS, LEASE, HIGH, NORMAL, LOW, TTL = unpack(KEYS)
+local call, attempt, pack = redis.call, redis.pcall, struct.pack
+local STATE, LISTED, TIMED = '>dddddddB', 1, 2
 local MOST = 100000  -- bytes that are handed over
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local state = call('HMGET', QUEUE, 'settings', 'until', 'next', 'bucket', 'sent', 'listed', 'odds', 'flow')
-local packed = state[1]
+local kept = call('HMGET', QUEUE, 'settings', 'state', 'odds')
+local packed, state = kept[1], kept[2]
+if not state or #state ~= 57 then
+  return 0
+end
 if not packed or #packed ~= 104 then
   packed = ARGV[1]
 end
+local ends, next_due, sent, delivered, done, turn, seen_window, flags = struct.unpack(STATE, state)
 local max_length, _, _, _, _, _, visibility, life, _, window, _, dead_life, steps = struct.unpack('>ddddddddddddd', packed)
-local total, bucket = (#ARGV - 8) / 2, math.floor(now / 1000000 / window)
-local SEEN, size = KEYS[4 + bucket % 2], call('HLEN', BODY)
-if not (state[2] and state[3] and state[6] and string.find(state[5] or '', '^%d+$')) or now >= (tonumber(state[3]) or 0)
-  or (tonumber(state[2]) or 0) < now / 1000 + (life + dead_life) * 1000
-  or state[4] ~= bucket .. ' ' .. window or size + total > max_length
-  or life <= 3600 or tonumber(ARGV[7]) ~= life or math.abs(now - tonumber(ARGV[6])) >= 1000000
-  or tonumber(state[5]) % 1000 < total and call('SCARD', SEEN) > 10 * math.max(max_length, 1000)
-  or ARGV[8] ~= '' and call('SISMEMBER', SEEN, ' ' .. ARGV[8]) == 0 then
+local FIRST = 7 + tonumber(ARGV[6])
+local total, size, bucket = (#ARGV - FIRST + 1) / 2, call('HLEN', BODY), math.floor(now / 1000000 / window)
+local SEEN = bucket % 2 == 0 and SEEN0 or SEEN1
+local ttl = tonumber(ARGV[4]) or life <= 3600 and life
+if flags % 2 ~= LISTED or now >= next_due or ends < now / 1000 + ((ttl and ttl > life and ttl or life) + dead_life) * 1000
+  or bucket ~= turn or window ~= seen_window or size + total > max_length
+  or not ttl and math.abs(now + life * 1000000 - struct.unpack('>d', ARGV[FIRST + 1])) >= 1000000
+  or sent % 1000 < total and call('SCARD', SEEN) > 10 * math.max(max_length, 1000)
+  or ARGV[3] ~= '' and call('SISMEMBER', SEEN, ARGV[3]) == 0 then
   return 0
 end
 local ids = {}
 for i = 1, total do
-  ids[i] = ARGV[7 + 2 * i]
+  ids[i] = ARGV[FIRST + 2 * i - 2]
 end
+if ARGV[5] == '1' then
+  if kept[3] then
+    return 0
+  end
+  local looked, mine = {}, {}
+  for i, id in ipairs(ids) do
+    local mark = string.match(id, '^(.+)%.%d+$')
+    looked[2 * i - 1], looked[2 * i] = id, mark and ' ' .. mark or id
+    if mine[id] or call('HEXISTS', BODY, id) == 1 then
+      return 0
+    end
+    mine[id] = true
+  end
+  for _, seen in ipairs({SEEN0, SEEN1}) do
+    for _, found in ipairs(call('SMISMEMBER', seen, unpack(looked))) do
+      if found == 1 then
+        return 0
+      end
+    end
+  end
+end
+local LIST = ({[57] = HIGH, [53] = NORMAL, [49] = LOW})[string.byte(ARGV[FIRST + 1], 9)]
+local pairs_of, expires = ARGV, nil
+if ttl then
+  call('ZCARD', TTL)  -- Is it a ZSET? Fail now, before anything is done.
+  expires = now + ttl * 1000000
+  local head = pack('>d', expires)
+  pairs_of = {}
+  for i = FIRST, #ARGV, 2 do
+    pairs_of[i], pairs_of[i + 1] = ARGV[i], head .. string.sub(ARGV[i + 1], 9)
+  end
+end
+
 local result, entry, handed = 1, attempt('SPOP', IDLE), 0
-if type(entry) == 'string' and ARGV[4] ~= '1' and not state[7] and (not state[8] or #state[8] == 16)
-  and (size == 0 or call('LLEN', KEYS[10]) + call('LLEN', KEYS[11]) + call('LLEN', KEYS[12]) == 0) then
-  local next_due, least = tonumber(state[3]), (tonumber(state[2]) - now / 1000) / 1000 - life - dead_life
+local channel, queue
+if entry then
+  channel, queue = string.match(QUEUE, '^(.*:){(.*)}')
+end
+if type(entry) == 'string' and ARGV[2] ~= '1' and not kept[3]
+  and (size == 0 or call('LLEN', HIGH) + call('LLEN', NORMAL) + call('LLEN', LOW) == 0) then
+  local least = (ends - now / 1000) / 1000 - life - dead_life
   for _ = 1, 64 do
     if type(entry) ~= 'string' then
       break
@@ -42,18 +86,18 @@ if type(entry) == 'string' and ARGV[4] ~= '1' and not state[7] and (not state[8]
     local most = math.min(tonumber(limit) or 0, total - handed)
     seconds = tonumber(seconds) or visibility
     local deadline = string.format('%.0f', now + seconds * 1000000)
-    local parts, bytes = {ARGV[2] .. ' ' .. (hold or '') .. ' ' .. deadline .. '\n'}, 0
+    local parts, bytes = {queue .. ' ' .. (hold or '') .. ' ' .. deadline .. '\n'}, 0
     for i = 1, most do
-      local value = ARGV[8 + 2 * (handed + i)]
+      local value = pairs_of[FIRST - 1 + 2 * (handed + i)]
       bytes = bytes + #value
-      parts[2 * i], parts[2 * i + 1] = struct.pack('>I4', #value), value
+      parts[2 * i], parts[2 * i + 1] = pack('>I4', #value), value
     end
     if most == 0 or bytes > MOST or seconds > least
       or call('HSETNX', HOLDS, hold, table.concat(ids, ' ', handed + 1, handed + most)) == 0 then
       break
     end
     call('ZADD', LEASE, deadline, hold)
-    if call('PUBLISH', ARGV[3] .. process, table.concat(parts)) > 0 then
+    if call('PUBLISH', channel .. 'wake:' .. process, table.concat(parts)) > 0 then
       handed = handed + most
       next_due = math.min(next_due, tonumber(deadline))
     else
@@ -62,27 +106,30 @@ if type(entry) == 'string' and ARGV[4] ~= '1' and not state[7] and (not state[8]
     end
     entry = handed < total and attempt('SPOP', IDLE)
   end
-  if handed > 0 then
-    local before, done = 0, 0
-    if state[8] then
-      before, done = struct.unpack('>dd', state[8])
+end
+if handed < total then
+  if call('RPUSH', LIST, unpack(ids, handed + 1)) == total - handed then
+    call('PEXPIREAT', LIST, string.format('%.0f', ends))
+  end
+  if ttl then
+    for i = handed + 1, total do
+      call('ZADD', TTL, string.format('%.0f', expires), ids[i])
     end
-    call('HSET', QUEUE, 'flow', struct.pack('>dd', before + handed, done), 'next', string.format('%.0f', next_due))
+    call('PEXPIREAT', TTL, string.format('%.0f', ends))
+    next_due = math.min(next_due, expires)
+    flags = LISTED + TIMED
   end
 end
-if handed < total and call('RPUSH', LIST, unpack(ids, handed + 1)) == total - handed then
-  call('PEXPIREAT', LIST, state[2])
-end
-call('HSET', BODY, unpack(ARGV, 9))
+call('HSET', BODY, unpack(pairs_of, FIRST, #ARGV))
 if size == 0 then
-  call('PEXPIREAT', BODY, state[2])
+  call('PEXPIREAT', BODY, string.format('%.0f', ends))
 end
-call('HINCRBY', QUEUE, 'sent', total)
+call('HSET', QUEUE, 'state', pack(STATE, ends, next_due, sent + total, delivered + handed, done, turn, seen_window, flags))
 if steps >= 1 then
   local joined, step = table.concat(ids, ' '), nil
   if handed > 0 then
-    local delivered = handed == total and joined or table.concat(ids, ' ', 1, handed)
-    step = attempt('XADD', AUDIT, 'MAXLEN', '~', steps, '*', 'sent', joined, 'delivered', delivered)
+    local gone = handed == total and joined or table.concat(ids, ' ', 1, handed)
+    step = attempt('XADD', AUDIT, 'MAXLEN', '~', steps, '*', 'sent', joined, 'delivered', gone)
   else
     step = attempt('XADD', AUDIT, 'MAXLEN', '~', steps, '*', 'sent', joined)
   end
@@ -90,8 +137,7 @@ if steps >= 1 then
     result = 2
   end
 end
-ids[total + 1] = ' ' .. ARGV[5]
-if type(attempt('SADD', SEEN, unpack(ids))) == 'table' then
+if type(attempt('SADD', SEEN, unpack(ARGV, 7, FIRST - 1))) == 'table' then
   result = 2
 end
 for _ = 1, 64 do
@@ -101,7 +147,8 @@ for _ = 1, 64 do
     end
     break
   end
-  if call('PUBLISH', ARGV[3] .. string.sub(entry, 1, 12), ARGV[2] .. string.sub(entry, 13, 25)) > 0 and ARGV[4] ~= '1' then
+  if call('PUBLISH', channel .. 'wake:' .. string.sub(entry, 1, 12), queue .. string.sub(entry, 13, 25)) > 0
+    and ARGV[2] ~= '1' then
     break
   end
   entry = attempt('SPOP', IDLE)

@@ -64,8 +64,13 @@ for _, id in ipairs(call('ZRANGE', DEAD, 0, -1)) do
   end
 end
 -- The next script gives all keys their end anew, and looks for what is due.
-call('HDEL', QUEUE, 'until', 'next', 'bucket')
-call('HSET', QUEUE, 'odds', 1, 'told', 1, 'timed', 1)
+local state = call('HGET', QUEUE, 'state')
+if not state or #state ~= 57 then
+  state = string.rep('\0', 57)
+end
+local counted, flags = string.sub(state, 17, 40), string.byte(state, 57)
+state = struct.pack('>dd', 0, 0) .. counted .. struct.pack('>ddB', 0, 0, flags % 2 + 2)
+call('HSET', QUEUE, 'state', state, 'odds', 1, 'told', 1)
 call('PEXPIRE', QUEUE, ARGV[1])
 for i = 2, 10 do
   call('PEXPIRE', KEYS[i], ARGV[1])

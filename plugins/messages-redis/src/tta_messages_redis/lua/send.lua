@@ -1,13 +1,12 @@
--- ARGV: settings, queue, channel, all ('1' on a Cluster), batch (12 characters), others, clock, life, priority, kind,
+-- ARGV: settings, queue, channel, all ('1' on a Cluster), others, kind, how much is to be remembered if all is accepted, that,
 -- then id and value by turns.
--- others: '' or msgpack: index -> {time to live or false, delay}, in seconds.
--- clock: what the sender takes for our time (us), from which it reckoned with `life` (s) when each message ends; or ''.
--- priority: a digit, if all have the same. kind: 'new' if all ids were made up just now; 'again' if this may be the
--- second time; else ''. A value's first 8 bytes are when it ends.
+-- others: '' or msgpack: index -> {time to live or false, delay}, in seconds. kind: 'again' if this may be the second time.
+-- What is remembered are the ids that were chosen, and marks, of which the last is of this batch and no other; see common.lua.
+-- A value's first 8 bytes will be when it ends.
 -- Replies: who died; '' or one digit a message (0 accepted, 1 was before, 2 full, 3 was before, by this very batch); odd;
--- how long the queue may get; how long it knows an id (ms); whether it is listed; and if that wasn't so, our time and life.
-local FIRST = 11
-local batch, total = ARGV[5], (#ARGV - FIRST + 1) / 2
+-- how long the queue may get; how long it knows an id (ms); whether it is listed; our time (us) and how long messages live (s).
+local FIRST = 8 + tonumber(ARGV[7])
+local total = (#ARGV - FIRST + 1) / 2
 local ids = {}
 for i = 1, total do
   ids[i] = ARGV[FIRST + 2 * i - 2]
@@ -15,67 +14,54 @@ end
 if now >= next_due then
   rare().sweep()
 end
+local R = rare()
 local size = call('HLEN', BODY)
+local stored = call('HMGET', BODY, unpack(ids))
 local bucket, current, other
+local before, again = {}, false
 if WINDOW > 0 then
   bucket = math.floor(now / 1000000 / WINDOW)
   current, other = SEEN0, SEEN1
   if bucket % 2 == 1 then
     current, other = SEEN1, SEEN0
   end
+  local looked = {}
+  for i, id in ipairs(ids) do
+    local mark = string.match(id, '^(.+)%.%d+$')
+    looked[2 * i - 1], looked[2 * i] = id, mark and ' ' .. mark or id
+  end
+  looked[2 * total + 1] = ARGV[FIRST - 1]
+  local one, two = call('SMISMEMBER', current, unpack(looked)), call('SMISMEMBER', other, unpack(looked))
+  for i = 1, total do
+    before[i] = one[2 * i - 1] + one[2 * i] + two[2 * i - 1] + two[2 * i] > 0
+  end
+  again = ARGV[6] == 'again' and one[2 * total + 1] + two[2 * total + 1] > 0
 end
-local reckoned = math.abs(now - (tonumber(ARGV[7]) or 0)) < 1000000
 
 -- Keep in mind what was accepted: for one window at least, and two at most; but no more ids than some times the queue.
 local function accept(those, all)
-  local sent = count('sent', #those)
+  sent_count = sent_count + #those
   note('sent', table.concat(those, ' '))
   if current then
-    if sent % 1000 < #those and call('SCARD', current) > 10 * math.max(MAX_LENGTH, 1000) then
+    if sent_count % 1000 < #those and call('SCARD', current) > 10 * math.max(MAX_LENGTH, 1000) then
       call('UNLINK', other)
       call('RENAME', current, other)
-      state[5] = false
+      seen_window = 0
     end
     if all then
-      those[total + 1] = ' ' .. batch
+      call('SADD', current, unpack(ARGV, 8, FIRST - 1))
+    else
+      call('SADD', current, unpack(those))
     end
-    call('SADD', current, unpack(those))
-    local turn = bucket .. ' ' .. WINDOW
-    if state[5] ~= turn then
+    if seen_turn ~= bucket or seen_window ~= WINDOW then
       call('PEXPIREAT', current, int((bucket + 2) * WINDOW * 1000 - 1))
-      call('HSET', QUEUE, 'bucket', turn)
+      seen_turn, seen_window = bucket, WINDOW
     end
   end
   wake()
 end
 
-if reckoned and ARGV[10] == 'new' and ARGV[6] == '' and ARGV[9] ~= '' and tonumber(ARGV[8]) == LIFE and LIFE > 3600
-  and size + total <= MAX_LENGTH then
-  -- The way of nearly all. First what fails if the key holds something else: then nothing is done yet.
-  local list = ARGV[9] == '5' and NORMAL or ARGV[9] == '9' and HIGH or LOW
-  if call('RPUSH', list, unpack(ids)) == total then
-    keep(list)
-  end
-  call('HSET', BODY, unpack(ARGV, FIRST))
-  if size == 0 then
-    keep(BODY)
-  end
-  accept(ids, true)
-  finish()
-  return {died, '', odd and 1 or 0, MAX_LENGTH, int(WINDOW * 1000), state[7] and 1 or 0}
-end
-
-local R = rare()
-local stored = call('HMGET', BODY, unpack(ids))
-local before, again = {}, false
-if current then
-  local one, two = call('SMISMEMBER', current, unpack(ids)), call('SMISMEMBER', other, unpack(ids))
-  for i = 1, total do
-    before[i] = one[i] == 1 or two[i] == 1
-  end
-  again = ARGV[10] == 'again' and call('SISMEMBER', current, ' ' .. batch) + call('SISMEMBER', other, ' ' .. batch) > 0
-end
-local others = ARGV[6] ~= '' and cmsgpack.unpack(ARGV[6]) or {}
+local others = ARGV[5] ~= '' and cmsgpack.unpack(ARGV[5]) or {}
 local codes, bodies, mine, lists, delayed, limited = {}, {}, {}, {}, {}, {}
 local taken, refused, longest, plain = {}, 0, LIFE, true
 for i = 1, total do
@@ -128,9 +114,7 @@ if #taken > 0 then
   if #limited > 0 then
     call('ZADD', TTL, unpack(limited))
     keep(TTL)
-    if not odds[6] then
-      call('HSET', QUEUE, 'odds', 1, 'timed', 1)
-    end
+    timed = true
   end
   if #delayed > 0 then
     call('ZADD', DELAYED, unpack(delayed))
@@ -152,6 +136,6 @@ if refused > 0 then
 end
 finish((longest + DEAD_LIFE) * 1000)
 return {
-  died, plain and '' or table.concat(codes), odd and 1 or 0, MAX_LENGTH, int(WINDOW * 1000), state[7] and 1 or 0, int(now),
+  died, plain and '' or table.concat(codes), odd and 1 or 0, MAX_LENGTH, int(WINDOW * 1000), listed and 1 or 0, int(now),
   string.format('%.17g', LIFE)
 }

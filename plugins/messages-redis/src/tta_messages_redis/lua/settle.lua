@@ -95,7 +95,7 @@ elseif what == 'corrupt' then
     R.die(id, call('HGET', BODY, id) or id, 'corrupt', ARGV[8], attempts)
   end
 end
-if state[2] or #died > 0 then
+if known or #died > 0 then
   finish(life)
 end
 return {died, result, odd and 1 or 0}
