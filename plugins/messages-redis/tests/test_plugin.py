@@ -8,7 +8,7 @@ import msgspec
 
 from tta_kernel import Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
 from tta_kernel.hookspecs import snapshot
-from tta_messages import MESSAGES, MessagesMemory, MessagesPlugin
+from tta_messages import FAILED, MESSAGES, MessagesMemory, MessagesPlugin
 from tta_messages.testing import TYPES, note
 from tta_messages_redis import RedisMessages, RedisMessagesPlugin
 from tta_redis import RedisPlugin
@@ -22,7 +22,7 @@ class Types(Plugin[NoConfig]):
 
     @hookimpl
     def message_types(self) -> Mapping[str, type[msgspec.Struct]]:
-        return TYPES
+        return {name: each for name, each in TYPES.items() if name != FAILED}  # That one is declared already.
 
 
 PLUGINS = {
