@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -338,6 +339,25 @@ async def test_a_call_past_its_time_in_the_queue_is_never_executed(world: World)
         await anyio.sleep(0.1)
         free.set()
     assert [request.text for request in echo.requests] == ["first"]
+
+
+async def test_a_call_is_taken_by_a_process_whose_clock_is_an_hour_ahead(world: World) -> None:
+    world.messages = MemoryMessages(MessagesConfig(), TYPES, clock=lambda: time.time() - 3600)
+    caller, server = await world.agents(), await world.agents()
+    async with server.serve(Echo()):
+        with anyio.fail_after(5):
+            reply = await caller.call(ECHO, ASK, key="k")
+    assert reply.decode(Answer).text == "x"
+
+
+async def test_who_stops_leaves_the_queue_of_a_name_to_the_other_process_that_has_it_by_now(world: World) -> None:
+    older, newer = await world.agents(queue={"retries": 7}), await world.agents(queue={"retries": 7})
+    async with AsyncExitStack() as stack:
+        async with older.serve(Echo(), instance="one"):
+            await stack.enter_async_context(newer.serve(Echo(), instance="one"))
+            await anyio.wait_all_tasks_blocked()
+        assert (await world.messages.settings("agents.echo/one")).retries == 7
+    assert (await world.messages.settings("agents.echo/one")).retries != 7
 
 
 async def test_a_full_queue_is_overloaded(world: World) -> None:

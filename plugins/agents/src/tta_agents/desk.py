@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 
 import anyio
@@ -64,12 +63,11 @@ class Desk:
                 serving.end("released")
             with anyio.move_on_after(FAREWELL, shield=True):
                 await self._ended.wait()
-                await self._drop()
 
-    async def _drop(self) -> None:
-        """Leave no queue of an instance behind, unless somebody has called it in the last moment."""
+    async def drop(self, gone: Sequence[Served]) -> None:
+        """Leave no queue of instances behind that nobody serves, unless somebody has called one in the last moment."""
         try:
-            for served in self._group:
+            for served in gone:
                 await self._messages.drop(queue_of(served.id))
         except MessagesError as exc:
             self._log.warning("queues of instances are left to their time to live: %s", exc)
@@ -152,11 +150,9 @@ class Desk:
         if call is None and not message.reply_to:
             serving.error, serving.foreign = "this is no call of an agent", True
             return
-        # By this clock and the sender's: where they differ, a call may get the whole of its time again.
-        left = call.left_ms / 1000 - max(0.0, time.time() - message.sent_at) if call else 60.0
-        if left <= 0:
-            return
-        serving.scope.deadline = anyio.current_time() + left
+        # Not less what it has waited: only the store knows that, which keeps what is over. This clock may be wrong by
+        # hours. Who gives up sooner says so.
+        serving.scope.deadline = anyio.current_time() + (call.left_ms / 1000 if call else 60.0)
         outbox = serving.outbox = Outbox(self._inbox, message, serving.id)
         accepted = Accepted(message.id, serving.id, served.id, self._inbox.process, serving.delivery.attempt)
         if call is None or not call.stream:

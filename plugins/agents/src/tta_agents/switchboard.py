@@ -107,7 +107,10 @@ class Switchboard:
                 if desk is not None:
                     await desk.close(self._config.drain)
             finally:
-                await self._leave(entered)
+                gone = await self._leave(entered)
+                if desk is not None:
+                    with anyio.move_on_after(FAREWELL, shield=True):
+                        await desk.drop(gone)
 
     async def call(
         self, agent: AgentId, request: msgspec.Struct | Mapping[str, Any], *, key: str, attempt: int = 1,
@@ -187,11 +190,15 @@ class Switchboard:
 
         return report
 
-    async def _leave(self, entered: list[Served]) -> None:
+    async def _leave(self, entered: list[Served]) -> list[Served]:
+        """Take them out of the registry; return those whose name no other process has by now."""
+        gone = []
         for served in entered:
             with anyio.move_on_after(FAREWELL, shield=True):
                 try:
-                    await self._registry.deregister(served.id, self.process)
+                    if await self._registry.deregister(served.id, self.process):
+                        gone.append(served)
                 except RegistryError as exc:
                     self._ctx.log.warning("agent %s is left to its time to live: %s", served.id, exc)
             self._ctx.publish(AgentDeregistered(agent=served.id))
+        return gone
