@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,19 +20,27 @@ def without_servers(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         monkeypatch.delenv(variable, raising=False)
 
 
+@contextmanager
+def ending(outcome: str, match: str) -> Iterator[None]:
+    """Expect a test to be ended as ``skip`` or ``fail`` do: the wrong one of them would end this test, too."""
+    with pytest.raises((pytest.skip.Exception, pytest.fail.Exception), match=match) as caught:
+        yield
+    assert caught.type is {"skip": pytest.skip.Exception, "fail": pytest.fail.Exception}[outcome]
+
+
 @pytest.mark.parametrize(("variable", "value"), [("CI", "true"), ("TTA_TESTS_REQUIRE_SERVERS", "1")])
 def test_a_missing_server_fails_where_servers_must_be(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, value: str
 ) -> None:
     without_servers(monkeypatch, tmp_path)
     monkeypatch.setenv(variable, value)
-    with pytest.raises(pytest.fail.Exception, match="redis-server is not installed"), redis_server(own=True):
+    with ending("fail", "redis-server is not installed"), redis_server(own=True):
         pass
 
 
 def test_a_missing_server_skips_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     without_servers(monkeypatch, tmp_path)
-    with pytest.raises(pytest.skip.Exception), redis_server(own=True):
+    with ending("skip", "redis-server is not installed"), redis_server(own=True):
         pass
 
 
@@ -45,13 +55,14 @@ def test_a_server_that_is_named_is_run(monkeypatch: pytest.MonkeyPatch, tmp_path
 def test_a_server_that_is_named_but_missing_fails_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     without_servers(monkeypatch, tmp_path)
     monkeypatch.setenv("TTA_TEST_REDIS_SERVER", str(tmp_path / "gone"))
-    with pytest.raises(pytest.fail.Exception, match=r"names .*gone, which is no program"), redis_server(own=True):
+    with ending("fail", "names .*gone, which is no program"), redis_server(own=True):
         pass
 
 
 def test_valkey_is_found_where_there_is_no_redis(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = program()
     without_servers(monkeypatch, tmp_path)
+    monkeypatch.setenv("CI", "true")
     (tmp_path / "valkey-server").symlink_to(found)
     with redis_server(own=True) as server:
         assert server.command("INFO", "server")["executable"] == str(tmp_path / "valkey-server")
@@ -60,6 +71,7 @@ def test_valkey_is_found_where_there_is_no_redis(monkeypatch: pytest.MonkeyPatch
 def test_a_server_beside_python_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = program()
     without_servers(monkeypatch, tmp_path)
+    monkeypatch.setenv("CI", "true")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "redis-server").symlink_to(found)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
@@ -78,8 +90,8 @@ def test_a_server_without_tls_is_skipped_only_if_it_is_named(
     monkeypatch.setenv("CI", "true")
     if named:
         monkeypatch.setenv("TTA_TEST_REDIS_SERVER", str(server))
-    outcome = pytest.skip.Exception if named else pytest.fail.Exception
-    with pytest.raises(outcome, match="was built without TLS"), redis_server(tls=Tls(ca="a", cert="b", key="c")):
+    tls = Tls(ca="a", cert="b", key="c")
+    with ending("skip" if named else "fail", "was built without TLS"), redis_server(tls=tls):
         pass
 
 
