@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import msgspec
@@ -33,8 +34,10 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def store(redis: Redis, *, ttl: float = 60.0, max_size: int = 200_000, quarantine: float = 60.0) -> RedisSessions:
-    return RedisSessions(redis, ttl=ttl, max_size=max_size, quarantine=quarantine)
+def store(
+    redis: Redis, *, ttl: float = 60.0, max_size: int = 200_000, quarantine: float = 60.0, **how: Any
+) -> RedisSessions:  # fmt: skip
+    return RedisSessions(redis, ttl=ttl, max_size=max_size, quarantine=quarantine, **how)
 
 
 class TestOnOneServer(SessionsContract):
@@ -289,3 +292,93 @@ async def test_sessions_outlive_their_process_and_the_hook_forgets_them(shared_r
         assert await kernel.get(SESSIONS).get("a") == first
         assert await kernel.ask(forget, "u") == {"sessions-redis": 1}
         assert await kernel.get(SESSIONS).get("a") is None
+
+
+async def test_a_commit_that_too_few_replicas_have_confirmed_counts_once_and_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "tta.sessions-redis")
+    with sentinel(replicas=1, sentinels=1) as several:
+        async with connect(several.config()) as redis:
+            assert await redis.wait(1, 10.0, key="warm") == 1
+            sessions = store(redis, wait_replicas=1, wait_timeout=0.5)
+            session = await sessions.commit(Session("a", "u"))
+            assert (sessions.unconfirmed, caplog.messages) == ("", [])
+            (replica,) = several.replicas()
+            replica.pause()
+            try:
+                for version in (2, 3):
+                    session = await sessions.commit(session)
+                    assert session.version == version
+                    assert await sessions.get("a") == session
+                assert sessions.unconfirmed == "0 of 1 replicas confirmed the last commit in time"
+                assert len(caplog.messages) == 1
+            finally:
+                replica.resume()
+            with anyio.fail_after(10):
+                while sessions.unconfirmed:
+                    session = await sessions.commit(session)
+            assert caplog.messages[-1] == "enough replicas confirm the sessions' commits again"
+
+
+async def test_what_replicas_have_confirmed_is_there_when_one_of_them_takes_over() -> None:
+    with sentinel() as several:
+        async with connect(several.config(socket_timeout=1.0)) as redis:
+            sessions = store(redis, wait_replicas=1, wait_timeout=5.0)
+            session = Session("a", "u")
+            for _ in range(20):
+                session = await sessions.commit(session)
+            several.master().kill()
+            assert await sessions.get("a") == session
+            assert (await sessions.commit(session)).version == 21
+
+
+async def test_a_commit_that_is_sent_again_is_vouched_for_by_replicas_that_have_the_first_one() -> None:
+    with sentinel(replicas=1, sentinels=1) as several:
+        config = several.config()
+        async with connect(config) as redis, connect(config) as again:
+            assert await redis.wait(1, 10.0, key="warm") == 1
+            (replica,) = several.replicas()
+            arguments: list[str | bytes | int] = [1000, 0, "u", 0, msgspec.msgpack.encode({}), 60_000, "name"]
+            first, second = store(redis), store(again, wait_replicas=1, wait_timeout=0.2)
+            replica.pause()
+            try:
+                stored = await first._commit(first._keys("a"), arguments)
+                assert await second._replicated(second._commit, second._keys("a"), arguments, 1) == (stored, 0)
+            finally:
+                replica.resume()
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+async def test_forgetting_that_too_few_replicas_have_confirmed_is_an_error_until_they_have(*, clustered: bool) -> None:
+    with cluster() if clustered else sentinel(replicas=1, sentinels=1) as several:
+        async with connect(several.config()) as redis:
+            sessions = store(redis, wait_replicas=1, wait_timeout=0.2)
+            for id in "abcdefgh":
+                await sessions.commit(Session(id, "u"))
+                assert await redis.wait(1, 10.0, key=sessions._keys(id)[0]) == 1
+            if isinstance(several, RedisCluster):
+                index = several.owner(sessions._people("u")[0])
+                pairs = zip(several.nodes[:3], several.nodes[3:], strict=True)
+                replicas = [replica for master, replica in pairs if master is not index]
+            else:
+                replicas = several.replicas()
+            for replica in replicas:
+                replica.pause()
+            try:
+                with pytest.raises(SessionsError, match="0 of 1 replicas have confirmed it"):
+                    await sessions.forget("u")
+                assert [await sessions.get(id) for id in "abcdefgh"] == [None] * 8
+                with pytest.raises(SessionsError, match="forget once more"):
+                    await sessions.forget("u")
+            finally:
+                for replica in replicas:
+                    replica.resume()
+            with anyio.fail_after(10):
+                while True:
+                    try:
+                        assert await sessions.forget("u") == 0
+                        break
+                    except SessionsError:
+                        continue
+            assert clustered or [key for key in await keys(redis) if ":wait:" not in key] == []

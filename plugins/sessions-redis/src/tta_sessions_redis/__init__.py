@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from tta_kernel import Context, Duration, Plugin, PluginError, Size, hookimpl
+from tta_kernel import Context, Duration, Health, Plugin, PluginError, Size, hookimpl
 from tta_redis import REDIS
 from tta_sessions import SESSIONS
 
@@ -20,12 +20,15 @@ __all__ = ["Config", "RedisSessions", "SessionsRedis"]
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long, in seconds, a session lives after its last turn, and how large it may be, in bytes.
 
-    ``quarantine``: how long, in seconds, what is corrupt is kept.
+    ``quarantine``: how long, in seconds, what is corrupt is kept. A commit waits up to ``wait_timeout``, in
+    seconds, until ``wait_replicas`` have it.
     """
 
     ttl: Annotated[Duration, msgspec.Meta(gt=0, le=100 * 365 * 86400)] = 30 * 86400.0
     max_size: Annotated[Size, msgspec.Meta(ge=1, le=256_000_000)] = 1_000_000
     quarantine: Annotated[Duration, msgspec.Meta(gt=0, le=100 * 365 * 86400)] = 7 * 86400.0
+    wait_replicas: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
+    wait_timeout: Annotated[Duration, msgspec.Meta(gt=0, le=60)] = 1.0
 
 
 class SessionsRedis(Plugin[Config]):
@@ -41,7 +44,8 @@ class SessionsRedis(Plugin[Config]):
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         self._sessions = RedisSessions(
-            ctx.get(REDIS), ttl=self.config.ttl, max_size=self.config.max_size, quarantine=self.config.quarantine
+            ctx.get(REDIS), ttl=self.config.ttl, max_size=self.config.max_size, quarantine=self.config.quarantine,
+            wait_replicas=self.config.wait_replicas, wait_timeout=self.config.wait_timeout,
         )  # fmt: skip
         ctx.provide(SESSIONS, self._sessions)
         yield
@@ -51,3 +55,8 @@ class SessionsRedis(Plugin[Config]):
         if self._sessions is None:
             raise PluginError("sessions-redis", "has no connection, and so can't forget anybody")
         return await self._sessions.forget(user)
+
+    @hookimpl
+    async def health(self) -> Health:
+        unconfirmed = self._sessions.unconfirmed if self._sessions else ""
+        return Health("degraded" if unconfirmed else "ok", unconfirmed)

@@ -66,6 +66,8 @@ local version = tonumber(stored[1] or '0')
 local expected = tonumber(ARGV[2])
 if version ~= expected then
   if version == expected + 1 and stored[2] == ARGV[7] then
+    -- A replica that has this write has the first one, too: so WAIT can vouch for a repeated commit.
+    redis.call('PEXPIRE', KEYS[1], ARGV[6])
     return {'ok', stored[1], stored[3], stored[4]}
   end
   return {'conflict', stored[1] or '0'}

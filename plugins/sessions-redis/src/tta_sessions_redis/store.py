@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ import anyio
 import msgspec
 from redis.exceptions import ResponseError
 
-from tta_redis import Redis, RedisDown
+from tta_redis import Redis, RedisDown, Script
 from tta_sessions import Session, SessionConflict, SessionCorrupt, SessionsError, SessionTooLarge
 
 from . import scripts
@@ -25,10 +25,19 @@ ROUNDS = 1000
 
 
 class RedisSessions:
-    """The sessions of all processes that share a Redis; times are by its clock, in seconds."""
+    """The sessions of all processes that share a Redis; times are by its clock, in seconds.
 
-    def __init__(self, redis: Redis, *, ttl: float, max_size: int, quarantine: float) -> None:
+    A commit waits up to ``wait_timeout`` until ``wait_replicas`` have it, and counts whether they do or not: it is
+    stored. ``unconfirmed`` says how it was with the last one, and is empty where enough had it.
+    """
+
+    def __init__(
+        self, redis: Redis, *, ttl: float, max_size: int, quarantine: float, wait_replicas: int = 0,
+        wait_timeout: float = 1.0,
+    ) -> None:  # fmt: skip
         self._redis, self._max_size = redis, max_size
+        self._replicas, self._patience = wait_replicas, wait_timeout
+        self.unconfirmed = ""
         self._ttl, self._quarantine = max(1, int(ttl * 1000)), max(1, int(quarantine * 1000))
         self._read = redis.script(scripts.READ)
         self._put_aside = redis.script(scripts.QUARANTINE)
@@ -70,19 +79,21 @@ class RedisSessions:
             if session.version == 0:
                 # Before there is anything to forget: a crash between the two leaves an entry without
                 # a session, never a session that `forget` can't find.
-                await self._index(session)
-            status, *found = await self._commit(
+                await self._index(session, replicas=self._replicas)
+            (status, *found), replicas = await self._replicated(
+                self._commit,
                 self._keys(session.id),
                 [
                     self._quarantine, session.version, session.user, _micros(session.created_at), context, self._ttl,
-                    uuid.uuid4().hex,
+                    uuid.uuid4().hex,  # It knows its own commit again.
                 ],
-                retry=True,  # It knows its own commit again.
+                self._replicas,
             )  # fmt: skip
         if status == b"conflict":
             raise SessionConflict(f"session is at version {int(found[0])}, not {session.version}")
         if status != b"ok":
             raise self._corrupt(*found)
+        self._confirmed(replicas)
         try:
             await self._index(session)
         except (RedisDown, ResponseError) as exc:
@@ -95,7 +106,11 @@ class RedisSessions:
 
     async def delete(self, id: str) -> bool:
         async with self._reaching():
-            found, owner = await self._delete(self._keys(id), [""])
+            (found, owner), replicas = await self._replicated(
+                self._delete, self._keys(id), [""], self._replicas, retry=False
+            )
+            if found:
+                self._confirmed(replicas)
             if owner:
                 await self._redis.execute("ZREM", self._people(owner.decode(errors="replace"))[0], id, retry=True)
         return bool(found)
@@ -115,6 +130,7 @@ class RedisSessions:
                     for id in ids:
                         tasks.start_soon(self._forget, id.decode(errors="replace"), user, found)
                 count += sum(found)
+                await self._confirm_all(person[0], [id.decode(errors="replace") for id in ids], count)
                 await self._redis.execute("ZREM", person[0], *ids, retry=True)
             else:
                 raise SessionsError(f"{count} sessions are forgotten, and there are more: forget once more")
@@ -129,11 +145,47 @@ class RedisSessions:
         deleted, _ = await self._delete(self._keys(id), [user], retry=True)
         found.append(deleted)
 
-    async def _index(self, session: Session) -> None:
+    async def _confirm_all(self, person: str, ids: Sequence[str], count: int) -> None:
+        """Wait until replicas have deleted the sessions, too; else none would know that they have yet to."""
+        if not self._replicas:
+            return
+        # One master's replicas hear all in order; on a Cluster each session may have another one.
+        keys = [self._keys(id)[0] for id in ids] if self._redis.config.cluster else [person]
+        for key in keys:
+            if (replicas := await self._redis.wait(self._replicas, self._patience, key=key)) < self._replicas:
+                raise SessionsError(
+                    f"{count} sessions are forgotten, but {replicas} of {self._replicas} replicas have confirmed it: "
+                    "after a failover they could be there again, so forget once more"
+                )  # fmt: skip
+
+    async def _replicated(
+        self, script: Script, keys: list[str], arguments: list[Any], replicas: int, *, retry: bool = True
+    ) -> tuple[Any, int]:
+        """Run a script, and return how many replicas have what it did."""
+        if not replicas:
+            return await script(keys, arguments, retry=retry), 0
+        reply, count = await script(
+            keys, arguments, retry=retry, replicas=replicas, replica_timeout=self._patience
+        )  # fmt: skip
+        return reply, count
+
+    def _confirmed(self, replicas: int) -> None:
+        """Say once that too few replicas have what is stored, and once that enough have again."""
+        before, self.unconfirmed = self.unconfirmed, ""
+        if replicas < self._replicas:
+            self.unconfirmed = f"{replicas} of {self._replicas} replicas confirmed the last commit in time"
+            if not before:
+                log.error("sessions would be lost if their master were: %s", self.unconfirmed)
+        elif before:
+            log.info("enough replicas confirm the sessions' commits again")
+
+    async def _index(self, session: Session, *, replicas: int = 0) -> None:
         if session.user:
             # Twice as long as the session: so the entry of one commit covers the next one's session.
-            arguments: list[str | int] = [self._aside_ttl, session.id, 2 * self._ttl]
-            status, *found = await self._remember(self._people(session.user), arguments, retry=True)
+            arguments = [self._aside_ttl, session.id, 2 * self._ttl]
+            (status, *found), _ = await self._replicated(
+                self._remember, self._people(session.user), arguments, replicas
+            )
             if status == b"corrupt":
                 log.error("the index of a person's sessions isn't one (%s); %s", found[0].decode(), _where(found[1]))
 
