@@ -42,11 +42,11 @@ from .requests import AnswerError, Asked, Requests, Unsent
 from .types import declared
 
 __all__ = [
-    "MESSAGES", "MESSAGE_TYPES", "AnswerError", "Asked", "Codec", "Consumed", "DeadLetter", "Delivery", "Filter",
-    "Message", "MessageDied", "Messages", "MessagesConfig", "MessagesError", "MessagesMemory", "MessagesPlugin",
-    "Prepared", "Priority", "QueueFilled", "QueueSettings", "QueueStats", "Reject", "Requests", "Requeued",
-    "SendError", "SendResult", "Settled", "Step", "Subscription", "Unsent", "answer", "consume", "consume_batches",
-    "respond", "respond_error",
+    "FAILED", "MESSAGES", "MESSAGE_TYPES", "AnswerError", "Asked", "Codec", "Consumed", "DeadLetter", "Delivery",
+    "Failure", "Filter", "Message", "MessageDied", "Messages", "MessagesConfig", "MessagesError", "MessagesMemory",
+    "MessagesPlugin", "Prepared", "Priority", "QueueFilled", "QueueSettings", "QueueStats", "Reject", "Requests",
+    "Requeued", "SendError", "SendResult", "Settled", "Step", "Subscription", "Unsent", "answer", "consume",
+    "consume_batches", "respond", "respond_error",
 ]  # fmt: skip
 
 
