@@ -266,6 +266,23 @@ def test_what_surrounds_an_agent_of_another_deployment_is_checked_still() -> Non
         elsewhere({"steps": [step(agent="joyn")]}).check()
 
 
+def test_an_agent_whose_plugin_is_installed_and_not_in_use_is_said_to_be() -> None:
+    class Broken(Plugin[Given]):
+        """Can't be used: its config lacks a field."""
+
+    workflows = PluginSettings(config={"workflows": {"w": {"steps": [step(agent="joiner")]}}})
+    for settings, trouble in (
+        (PluginSettings(enabled=False), "is disabled"),
+        (PluginSettings(required=False), "can't be used"),
+    ):
+        kernel = Kernel(
+            KernelSettings(plugins={"workflows": workflows, "joiner": settings}), plugins=PLUGINS | {"joiner": Broken}
+        )
+        with pytest.raises(ConfigError) as caught:
+            kernel.check()
+        assert f"no enabled plugin declares the agent 'joiner': the plugin 'joiner' {trouble};" in str(caught.value)
+
+
 def test_where_an_agent_is_declared_by_its_plugin_that_counts() -> None:
     with pytest.raises(ConfigError, match="'join' takes no 'mor'"):
         elsewhere({"steps": [step(input={"text": "input.t", "mor": "input.t"})]}, served=True).check()

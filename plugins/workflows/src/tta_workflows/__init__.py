@@ -65,4 +65,4 @@ class WorkflowsPlugin(Plugin[Config]):
     def check(self, hooks: Hooks) -> Sequence[Problem]:
         used = hooks.collect(hookspecs.workflow_uses)
         uses = {plugin: each for plugin, each in used.items() if not isinstance(each, Exception)}
-        return list(problems(self.config.workflows, declared(hooks), uses))
+        return list(problems(self.config.workflows, declared(hooks), uses, hooks.trouble))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 import msgspec
@@ -19,8 +19,12 @@ def problems(
     definitions: Mapping[str, Workflow],
     agents: Mapping[str, AgentSpec],
     uses: Mapping[str, Sequence[WorkflowUse]] | None = None,
+    trouble: Callable[[str], str] = lambda plugin: "",
 ) -> Iterator[Problem]:
-    """Hold each definition against the declared agents, and against the plugins that run it, by name."""
+    """Hold each definition against the declared agents, and against the plugins that run it, by name.
+
+    ``trouble`` says of an installed plugin why others have to do without it, as `Hooks.trouble` does.
+    """
     users: dict[str, list[tuple[str, WorkflowUse]]] = {}
     for plugin, declared in (uses or {}).items():
         for each in declared:
@@ -32,7 +36,7 @@ def problems(
     for name, workflow in definitions.items():
         nobody: list[tuple[str, WorkflowUse | None]] = [("", None)]
         for user, use in users.get(name) or nobody:
-            for problem in _Definition(name, workflow, agents, user, use).problems():
+            for problem in _Definition(name, workflow, agents, user, use, trouble).problems():
                 if problem not in known:  # Two plugins may run the same workflow.
                     known.add(problem)
                     yield problem
@@ -42,10 +46,12 @@ class _Definition:
     """One workflow, as one plugin runs it; what agents of other deployments take and give is unknown."""
 
     def __init__(
-        self, name: str, workflow: Workflow, agents: Mapping[str, AgentSpec], user: str, use: WorkflowUse | None
-    ) -> None:
+        self, name: str, workflow: Workflow, agents: Mapping[str, AgentSpec], user: str, use: WorkflowUse | None,
+        trouble: Callable[[str], str],
+    ) -> None:  # fmt: skip
         self._at = f"plugins.workflows.config.workflows.{name}"
         self._workflow, self._agents, self._user, self._use = workflow, agents, user, use
+        self._trouble = trouble
         self._input = type_info(use.input) if use else ANY
         self._outputs: dict[str, tuple[str, Type]] = {}
         """By the ids of the steps so far: the agent, and what it gives."""
@@ -57,13 +63,19 @@ class _Definition:
                 yield Problem(at, "another step has the same id", "give it another one")
             spec = self._agents.get(step.agent)
             if spec is None:
-                what = f"no enabled plugin declares the agent {step.agent!r}"
-                yield Problem(f"{at}.agent", what, _hint(step.agent, self._agents))
+                yield Problem(f"{at}.agent", *self._undeclared(step.agent))
             known = spec if spec and spec.input is not Unknown else None
             yield from self._paths(f"{at}.input", step.input, step.agent, known.input if known else None)
             self._outputs[step.id] = (step.agent, type_info(known.output) if known else ANY)
         reads = self._use.output if self._use else None
         yield from self._paths(f"{self._at}.output", self._workflow.output, self._user, reads)
+
+    def _undeclared(self, agent: str) -> tuple[str, str]:
+        """Say that nobody declares an agent: mostly a plugin of its name does, and that may be installed."""
+        what = f"no enabled plugin declares the agent {agent!r}"
+        if trouble := self._trouble(agent):
+            return f"{what}: the plugin {agent!r} {trouble}", "`tta plugins` says why"
+        return what, _hint(agent, self._agents)
 
     def _paths(self, where: str, paths: Paths, who: str, takes: type[msgspec.Struct] | None) -> Iterator[Problem]:
         wanted = type_info(takes) if takes else None
