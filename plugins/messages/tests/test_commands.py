@@ -120,6 +120,7 @@ async def test_a_corrupt_letter_can_be_shown(memory: MemoryMessages, capsys: pyt
         async def dead(self, queue: str, *, limit: int, after: str = "") -> list[DeadLetter]:
             return [DeadLetter("\x1b[2J", queue, "corrupt", "no message", 0, 0.0, None, b"\x00\xff")]
 
+    await memory.send(note("a"))
     assert await tta(Quarantine(memory), "dlq", "list", "q") == 0
     assert "\x1b" not in capsys.readouterr().out
     assert await tta(Quarantine(memory), "dlq", "show", "q", "\x1b[2J", "--body") == 0
@@ -155,7 +156,47 @@ async def test_whoever_requeues_sees_what_became_of_each(
     assert await tta(Shared(memory), "dlq", "requeue", "q", "1", "3", "--json") == 1
     assert msgspec.json.decode(capsys.readouterr().out) == {"1": "unknown", "3": "queue_full"}
     assert await tta(Shared(memory), "dlq", "requeue", "q", "--all") == 1
-    assert await tta(Shared(memory), "dlq", "requeue", "none", "--all") == 0
+    assert await tta(Shared(memory), "dlq", "requeue", "q", "--all") == 1
+    await memory.configure("q", QueueSettings())
+    assert await tta(Shared(memory), "dlq", "requeue", "q", "--all") == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("stats", "quest"), ("recover", "quest"), ("dlq", "list", "quest"), ("dlq", "show", "quest", "1"),
+        ("dlq", "requeue", "quest", "--all"), ("dlq", "purge", "quest", "1"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+async def test_a_queue_that_is_not_there_is_said_so(
+    memory: MemoryMessages, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await tta(Shared(memory), *words) == 1
+    assert "there is no queue 'quest', or it has ended; `tta messages stats --all`" in capsys.readouterr().err
+    await memory.send(note("a", "quests"))
+    assert await tta(Shared(memory), *words) == 1
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err[-25:]) == ("", "; did you mean 'quests'?\n")
+
+
+async def test_nothing_to_show_is_said_and_so_is_that_there_is_more(
+    memory: MemoryMessages, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await tta(Shared(memory), "stats") == 0
+    assert "no queue has anything to tell" in capsys.readouterr().err
+    assert await tta(Shared(memory), "dlq", "list") == 0
+    assert "there are no dead letters" in capsys.readouterr().err
+    await kill(memory, "1", "2", "3")
+    assert await tta(Shared(memory), "dlq", "list", "--limit", "2", "--json") == 0
+    shown = capsys.readouterr()
+    assert [letter["id"] for letter in msgspec.json.decode(shown.out)] == ["1", "2"]
+    assert "queue 'q' has more than these 2: see --limit" in shown.err
+    assert await tta(Shared(memory), "dlq", "list", "--limit", "3") == 0
+    assert capsys.readouterr().err == ""
+    with pytest.raises(SystemExit):
+        await tta(Shared(memory), "dlq", "list", "--limit", "0")
+    assert "at least 1, not 0" in capsys.readouterr().err
 
 
 async def test_a_store_that_is_down_is_said_so(memory: MemoryMessages, capsys: pytest.CaptureFixture[str]) -> None:

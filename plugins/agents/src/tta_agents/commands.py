@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -58,6 +59,10 @@ async def _list(registry: AgentRegistry, options: argparse.Namespace) -> int:
                 for card in cards
             ]
         )
+    elif options.type and (known := await registry.list()):
+        return _fail(
+            f"no agent of the type {options.type!r} is alive; {_meant(options.type, {c.id.type for c in known})}"
+        )
     else:
         print("no agent is served where other processes could call it", file=sys.stderr)
     return DONE
@@ -66,11 +71,13 @@ async def _list(registry: AgentRegistry, options: argparse.Namespace) -> int:
 async def _show(registry: AgentRegistry, options: argparse.Namespace) -> int:
     type, _, instance = options.agent.partition(":")
     if not instance:
-        print("an agent's address reads TYPE:INSTANCE", file=sys.stderr)
+        found = ", ".join(str(card.id) for card in await registry.list(type)) if type else ""
+        print(f"an agent's address reads TYPE:INSTANCE{found and f'; there are: {found}'}", file=sys.stderr)
         return USAGE
     card = await registry.get(AgentId(type, instance))
     if card is None:
-        return _fail(f"no agent {options.agent} is alive")
+        known = {str(card.id) for card in await registry.list()}
+        return _fail(f"no agent {options.agent} is alive; {_meant(options.agent, known)}")
     if options.json:
         _json(card)
         return DONE
@@ -82,6 +89,12 @@ async def _show(registry: AgentRegistry, options: argparse.Namespace) -> int:
     ]  # fmt: skip
     _table(rows)
     return DONE
+
+
+def _meant(name: str, known: Collection[str]) -> str:
+    if close := get_close_matches(name, known, n=1):
+        return f"did you mean {close[0]!r}?"
+    return f"there are: {', '.join(sorted(known)[:20]) or 'none'}"
 
 
 def _load(card: AgentCard) -> str:

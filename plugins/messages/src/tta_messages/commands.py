@@ -7,6 +7,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Any
 
 import msgspec
@@ -46,7 +47,7 @@ def add(subcommands: Subcommands) -> None:
     parser.add_argument("queue", nargs="?", help="this one alone")
     parser = command("dlq list", _list, "list dead letters, the oldest first")
     parser.add_argument("queue", nargs="?", help="this one alone")
-    parser.add_argument("--limit", type=int, default=_PAGE, metavar="N", help="of each queue (%(default)s)")
+    parser.add_argument("--limit", type=_count, default=_PAGE, metavar="N", help="of each queue (%(default)s)")
     parser = command("dlq show", _show, "show one dead letter, without what it says")
     parser.add_argument("queue")
     parser.add_argument("id")
@@ -67,13 +68,28 @@ async def _act(kernel: Kernel, options: argparse.Namespace, act: _Act) -> int:
     if isinstance(messages, MemoryMessages):
         return _fail("messages are kept in memory, and this process has none: only the running one can look")
     try:
-        if getattr(options, "queue", None):
-            check_queue(options.queue)
+        if options.queue and (why := await _unknown(messages, check_queue(options.queue))):
+            return _fail(why)
         return await act(messages, options)
     except MessagesError as exc:
         return _fail(f"the store can't be reached: {exc}")
     except ValueError as exc:
         return _fail(str(exc))
+
+
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"at least 1, not {count}")
+    return count
+
+
+async def _unknown(messages: Messages, queue: str) -> str:
+    """Say that there is no such queue, and what may be meant; empty where there is."""
+    if _any((await messages.stats(queue))[queue]) or queue in (known := await messages.stats()):
+        return ""
+    close = get_close_matches(queue, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else "`tta messages stats --all` shows which there are"
+    return f"there is no queue {queue!r}, or it has ended; {hint}"
 
 
 def _fail(why: str) -> int:
@@ -87,6 +103,8 @@ async def _stats(messages: Messages, options: argparse.Namespace) -> int:
         found = {queue: each for queue, each in found.items() if _any(each)}
     if options.json:
         return _json(found)
+    if not found:
+        return _nothing("no queue has anything to tell")
     names = [name for name in QueueStats.__struct_fields__ if name != "waiting"]
     rows = [("queue", "high", "normal", "low", *names)]
     for queue, each in sorted(found.items()):
@@ -111,9 +129,16 @@ async def _recover(messages: Messages, options: argparse.Namespace) -> int:
 
 async def _list(messages: Messages, options: argparse.Namespace) -> int:
     queues = [options.queue] if options.queue else sorted(await messages.stats())
-    letters = [d for queue in queues for d in await messages.dead(queue, limit=options.limit)]
+    letters: list[DeadLetter] = []
+    for queue in queues:
+        found = await messages.dead(queue, limit=options.limit + 1)
+        letters += found[: options.limit]
+        if len(found) > options.limit:
+            print(f"tta messages: queue {queue!r} has more than these {options.limit}: see --limit", file=sys.stderr)
     if options.json:
         return _json([_described(letter) for letter in letters])
+    if not letters:
+        return _nothing("there are no dead letters")
     rows = [("queue", "id", "died", "type", "reason", "attempts", "error")]
     rows += [
         (d.queue, d.id, _time(d.died_at), d.message.type if d.message else "?", d.reason, str(d.attempts), d.error)
@@ -199,6 +224,11 @@ def _time(at: float) -> str:
 
 def _text(value: Any) -> str:
     return msgspec.json.encode(value).decode()
+
+
+def _nothing(what: str) -> int:
+    print(what, file=sys.stderr)
+    return DONE
 
 
 def _json(value: Any) -> int:
