@@ -360,6 +360,19 @@ async def test_who_stops_leaves_the_queue_of_a_name_to_the_other_process_that_ha
     assert (await world.messages.settings("agents.echo/one")).retries != 7
 
 
+async def test_many_instances_leave_a_registry_that_is_away_as_soon_as_one(world: World) -> None:
+    class Away(MemoryRegistry):
+        async def deregister(self, id: AgentId, process: str = "") -> bool:
+            await anyio.sleep_forever()
+            raise AssertionError
+
+    world.registry = Away()
+    agents = await world.agents(agents={"echo": {"instances": [{"name": f"{number}"} for number in range(20)]}})
+    with anyio.fail_after(10):
+        async with agents.serve(Echo()):
+            pass
+
+
 async def test_a_full_queue_is_overloaded(world: World) -> None:
     work, free = blocking()
     caller, server = await world.agents(), await world.agents(concurrency=1, queue={"max_length": 1})

@@ -84,7 +84,8 @@ class RedisRegistry:
         self._too_large.discard(id)
         # A heartbeat that has to be sent again must not come after, and bring back who has gone.
         async with self._telling:
-            return await self._store.leave(id, mine.card.process, state)
+            pass
+        return await self._store.leave(id, mine.card.process, state)
 
     async def get(self, id: AgentId) -> AgentCard | None:
         if (mine := self._mine.get(id)) and not mine.card.shared:

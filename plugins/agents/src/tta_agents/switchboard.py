@@ -108,7 +108,7 @@ class Switchboard:
                     await desk.close(self._config.drain)
             finally:
                 gone = await self._leave(entered)
-                if desk is not None:
+                if desk is not None and gone:
                     with anyio.move_on_after(FAREWELL, shield=True):
                         await desk.drop(gone)
 
@@ -193,12 +193,19 @@ class Switchboard:
     async def _leave(self, entered: list[Served]) -> list[Served]:
         """Take them out of the registry; return those whose name no other process has by now."""
         gone = []
+
+        async def leave(served: Served) -> None:
+            try:
+                if await self._registry.deregister(served.id, self.process):
+                    gone.append(served)
+            except RegistryError as exc:
+                self._ctx.log.warning("agent %s is left to its time to live: %s", served.id, exc)
+
+        # Together: many that each wait for a registry that is away would hold up the stop.
+        with anyio.move_on_after(FAREWELL, shield=True):
+            async with anyio.create_task_group() as tasks:
+                for served in entered:
+                    tasks.start_soon(leave, served)
         for served in entered:
-            with anyio.move_on_after(FAREWELL, shield=True):
-                try:
-                    if await self._registry.deregister(served.id, self.process):
-                        gone.append(served)
-                except RegistryError as exc:
-                    self._ctx.log.warning("agent %s is left to its time to live: %s", served.id, exc)
             self._ctx.publish(AgentDeregistered(agent=served.id))
         return gone
