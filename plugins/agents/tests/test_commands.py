@@ -111,7 +111,7 @@ async def test_nobody_served_is_no_failure(capsys: pytest.CaptureFixture[str]) -
 async def test_a_registry_that_is_away_is_said(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
     registry.away = True
     assert await run(["list"], registry) == 1
-    assert "can't be reached" in capsys.readouterr().err
+    assert "can't be used" in capsys.readouterr().err
 
 
 async def test_the_memory_of_another_process_cannot_be_seen(capsys: pytest.CaptureFixture[str]) -> None:

@@ -205,7 +205,7 @@ async def test_a_store_that_is_down_is_said_so(memory: MemoryMessages, capsys: p
             raise MessagesError("no answer")
 
     assert await tta(Down(memory), "stats") == 1
-    assert "can't be reached: no answer" in capsys.readouterr().err
+    assert "can't be used: no answer" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

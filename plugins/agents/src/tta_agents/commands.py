@@ -44,7 +44,7 @@ async def _act(kernel: Kernel, options: argparse.Namespace, act: _Act) -> int:
     try:
         return await act(registry, options)
     except RegistryError as exc:
-        return _fail(f"the registry can't be reached: {exc}")
+        return _fail(f"the registry can't be used: {exc}")
 
 
 async def _list(registry: AgentRegistry, options: argparse.Namespace) -> int:

@@ -72,7 +72,7 @@ async def _act(kernel: Kernel, options: argparse.Namespace, act: _Act) -> int:
             return _fail(why)
         return await act(messages, options)
     except MessagesError as exc:
-        return _fail(f"the store can't be reached: {exc}")
+        return _fail(f"the store can't be used: {exc}")
     except ValueError as exc:
         return _fail(str(exc))
 
