@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import yaml
 
-from tta_kernel import Kernel, Plugin
+from tta_kernel import Kernel, KernelSettings, Plugin, PluginSettings
 from tta_messages import MESSAGES, MessagesMemory, MessagesPlugin
 
 
@@ -20,14 +21,23 @@ async def test_the_page_on_messages_shows_what_works(root: Path) -> None:
     plugins: dict[str, type[Plugin[Any]]] = {
         "messages": MessagesPlugin, "messages-memory": MessagesMemory,
         "post-office": shown["PostOffice"], "echo": shown["Echo"], "asking": shown["Asking"],
+        "club": shown["Club"],
     }  # fmt: skip
+    (settings,) = re.findall(r"^```yaml\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    memory = PluginSettings(**yaml.safe_load(settings)["plugins"]["messages-memory"])
     with anyio.fail_after(10):
-        async with Kernel(plugins=plugins) as kernel:
+        async with Kernel(KernelSettings(plugins={"messages-memory": memory}), plugins=plugins) as kernel:
             messages = kernel.get(MESSAGES)
             assert await shown["write"](messages) == ""
             office, asking = (kernel.records[name].plugin for name in ("post-office", "asking"))
             assert await asking.ask("well?") == "well?"  # type: ignore[union-attr]
             assert await asking.ask("") == "no answer: nothing was asked"  # type: ignore[union-attr]
+            assert (await messages.settings("questions")).backoff_base == 0.1
+            while not await messages.subscriptions("club"):  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+            assert await shown["announce"](messages, "a new book") == 1
+            while not kernel.records["club"].plugin.wall:  # type: ignore[union-attr]  # noqa: ASYNC110
+                await anyio.sleep(0.01)
             while (await messages.stats("post"))["post"].acknowledged < 1:  # noqa: ASYNC110
                 await anyio.sleep(0.01)
             assert office.box == ["all is well"]  # type: ignore[union-attr]
