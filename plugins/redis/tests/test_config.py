@@ -38,6 +38,15 @@ def test_a_url_says_where_and_who(url: str, address: str, database: int, passwor
         "redis://example.org/x",
         "unix://",
         "redis://:hunter2@example.org:99999",
+        "redis://:hunter2@example.org:0/0",
+        "redis://:hunter2@[example.org]:1/0",
+        "redis://:hunter2\u2100@example.org",
+        "redis://:hunter2#@example.org",
+        "redis://:hunter2@exam ple.org",
+        "redis://:hunter2@example.org?db=3",
+        "redis://:hunter2@example.org/0#3",
+        "rediss://:hunter2@example.org?ssl_cert_reqs=none",
+        "unix:///run/redis.sock?database=hunter2",
     ],
 )
 def test_an_unusable_url_is_a_problem_that_does_not_quote_it(url: str) -> None:
@@ -56,6 +65,10 @@ def test_an_unusable_url_is_a_problem_that_does_not_quote_it(url: str) -> None:
         {"cluster": {"nodes": ["a"]}, "database": 1},
         {"prefix": "a{b}"},
         {"prefix": ""},
+        {"prefix": "tta\n"},
+        {"url": "redis://a/5", "cluster": {"nodes": ["a"]}},
+        {"sentinel": {"hosts": ["a"], "tls": True}},
+        {"tls": {"key": "x"}},
         {"command_timeout": 0},
         {"retry": {"times": -1}},
         {"unknown": 1},
@@ -69,6 +82,9 @@ def test_a_config_that_cannot_work_is_refused(config: dict[str, object]) -> None
 def test_a_config_of_each_kind_is_read() -> None:
     found = decode(settings(sentinel={"hosts": ["a", "b:1"], "master": "m"}, tls={"ca": "x"}), "redis", Config)
     assert found.sentinel == SentinelConfig(hosts=("a", "b:1"), master="m")
+    found = decode(settings(sentinel={"hosts": ["a"], "tls": True}, tls={}), "redis", Config)
+    assert found.sentinel is not None
+    assert found.sentinel.tls
     assert decode(settings(cluster={"nodes": ["a"]}), "redis", Config).cluster == ClusterConfig(nodes=("a",))
 
 

@@ -255,3 +255,22 @@ async def test_errors_do_not_hold_what_was_sent(redis: Redis) -> None:
     with pytest.raises(ResponseError) as caught:
         await redis.execute("NO-SUCH-COMMAND", redis.key("a"), secret)
     assert secret not in str(caught.value)
+
+
+async def test_who_may_not_listen_is_told_so() -> None:
+    with redis_server(own=True) as server:
+        server.command("ACL", "SETUSER", "tta", "reset", "on", ">hunter2", "~*", "+@all", "resetchannels")
+        config = server.config(username="tta", password="hunter2", command_timeout=1.0)
+        async with connect(config) as redis:
+            assert await redis.execute("PING") == b"PONG"
+            with pytest.raises(RedisDown, match="it refuses SUBSCRIBE: NOPERM"):
+                async with redis.listen("channel"):
+                    pass
+
+
+async def test_a_user_without_a_password_is_who_the_config_says() -> None:
+    with redis_server(own=True) as server:
+        server.command("ACL", "SETUSER", "tta", "reset", "on", "nopass", "~*", "&*", "+@all")
+        async with connect(server.config(username="tta")) as redis:
+            assert await redis.execute("ACL", "WHOAMI") == b"tta"
+            assert await redis.client.execute_command("ACL", "WHOAMI") in (b"tta", "tta")

@@ -17,6 +17,12 @@ Count = Annotated[int, Meta(ge=1, le=10_000)]
 Hosts = Annotated[tuple[str, ...], Meta(min_length=1, max_length=1000)]
 
 
+_WRITE = (
+    "write redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH?db=DB, and in a password %23 for #, "
+    "%2F for /, %3F for ? and %40 for @"
+)
+
+
 class Address(NamedTuple):
     """A host and its port; port 0 is a Unix socket of that path."""
 
@@ -36,6 +42,10 @@ class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cert: str = ""
     key: str = ""
     verify: bool = True
+
+    def __post_init__(self) -> None:
+        if self.key and not self.cert:
+            raise ValueError("tls.key is of no use without tls.cert: name both")
 
     def context(self) -> ssl.SSLContext:
         """Read the files; raise an OSError or ValueError that says which can't be used."""
@@ -91,7 +101,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tls: Tls | None = None
     username: str = ""
     password: Secret = ""
-    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = "tta"
+    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")] = "tta"
     connect_timeout: Limit = 2.0
     """Until a server has accepted and greeted us."""
     socket_timeout: Limit = 5.0
@@ -109,25 +119,32 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A round trip from which on the health is degraded."""
 
     def __post_init__(self) -> None:
+        self.server()
         if self.sentinel and self.cluster:
             raise ValueError("sentinel and cluster exclude each other: keep one")
-        if self.cluster and self.database:
-            raise ValueError("a Cluster has no databases but 0: leave out database")
-        self.server()
+        if self.cluster and self.number():
+            raise ValueError("a Cluster has no databases but 0: leave out database, and that of the url")
+        if self.sentinel and self.sentinel.tls and not self.secure:
+            # Otherwise they would be spoken to in plain text.
+            raise ValueError("sentinel.tls needs tls: name its files, or write 'tls: {}' for the system's authorities")
 
     def server(self) -> Server:
         """Read ``url``; raise a ValueError that doesn't quote it, since it may hold a password."""
-        parts = urlsplit(self.url)
         try:
-            port = parts.port or 6379
+            parts = urlsplit(self.url)
+            port = 6379 if parts.port is None else parts.port
         except ValueError:
-            raise ValueError("url: the port is no number from 1 to 65535") from None
+            raise ValueError(f"url: the host or the port can't be read; {_WRITE}") from None
+        query = parse_qs(parts.query, keep_blank_values=True)
         if parts.scheme == "unix" and parts.path:
-            where, given = Address(unquote(parts.path), 0), parse_qs(parts.query).get("db", [""])[0]
-        elif parts.scheme in ("redis", "rediss") and parts.hostname:
-            where, given = Address(parts.hostname, port), parts.path.strip("/")
+            where, given = Address(unquote(parts.path), 0), query.pop("db", [""])[0]
+        elif parts.scheme in ("redis", "rediss") and re.fullmatch(r"\S+", parts.hostname or "") and port:
+            where, given = Address(parts.hostname or "", port), parts.path.strip("/")
         else:
-            raise ValueError("url: write redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH?db=DB")
+            raise ValueError(f"url: {_WRITE}")
+        if query or parts.fragment:
+            # Whoever wrote it meant something by it.
+            raise ValueError(f"url: what follows '?' or '#' would count for nothing; {_WRITE}, and the rest as keys")
         if given and not (given.isascii() and given.isdigit()):
             raise ValueError("url: the database is no number")
         return Server(where, int(given or 0), unquote(parts.username or ""), _password(parts), parts.scheme == "rediss")

@@ -192,7 +192,7 @@ class Login:
         connect_timeout: float, socket_timeout: float, max_pending: int,
     ) -> None:  # fmt: skip
         hello: tuple[Any, ...] = ("HELLO", 2)
-        if password:
+        if username or password:
             hello += ("AUTH", username or "default", password)
         self._commands = [pack((*hello, "SETNAME", name))]
         if database:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import anyio
+from redis.exceptions import ResponseError
 
 from .config import Config
 from .errors import LinkLost, RedisDown, Refused, Unreachable
@@ -205,6 +206,8 @@ class _Channels(Link):
         if isinstance(reply, list) and len(reply) == 3 and reply[0] in (b"message", b"subscribe", b"unsubscribe"):
             if self.signals is not None:
                 self.signals.heard(reply[0], reply[1].decode(errors="replace"), reply[2])
+        elif self.signals is not None and isinstance(reply, ResponseError):  # not allowed, or a server that is loading
+            self.abort(f"it refuses SUBSCRIBE: {reply}")
         else:  # the greeting, or a PING's answer
             super().answered(reply)
 
