@@ -11,7 +11,8 @@ import msgspec
 import pytest
 import yaml
 
-from tta_kernel import Kernel, KernelSettings, PluginSettings
+from tta_kernel import Health, Kernel, KernelSettings, PluginSettings
+from tta_kernel.hookspecs import health
 from tta_redis import Redis, RedisPlugin, connect
 from tta_redis.testing import RedisCluster, RedisServer, cluster, redis_server, sentinel
 from tta_sessions import (
@@ -382,3 +383,27 @@ async def test_forgetting_that_too_few_replicas_have_confirmed_is_an_error_until
                     except SessionsError:
                         continue
             assert clustered or [key for key in await keys(redis) if ":wait:" not in key] == []
+
+
+async def test_without_replicas_that_are_to_be_waited_for_all_goes_on_and_health_is_degraded(
+    shared_redis: RedisServer,
+) -> None:
+    redis = {"url": shared_redis.url, "prefix": "unconfirmed"}
+    sections = {"redis": redis, "sessions-redis": {"wait_replicas": 1, "wait_timeout": "20ms"}}
+    settings = KernelSettings(plugins={name: PluginSettings(config=it) for name, it in sections.items()})
+    plugins = {"redis": RedisPlugin, "sessions": SessionsPlugin, "sessions-redis": SessionsRedis}
+    async with Kernel(settings, plugins=plugins) as kernel:
+
+        async def state() -> str:
+            found = (await kernel.ask(health))["sessions-redis"]
+            assert isinstance(found, Health)
+            return found.status
+
+        sessions = kernel.get(SESSIONS)
+        assert await state() == "ok"
+        first = await sessions.commit(Session("a", "u"))
+        assert await sessions.commit(first) == await sessions.get("a")
+        assert await state() == "degraded"
+        assert await sessions.delete("a")
+        assert await sessions.get("a") is None
+        assert await state() == "degraded"
