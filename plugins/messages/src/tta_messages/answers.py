@@ -9,6 +9,7 @@ import msgspec
 
 from .consume import Consumed, Reject, consume
 from .model import Delivery, Message, Messages, SendResult, Settled
+from .prepare import shorten
 
 FAILED = "messages.failed"
 """The type of an answer that is an error."""
@@ -44,9 +45,9 @@ async def respond_error(
 ) -> SendResult:  # fmt: skip
     """Answer a question with an error, which `Requests.ask` raises as an `AnswerError`.
 
-    The reason is shown to whoever asked, and logged there: never put in it what a person wrote.
+    The reason, of which 500 characters are kept, is shown to whoever asked: never put in it what a person wrote.
     """
-    return await respond(messages, delivery, FAILED, Failure(reason, retryable))
+    return await respond(messages, delivery, FAILED, Failure(shorten(reason), retryable))
 
 
 async def answer(

@@ -132,7 +132,7 @@ class AskingContract:
 
             tasks.start_soon(ask)
             delivery = await take_one(m, LONG)
-            assert (await respond_error(m, delivery, "busy", retryable=True)).delivered
+            assert (await respond_error(m, delivery, "busy " * 200, retryable=True)).delivered
             assert (await respond(m, delivery, "test.note", Note("after all"))).duplicate
             await m.ack(delivery)
 
@@ -140,7 +140,8 @@ class AskingContract:
                 return bool(caught)
 
             await until(is_heard)
-            assert (caught[0].reason, caught[0].retryable) == ("busy", True)
+            assert (caught[0].reason[:9], caught[0].retryable) == ("busy busy", True)
+            assert len(caught[0].reason) == 500
 
     async def test_a_question_that_is_refused_or_outlives_its_time_raises(self, messages: Open) -> None:
         async with messages() as m, asking(m, timeout=0.1) as requests:
