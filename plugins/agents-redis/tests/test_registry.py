@@ -15,7 +15,6 @@ from tta_agents import (
     AgentId,
     AgentRegistered,
     AgentStatusChanged,
-    Capability,
     RegistryError,
     Reply,
     Report,
@@ -281,7 +280,7 @@ async def test_a_card_of_which_nobody_knows_when_it_was_seen_is_listed(redis: Re
 @pytest.mark.parametrize(
     "unfit",
     [
-        {"capabilities": (msgspec.structs.replace(Capability("tell"), priority=5.5),)},
+        {"description": 5},
         {"resources": {"memory": 10**30}},
         {"status": "asleep"},
     ],

@@ -50,7 +50,24 @@ STORY = has(Capability("story"), Capability("story_telling"), Capability("map"))
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"name": "Story"}, {"name": ""}, {"version": "1.0"}, {"version": "latest"}, {"priority": 0}]
+    "wrong",
+    [
+        {"name": "Story"},
+        {"name": ""},
+        {"version": "1.0"},
+        {"version": "latest"},
+        {"priority": 0},
+        {"priority": 5.5},
+        {"type": "magic"},
+        {"scope": "world"},
+        {"status": "asleep"},
+        {"tags": "story"},
+        {"required_inputs": "world"},
+        {"optional_inputs": [1]},
+        {"estimated_duration_ms": -1},
+        {"estimated_duration_ms": float("nan")},
+        {"resource_requirements": {"gpu": float("nan")}},
+    ],
 )
 def test_a_capability_is_checked_when_built_and_when_decoded(wrong: dict[str, Any]) -> None:
     fields: dict[str, Any] = {"name": "story", **wrong}
@@ -74,6 +91,24 @@ def test_a_capability_travels(subtests: pytest.Subtests) -> None:
 def test_criteria_that_make_no_sense_are_refused_when_built(wrong: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"version|SemVer"):
         MatchCriteria(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *((key, value) for key in ("max_load_factor", "min_score") for value in (float("nan"), -0.1, 1.1, "1")),
+        ("max_duration_ms", float("nan")),
+        ("max_duration_ms", -1),
+        ("capability_type", "magic"),
+        ("required_tags", "story"),
+        ("required_inputs", ["world"]),
+        ("resource_constraints", {"gpu": float("nan")}),
+        ("resource_constraints", {"gpu": "much"}),
+    ],
+)
+def test_numbers_and_kinds_that_would_switch_a_filter_off_are_refused_when_built(key: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=key):
+        MatchCriteria(**{key: value})
 
 
 # The strategies.

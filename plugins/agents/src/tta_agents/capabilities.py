@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -14,6 +15,7 @@ CapabilityType = Literal["processing", "generation", "analysis", "coordination",
 CapabilityScope = Literal["session", "global", "instance"]
 CapabilityStatus = Literal["active", "deprecated", "disabled", "experimental"]
 
+KINDS, _SCOPES, _STATUSES = map(get_args, (CapabilityType, CapabilityScope, CapabilityStatus))
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,127}")
 
 
@@ -47,5 +49,41 @@ class Capability(msgspec.Struct, frozen=True):
         except (TypeError, ValueError):
             what = f"capability {self.name!r}: {self.version!r} is no semantic version; write it as 1.2.3"
             raise ValueError(what) from None
-        if not 1 <= self.priority <= 10:
-            raise ValueError(f"capability {self.name!r}: a priority lies between 1 and 10, not at {self.priority}")
+        try:
+            if not isinstance(self.priority, int) or not 1 <= self.priority <= 10:
+                raise ValueError(f"a priority is a whole number between 1 and 10, not {self.priority!r}")
+            one_of("type", self.type, KINDS)
+            one_of("scope", self.scope, _SCOPES)
+            one_of("status", self.status, _STATUSES)
+            a_set("required_inputs", self.required_inputs)
+            a_set("optional_inputs", self.optional_inputs)
+            a_set("tags", self.tags)
+            if self.estimated_duration_ms is not None:
+                amount("estimated_duration_ms", self.estimated_duration_ms)
+            for resource, value in self.resource_requirements.items():
+                amount(f"resource_requirements {resource}", value)
+        except ValueError as exc:
+            raise ValueError(f"capability {self.name!r}: {exc}") from None
+
+
+# A Struct checks what it holds only where it is decoded; whoever builds one is to hear of it there.
+
+
+def amount(what: str, value: object, most: float = math.inf) -> None:
+    """Raise a ValueError unless ``value`` is a number from 0 to ``most``."""
+    if not isinstance(value, int | float) or not 0 <= value <= most:
+        raise ValueError(
+            f"{what} is a number from 0" + (f" to {most:g}" if most < math.inf else "") + f", not {value!r}"
+        )
+
+
+def a_set(what: str, value: object) -> None:
+    """Raise a ValueError unless ``value`` is a set of texts."""
+    if not isinstance(value, frozenset | set) or (value and not all(isinstance(each, str) for each in value)):
+        raise ValueError(f"{what} is a set of texts, such as frozenset({{'a'}}), not {type(value).__name__}")
+
+
+def one_of(what: str, value: object, known: tuple[str, ...]) -> None:
+    """Raise a ValueError unless ``value`` is among what is ``known``."""
+    if value not in known:
+        raise ValueError(f"{what} is one of {', '.join(known)}, not {value!r}")

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from tta_kernel import Service
 
-from .capabilities import Capability, CapabilityType
+from .capabilities import KINDS, Capability, CapabilityType, a_set, amount, one_of
 from .model import AgentId
 from .versions import constraint, version
 
@@ -68,6 +68,18 @@ class MatchCriteria(msgspec.Struct, frozen=True, kw_only=True):
         for each in (self.min_version, self.max_version, self.preferred_version):
             if each is not None:
                 version(each)
+        if self.capability_type is not None:
+            one_of("capability_type", self.capability_type, KINDS)
+        if self.required_inputs or self.required_tags:
+            a_set("required_inputs", self.required_inputs)
+            a_set("required_tags", self.required_tags)
+        amount("max_load_factor", self.max_load_factor, 1.0)
+        if self.min_score is not None:
+            amount("min_score", self.min_score, 1.0)
+        if self.max_duration_ms is not None:
+            amount("max_duration_ms", self.max_duration_ms)
+        for resource, most in self.resource_constraints.items():
+            amount(f"resource_constraints {resource}", most)
 
 
 class MatchResult(msgspec.Struct, frozen=True, gc=False):
