@@ -16,6 +16,7 @@ CapabilityScope = Literal["session", "global", "instance"]
 CapabilityStatus = Literal["active", "deprecated", "disabled", "experimental"]
 
 KINDS, _SCOPES, _STATUSES = map(get_args, (CapabilityType, CapabilityScope, CapabilityStatus))
+_PRIORITIES = range(1, 11)
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,127}")
 
 
@@ -50,7 +51,7 @@ class Capability(msgspec.Struct, frozen=True):
             what = f"capability {self.name!r}: {self.version!r} is no semantic version; write it as 1.2.3"
             raise ValueError(what) from None
         try:
-            if not isinstance(self.priority, int) or not 1 <= self.priority <= 10:
+            if self.priority not in _PRIORITIES:
                 raise ValueError(f"a priority is a whole number between 1 and 10, not {self.priority!r}")
             one_of("type", self.type, KINDS)
             one_of("scope", self.scope, _SCOPES)
