@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from tta_kernel import Context, Event, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
-from tta_messages import MESSAGES, Messages, MessagesConfig, MessagesMemory, MessagesPlugin
+from tta_messages import FAILED, MESSAGES, Messages, MessagesConfig, MessagesMemory, MessagesPlugin
 from tta_messages.testing import TYPES, MessagesContract, Open
 
 
@@ -48,7 +48,7 @@ async def open_messages(
 
         @hookimpl
         def message_types(self) -> Mapping[str, type[msgspec.Struct]]:
-            return types
+            return {name: type for name, type in types.items() if name != FAILED}
 
     plugins: dict[str, type[Plugin[Any]]] = {
         "messages": MessagesPlugin, "messages-memory": MessagesMemory, "around": Around,

@@ -103,10 +103,14 @@ async def consume_batches(
 
 
 class _Worker:
-    """Does one unit after the other; ``scope`` is around what it does right now."""
+    """Does one unit after the other; ``scope`` is around what it does right now.
+
+    ``spare`` will be around what comes next: to make it takes a while, and is done before anything waits.
+    """
 
     def __init__(self) -> None:
         self.scope: anyio.CancelScope | None = None
+        self.spare = anyio.CancelScope(shield=True)
         self.unit: Sequence[Delivery] = ()
 
 
@@ -224,9 +228,11 @@ class _Consumer:
 
     async def _work(self, worker: _Worker) -> None:
         """Do what is there, until there is no more, or a scope is spent on a time-out."""
-        consumed, now, until = self._consumed, monotonic(), 0.0
+        consumed, now, lasts = self._consumed, monotonic(), self._time_limit * _SLACK
+        until, scope = now + lasts, worker.spare
+        scope.deadline = anyio.current_time() + lasts
         # Shielded, because a cancelled consumer lets what runs have its grace: `_keep` sees to that.
-        with anyio.CancelScope(shield=True) as scope:
+        with scope:
             worker.scope = scope
             while self._todo and not self._stopping:
                 worker.unit = unit = self._todo.popleft()
@@ -235,8 +241,8 @@ class _Consumer:
                     worker.unit, now = (), monotonic()
                     continue
                 if until < now + self._time_limit:  # Moving it for every message would cost a third of all this.
-                    until = now + self._time_limit * _SLACK
-                    scope.deadline = anyio.current_time() + self._time_limit * _SLACK
+                    until = now + lasts
+                    scope.deadline = anyio.current_time() + lasts
                 correlation_id.set(unit[0].message.correlation_id)
                 error: Exception | None = None
                 try:
@@ -256,7 +262,7 @@ class _Consumer:
                     self._tell()
                 if scope.cancel_called:
                     break  # Ended at the very moment its time was over: the next one needs a new scope.
-        worker.scope = None
+        worker.scope, worker.spare = None, anyio.CancelScope(shield=True)
         if worker.unit:
             unit, worker.unit = worker.unit, ()
             consumed.seconds += monotonic() - now

@@ -28,6 +28,7 @@ class Other(msgspec.Struct, frozen=True):
 
 
 TYPES: Types = {"test.note": Note, "test.other": Other, FAILED: Failure}
+"""What the contract sends. In a deployment, error answers (`FAILED`) are declared by the plugin ``messages``."""
 LONG = 10.0
 """Seconds for what should take milliseconds: an upper bound, so that a failure shows."""
 
