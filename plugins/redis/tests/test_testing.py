@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tta_redis import Tls
-from tta_redis.testing import program, redis_server
+from tta_redis.testing import free_port, program, redis_server
 
 
 def without_servers(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -93,6 +93,10 @@ def test_a_server_without_tls_is_skipped_only_if_it_is_named(
     tls = Tls(ca="a", cert="b", key="c")
     with ending("skip" if named else "fail", "was built without TLS"), redis_server(tls=tls):
         pass
+
+
+def test_servers_that_start_together_get_ports_of_their_own() -> None:
+    assert len({free_port() for _ in range(300)}) == 300
 
 
 def test_a_server_that_does_not_start_says_why() -> None:

@@ -73,7 +73,8 @@ def sentinel(
             lines = [
                 f"sentinel monitor {NAME} 127.0.0.1 {master.port} {sentinels // 2 + 1}",
                 f"sentinel down-after-milliseconds {NAME} {int(down_after * 1000)}",
-                f"sentinel failover-timeout {NAME} 3000",
+                # Where all vote for themselves, which happens, the next try comes after twice this.
+                f"sentinel failover-timeout {NAME} 1500",
             ]
             if password:
                 lines += [f"sentinel auth-pass {NAME} {password}", f"sentinel sentinel-pass {password}"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -28,6 +28,7 @@ from .programs import program, without_tls
 
 PATIENCE = 15.0
 """How long, in seconds, a server may take to do what a test waits for."""
+_turns = itertools.count(os.getpid() * 200)
 
 
 class RedisServer:
@@ -216,10 +217,11 @@ def free_port() -> int:
     """Return a loopback port that nobody listens on, and whose neighbour ten thousand up is free, too.
 
     That one is where the nodes of a Cluster talk. Both lie below the ports that a system gives to outgoing
-    connections, of which one could take them until the server listens.
+    connections, of which one could take them until the server listens; so could another server that is about to start,
+    and each process goes round from a place of its own.
     """
     while True:
-        port = 12_000 + secrets.randbelow(10_000)
+        port = 12_000 + next(_turns) % 10_000
         with socket.socket() as probe, socket.socket() as bus:
             try:
                 probe.bind(("127.0.0.1", port))
