@@ -14,7 +14,7 @@ import msgspec
 from redis.exceptions import ResponseError
 
 from tta_redis import Redis, RedisDown, Script
-from tta_sessions import Session, SessionConflict, SessionCorrupt, SessionsError, SessionTooLarge
+from tta_sessions import Session, SessionConflict, SessionCorrupt, SessionsError, SessionTooLarge, is_text, pack
 
 from . import scripts
 
@@ -49,6 +49,8 @@ class RedisSessions:
         self._aside_ttl = max(self._quarantine, 2 * self._ttl)
 
     async def get(self, id: str) -> Session | None:
+        if not is_text(id):
+            return None
         async with self._reaching():
             status, *found = await self._read(self._keys(id), [self._quarantine], retry=True)
             if status != b"ok":
@@ -69,7 +71,7 @@ class RedisSessions:
         return Session(id, owner, int(version), _seconds(created), _seconds(updated), decoded)
 
     async def commit(self, session: Session) -> Session:
-        context = msgspec.msgpack.encode(session.context)
+        context = pack(session)
         size = len(context) + len(session.id.encode()) + len(session.user.encode())
         if size > self._max_size:
             raise SessionTooLarge(f"the session has {size} bytes; {self._max_size} are the most")
@@ -105,6 +107,8 @@ class RedisSessions:
         )  # fmt: skip
 
     async def delete(self, id: str) -> bool:
+        if not is_text(id):
+            return False
         async with self._reaching():
             (found, owner), replicas = await self._replicated(
                 self._delete, self._keys(id), [""], self._replicas, retry=False
@@ -116,7 +120,7 @@ class RedisSessions:
         return bool(found)
 
     async def forget(self, user: str) -> int:
-        if not user:
+        if not user or not is_text(user):
             return 0
         person, count, whole = self._people(user), 0, True
         async with self._reaching():

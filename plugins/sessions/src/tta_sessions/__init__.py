@@ -23,11 +23,13 @@ from .model import (
     Sessions,
     SessionsError,
     SessionTooLarge,
+    is_text,
+    pack,
 )
 
 __all__ = [
     "SESSIONS", "Session", "SessionCommitted", "SessionConflict", "SessionCorrupt", "SessionTooLarge", "Sessions",
-    "SessionsError", "SessionsMemory", "SessionsPlugin",
+    "SessionsError", "SessionsMemory", "SessionsPlugin", "is_text", "pack",
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from .model import Session, SessionConflict, SessionTooLarge
+from .model import Session, SessionConflict, SessionTooLarge, pack
 
 
 class MemorySessions:
@@ -25,6 +25,7 @@ class MemorySessions:
         return self._read(id)
 
     async def commit(self, session: Session) -> Session:
+        pack(session)  # Only to see whether it comes back.
         stored = self._read(session.id)
         version = stored.version if stored else 0
         if session.version != version:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -53,7 +54,7 @@ class Sessions(Protocol):
         """Store ``session`` if its version is still the stored one; return it with the new version.
 
         Raises `SessionConflict` otherwise; a session that is gone has the version 0. Raises
-        `SessionTooLarge`, and TypeError where the context holds what can't travel.
+        `SessionTooLarge`, and TypeError where the session holds what wouldn't come back (`pack`).
         """
 
     async def delete(self, id: str) -> bool:
@@ -61,6 +62,33 @@ class Sessions(Protocol):
 
     async def forget(self, user: str) -> int:
         """Delete all sessions of a person, and return how many there were; nobody ("") has none."""
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be stored: what a terminal gives for broken UTF-8 can't."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def pack(session: Session) -> bytes:
+    """Return the context in msgpack; raise a TypeError, which quotes nothing, where the session wouldn't come back.
+
+    A store that took it would find a corrupt session later, and the story would be gone.
+    """
+    try:
+        if not (is_text(session.id) and is_text(session.user) and math.isfinite(session.created_at)):
+            raise ValueError
+        packed = msgspec.msgpack.encode(session.context)
+        msgspec.msgpack.decode(packed, type=dict[str, Any])
+    except (msgspec.DecodeError, TypeError, ValueError, OverflowError, RecursionError) as exc:
+        raise TypeError(
+            "a session holds a mapping from texts to builtins, and names and times that can be stored; "
+            f"this one doesn't ({type(exc).__name__})"
+        ) from None
+    return packed
 
 
 class SessionCommitted(Event, frozen=True, tag="sessions.committed"):

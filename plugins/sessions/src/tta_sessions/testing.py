@@ -19,6 +19,12 @@ CONTEXTS: list[Mapping[str, Any]] = [
     {"": "", "a b:c{d}": 1},
 ]
 
+_ENDLESS: dict[str, Any] = {}
+_ENDLESS["it"] = _ENDLESS
+UNFIT: tuple[Any, ...] = (
+    {"it": object()}, {1: "one"}, ["it"], None, {"it": 2**70}, {"it": "\udcff"}, {b"\xff": "it"}, _ENDLESS,
+)  # fmt: skip
+
 
 class SessionsContract:
     """Subclass this, and give three fixtures, each an empty implementation.
@@ -95,10 +101,23 @@ class SessionsContract:
         assert stored is not None
         assert stored.context == {"turn": 1}
 
-    async def test_what_cannot_travel_is_not_stored(self, sessions: Sessions) -> None:
+    @pytest.mark.parametrize("context", UNFIT)
+    async def test_what_would_not_come_back_is_not_stored(self, sessions: Sessions, context: Any) -> None:
+        kept = await sessions.commit(Session("a", "u", context={"turn": 1}))
         with pytest.raises(TypeError):
-            await sessions.commit(Session("a", context={"it": object()}))
-        assert await sessions.get("a") is None
+            await sessions.commit(Session("a", "u", kept.version, context=context))
+        with pytest.raises(TypeError):
+            await sessions.commit(Session("b", "u", context=context))
+        assert await sessions.get("a") == kept
+        assert await sessions.forget("u") == 1
+
+    async def test_what_is_no_text_names_nobody(self, sessions: Sessions) -> None:
+        for session in (Session("\udcff"), Session("a", "\udcff"), Session("a", created_at=float("nan"))):
+            with pytest.raises(TypeError):
+                await sessions.commit(session)
+        assert await sessions.get("\udcff") is None
+        assert not await sessions.delete("\udcff")
+        assert await sessions.forget("\udcff") == 0
 
     async def test_of_many_commits_of_one_version_exactly_one_wins(self, sessions: Sessions) -> None:
         first = await sessions.commit(Session("a", "u"))
