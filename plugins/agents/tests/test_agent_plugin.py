@@ -94,7 +94,7 @@ async def test_the_page_opens_what_the_agent_needs_around_it() -> None:
     shown: dict[str, Any] = {"Config": Config, "open_model": open_model}
     exec(compile(example, "writing-a-plugin.md", "exec"), shown)
 
-    class Kind(shown["KindWords"]):  # type: ignore[misc, name-defined]
+    class Kind(shown["KindWords"]):  # type: ignore[misc, name-defined, valid-type]
         spec = Shout.spec
 
         async def process(self, request: Words, ctx: StepContext, /) -> Words:

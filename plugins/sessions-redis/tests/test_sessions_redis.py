@@ -389,7 +389,10 @@ async def test_without_replicas_that_are_to_be_waited_for_all_goes_on_and_health
     shared_redis: RedisServer,
 ) -> None:
     redis = {"url": shared_redis.url, "prefix": "unconfirmed"}
-    sections = {"redis": redis, "sessions-redis": {"wait_replicas": 1, "wait_timeout": "20ms"}}
+    sections: dict[str, dict[str, Any]] = {
+        "redis": redis,
+        "sessions-redis": {"wait_replicas": 1, "wait_timeout": "20ms"},
+    }
     settings = KernelSettings(plugins={name: PluginSettings(config=it) for name, it in sections.items()})
     plugins = {"redis": RedisPlugin, "sessions": SessionsPlugin, "sessions-redis": SessionsRedis}
     async with Kernel(settings, plugins=plugins) as kernel:
