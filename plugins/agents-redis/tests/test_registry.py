@@ -389,3 +389,10 @@ async def test_a_list_never_leads_to_anybody_else_s_keys(redis: Redis) -> None:
     await redis.execute("ZADD", replies._index("ann"), 1, redis.key("other"))
     assert await replies.forget("ann") == 0
     assert await redis.execute("GET", redis.key("other")) == b"x"
+
+
+async def test_a_name_that_is_no_text_is_nobody_s(redis: Redis) -> None:
+    here = registry_on(redis)
+    await here.register(card())
+    assert await here.list("\udcff") == []
+    assert await here.get(AgentId("a", "\udcff")) is None

@@ -407,6 +407,27 @@ def test_a_type_that_no_queue_can_be_named_after_is_no_remote_agent() -> None:
         Kernel(settings, plugins={"agents": AgentsPlugin, "agents-memory": AgentsMemory}).check()
 
 
+def problems(**config: Any) -> str:
+    settings = KernelSettings(plugins={"agents": PluginSettings(config=config)})
+    with pytest.raises(ConfigError) as caught:
+        Kernel(settings, plugins={"agents": AgentsPlugin, "agents-memory": AgentsMemory}).check()
+    return str(caught.value)
+
+
+def test_names_of_instances_that_could_not_be_served_are_found_before_anything_starts() -> None:
+    odd = {"echo": {"instances": [{"name": "b\u00f6 se"}]}}
+    assert "no queue can be named after echo:b\u00f6 se" in problems(auto_register=True, agents=odd)
+    assert "two instances have one name: a" in problems(agents={"echo": {"instances": [{"name": "a"}, {"name": "a"}]}})
+    assert "instances.0.name" in problems(agents={"echo": {"instances": [{"name": ""}]}})
+
+
+@pytest.mark.parametrize("time", [0, float("inf"), 1e18])
+@pytest.mark.parametrize("key", ["visibility", "call_limit", "look_again", "interval", "timeout"])
+def test_times_that_would_never_end_or_never_pause_are_refused(key: str, time: float) -> None:
+    config = {"discovery": {key: time}} if key in ("interval", "timeout") else {key: time}
+    assert key in problems(**config)
+
+
 async def test_a_call_for_an_agent_that_vanishes_is_not_served_and_withdrawn(world: World) -> None:
     one = AgentId("echo", "one")
     await world.ghost(one)

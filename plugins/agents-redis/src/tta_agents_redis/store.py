@@ -143,7 +143,7 @@ def _address(id: AgentId) -> str:
 
 
 def _quoted(name: str) -> str:
-    return quote(name, safe="")
+    return quote(name, safe="", errors="surrogatepass")  # as whatever a terminal was given: nobody is called so
 
 
 def _ms(seconds: float) -> int:

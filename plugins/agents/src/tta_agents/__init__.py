@@ -136,6 +136,15 @@ class AgentsPlugin(Plugin[Config]):
             for type in self.config.remote
             if not nameable(AgentId(type))
         ]
+        problems += [
+            Problem(
+                f"plugins.agents.config.agents.{type}.instances",
+                f"no queue can be named after {AgentId(type, it.name)}", "use up to 80 letters, digits and ._@+-",
+            )
+            for type, each in self.config.agents.items()
+            for it in each.instances
+            if self.config.auto_register and each.auto_register and not nameable(AgentId(type, it.name))
+        ]  # fmt: skip
         for plugin, declared in hooks.collect(hookspecs.agents).items():
             for spec in () if isinstance(declared, Exception) else declared:
                 # Deployments may share their config, so one of them has what is remote for the others.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ import msgspec
 from tta_kernel import Duration
 from tta_messages import QueueSettings
 
-from .discovery import DiscoverySettings
+from .discovery import DiscoverySettings, Pause, Wait
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -18,7 +19,7 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 class Instance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One name under which an agent is served, and the resources that it would like; the card carries them."""
 
-    name: str
+    name: Annotated[str, msgspec.Meta(min_length=1)]
     resources: Mapping[str, Any] = {}
 
 
@@ -40,18 +41,23 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     concurrency: Count | None = None
     queue: CallQueue | None = None
 
+    def __post_init__(self) -> None:
+        names = Counter(instance.name for instance in self.instances)
+        if twice := sorted(name for name, count in names.items() if count > 1):
+            raise ValueError(f"two instances have one name: {', '.join(twice)}")
+
 
 class RemoteAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An agent of another deployment: what one of this one would declare; ``timeout`` bounds one call."""
 
     description: str = ""
-    timeout: Duration | None = None
+    timeout: Pause | None = None
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Times in seconds."""
 
-    reply_window: Duration = 600.0
+    reply_window: Wait = 600.0
     """How long a reply is kept for a call with the same key."""
     replies_kept: Count = 1024
     auto_register: bool = False
@@ -61,17 +67,17 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Agents that other deployments serve, by their type."""
     concurrency: Count = 16
     """How many calls of other processes one instance works on at once."""
-    visibility: Duration = 15.0
+    visibility: Pause = 15.0
     """How long after its process died a call goes on at another."""
-    call_limit: Duration = 60.0
+    call_limit: Pause = 60.0
     """How long a call of another process's agent may take if its caller has set no deadline."""
-    look_again: Duration = 2.0
+    look_again: Pause = 2.0
     """How often a waiting caller makes sure that somebody serves what it waits for."""
-    drain: Duration = 3.0
+    drain: Wait = 3.0
     """How long calls may go on when their agent stops; then they are given back."""
     degraded_after: Count = 5
     """How many calls in a row an agent fails until it is degraded."""
-    degraded_for: Duration = 30.0
+    degraded_for: Wait = 30.0
     queue: CallQueue = CallQueue()
     """How calls of an agent's type wait, unless ``agents`` says otherwise for it."""
     discovery: DiscoverySettings = DiscoverySettings()

@@ -27,6 +27,9 @@ from .model import (
     RegistryError,
 )  # fmt: skip
 
+Wait = Annotated[Duration, msgspec.Meta(ge=0, le=100 * 365 * 86_400)]
+Pause = Annotated[Duration, msgspec.Meta(ge=0.01, le=100 * 365 * 86_400)]
+"""Between two things of which the second must not follow at once, for ever."""
 _FIRST_LOOK = 2.0
 _AT_ONCE = 50
 """How many cards are indexed until others may run."""
@@ -42,12 +45,12 @@ class DiscoverySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """
 
     strategy: Literal["immediate", "delayed", "heartbeat", "manual"] = "immediate"
-    delay: Duration = 5.0
-    interval: Duration = 10.0
-    timeout: Duration = 30.0
+    delay: Wait = 5.0
+    interval: Pause = 10.0
+    timeout: Pause = 30.0
     """How long the registry may take to answer."""
     retries: Annotated[int, msgspec.Meta(ge=0, le=100)] = 3
-    retry_delay: Duration = 5.0
+    retry_delay: Wait = 5.0
     disabled: tuple[str, ...] = ()
     """Types of agents that are never discovered."""
 
