@@ -191,7 +191,7 @@ class LocalAgents:
         # Through the wire's form, so that local and remote calls can't differ.
         try:
             return msgspec.msgpack.decode(msgspec.msgpack.encode(request), type=served.agent.spec.input)
-        except (msgspec.DecodeError, TypeError, ValueError, OverflowError) as exc:
+        except (msgspec.DecodeError, TypeError, ValueError, OverflowError, RecursionError) as exc:
             raise AgentError("bad_request", f"for {served.id}, {_path(exc)}") from None
 
     @staticmethod
@@ -203,7 +203,7 @@ class LocalAgents:
             encoded = msgspec.msgpack.encode(output)
             # A frozen Struct checks nothing when it is built, so decode it as its reader would.
             msgspec.msgpack.decode(encoded, type=wanted)
-        except (msgspec.ValidationError, TypeError, ValueError) as exc:
+        except (msgspec.ValidationError, TypeError, ValueError, OverflowError, RecursionError) as exc:
             raise AgentError("bad_output", f"of {served.id}, {_path(exc)}") from None
         builtins = msgspec.msgpack.decode(encoded)
         if step.pieces and "".join(step.pieces) != text_of(builtins):

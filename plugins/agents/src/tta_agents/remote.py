@@ -87,7 +87,7 @@ class RemoteCalls:
     ) -> Message:
         try:
             raw = msgspec.Raw(msgspec.msgpack.encode(request))
-        except (TypeError, ValueError, OverflowError):
+        except (TypeError, ValueError, OverflowError, RecursionError):
             raise AgentError("bad_request", f"for {waiting.agent}, it cannot travel") from None
         call = Call(key, raw, math.ceil(left * 1000), attempt, session, waiting.stream)
         return Message.to(

@@ -118,6 +118,11 @@ class Switchboard:
     ) -> Reply:  # fmt: skip
         if not key:
             raise ValueError("a call needs a key: without one it would get another call's answer")
+        try:
+            msgspec.msgpack.encode((key, session, owner, attempt))
+        except (ValueError, OverflowError):
+            what = f"for {agent}, its key, session, owner or attempt cannot travel"
+            raise AgentError("bad_request", what) from None
         if self._remote is not None and not self._local.find(agent):
             return await self._remote.call(
                 agent, request, key=key, attempt=attempt, session=session, on_piece=on_piece, owner=owner

@@ -14,6 +14,9 @@ from tta_kernel import correlation_id
 from .echo import ECHO, PATIENCE, Answer, Ask, Deployment, Echo, call, code_of, set_soon
 from .streams import StreamsContract
 
+_ENDLESS: dict[str, Any] = {}
+_ENDLESS["it"] = _ENDLESS
+
 
 class AgentsContract(StreamsContract):
     """Subclass this, and give a fixture ``deployment``; where several serve, they share their replies."""
@@ -108,10 +111,23 @@ class AgentsContract(StreamsContract):
         assert "secret" not in str(error)
         assert echo.requests == []
 
-    async def test_a_request_that_cannot_travel_is_bad(self, deployment: Deployment) -> None:
+    @pytest.mark.parametrize("text", [object(), "\udcff", 2**70, _ENDLESS], ids=["object", "no text", "big", "endless"])
+    async def test_a_request_that_cannot_travel_is_bad(self, deployment: Deployment, text: Any) -> None:
         async with deployment.serving[0].serve(Echo()):
-            error = await code_of(deployment.calling, {"text": object()})
+            error = await code_of(deployment.calling, {"text": text})
         assert error.code == "bad_request"
+
+    @pytest.mark.parametrize(
+        "odd", [{"key": "\udcff"}, {"session": "\udcff"}, {"owner": "\udcff"}, {"attempt": 2**70}], ids=str
+    )
+    async def test_a_call_of_which_something_else_cannot_travel_is_bad(
+        self, deployment: Deployment, odd: dict[str, Any]
+    ) -> None:
+        async with deployment.serving[0].serve(echo := Echo()):
+            with pytest.raises(AgentError) as caught:
+                await deployment.calling.call(ECHO, Ask("x"), **{"key": "k", **odd})
+        assert caught.value.code == "bad_request"
+        assert echo.requests == []
 
     async def test_an_answer_of_another_type_is_bad_output(self, deployment: Deployment) -> None:
         async def work(request: Ask, ctx: StepContext) -> Any:
