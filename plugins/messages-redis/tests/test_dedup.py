@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import anyio
 import pytest
@@ -154,7 +155,7 @@ async def test_a_call_takes_one_member_of_what_is_known(both: tuple[Redis, Redis
 
 @pytest.mark.parametrize("how", [{"ttl": 60.0}, {"id": "1"}, {"ttl": 60.0, "id": "1"}, {"priority": Priority.HIGH}])
 async def test_what_is_chosen_takes_the_quick_way_too(
-    shared_redis: RedisServer, open_on: OpenRedis, how: dict[str, object]
+    shared_redis: RedisServer, open_on: OpenRedis, how: dict[str, Any]
 ) -> None:
     async with open_on(shared_redis.config()) as m:
         await usual(m)

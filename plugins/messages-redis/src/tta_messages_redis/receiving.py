@@ -140,7 +140,7 @@ class Receiving(Shared):
         deadline = int(deadline) / 1e6
         held: list[Delivery] = []
         decode = self._codec.decode
-        for number, (id, value) in enumerate(zip(joined.split(), values, strict=False)):
+        for number, (id, value) in enumerate(zip(joined.split(), wire.read_bodies(values), strict=False)):
             attempts, error = wire.history(infos[number]) if infos else (0, "")
             try:
                 message = decode(value[wire.HEAD :])

@@ -17,7 +17,7 @@ from .shared import CHUNK, UNUSUAL, Outgoing, Queue, Shared
 from .store import Unknown
 from .subscriptions import Subscriptions
 
-_BYTES = 4_000_000
+_BYTES, _BUNDLE = 4_000_000, 100_000
 _END = Struct(">d").pack
 
 
@@ -33,12 +33,18 @@ class Call(NamedTuple):
     """Whether some ids weren't made up just now, so that they may have been sent before."""
     others: Mapping[int, tuple[float | bool, float]]
     remembered: Sequence[str]
-    pairs: Sequence[str | bytes]
+    pairs: Sequence[Any]
+    """Ids and values by turns."""
+    bundle: bool
+    """Whether this is what one call has sent, and no more than can be kept together."""
 
     def quick(self, before: str) -> Sequence[Any]:
         """Return what `quick_send` is told, after what all are."""
+        if self.bundle:
+            ids, bundle = self.pairs[::2], wire.bundle(self.pairs[1::2])
+            return (before, b"", b"bundle", 1, self.mark, *ids, bundle)
         ttl = "" if self.ttl is None else min(self.ttl, wire.FOR_EVER)
-        return (before, ttl, b"1" if self.chosen else b"", len(self.remembered), *self.remembered, *self.pairs)
+        return (before, ttl, b"chosen" if self.chosen else b"", len(self.remembered), *self.remembered, *self.pairs)
 
     def whole(self, *, again: bool = False) -> Sequence[Any]:
         """Return what `send` is told, after what all are."""
@@ -54,11 +60,12 @@ class Sending(Shared):
     async def send(self, *messages: Message) -> Sequence[SendResult]:
         results: list[SendResult | None] = []
         by_queue: dict[str, list[Outgoing]] = {}
-        mark, queue, prepare = "", None, self._codec.prepare
-        for number, message in enumerate(messages):
+        mark, number, queue, prepare = "", 0, None, self._codec.prepare
+        for message in messages:
             if message.queue != queue:
-                queue, mark = message.queue, self._codec.new_id()
+                queue, mark, number = message.queue, self._codec.new_id(), 0
             prepared = prepare(message, f"{mark}.{number}")
+            number += 1
             if isinstance(prepared, SendResult):
                 results.append(prepared)
                 continue
@@ -188,7 +195,7 @@ class Sending(Shared):
         clock = 0.0 if queue.offset is None else monotonic() * 1e6 + queue.offset
         head = _END(clock + queue.life * 1e6)
         priority, ttl, usual, last = batch[0].priority, batch[0].ttl, True, ""
-        pairs: list[str | bytes] = []
+        pairs: list[Any] = []
         chosen: list[str] = []
         marks: list[str] = []
         others: dict[int, tuple[float | bool, float]] = {}
@@ -207,7 +214,9 @@ class Sending(Shared):
                 usual = False
         if not marks:
             marks.append(" " + self._nonce())
-        return Call(marks[-1], usual, ttl, bool(chosen), others, chosen + marks, pairs)
+        alone = len(batch) > 1 and usual and ttl is None and not chosen and len(marks) == 1
+        bundle = alone and sum([len(item.data) for item in batch]) < _BUNDLE
+        return Call(marks[-1], usual, ttl, bool(chosen), others, chosen + marks, pairs, bundle)
 
     def _results(self, queue: Queue, batch: Sequence[Outgoing], reply: Sequence[Any]) -> list[SendResult]:
         codes, _, length, window, listed, clock, life = reply

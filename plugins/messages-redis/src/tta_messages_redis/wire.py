@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from importlib.resources import files
@@ -112,12 +112,30 @@ def read_value(codec: Codec, queue: str, id: bytes, value: bytes) -> Message:
 def read_handed(payload: bytes) -> tuple[float, list[bytes]]:
     """Return what `quick_send` hands over: until when it is held, in seconds, and the values."""
     head, _, rest = payload.partition(b"\n")
-    values, at = [], 0
-    while at < len(rest):
-        end = at + 4 + int.from_bytes(rest[at : at + 4])
-        values.append(rest[at + 4 : end])
+    return int(head.split(b" ")[2]) / 1e6, list(unbundled(rest))
+
+
+def bundle(values: Iterable[bytes]) -> bytes:
+    """Return what one call has sent as it is stored together."""
+    return b"".join([part for value in values for part in (len(value).to_bytes(4, "big"), value)])
+
+
+def unbundled(bundle: bytes) -> Iterator[bytes]:
+    """Return the values in a bundle."""
+    at = 0
+    while at < len(bundle):
+        end = at + 4 + int.from_bytes(bundle[at : at + 4], "big")
+        yield bundle[at + 4 : end]
         at = end
-    return int(head.split(b" ")[2]) / 1e6, values
+
+
+def read_bodies(bodies: Iterable[bytes]) -> Iterator[bytes]:
+    """Return the values in what a receive got: values, which begin with when they end, and bundles."""
+    for body in bodies:
+        if body.startswith(b"\0"):
+            yield from unbundled(body)
+        else:
+            yield body
 
 
 def read_letter(codec: Codec, queue: str, id: bytes, letter: bytes) -> DeadLetter:

@@ -72,7 +72,7 @@ if what == 'recover' then
   result = {recovered, more and 1 or 0}
 elseif what == 'stats' then
   if known or call('EXISTS', QUEUE) == 1 then
-    local living = call('HLEN', BODY)
+    local living = call('HLEN', BODY) + bundled
     for i, list in ipairs({HIGH, NORMAL, LOW}) do
       result[i] = math.max(0, call('LLEN', list) - (tonumber(odds[i]) or 0))
       living = living - result[i]
@@ -100,6 +100,7 @@ elseif what == 'purge' then
     local ids = #gone == 0 and call('LPOP', list, 500) or nil
     if ids then
       more = true
+      open(ids)
       local values, infos = call('HMGET', BODY, unpack(ids)), call('HMGET', INFO, unpack(ids))
       for i, id in ipairs(ids) do
         if infos[i] and string.byte(infos[i]) == 33 and not values[i] then
@@ -145,7 +146,7 @@ elseif what == 'letters' then
   result = letters(args(6))
 elseif what == 'requeue' then
   local alive, bodies, became = {}, {}, {}
-  local size = call('HLEN', BODY)
+  local size = call('HLEN', BODY) + bundled
   for i = 6, #ARGV, 2 do
     local id = ARGV[i]
     local letter = call('HGET', LETTERS, id)
@@ -194,10 +195,25 @@ elseif what == 'forget' then
   if one ~= '' then
     local found, held = call('HSCAN', BODY, one, 'COUNT', 500), nil
     one = found[1] ~= '0' and found[1] or ''
+    local those = {}
     for i = 1, #found[2], 2 do
-      local id, value = found[2][i], found[2][i + 1]
+      local mark, bundle = string.match(found[2][i], '^ (.+)'), found[2][i + 1]
+      if mark then
+        local at, count = 1, 0
+        while at + 20 <= #bundle do
+          those[#those + 1] = mark .. '.' .. count
+          those[#those + 1] = string.sub(bundle, at + 4, at + 20)
+          at, count = at + 4 + struct.unpack('>I4', bundle, at), count + 1
+        end
+      else
+        those[#those + 1], those[#those + 2] = found[2][i], bundle
+      end
+    end
+    for i = 1, #those, 2 do
+      local id, value = those[i], those[i + 1]
       if R.whole(value) and string.sub(value, 10, 17) == owner then
         held = held or R.held()
+        open({id})
         drop(id, value, held[id])
         gone[#gone + 1] = id
       end

@@ -1,10 +1,13 @@
 -- What every script begins with: one queue's keys, its settings, the server's time, and what is due.
 --
 -- queue     HASH    settings; state, which all everyday work needs, packed: until (ms), next (us), how many were sent, delivered
---                   and acknowledged, bucket (of seen) and window (s), and LISTED (it is in the index of all queues) + TIMED
+--                   and acknowledged, bucket (of seen) and window (s), bundled (see body), and LISTED (it is in the index of all queues) + TIMED
 --                   (some are in ttl); other counters; odds is there if these may be: g9 g5 g1 (ghosts in the lists), passed (see
 --                   the guard), told (messages that nobody holds may have an info)
--- body      HASH    id -> when it ends (us, a big-endian double), priority (a digit), owner (8 bytes), envelope
+-- body      HASH    id -> when it ends (us, a big-endian double), priority (a digit), owner (8 bytes), envelope; or, all that one
+--                   call has sent in a bundle: blank and mark -> the values of ids mark.0, mark.1..., each after its length (4
+--                   bytes). Its ids wait side by side, or are in one hold; for whatever happens to some of them, it is opened.
+--                   bundled is how many more messages than fields that makes
 -- high...   LISTs   of ids that wait; a ghost is an id that waits no more: its body is gone, its info is '!'
 -- info      HASH    id -> '-' .. how often it was received .. ':' .. error, of those that come again
 -- holds     HASH    hold -> the ids that are held, with blanks between; of one that was extended: hold/id -> id
@@ -21,13 +24,13 @@ local call, attempt = redis.call, redis.pcall
 
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local STATE, LISTED, TIMED = '>dddddddB', 1, 2
+local STATE, LISTED, TIMED = '>dddddddI4B', 1, 2
 local kept = call('HMGET', QUEUE, 'settings', 'state', 'odds')
 local odds = kept[3] and call('HMGET', QUEUE, 'g9', 'g5', 'g1', 'passed', 'told') or {}
 local packed, state = kept[1], kept[2]
 local known = state
-if not state or #state ~= 57 then
-  state = struct.pack(STATE, 0, 0, 0, 0, 0, 0, 0, TIMED)
+if not state or #state ~= 61 then
+  state = struct.pack(STATE, 0, 0, 0, 0, 0, 0, 0, 0, TIMED)
 end
 if not packed or #packed ~= 104 then
   packed = ARGV[1]
@@ -47,7 +50,8 @@ end
 if WINDOW > 1e9 then
   WINDOW = 1e9
 end
-local ends, next_due, sent_count, delivered_count, done_count, seen_turn, seen_window, flags = struct.unpack(STATE, state)
+local ends, next_due, sent_count, delivered_count, done_count, seen_turn, seen_window, bundled, flags =
+  struct.unpack(STATE, state)
 local listed, timed = flags % 2 == LISTED, flags >= TIMED
 if ends < now / 1000 then
   ends = 0
@@ -80,6 +84,35 @@ local function note(what, ids, more, others)
   end
 end
 
+-- Put the bodies of what is in a bundle under their own ids, for all bundles that hold some of these.
+local function open(ids)
+  local last
+  for _, id in ipairs(ids) do
+    local mark = string.match(id, '^(.+)%.%d+$')
+    local bundle = mark and mark ~= last and call('HGET', BODY, ' ' .. mark)
+    last = mark
+    if bundle then
+      local at, count = 1, 0
+      while at + 3 <= #bundle do
+        local size = struct.unpack('>I4', bundle, at)
+        call('HSET', BODY, mark .. '.' .. count, string.sub(bundle, at + 4, at + 3 + size))
+        at, count = at + 4 + size, count + 1
+      end
+      call('HDEL', BODY, ' ' .. mark)
+      bundled = math.max(0, bundled - count + 1)
+    end
+  end
+end
+
+if state ~= known then
+  -- What it said is lost: nobody knows what is in bundles.
+  local some = {}
+  for _, field in ipairs(call('HKEYS', BODY)) do
+    some[#some + 1] = string.match(field, '^ ') and string.sub(field, 2) .. '.0' or nil
+  end
+  open(some)
+end
+
 -- Let keys end with the queue; of a queue that hasn't an end yet `finish` gives them one.
 local function keep(...)
   if ends > 0 then
@@ -99,7 +132,9 @@ local function finish(life)
     ends = least + (least - now / 1000) / 8 + 60000
   end
   flags = (listed and LISTED or 0) + (timed and TIMED or 0)
-  local last = struct.pack(STATE, ends, next_due, sent_count, delivered_count, done_count, seen_turn, seen_window, flags)
+  local last = struct.pack(
+    STATE, ends, next_due, sent_count, delivered_count, done_count, seen_turn, seen_window, bundled, flags
+  )
   if last ~= state then
     call('HSET', QUEUE, 'state', last)
   end
@@ -156,6 +191,7 @@ local function rare()
   -- Take an id out of a hold; false if the hold doesn't have it (any more).
   function R.leave(hold, id)
     local ids, rest = call('HGET', HOLDS, hold), ''
+    open({id})
     local padded = ' ' .. (ids or '') .. ' '
     local from, to = string.find(padded, ' ' .. id .. ' ', 1, true)
     if from then
@@ -284,6 +320,7 @@ local function rare()
   -- Give back unharmed what was held, to the head and in order.
   function R.release(ids)
     local back, bodies = {}, {}
+    open(ids)
     for _, id in ipairs(ids) do
       local value = call('HGET', BODY, id)
       if R.whole(value) then
@@ -349,6 +386,7 @@ local function rare()
       end
       call('HDEL', HOLDS, hold)
     end
+    open(all)
     if #all > 0 then
       note('recovered', table.concat(all, ' '))
       count('recovered', #all)

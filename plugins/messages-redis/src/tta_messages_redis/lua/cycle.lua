@@ -14,6 +14,7 @@ while at < #ARGV do
     -- All that it held: the way of nearly all.
     call('ZREM', LEASE, hold)
     call('HDEL', HOLDS, hold)
+    open(those)
     call('HDEL', BODY, unpack(those))
     if odds[5] then
       call('HDEL', INFO, unpack(those))
@@ -73,6 +74,7 @@ local function take(list, wanted)
     if not got then
       return
     end
+    open(got)
     local bodies = attempt('HMGET', BODY, unpack(got))
     local told = odds[5] and attempt('HMGET', INFO, unpack(got)) or {}
     if bodies.err or told.err then

@@ -1,22 +1,22 @@
 -- KEYS: queue, body, high, normal, low, holds, lease, audit, idle, ttl.
 -- ARGV: settings, all, then as for cycle.lua from its hold on. The usual way out: holds are acknowledged whole, messages of one
 -- priority wait, none of them was received before, and nothing is due. It does what cycle.lua would, with less to look at.
--- Replies: ids, with blanks between; values; deadline (us); us until the next is due (-1: called), if there are none; odd; or 0
+-- Replies: ids, with blanks between; values and bundles, in the order of ids; deadline (us); us until the next is due (-1: called), if there are none; odd; or 0
 -- if this isn't the usual case: nothing is done, and cycle.lua is to be asked.
 local QUEUE, BODY, HIGH, NORMAL, LOW, HOLDS, LEASE, AUDIT, IDLE, TTL = unpack(KEYS)
 local call, attempt = redis.call, redis.pcall
-local STATE, TIMED = '>dddddddB', 2
+local STATE, TIMED = '>dddddddI4B', 2
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local kept = call('HMGET', QUEUE, 'settings', 'state', 'odds')
 local packed, state = kept[1], kept[2]
-if kept[3] or not state or #state ~= 57 then
+if kept[3] or not state or #state ~= 61 then
   return 0
 end
 if not packed or #packed ~= 104 then
   packed = ARGV[1]
 end
-local ends, next_due, sent, delivered, done, turn, window, flags = struct.unpack(STATE, state)
+local ends, next_due, sent, delivered, done, turn, window, bundled, flags = struct.unpack(STATE, state)
 local visibility, life = struct.unpack('>dd', packed, 49)
 local dead_life, steps = struct.unpack('>dd', packed, 89)
 visibility = tonumber(ARGV[5]) or visibility
@@ -32,6 +32,10 @@ if ARGV[7] ~= '' then
     called, limit = true, 0
   end
 end
+local function save()
+  call('HSET', QUEUE, 'state', struct.pack(STATE, ends, next_due, sent, delivered, done, turn, window, bundled, flags))
+end
+
 local list, waiting = NORMAL, call('LLEN', NORMAL)
 local others = call('EXISTS', HIGH, LOW)
 if others > 0 and waiting == 0 then
@@ -52,15 +56,57 @@ while at < #ARGV do
   at = at + 2
 end
 
+-- The bodies of some ids: values and bundles; or nothing, if there is one that isn't usual. A bundle of which there are only some
+-- is opened.
+local function look(ids)
+  local found, singles, places, i = {}, {}, {}, 1
+  while ids[i] do
+    local mark = bundled > 0 and string.match(ids[i], '^(.+)%.0$')
+    local bundle = mark and (not ids[i + 1] or ids[i + 1] == mark .. '.1') and attempt('HGET', BODY, ' ' .. mark)
+    local count, opened = 0, {}
+    if type(bundle) == 'string' then
+      local at = 1
+      while at + 20 <= #bundle do
+        local next = at + 4 + struct.unpack('>I4', bundle, at)
+        opened[2 * count + 1], opened[2 * count + 2] = at + 4, next - 1
+        at, count = next, count + 1
+      end
+      if count == 0 or struct.unpack('>d', bundle, 5) <= now then
+        return nil
+      end
+    end
+    if count > 0 and ids[i + count - 1] == mark .. '.' .. count - 1 then
+      found[#found + 1], i = bundle, i + count
+    else
+      if count > 0 then
+        for n = 1, count do
+          opened[2 * n], opened[2 * n - 1] = string.sub(bundle, opened[2 * n - 1], opened[2 * n]), mark .. '.' .. n - 1
+        end
+        call('HSET', BODY, unpack(opened))
+        call('HDEL', BODY, ' ' .. mark)
+        bundled = math.max(0, bundled - count + 1)
+        save()
+      end
+      singles[#singles + 1], places[#places + 1] = ids[i], #found + 1
+      found[#found + 1], i = '', i + 1
+    end
+  end
+  local values = #singles > 0 and attempt('HMGET', BODY, unpack(singles)) or {}
+  for n, place in ipairs(places) do
+    local value = values[n]
+    if not value or #value < 17 or struct.unpack('>d', value) <= now then
+      return nil
+    end
+    found[place] = value
+  end
+  return found
+end
+
 local ids, values = {}, {}
 if limit > 0 and waiting > 0 then
   ids = call('LPOP', list, limit) or {}
-  values = attempt('HMGET', BODY, unpack(ids))
-  local fine = not values.err
-  for i = 1, fine and #ids or 0 do
-    local value = values[i]
-    fine = fine and value and #value >= 17 and struct.unpack('>d', value) > now
-  end
+  values = look(ids)
+  local fine = values
   if fine and flags >= TIMED then
     fine = type(attempt('ZREM', TTL, unpack(ids))) == 'number'
   end
@@ -77,11 +123,23 @@ for i = 8, #ARGV, 2 do
   -- A hold that stands there twice was acknowledged by then.
   if call('HDEL', HOLDS, ARGV[i]) == 1 then
     call('ZREM', LEASE, ARGV[i])
-    local those = {}
-    for id in string.gmatch(ARGV[i + 1], '[^ ]+') do
-      those[#those + 1] = id
+    local joined = ARGV[i + 1]
+    local mark, last = string.match(joined, '^([^ ]+)%.0 .*%.(%d+)$')
+    if mark and string.sub(joined, -#mark - #last - 2) == ' ' .. mark .. '.' .. last
+      and call('HDEL', BODY, ' ' .. mark) == 1 then
+      done, bundled = done + last + 1, math.max(0, bundled - last)
+    else
+      local those, marks = {}, {}
+      for id in string.gmatch(joined, '[^ ]+') do
+        those[#those + 1] = id
+        marks[#marks + 1] = string.match(id, '%.0$') and ' ' .. string.sub(id, 1, -3) or nil
+      end
+      local missing = #those - call('HDEL', BODY, unpack(those))
+      if missing > 0 and #marks > 0 then
+        bundled = math.max(0, bundled - missing + call('HDEL', BODY, unpack(marks)))
+      end
+      done = done + #those
     end
-    done = done + call('HDEL', BODY, unpack(those))
   end
 end
 
@@ -94,7 +152,8 @@ if count > 0 then
   next_due = math.min(next_due, tonumber(deadline))
 end
 if count > 0 or acknowledged then
-  call('HSET', QUEUE, 'state', struct.pack(STATE, ends, next_due, sent, delivered + count, done, turn, window, flags))
+  delivered = delivered + count
+  save()
   if steps >= 1 then
     local step
     if acknowledged and count > 0 then

@@ -1,43 +1,47 @@
 -- KEYS: queue, body, seen-0, seen-1, audit, idle, holds, lease, high, normal, low, ttl.
--- ARGV: settings, all, the mark that has to be in before (or ''), time to live (s, or '' for the queue's), '1' if some ids were
--- chosen, how much is to be remembered, that, then id and value by turns; see send.lua and common.lua. In a value stands already
--- when it ends, unless it has a time to live of its own.
+-- ARGV: settings, all, the mark that has to be in before (or ''), time to live (s, or '' for the queue's), 'chosen' if some ids
+-- were, or 'bundle', how much is to be remembered, that, then id and value by turns, or of a bundle all ids and then itself; see
+-- send.lua and common.lua. In a value stands already when it ends, unless it has a time to live of its own.
 -- The usual way in: messages of one priority, none of which was sent before, room, and nothing due. It does what send.lua
 -- would, with less to look at; and where nothing waits but somebody who would receive it, he gets it at once, without asking.
 -- Replies: 1, or 2 if a key that can wait holds something foreign; 0 if this isn't the usual case: nothing is done, and
 -- send.lua is to be asked.
 local QUEUE, BODY, SEEN0, SEEN1, AUDIT, IDLE, HOLDS, LEASE, HIGH, NORMAL, LOW, TTL = unpack(KEYS)
 local call, attempt, pack = redis.call, redis.pcall, struct.pack
-local STATE, LISTED, TIMED = '>dddddddB', 1, 2
+local STATE, LISTED, TIMED = '>dddddddI4B', 1, 2
 local MOST = 100000  -- bytes that are handed over
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local kept = call('HMGET', QUEUE, 'settings', 'state', 'odds')
 local packed, state = kept[1], kept[2]
-if not state or #state ~= 57 then
+if not state or #state ~= 61 then
   return 0
 end
 if not packed or #packed ~= 104 then
   packed = ARGV[1]
 end
-local ends, next_due, sent, delivered, done, turn, seen_window, flags = struct.unpack(STATE, state)
+local ends, next_due, sent, delivered, done, turn, seen_window, bundled, flags = struct.unpack(STATE, state)
 local max_length, _, _, _, _, _, visibility, life, _, window, _, dead_life, steps = struct.unpack('>ddddddddddddd', packed)
 local FIRST = 7 + tonumber(ARGV[6])
-local total, size, bucket = (#ARGV - FIRST + 1) / 2, call('HLEN', BODY), math.floor(now / 1000000 / window)
+local bundle = ARGV[5] == 'bundle' and ARGV[#ARGV]
+local total = bundle and #ARGV - FIRST or (#ARGV - FIRST + 1) / 2
+local first = bundle and string.sub(bundle, 5, 13) or ARGV[FIRST + 1]
+local fields, bucket = call('HLEN', BODY), math.floor(now / 1000000 / window)
+local size = fields + bundled
 local SEEN = bucket % 2 == 0 and SEEN0 or SEEN1
 local ttl = tonumber(ARGV[4]) or life <= 3600 and life
 if flags % 2 ~= LISTED or now >= next_due or ends < now / 1000 + ((ttl and ttl > life and ttl or life) + dead_life) * 1000
   or bucket ~= turn or window ~= seen_window or size + total > max_length
-  or not ttl and math.abs(now + life * 1000000 - struct.unpack('>d', ARGV[FIRST + 1])) >= 1000000
+  or bundle and ttl or not ttl and math.abs(now + life * 1000000 - struct.unpack('>d', first)) >= 1000000
   or sent % 1000 < total and call('SCARD', SEEN) > 10 * math.max(max_length, 1000)
   or ARGV[3] ~= '' and call('SISMEMBER', SEEN, ARGV[3]) == 0 then
   return 0
 end
 local ids = {}
 for i = 1, total do
-  ids[i] = ARGV[FIRST + 2 * i - 2]
+  ids[i] = ARGV[FIRST + (bundle and i - 1 or 2 * i - 2)]
 end
-if ARGV[5] == '1' then
+if ARGV[5] == 'chosen' then
   if kept[3] then
     return 0
   end
@@ -45,7 +49,7 @@ if ARGV[5] == '1' then
   for i, id in ipairs(ids) do
     local mark = string.match(id, '^(.+)%.%d+$')
     looked[2 * i - 1], looked[2 * i] = id, mark and ' ' .. mark or id
-    if mine[id] or call('HEXISTS', BODY, id) == 1 then
+    if mine[id] or call('HEXISTS', BODY, id) == 1 or call('HEXISTS', BODY, looked[2 * i]) == 1 then
       return 0
     end
     mine[id] = true
@@ -58,7 +62,7 @@ if ARGV[5] == '1' then
     end
   end
 end
-local LIST = ({[57] = HIGH, [53] = NORMAL, [49] = LOW})[string.byte(ARGV[FIRST + 1], 9)]
+local LIST = ({[57] = HIGH, [53] = NORMAL, [49] = LOW})[string.byte(first, 9)]
 local pairs_of, expires = ARGV, nil
 if ttl then
   call('ZCARD', TTL)  -- Is it a ZSET? Fail now, before anything is done.
@@ -68,6 +72,17 @@ if ttl then
   for i = FIRST, #ARGV, 2 do
     pairs_of[i], pairs_of[i + 1] = ARGV[i], head .. string.sub(ARGV[i + 1], 9)
   end
+end
+
+-- Ids and values by turns, as they come where there is no bundle.
+local function open(bundle)
+  local opened, at = {}, 1
+  for i = 1, total do
+    local size = struct.unpack('>I4', bundle, at)
+    opened[FIRST + 2 * i - 2], opened[FIRST + 2 * i - 1] = ids[i], string.sub(bundle, at + 4, at + 3 + size)
+    at = at + 4 + size
+  end
+  return opened
 end
 
 local result, entry, handed = 1, attempt('SPOP', IDLE), 0
@@ -86,8 +101,11 @@ if type(entry) == 'string' and ARGV[2] ~= '1' and not kept[3]
     local most = math.min(tonumber(limit) or 0, total - handed)
     seconds = tonumber(seconds) or visibility
     local deadline = string.format('%.0f', now + seconds * 1000000)
-    local parts, bytes = {queue .. ' ' .. (hold or '') .. ' ' .. deadline .. '\n'}, 0
-    for i = 1, most do
+    if bundle and most < total then
+      pairs_of, bundle = open(bundle), false
+    end
+    local parts, bytes = {queue .. ' ' .. (hold or '') .. ' ' .. deadline .. '\n', bundle or nil}, 0
+    for i = 1, bundle and 0 or most do
       local value = pairs_of[FIRST - 1 + 2 * (handed + i)]
       bytes = bytes + #value
       parts[2 * i], parts[2 * i + 1] = pack('>I4', #value), value
@@ -120,11 +138,16 @@ if handed < total then
     flags = LISTED + TIMED
   end
 end
-call('HSET', BODY, unpack(pairs_of, FIRST, #ARGV))
-if size == 0 then
+if bundle then
+  call('HSET', BODY, ARGV[FIRST - 1], bundle)
+  bundled = bundled + total - 1
+else
+  call('HSET', BODY, unpack(pairs_of, FIRST, FIRST + 2 * total - 1))
+end
+if fields == 0 then
   call('PEXPIREAT', BODY, string.format('%.0f', ends))
 end
-call('HSET', QUEUE, 'state', pack(STATE, ends, next_due, sent + total, delivered + handed, done, turn, seen_window, flags))
+call('HSET', QUEUE, 'state', pack(STATE, ends, next_due, sent + total, delivered + handed, done, turn, seen_window, bundled, flags))
 if steps >= 1 then
   local joined, step = table.concat(ids, ' '), nil
   if handed > 0 then

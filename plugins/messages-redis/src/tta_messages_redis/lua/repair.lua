@@ -17,6 +17,18 @@ end
 
 local clock = call('TIME')
 local now = string.format('%.0f', clock[1] * 1000000 + clock[2])
+for _, field in ipairs(call('HKEYS', BODY)) do
+  local mark = string.match(field, '^ (.+)')
+  if mark then
+    local bundle, at, count = call('HGET', BODY, field), 1, 0
+    while at + 3 <= #bundle do
+      local size = struct.unpack('>I4', bundle, at)
+      call('HSET', BODY, mark .. '.' .. count, string.sub(bundle, at + 4, at + 3 + size))
+      at, count = at + 4 + size, count + 1
+    end
+    call('HDEL', BODY, field)
+  end
+end
 local there = {}
 for digit, list in pairs({['9'] = HIGH, ['5'] = NORMAL, ['1'] = LOW}) do
   local ghosts = 0
@@ -65,11 +77,11 @@ for _, id in ipairs(call('ZRANGE', DEAD, 0, -1)) do
 end
 -- The next script gives all keys their end anew, and looks for what is due.
 local state = call('HGET', QUEUE, 'state')
-if not state or #state ~= 57 then
-  state = string.rep('\0', 57)
+if not state or #state ~= 61 then
+  state = string.rep('\0', 61)
 end
-local counted, flags = string.sub(state, 17, 40), string.byte(state, 57)
-state = struct.pack('>dd', 0, 0) .. counted .. struct.pack('>ddB', 0, 0, flags % 2 + 2)
+local counted, flags = string.sub(state, 17, 40), string.byte(state, 61)
+state = struct.pack('>dd', 0, 0) .. counted .. struct.pack('>ddI4B', 0, 0, 0, flags % 2 + 2)
 call('HSET', QUEUE, 'state', state, 'odds', 1, 'told', 1)
 call('PEXPIRE', QUEUE, ARGV[1])
 for i = 2, 10 do

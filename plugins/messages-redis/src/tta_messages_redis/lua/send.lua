@@ -15,7 +15,8 @@ if now >= next_due then
   rare().sweep()
 end
 local R = rare()
-local size = call('HLEN', BODY)
+open(ids)
+local size = call('HLEN', BODY) + bundled
 local stored = call('HMGET', BODY, unpack(ids))
 local bucket, current, other
 local before, again = {}, false

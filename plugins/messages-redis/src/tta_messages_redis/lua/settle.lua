@@ -74,6 +74,7 @@ elseif what == 'cancel' then
     R.sweep()
   end
   local id = ARGV[6]
+  open({id})
   local value = call('HGET', BODY, id)
   local delayed = value and call('ZREM', DELAYED, id) == 1
   result = value and (delayed or not R.held()[id]) and '1' or '0'
