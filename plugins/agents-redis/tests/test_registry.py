@@ -312,6 +312,16 @@ async def test_a_state_of_another_type_is_none(redis: Redis) -> None:
     assert await redis.execute("TYPE", f"{key}:quarantined") == b"list"
 
 
+async def test_a_state_that_is_refused_is_kept_aside_with_its_reason(redis: Redis) -> None:
+    here = registry_on(redis)
+    await here.register(card(), lambda: Report(card(), b"damaged"))
+    await here.refuse_state(ID, "it raised")
+    key = redis.key("agents", "state", "a", "1", tag="agents")
+    assert await redis.execute("GET", f"{key}:quarantined") == b"damaged"
+    assert await redis.execute("PTTL", f"{key}:quarantined") > 0
+    assert "it raised" in (await here._store.quarantined())[0]["reason"]
+
+
 @pytest.mark.parametrize("command", [("SET", b"\xff no reply"), ("LPUSH", "x"), ("SET", b"\x80")])
 async def test_what_is_no_reply_is_put_aside(redis: Redis, command: tuple[Any, ...]) -> None:
     replies = RedisReplies(redis, LOG, max_size=10_000, quarantine=60.0)

@@ -773,6 +773,13 @@ async def test_an_agent_has_its_state_back_before_it_is_announced(world: World) 
 async def test_a_state_that_cannot_be_used_or_made_costs_no_more_than_a_warning(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
+    refused: dict[str, str] = {}
+
+    class Noting(MemoryRegistry):
+        async def refuse_state(self, id: AgentId, reason: str) -> None:
+            refused[str(id)] = reason
+
+    world.registry = Noting()
     agents = await world.agents()
     async with agents.serve(first := Counting(), instance="one"):
         first.count = object()
@@ -786,6 +793,7 @@ async def test_a_state_that_cannot_be_used_or_made_costs_no_more_than_a_warning(
         reply = await agents.call(ECHO, Ask("x"), key="k")
     assert reply.output["text"] == "x"
     assert "begins anew" in caplog.text
+    assert refused == {"echo:one": "its agent raised KeyError"}
 
 
 # What a caller makes of signals

@@ -110,6 +110,9 @@ class RedisRegistry:
     async def state(self, id: AgentId) -> bytes | None:
         return await self._store.state(id)
 
+    async def refuse_state(self, id: AgentId, reason: str) -> None:
+        await self._store.refuse_state(id, reason)
+
     def _unshared(self, type: str | None) -> Iterable[AgentCard]:
         return (
             mine.look().card

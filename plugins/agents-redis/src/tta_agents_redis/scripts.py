@@ -134,6 +134,19 @@ return 1
 """
 )
 
+# KEYS[5]: the state. ARGV: quarantine's ttl, reason.
+REFUSE = (
+    _COMMON
+    + """
+if redis.call('EXISTS', KEYS[5]) == 0 then return 0 end
+local to = KEYS[5] .. ':quarantined'
+redis.call('RENAME', KEYS[5], to)
+redis.call('PEXPIRE', to, kept)
+note(KEYS[5], ARGV[2] .. ', moved to ' .. to, '')
+return 1
+"""
+)
+
 # One key of its own slot. ARGV: what it is moved to, quarantine's ttl.
 FETCH = """
 local found = redis.call('TYPE', KEYS[1])['ok']

@@ -44,7 +44,7 @@ class Store:
         self.channel = redis.key("agents", "changed", tag=TAG)
         self._beat, self._leave = redis.script(scripts.BEAT), redis.script(scripts.LEAVE)
         self._look, self._remove = redis.script(scripts.LOOK), redis.script(scripts.REMOVE)
-        self._fetch, self._move = redis.script(scripts.FETCH), redis.script(scripts.MOVE)
+        self._fetch, self._refuse = redis.script(scripts.FETCH), redis.script(scripts.REFUSE)
         self.foreign = 0
         """How many values were found that were none of ours."""
 
@@ -86,13 +86,17 @@ class Store:
 
     async def state(self, id: AgentId) -> bytes | None:
         """Return an agent's state."""
-        key = self._state_key(id)
         try:
-            found: bytes | None = await self._run(self._fetch, [key], [])
-        except Foreign:
-            self.foreign += await self._run(self._move, [key, f"{key}:quarantined"], [self._quarantine])
+            found: bytes | None = await self._run(self._fetch, [self._state_key(id)], [])
+        except Foreign as exc:
+            await self.refuse_state(id, str(exc))
             return None
         return found
+
+    async def refuse_state(self, id: AgentId, reason: str) -> None:
+        """Put an agent's state aside, with the reason."""
+        keys = [*self._keys, self._state_key(id)]
+        self.foreign += await self._run(self._refuse, keys, [self._quarantine, reason])
 
     async def quarantined(self) -> Sequence[Mapping[str, Any]]:
         """Return what was put aside, the newest first: when, where and why."""

@@ -48,6 +48,9 @@ class MemoryRegistry:
             self._look(id)
         return self._states.get(id)
 
+    async def refuse_state(self, id: AgentId, reason: str) -> None:
+        self._states.pop(id, None)
+
     def _look(self, id: AgentId) -> AgentCard:
         card, report = self._agents[id]
         if report is None:

@@ -214,6 +214,9 @@ class AgentRegistry(Protocol):
     async def state(self, id: AgentId) -> bytes | None:
         """Return what the agent of that address reported as its state last, before a restart, too."""
 
+    async def refuse_state(self, id: AgentId, reason: str) -> None:
+        """Put that state aside, as far as there is a place for it: its agent can't take it back, and begins anew."""
+
 
 class RegistryError(Exception):
     """The store of a registry or of replies can't be reached, or answers nonsense."""

@@ -174,6 +174,7 @@ class Switchboard:
                 agent.import_state(msgspec.msgpack.decode(state))
             except Exception as exc:  # noqa: BLE001 - a stranger's code, or a stranger's bytes
                 self._ctx.log.warning("agent %s begins anew: its state raised %s", id, type(exc).__name__)
+                await self._registry.refuse_state(id, f"its agent raised {type(exc).__name__}")
         return True
 
     def _reporter(self, served: Served, stateful: Any) -> Any:

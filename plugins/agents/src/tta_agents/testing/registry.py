@@ -102,6 +102,14 @@ class AgentRegistryContract:
         assert await registry.deregister(id)
         assert await registry.state(id) == b"state"
 
+    async def test_a_state_that_its_agent_cannot_take_back_is_out_of_the_way(self, registry: AgentRegistry) -> None:
+        id = AgentId("a", "1")
+        await registry.refuse_state(id, "there is none")
+        await registry.register(_card(id), lambda: Report(_card(id), b"state"))
+        await registry.deregister(id)
+        await registry.refuse_state(id, "it is none")
+        assert await registry.state(id) is None
+
 
 class RepliesContract:
     """Subclass this, and give a fixture ``replies`` that returns an empty implementation."""
