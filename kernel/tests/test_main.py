@@ -287,6 +287,18 @@ def test_help_names_the_commands_of_plugins_too(folder: Path, ship: Ship) -> Non
     assert all(command in done.stdout for command in ("run", "plugins", "check", "config", "say"))
 
 
+@pytest.mark.parametrize(("arguments", "shown"), [([], "list what is installed"), (["say"], "say a word")])
+def test_without_a_command_those_that_there_are_are_told(
+    folder: Path, ship: Ship, arguments: list[str], shown: str
+) -> None:
+    ship("speaking", "speaking = speaking:P", COMMAND)
+    name_them(folder, "speaking")
+    for command in (arguments, [*arguments, "nonsense"]):
+        done = tta(folder, *command)
+        assert done.returncode == 2
+        assert shown in done.stderr
+
+
 COMMAND = """
 from tta_kernel import *
 import anyio
@@ -387,7 +399,26 @@ def test_a_start_that_fails_is_3_and_says_why(folder: Path, ship: Ship) -> None:
     name_them(folder, "startless")
     done = tta(folder, "run")
     assert done.returncode == 3
-    assert "tta run: could not start:\nplugin 'startless': failed while starting: OSError('no server')" in done.stderr
+    why = "plugin 'startless': failed while starting: OSError('no server'); set kernel.log_level to debug to see where"
+    assert done.stderr == f"tta run: could not start:\n{why}\n"
+
+
+def test_where_a_start_failed_is_in_a_log_that_says_everything(folder: Path, ship: Ship) -> None:
+    ship("startless", "startless = startless:P", lifespan(enter="raise OSError('no server')"))
+    name_them(folder, "startless")
+    (folder / "base.yaml").write_text("kernel: {autoload: false, log_format: json, log_level: debug}\n")
+    (told,) = [event for event in events(iter(tta(folder, "run").stderr.splitlines())) if "Traceback" in event]
+    assert "startless.py" in told
+
+
+@pytest.mark.parametrize("command", [["run"], ["say", "it", "hello"]])
+def test_a_plugin_that_says_why_it_cannot_start_is_quoted_once(folder: Path, ship: Ship, command: list[str]) -> None:
+    ship("speaking", "speaking = speaking:P", COMMAND.replace("ctx.provide(", "raise NotReady('no voice')\n        ("))
+    name_them(folder, "speaking")
+    done = tta(folder, *command)
+    assert done.returncode == 3
+    why = "plugin 'speaking': failed while starting: no voice (it may not wait, because it is required, or something"
+    assert done.stderr == f"tta {' '.join(command[:2])}: could not start:\n{why} that needs it)\n"
 
 
 def test_a_required_plugin_that_fails_while_it_runs_is_1(folder: Path, ship: Ship) -> None:

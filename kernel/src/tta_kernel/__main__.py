@@ -100,9 +100,8 @@ def _main(argv: Sequence[str]) -> int:
 def _look(wiring: Wiring, options: argparse.Namespace) -> int:
     wiring.check()
     checks = options.look is _check
-    found = [
-        it for it in wiring.problems + wiring.warnings if not (checks and options.no_secrets and it.deployment_only)
-    ]
+    all_of_it = not (checks and options.no_secrets)
+    found = [it for it in wiring.problems + wiring.warnings if all_of_it or not it.deployment_only]
     data, lines = options.look(wiring, found)
     print(msgspec.json.format(msgspec.json.encode(data), indent=2).decode() if options.json else "\n".join(lines))
     for problem in () if checks else found:
@@ -132,8 +131,9 @@ def _check(wiring: Wiring, found: list[Problem]) -> tuple[Any, list[str]]:
 
 
 def _config(wiring: Wiring, found: list[Problem]) -> tuple[Any, list[str]]:
-    types = {r.name: r.cls.config_type for r in wiring.records.values() if r.cls is not Plugin}
-    shown = entries(wiring.settings, types)
+    shown = entries(
+        wiring.settings, {r.name: r.cls.config_type for r in wiring.records.values() if r.cls is not Plugin}
+    )
     return shown, _table([(e.key, _cell(msgspec.json.encode(e.value).decode(), 60), f"# {e.layer}") for e in shown])
 
 

@@ -29,6 +29,7 @@ class Subcommands:
     """Where plugins add their commands: ``subcommands.add("clock show", show, help=…)``."""
 
     def __init__(self, parser: argparse.ArgumentParser) -> None:
+        parser.print_usage = parser.print_help  # type: ignore[method-assign]  # an error is told with what there is
         self._groups: dict[tuple[str, ...], Any] = {(): parser.add_subparsers(metavar="command", required=True)}
 
     def __contains__(self, name: str) -> bool:
@@ -61,5 +62,6 @@ class Subcommands:
     def _group(self, path: tuple[str, ...]) -> Any:
         if path not in self._groups:
             parser = self._group(path[:-1]).add_parser(path[-1], help=f"{path[-1]} …")
+            parser.print_usage = parser.print_help
             self._groups[path] = parser.add_subparsers(metavar="command", required=True)
         return self._groups[path]

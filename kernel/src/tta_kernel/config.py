@@ -183,8 +183,7 @@ def decode(settings: KernelSettings, plugin: str, type_: type[S], *, reveal: boo
     Without ``reveal`` a secret that lies in a file or a variable is not looked for.
     """
     reader = Reader(settings.source, reveal=reveal)
-    section = settings.plugins.get(plugin, PluginSettings())
-    found: S = reader.value(section.config, type_, f"plugins.{plugin}.config")
+    found: S = reader.value(settings.wish(plugin).config, type_, f"plugins.{plugin}.config")
     if reader.problems:
         raise ConfigError(*reader.problems)
     return found

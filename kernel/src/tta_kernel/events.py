@@ -83,8 +83,7 @@ class EventBus:
         kind = type(event)
         routes = self._routes.get(kind)
         if routes is None:
-            routes = tuple(s for s in self.subscriptions if issubclass(kind, s.types))
-            self._routes[kind] = routes
+            routes = self._routes[kind] = tuple(s for s in self.subscriptions if issubclass(kind, s.types))
         if not routes:
             return
         if event.at:

@@ -66,8 +66,7 @@ class Hooks:
 
     def specs(self) -> Mapping[str, Callable[..., Any]]:
         """Every known hook by its name."""
-        hooks = vars(self._manager.hook).values()
-        return {hook.name: hook.spec.function for hook in hooks if hook.spec is not None}
+        return {it.name: it.spec.function for it in vars(self._manager.hook).values() if it.spec is not None}
 
     def flaws(self) -> Iterator[tuple[str, str, str]]:
         """Find implementations of unknown hooks, and of the wrong colour: who, which hook, what is wrong."""

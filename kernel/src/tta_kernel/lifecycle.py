@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.abc import TaskGroup
 
-from .errors import NotReady, PluginError
+from .errors import KernelError, NotReady, PluginError
 from .events import Event
 from .plugin import Context
 from .stacks import stacks
@@ -210,16 +210,20 @@ class Supervisor:
         record, exc = run.record, unwrap(exc)
         if run.error is not None:
             return
+        # What ends the start is raised, and told by whoever wanted it.
+        told = record.vital and record.state is State.STARTING and not (self._stopping or self.failure)
         if isinstance(exc, PluginError) and exc.plugin == record.name:
             run.error = exc
         else:
             notes = "".join(f" ({note})" for note in getattr(exc, "__notes__", ()))
-            run.error = PluginError(record.name, f"failed while {record.state}: {exc!r}{notes}")
+            what = exc if isinstance(exc, KernelError) else repr(exc)
+            hint = "set kernel.log_level to debug to see where" if told and what is not exc else ""
+            run.error = PluginError(record.name, f"failed while {record.state}: {what}{notes}", hint=hint)
             run.error.__cause__ = exc
-        log.error("%s", run.error, exc_info=exc if run.error is not exc else None)
         if record.vital and not self._stopping:
             self.failure = self.failure or run.error
             self.body.cancel()
+        log.log(logging.DEBUG if told else logging.ERROR, "%s", run.error, exc_info=run.error.__cause__)
 
     def _to(self, run: _Run, state: State, reason: str = "") -> None:
         record = run.record
