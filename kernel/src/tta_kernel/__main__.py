@@ -131,9 +131,7 @@ def _check(wiring: Wiring, found: list[Problem]) -> tuple[Any, list[str]]:
 
 
 def _config(wiring: Wiring, found: list[Problem]) -> tuple[Any, list[str]]:
-    shown = entries(
-        wiring.settings, {r.name: r.cls.config_type for r in wiring.records.values() if r.cls is not Plugin}
-    )
+    shown = entries(wiring.settings, {n: r.cls.config_type for n, r in wiring.records.items() if r.cls is not Plugin})
     return shown, _table([(e.key, _cell(msgspec.json.encode(e.value).decode(), 60), f"# {e.layer}") for e in shown])
 
 
