@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from types import SimpleNamespace
@@ -20,6 +20,7 @@ from tta_agents import (
     AgentId,
     Agents,
     AgentsMemory,
+    AgentSpec,
     AgentsPlugin,
     AgentStatusChanged,
     RegistryError,
@@ -30,7 +31,18 @@ from tta_agents.memory import MemoryRegistry, MemoryReplies
 from tta_agents.testing import Answer, Ask, Echo
 from tta_agents.waiting import Waiting
 from tta_agents.wire import SIGNALS, Accepted, Answered, Call, Failed, Pieces, Released
-from tta_kernel import ConfigError, Event, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookspec
+from tta_kernel import (
+    ConfigError,
+    Event,
+    Kernel,
+    KernelSettings,
+    NoConfig,
+    Plugin,
+    PluginSettings,
+    Service,
+    hookimpl,
+    hookspec,
+)
 from tta_messages import MESSAGES, Message, MessagesConfig, MessagesError, QueueSettings, QueueStats
 from tta_messages.memory import MemoryMessages
 
@@ -412,6 +424,26 @@ def problems(**config: Any) -> str:
     with pytest.raises(ConfigError) as caught:
         Kernel(settings, plugins={"agents": AgentsPlugin, "agents-memory": AgentsMemory}).check()
     return str(caught.value)
+
+
+def test_a_plugin_that_cannot_say_which_agents_it_serves_is_a_problem_of_its_own() -> None:
+    class Torn(Plugin[NoConfig]):
+        @hookimpl
+        def agents(self) -> Sequence[AgentSpec]:
+            raise OSError("a person's secret")
+
+    class Away(Plugin[NoConfig]):
+        requires = (Service("nobody's"),)
+
+        @hookimpl
+        def agents(self) -> Sequence[AgentSpec]:
+            return []
+
+    plugins = {"agents": AgentsPlugin, "agents-memory": AgentsMemory, "torn": Torn, "away": Away}
+    settings = KernelSettings(plugins={"away": PluginSettings(required=False)})
+    with pytest.raises(ConfigError) as caught:
+        Kernel(settings, plugins=plugins).check()
+    assert str(caught.value) == "plugin 'torn': its hook agents raised OSError"
 
 
 def test_names_of_instances_that_could_not_be_served_are_found_before_anything_starts() -> None:

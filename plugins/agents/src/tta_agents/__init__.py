@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from tta_kernel import Context, Event, Hooks, NoConfig, Plugin, Problem, Subcommands, hookimpl
+from tta_kernel import Context, Event, Hooks, NoConfig, Plugin, PluginError, Problem, Subcommands, hookimpl
 from tta_messages import MESSAGES
 
 from . import hookspecs
@@ -146,7 +146,11 @@ class AgentsPlugin(Plugin[Config]):
             if self.config.auto_register and each.auto_register and not nameable(AgentId(type, it.name))
         ]  # fmt: skip
         for plugin, declared in hooks.collect(hookspecs.agents).items():
-            for spec in () if isinstance(declared, Exception) else declared:
+            if isinstance(declared, Exception):
+                if not isinstance(declared, PluginError):  # One that can't be used is the kernel's to tell.
+                    problems.append(Problem(f"plugin {plugin!r}", f"its hook agents raised {type(declared).__name__}"))
+                continue
+            for spec in declared:
                 # Deployments may share their config, so one of them has what is remote for the others.
                 if spec.input is not Unknown and (first := owners.setdefault(spec.type, plugin)) != plugin:
                     what = f"declares the agent {spec.type!r}, and so does {first!r}"
