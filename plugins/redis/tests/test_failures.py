@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import time
 
 import anyio
@@ -257,14 +258,19 @@ async def test_errors_do_not_hold_what_was_sent(redis: Redis) -> None:
     assert secret not in str(caught.value)
 
 
-async def test_who_may_not_listen_is_told_so() -> None:
+@pytest.mark.parametrize(
+    ("rights", "missing"), [(("+@all", "resetchannels"), "&story:*"), (("&*", "+@all", "-subscribe"), "+subscribe")]
+)
+async def test_who_may_not_listen_is_told_which_right_he_lacks(rights: tuple[str, ...], missing: str) -> None:
     with redis_server(own=True) as server:
-        server.command("ACL", "SETUSER", "tta", "reset", "on", ">hunter2", "~*", "+@all", "resetchannels")
-        config = server.config(username="tta", password="hunter2", command_timeout=1.0)
+        server.command("ACL", "SETUSER", "tta", "reset", "on", ">hunter2", "~*", *rights)
+        config = server.config(username="tta", password="hunter2", command_timeout=1.0, prefix="story")
         async with connect(config) as redis:
             assert await redis.execute("PING") == b"PONG"
-            with pytest.raises(RedisDown, match="it refuses SUBSCRIBE: NOPERM"):
-                async with redis.listen("channel"):
+            with pytest.raises(
+                RedisDown, match=rf"it refuses SUBSCRIBE: NOPERM .*; give the user {re.escape(missing)}$"
+            ):
+                async with redis.listen(redis.key("channel")):
                     pass
 
 
@@ -274,3 +280,11 @@ async def test_a_user_without_a_password_is_who_the_config_says() -> None:
         async with connect(server.config(username="tta")) as redis:
             assert await redis.execute("ACL", "WHOAMI") == b"tta"
             assert await redis.client.execute_command("ACL", "WHOAMI") in (b"tta", "tta")
+
+
+async def test_a_user_who_may_not_even_log_in_fully_is_told_which_command_is_refused() -> None:
+    with redis_server(own=True) as server:
+        server.command("ACL", "SETUSER", "tta", "reset", "on", ">hunter2", "~*", "&*", "+@all", "-select")
+        async with connect(server.config(username="tta", password="hunter2", database=1)) as redis:
+            with pytest.raises(RedisDown, match=r"its user lacks a right: NOPERM .*'select'"):
+                await redis.execute("PING")

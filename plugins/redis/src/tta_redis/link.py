@@ -251,7 +251,9 @@ class Login:
         code = error.partition(" ")[0]
         if code in ("LOADING", "BUSY", "MASTERDOWN") or "max number of clients" in error:
             return Unreachable(f"{address}: {error}")
-        if code in ("WRONGPASS", "NOAUTH", "NOPERM"):
+        if code == "NOPERM":
+            return Refused(f"{address}: its user lacks a right: {error}")
+        if code in ("WRONGPASS", "NOAUTH"):
             return Refused(f"{address}: it refuses the username or password ({code}); set username and password")
         if "unknown command" in error:
             return Refused(f"{address}: its server is too old; Redis 6.2 or newer is needed")

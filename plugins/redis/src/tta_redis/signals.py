@@ -136,6 +136,12 @@ class Signals:
                 del self._outstanding[channel]
                 self._stir()
 
+    def advice(self, error: str) -> str:
+        """Say which right of an ACL is missing, where that is what an error is about; else nothing."""
+        if not error.startswith("NOPERM"):
+            return ""
+        return f"; give the user &{self._config.prefix}:*" if "channel" in error else "; give the user +subscribe"
+
     def _tell(self, what: str, channels: Sequence[str]) -> None:
         link = self._link
         if link is None or not channels or link.lost:
@@ -207,7 +213,7 @@ class _Channels(Link):
             if self.signals is not None:
                 self.signals.heard(reply[0], reply[1].decode(errors="replace"), reply[2])
         elif self.signals is not None and isinstance(reply, ResponseError):  # not allowed, or a server that is loading
-            self.abort(f"it refuses SUBSCRIBE: {reply}")
+            self.abort(f"it refuses SUBSCRIBE: {reply}{self.signals.advice(str(reply))}")
         else:  # the greeting, or a PING's answer
             super().answered(reply)
 
