@@ -16,6 +16,8 @@ from tta_kernel.errors import ConfigError, Problem
 ROOT = Path(__file__).resolve().parents[1]
 SHOWN = re.findall(r"^ *```yaml\n(.*?)^ *```$", (ROOT / "docs/deployment.md").read_text(), re.MULTILINE | re.DOTALL)
 
+REPLICATED = ("messages-redis", "sessions-redis")
+
 
 def problems(folder: Path, environ: dict[str, str]) -> list[Problem]:
     try:
@@ -53,6 +55,12 @@ def test_what_the_page_shows_passes_a_check_that_has_no_secrets(
         monkeypatch.delenv(name)
     code = main(["check", "--config", str(shown), "--env", "production", "--no-secrets"])
     assert (code, capsys.readouterr().out.splitlines()[-1].endswith("plugins are ready to start")) == (0, True)
+
+
+def test_where_the_page_waits_for_replicas_stories_wait_as_messages_do() -> None:
+    plugins = [msgspec.yaml.decode(block)["plugins"] for block in SHOWN]
+    waits = [[it.get(name, {}).get("config", {}).get("wait_replicas") for name in REPLICATED] for it in plugins]
+    assert [each for each in waits if any(each)] == [[1, 1], [1, 1]]
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
