@@ -353,6 +353,19 @@ async def test_a_call_past_its_time_in_the_queue_is_never_executed(world: World)
     assert [request.text for request in echo.requests] == ["first"]
 
 
+async def test_a_call_that_nobody_took_in_its_time_is_no_dead_letter(world: World) -> None:
+    work, free = blocking()
+    caller, server = await world.agents(), await world.agents(concurrency=1)
+    async with server.serve(echo := Echo(work)), calling(caller, "first"):
+        await echo.begun.wait()
+        with anyio.move_on_after(0.1) as patience:
+            await caller.call(ECHO, Ask("second"), key="second")
+        stats = (await world.messages.stats("agents.echo"))["agents.echo"]
+        free.set()
+    assert patience.cancelled_caught
+    assert stats.dead == sum(stats.waiting.values()) == 0
+
+
 async def test_a_call_is_taken_by_a_process_whose_clock_is_an_hour_ahead(world: World) -> None:
     world.messages = MemoryMessages(MessagesConfig(), TYPES, clock=lambda: time.time() - 3600)
     caller, server = await world.agents(), await world.agents()

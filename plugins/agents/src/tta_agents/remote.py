@@ -135,8 +135,11 @@ class RemoteCalls:
             signal = Cancelled(waiting.id, waiting.serving)
             await send(self._messages, self._inbox.message(waiting.process, signal, ttl=60.0), patience=FAREWELL)
         else:
+            queue = queue_of(waiting.agent)
             try:
-                await self._messages.cancel(queue_of(waiting.agent), waiting.id)
+                if not await self._messages.cancel(queue, waiting.id):
+                    # Over in the same moment as its caller's patience: nobody wants it as a dead letter, either.
+                    await self._messages.purge_dead(queue, waiting.id)
             except MessagesError:
                 return  # Its time to live ends it.
 
