@@ -152,10 +152,13 @@ async def test_what_happens_to_one_happens_to_no_other(both: tuple[Redis, RedisM
     await check_empty(redis, m)
 
 
-async def test_a_foreign_value_where_a_bundle_was_is_told_and_stops_nobody(both: tuple[Redis, RedisMessages]) -> None:
+@pytest.mark.parametrize("foreign", ["", "what is this?", "what is this, and why is it so long?", b"\0" * 99])
+async def test_a_foreign_value_where_a_bundle_was_is_told_and_stops_nobody(
+    both: tuple[Redis, RedisMessages], foreign: str | bytes
+) -> None:
     redis, m = both
     ids = await send(m, "abc")
-    await redis.execute("HSET", m._queue("q").keys.all[1], " " + ids[0].rpartition(".")[0], "what is this?")
+    await redis.execute("HSET", m._queue("q").keys.all[1], " " + ids[0].rpartition(".")[0], foreign)
     await send(m, "de")
     got: list[str] = []
     with anyio.fail_after(5):

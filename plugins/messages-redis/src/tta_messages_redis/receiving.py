@@ -93,10 +93,10 @@ class Receiving(Shared):
         if not waiter.handed:
             return ()
         held: list[Delivery] = []
-        deadline, values = wire.read_handed(waiter.handed)
+        deadline, envelopes = wire.read_handed(waiter.handed)
         try:
-            for value in values:
-                message = self._codec.decode(value[wire.HEAD :])
+            for envelope in envelopes:
+                message = self._codec.decode(envelope)
                 if message.queue != waiter.queue:
                     raise ValueError("it is another message")
                 held.append(Delivery(message, waiter.hold, deadline))
@@ -140,10 +140,10 @@ class Receiving(Shared):
         deadline = int(deadline) / 1e6
         held: list[Delivery] = []
         decode = self._codec.decode
-        for number, (id, value) in enumerate(zip(joined.split(), wire.read_bodies(values), strict=False)):
+        for number, (id, envelope) in enumerate(zip(joined.split(), wire.read_bodies(values), strict=False)):
             attempts, error = wire.history(infos[number]) if infos else (0, "")
             try:
-                message = decode(value[wire.HEAD :])
+                message = decode(envelope)
                 if message.id != id.decode() or message.queue != queue.name:
                     raise ValueError("it is another message")
             except ValueError:

@@ -33,23 +33,27 @@ class Call(NamedTuple):
     """Whether some ids weren't made up just now, so that they may have been sent before."""
     others: Mapping[int, tuple[float | bool, float]]
     remembered: Sequence[str]
-    pairs: Sequence[Any]
-    """Ids and values by turns."""
-    bundle: bool
-    """Whether this is what one call has sent, and no more than can be kept together."""
+    head: bytes
+    """When they end, if they live as long as the queue says."""
+    batch: Sequence[Outgoing]
+    together: bool
+    """Whether this is what one call has sent, so that it can be kept in one piece."""
 
     def quick(self, before: str) -> Sequence[Any]:
         """Return what `quick_send` is told, after what all are."""
-        if self.bundle:
-            ids, bundle = self.pairs[::2], wire.bundle(self.pairs[1::2])
-            return (before, b"", b"bundle", 1, self.mark, *ids, bundle)
+        if self.together and len(bundle := wire.bundle(self.head, [item.data for item in self.batch])) <= _BUNDLE:
+            return (before, b"", b"bundle", 1, self.mark, *[item.id for item in self.batch], bundle)
         ttl = "" if self.ttl is None else min(self.ttl, wire.FOR_EVER)
-        return (before, ttl, b"chosen" if self.chosen else b"", len(self.remembered), *self.remembered, *self.pairs)
+        return (before, ttl, b"chosen" if self.chosen else b"", len(self.remembered), *self.remembered, *self._pairs())
 
     def whole(self, *, again: bool = False) -> Sequence[Any]:
         """Return what `send` is told, after what all are."""
         others = msgspec.msgpack.encode(self.others) if self.others else b""
-        return (others, b"again" if again else b"", len(self.remembered), *self.remembered, *self.pairs)
+        return (others, b"again" if again else b"", len(self.remembered), *self.remembered, *self._pairs())
+
+    def _pairs(self) -> list[str | bytes]:
+        """Return ids and values by turns."""
+        return [part for item in self.batch for part in (item.id, self.head + item.data)]
 
 
 class Sending(Shared):
@@ -195,13 +199,10 @@ class Sending(Shared):
         clock = 0.0 if queue.offset is None else monotonic() * 1e6 + queue.offset
         head = _END(clock + queue.life * 1e6)
         priority, ttl, usual, last = batch[0].priority, batch[0].ttl, True, ""
-        pairs: list[Any] = []
         chosen: list[str] = []
         marks: list[str] = []
         others: dict[int, tuple[float | bool, float]] = {}
         for number, item in enumerate(batch, 1):
-            pairs.append(item.id)
-            pairs.append(head + item.data)
             if not item.mark:
                 chosen.append(item.id)
             elif item.mark != last:
@@ -214,9 +215,8 @@ class Sending(Shared):
                 usual = False
         if not marks:
             marks.append(" " + self._nonce())
-        alone = len(batch) > 1 and usual and ttl is None and not chosen and len(marks) == 1
-        bundle = alone and sum([len(item.data) for item in batch]) < _BUNDLE
-        return Call(marks[-1], usual, ttl, bool(chosen), others, chosen + marks, pairs, bundle)
+        together = len(batch) > 1 and usual and ttl is None and not chosen and len(marks) == 1
+        return Call(marks[-1], usual, ttl, bool(chosen), others, chosen + marks, head, batch, together)
 
     def _results(self, queue: Queue, batch: Sequence[Outgoing], reply: Sequence[Any]) -> list[SendResult]:
         codes, _, length, window, listed, clock, life = reply

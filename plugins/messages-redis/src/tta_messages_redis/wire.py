@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from importlib.resources import files
@@ -83,6 +83,7 @@ def read_settings(packed: bytes) -> QueueSettings | None:
         return None
 
 
+_LENGTH = struct.Struct(">I")
 _SETTINGS = struct.Struct(f">{len(QueueSettings.__struct_fields__)}d")
 _INTEGERS = frozenset(field.name for field in msgspec.structs.fields(QueueSettings) if isinstance(field.default, int))
 
@@ -110,32 +111,37 @@ def read_value(codec: Codec, queue: str, id: bytes, value: bytes) -> Message:
 
 
 def read_handed(payload: bytes) -> tuple[float, list[bytes]]:
-    """Return what `quick_send` hands over: until when it is held, in seconds, and the values."""
+    """Return what `quick_send` hands over: until when it is held, in seconds, and the envelopes."""
     head, _, rest = payload.partition(b"\n")
-    return int(head.split(b" ")[2]) / 1e6, list(unbundled(rest))
+    return int(head.split(b" ")[2]) / 1e6, _open(rest)
 
 
-def bundle(values: Iterable[bytes]) -> bytes:
-    """Return what one call has sent as it is stored together."""
-    return b"".join([part for value in values for part in (len(value).to_bytes(4, "big"), value)])
+def bundle(head: bytes, values: Sequence[bytes]) -> bytes:
+    """Return what one call has sent as it is kept together; ``head`` is when it ends."""
+    parts = [_LENGTH.pack(len(values))]
+    for value in values:
+        parts += (_LENGTH.pack(len(head) + len(value)), head, value)
+    return b"".join(parts)
 
 
-def unbundled(bundle: bytes) -> Iterator[bytes]:
-    """Return the values in a bundle."""
-    at = 0
-    while at < len(bundle):
-        end = at + 4 + int.from_bytes(bundle[at : at + 4], "big")
-        yield bundle[at + 4 : end]
-        at = end
-
-
-def read_bodies(bodies: Iterable[bytes]) -> Iterator[bytes]:
-    """Return the values in what a receive got: values, which begin with when they end, and bundles."""
+def read_bodies(bodies: Iterable[bytes]) -> list[bytes]:
+    """Return the envelopes in what a receive got: values, which begin with when they end, and bundles."""
+    found: list[bytes] = []
     for body in bodies:
-        if body.startswith(b"\0"):
-            yield from unbundled(body)
+        if body[0]:
+            found.append(body[HEAD:])
         else:
-            yield body
+            found += _open(body)
+    return found
+
+
+def _open(bundle: bytes) -> list[bytes]:
+    found, at = [], 4
+    while at + 4 + HEAD <= len(bundle):
+        end = at + 4 + _LENGTH.unpack_from(bundle, at)[0]
+        found.append(bundle[at + 4 + HEAD : end])
+        at = end
+    return found
 
 
 def read_letter(codec: Codec, queue: str, id: bytes, letter: bytes) -> DeadLetter:

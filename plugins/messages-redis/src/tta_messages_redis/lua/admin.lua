@@ -199,7 +199,7 @@ elseif what == 'forget' then
     for i = 1, #found[2], 2 do
       local mark, bundle = string.match(found[2][i], '^ (.+)'), found[2][i + 1]
       if mark then
-        local at, count = 1, 0
+        local at, count = 5, 0
         while at + 20 <= #bundle do
           those[#those + 1] = mark .. '.' .. count
           those[#those + 1] = string.sub(bundle, at + 4, at + 20)

@@ -5,8 +5,8 @@
 --                   (some are in ttl); other counters; odds is there if these may be: g9 g5 g1 (ghosts in the lists), passed (see
 --                   the guard), told (messages that nobody holds may have an info)
 -- body      HASH    id -> when it ends (us, a big-endian double), priority (a digit), owner (8 bytes), envelope; or, all that one
---                   call has sent in a bundle: blank and mark -> the values of ids mark.0, mark.1..., each after its length (4
---                   bytes). Its ids wait side by side, or are in one hold; for whatever happens to some of them, it is opened.
+--                   call has sent in a bundle: blank and mark -> how many (4 bytes), the values of mark.0, mark.1..., each after
+--                   its length (4 bytes). Its ids wait side by side, or are in one hold; for whatever happens to some of them, it is opened.
 --                   bundled is how many more messages than fields that makes
 -- high...   LISTs   of ids that wait; a ghost is an id that waits no more: its body is gone, its info is '!'
 -- info      HASH    id -> '-' .. how often it was received .. ':' .. error, of those that come again
@@ -92,7 +92,7 @@ local function open(ids)
     local bundle = mark and mark ~= last and call('HGET', BODY, ' ' .. mark)
     last = mark
     if bundle then
-      local at, count = 1, 0
+      local at, count = 5, 0
       while at + 3 <= #bundle do
         local size = struct.unpack('>I4', bundle, at)
         call('HSET', BODY, mark .. '.' .. count, string.sub(bundle, at + 4, at + 3 + size))

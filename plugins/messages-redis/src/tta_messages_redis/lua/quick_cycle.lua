@@ -63,30 +63,32 @@ local function look(ids)
   while ids[i] do
     local mark = bundled > 0 and string.match(ids[i], '^(.+)%.0$')
     local bundle = mark and (not ids[i + 1] or ids[i + 1] == mark .. '.1') and attempt('HGET', BODY, ' ' .. mark)
-    local count, opened = 0, {}
-    if type(bundle) == 'string' then
-      local at = 1
-      while at + 20 <= #bundle do
-        local next = at + 4 + struct.unpack('>I4', bundle, at)
-        opened[2 * count + 1], opened[2 * count + 2] = at + 4, next - 1
-        at, count = next, count + 1
-      end
-      if count == 0 or struct.unpack('>d', bundle, 5) <= now then
+    local count = type(bundle) == 'string' and 1
+    if count then
+      if #bundle < 25 or struct.unpack('>d', bundle, 9) <= now then
         return nil
       end
-    end
-    if count > 0 and ids[i + count - 1] == mark .. '.' .. count - 1 then
-      found[#found + 1], i = bundle, i + count
-    else
-      if count > 0 then
-        for n = 1, count do
-          opened[2 * n], opened[2 * n - 1] = string.sub(bundle, opened[2 * n - 1], opened[2 * n]), mark .. '.' .. n - 1
+      count = struct.unpack('>I4', bundle)
+      if ids[i + count - 1] ~= mark .. '.' .. count - 1 then
+        local opened, at = {}, 5
+        while at + 20 <= #bundle do
+          local size = struct.unpack('>I4', bundle, at)
+          opened[#opened + 1] = mark .. '.' .. #opened / 2
+          opened[#opened + 1] = string.sub(bundle, at + 4, at + 3 + size)
+          at = at + 4 + size
+        end
+        if #opened == 0 then
+          return nil
         end
         call('HSET', BODY, unpack(opened))
         call('HDEL', BODY, ' ' .. mark)
-        bundled = math.max(0, bundled - count + 1)
+        bundled, count = math.max(0, bundled - #opened / 2 + 1), nil
         save()
       end
+    end
+    if count then
+      found[#found + 1], i = bundle, i + count
+    else
       singles[#singles + 1], places[#places + 1] = ids[i], #found + 1
       found[#found + 1], i = '', i + 1
     end

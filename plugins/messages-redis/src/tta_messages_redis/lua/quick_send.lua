@@ -25,7 +25,7 @@ local max_length, _, _, _, _, _, visibility, life, _, window, _, dead_life, step
 local FIRST = 7 + tonumber(ARGV[6])
 local bundle = ARGV[5] == 'bundle' and ARGV[#ARGV]
 local total = bundle and #ARGV - FIRST or (#ARGV - FIRST + 1) / 2
-local first = bundle and string.sub(bundle, 5, 13) or ARGV[FIRST + 1]
+local first = bundle and string.sub(bundle, 9, 17) or ARGV[FIRST + 1]
 local fields, bucket = call('HLEN', BODY), math.floor(now / 1000000 / window)
 local size = fields + bundled
 local SEEN = bucket % 2 == 0 and SEEN0 or SEEN1
@@ -76,7 +76,7 @@ end
 
 -- Ids and values by turns, as they come where there is no bundle.
 local function open(bundle)
-  local opened, at = {}, 1
+  local opened, at = {}, 5
   for i = 1, total do
     local size = struct.unpack('>I4', bundle, at)
     opened[FIRST + 2 * i - 2], opened[FIRST + 2 * i - 1] = ids[i], string.sub(bundle, at + 4, at + 3 + size)
@@ -104,11 +104,11 @@ if type(entry) == 'string' and ARGV[2] ~= '1' and not kept[3]
     if bundle and most < total then
       pairs_of, bundle = open(bundle), false
     end
-    local parts, bytes = {queue .. ' ' .. (hold or '') .. ' ' .. deadline .. '\n', bundle or nil}, 0
+    local parts, bytes = {queue .. ' ' .. (hold or '') .. ' ' .. deadline .. '\n', bundle or pack('>I4', most)}, 0
     for i = 1, bundle and 0 or most do
       local value = pairs_of[FIRST - 1 + 2 * (handed + i)]
       bytes = bytes + #value
-      parts[2 * i], parts[2 * i + 1] = pack('>I4', #value), value
+      parts[2 * i + 1], parts[2 * i + 2] = pack('>I4', #value), value
     end
     if most == 0 or bytes > MOST or seconds > least
       or call('HSETNX', HOLDS, hold, table.concat(ids, ' ', handed + 1, handed + most)) == 0 then

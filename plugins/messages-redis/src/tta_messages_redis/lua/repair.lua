@@ -20,7 +20,7 @@ local now = string.format('%.0f', clock[1] * 1000000 + clock[2])
 for _, field in ipairs(call('HKEYS', BODY)) do
   local mark = string.match(field, '^ (.+)')
   if mark then
-    local bundle, at, count = call('HGET', BODY, field), 1, 0
+    local bundle, at, count = call('HGET', BODY, field), 5, 0
     while at + 3 <= #bundle do
       local size = struct.unpack('>I4', bundle, at)
       call('HSET', BODY, mark .. '.' .. count, string.sub(bundle, at + 4, at + 3 + size))
