@@ -401,6 +401,24 @@ async def test_a_list_never_leads_to_anybody_else_s_keys(redis: Redis) -> None:
     assert await redis.execute("GET", redis.key("other")) == b"x"
 
 
+async def test_of_many_cards_only_those_that_changed_are_read_again_and_those_that_went_forgotten(redis: Redis) -> None:
+    here, there = registry_on(redis), registry_on(redis)
+    ids = [AgentId("a", str(number)) for number in range(120)]
+    async with anyio.create_task_group() as tasks:
+        for id in ids:
+            tasks.start_soon(here.register, card(id=id))
+    before = {each.id: each for each in await there.list()}
+    await here.register(card("busy"))
+    after = {each.id: each for each in await there.list()}
+    assert len(before) == len(after) == 120
+    assert [str(id) for id in ids if before[id].status != after[id].status] == ["a:1"]
+    assert sum(before[id].resources is after[id].resources for id in ids) == 119
+    for id in ids:
+        await here.deregister(id)
+    assert await there.list() == []
+    assert there._store._known == {}
+
+
 async def test_a_name_that_is_no_text_is_nobody_s(redis: Redis) -> None:
     here = registry_on(redis)
     await here.register(card())

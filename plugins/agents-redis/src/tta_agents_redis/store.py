@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+import anyio.lowlevel
 import msgspec
 from redis.exceptions import ResponseError
 
@@ -16,6 +17,8 @@ from tta_redis import Redis, RedisDown, Script
 from . import scripts
 
 TAG = "agents"
+_AT_ONCE = 50
+"""How many cards are read until others may run."""
 _NOTE = re.compile(rb"([0-9]{1,15})\n([^\n]*)\n([^\n]*)\n.*", re.DOTALL)
 _SEEN = re.compile(rb"([0-9]{1,15}):.*", re.DOTALL)
 
@@ -45,6 +48,7 @@ class Store:
         self._beat, self._leave = redis.script(scripts.BEAT), redis.script(scripts.LEAVE)
         self._look, self._remove = redis.script(scripts.LOOK), redis.script(scripts.REMOVE)
         self._fetch, self._refuse = redis.script(scripts.FETCH), redis.script(scripts.REFUSE)
+        self._known: dict[bytes, tuple[bytes, AgentCard]] = {}
         self.foreign = 0
         """How many values were found that were none of ours."""
 
@@ -70,12 +74,21 @@ class Store:
         """Return the cards of all agents, of one type or of one address; what is no card is put aside."""
         begin = _address(id) if id else "" if type is None else f"{_quoted(type)}/"
         now, *rows = await self._run(self._look, self._keys, [self._quarantine, begin, int(id is not None)])
-        found = []
+        found, known, read = [], self._known, 0
+        if not begin:
+            self._known = {}  # Of those alone that are there still.
         for address, till, holder, raw in zip(*[iter(rows)] * 4, strict=True):
             try:
-                card = msgspec.msgpack.decode(raw, type=AgentCard)
-                if _address(card.id).encode() != address:
-                    raise msgspec.ValidationError("the card of another address")
+                # Of a thousand cards hardly any is another than a second ago, and reading them all takes long.
+                before, card = known.get(address, (b"", None))
+                if card is None or before != raw:
+                    card = msgspec.msgpack.decode(raw, type=AgentCard)
+                    if _address(card.id).encode() != address:
+                        raise msgspec.ValidationError("the card of another address")
+                    read += 1
+                    if read % _AT_ONCE == 0:
+                        await anyio.lowlevel.checkpoint()
+                self._known[address] = raw, card
             except (msgspec.DecodeError, ValueError) as exc:
                 self.foreign += await self._run(self._remove, self._keys, [self._quarantine, address, raw, str(exc)])
                 continue
