@@ -7,7 +7,16 @@ import anyio
 import msgspec
 import pytest
 
-from tta_agents import AGENT_REGISTRY, AGENT_REPLIES, AgentCard, AgentId, AgentsMemory, AgentsPlugin
+from tta_agents import (
+    AGENT_REGISTRY,
+    AGENT_REPLIES,
+    AgentCard,
+    AgentId,
+    AgentsMemory,
+    AgentsPlugin,
+    AgentStatusChanged,
+    Report,
+)
 from tta_agents_redis import AgentsRedis, Config
 from tta_kernel import ConfigError, Kernel, KernelSettings, Plugin, PluginSettings
 from tta_kernel.hookspecs import snapshot
@@ -70,6 +79,18 @@ async def health(kernel: Kernel, wanted: str) -> str:
         while (found := (await kernel.health())["agents-redis"]).status != wanted:  # noqa: ASYNC110
             await anyio.sleep(0.02)
     return found.detail
+
+
+async def test_that_an_agent_is_degraded_is_told_before_its_heart_beats_again(redis: Redis) -> None:
+    ill = AgentCard(AgentId("a", "1"), status="degraded", process="p", shared=True)
+    async with kernel_on(redis, ttl="5m") as here, kernel_on(redis) as there:
+        card = msgspec.structs.replace(ill, status="idle")
+        await here.get(AGENT_REGISTRY).register(card, lambda: Report(card))
+        card = ill
+        here.events.publish(AgentStatusChanged(agent=ill.id, before="idle", after="degraded"))
+        with anyio.fail_after(10):
+            while await there.get(AGENT_REGISTRY).discover():  # noqa: ASYNC110
+                await anyio.sleep(0.02)
 
 
 @pytest.mark.parametrize("config", [{"ttl": "10ms"}, {"ttl": "1s", "interval": "1s"}, {"ttl": "1s", "interval": 0}])

@@ -841,6 +841,28 @@ async def test_a_state_that_cannot_be_used_or_made_costs_no_more_than_a_warning(
     assert refused == {"echo:one": "its agent raised KeyError"}
 
 
+async def test_a_degraded_agent_leaves_calls_to_others_that_are_well_and_takes_them_when_there_are_none(
+    world: World,
+) -> None:
+    async def fail(request: Ask, ctx: StepContext) -> Answer:
+        raise ValueError
+
+    caller, server = await world.agents(), await world.agents()
+    weak = await world.agents(degraded_after=2)
+    codes: list[str] = []
+    async with weak.serve(ill := Echo(fail)):
+        async with server.serve(well := Echo()):
+            for number in range(20):
+                try:
+                    await caller.call(ECHO, ASK, key=str(number))
+                except AgentError as exc:
+                    codes.append(exc.code)
+        assert len(ill.requests) == len(codes) <= 3  # One may have been asked for before.
+        assert len(well.requests) == 20 - len(codes)
+        with anyio.CancelScope(shield=True):
+            assert (await error_of(caller, key="last")).code == "failed"
+
+
 # What a caller makes of signals
 
 

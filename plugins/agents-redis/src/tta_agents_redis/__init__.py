@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from tta_agents import AGENT_REGISTRY, AGENT_REPLIES
+from tta_agents import AGENT_REGISTRY, AGENT_REPLIES, AgentStatusChanged
 from tta_kernel import Context, Duration, Health, Plugin, Size, hookimpl
 from tta_redis import REDIS
 
@@ -59,6 +59,7 @@ class AgentsRedis(Plugin[Config]):
         )  # fmt: skip
         self._replies = RedisReplies(redis, ctx.log, max_size=config.max_reply, quarantine=config.quarantine)
         self._health = Health(since=time.time())
+        ctx.on(AgentStatusChanged, self._registry.on_status)
         ctx.start_soon(self._registry.beat)
         ctx.start_soon(self._registry.watch)
         ctx.provide(AGENT_REGISTRY, self._registry)

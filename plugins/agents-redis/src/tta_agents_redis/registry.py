@@ -51,6 +51,7 @@ class RedisRegistry:
         self._interval, self._max_state = interval, max_state
         self._mine: dict[AgentId, _Mine] = {}
         self._telling = anyio.Lock()
+        self._urgent = anyio.Event()
         self._too_large: set[AgentId] = set()
         self._changed = anyio.Event()
         self.watching = anyio.Event()
@@ -136,11 +137,18 @@ class RedisRegistry:
 
     # Heartbeats
 
+    async def on_status(self, event: AgentStatusChanged) -> None:
+        """Tell others now, not at the next beat, that an agent of this process is degraded, or well again."""
+        if event.agent in self._mine and "degraded" in (event.before, event.after):
+            self._urgent.set()
+
     async def beat(self) -> None:
         """Tell Redis of the agents, for ever; while it is away, try on, and then tell it anew."""
         pause = self._interval
         while True:
-            await anyio.sleep(pause)
+            with anyio.move_on_after(pause):
+                await self._urgent.wait()
+            self._urgent = anyio.Event()
             try:
                 await self.beat_once()
             except RegistryError as exc:

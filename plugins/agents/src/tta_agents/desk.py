@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 import msgspec
@@ -20,6 +20,8 @@ from .outbox import Outbox
 from .serving import Serving
 from .wire import Accepted, Answered, Call, Failed, Released, queue_of
 
+SPARED = 1.0
+"""How long, in seconds, a degraded agent leaves calls to others until it looks whether they are well still."""
 FAREWELL = 1.0
 """How long, in seconds, giving calls back may take once it is time to stop."""
 
@@ -28,13 +30,15 @@ class Desk:
     """Takes calls for one group of instances that one agent serves; `run` until `close`.
 
     A call is held for ``visibility`` seconds, and again and again while the agent works: so when this
-    process dies, it goes on at another not later than that.
+    process dies, it goes on at another not later than that. While all of the group are degraded and ``others_do``
+    it well, calls of the type are left to those: who fails at once is free at once, and would get more than its share.
     """
 
     def __init__(
         self, ctx: Context, inbox: Inbox, local: LocalAgents, group: Sequence[Served], *, visibility: float,
-        queue: QueueSettings,
+        queue: QueueSettings, others_do: Callable[[], Awaitable[bool]],
     ) -> None:  # fmt: skip
+        self._others_do = others_do
         self._ctx, self._log, self._inbox, self._local = ctx, ctx.log, inbox, local
         self._messages, self._group, self._visibility = inbox.messages, group, visibility
         self._care = Care(inbox.messages, ctx.log, visibility)
@@ -96,6 +100,9 @@ class Desk:
         while True:
             while not (free := [served for served in group if served.taken < served.limit]):
                 await self._less.wait()
+            if group is self._group and all(map(_ill, group)) and await self._others_do():
+                await anyio.sleep(SPARED)
+                continue
             # One at a time, since what others could begin at once is theirs; more only where more keeps waiting.
             limit = min(eager, (sum(served.limit - served.taken for served in free) + 1) // 2)
             done = self._care.take_done(queue)
@@ -118,7 +125,7 @@ class Desk:
             eager = min(2 * limit, 64) if len(found) == limit else 1
             for delivery in found:
                 # The other queue may have taken the place meanwhile; then it is one more for a while.
-                served = min(free, key=lambda each: each.taken)
+                served = min(free, key=lambda each: (_ill(each), each.taken))
                 served.taken += 1
                 tasks.start_soon(self._work, served, delivery)
 
@@ -193,6 +200,10 @@ class Desk:
             except MessagesError as exc:
                 self._log.warning("a call comes once more, because its end could not be noted: %s", exc)
         return None
+
+
+def _ill(served: Served) -> bool:
+    return served.status == "degraded"
 
 
 def _read(delivery: Delivery) -> Call | None:

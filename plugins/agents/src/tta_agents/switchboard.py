@@ -8,6 +8,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -96,7 +97,7 @@ class Switchboard:
                 queue = self._config.agents.get(agent.spec.type, AgentSettings()).queue or self._config.queue
                 desk = Desk(
                     self._ctx, self._inbox, self._local, group, visibility=self._config.visibility,
-                    queue=queue.settings(),
+                    queue=queue.settings(), others_do=partial(self._others_do, agent.spec.type),
                 )  # fmt: skip
                 desk.open()
             yield group[0].id
@@ -164,6 +165,14 @@ class Switchboard:
             served.degraded_after, served.degraded_for = config.degraded_after, config.degraded_for
             group.append(served)
         return group
+
+    async def _others_do(self, type: str) -> bool:
+        """Whether another process serves this type, too, and well."""
+        try:
+            cards = await self._registry.discover(type)
+        except RegistryError:
+            return False
+        return any(card.shared and card.process != self.process for card in cards)
 
     async def _restore(self, agent: Any, id: AgentId) -> bool:
         """Give an agent back what it reported before a restart; False if it has no state to keep."""
