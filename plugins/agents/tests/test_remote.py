@@ -43,11 +43,11 @@ from tta_kernel import (
     hookimpl,
     hookspec,
 )
-from tta_messages import MESSAGES, Message, MessagesConfig, MessagesError, QueueSettings, QueueStats
+from tta_messages import FAILED, MESSAGES, Failure, Message, MessagesConfig, MessagesError, QueueSettings, QueueStats
 from tta_messages.memory import MemoryMessages
 
 ECHO, ASK = AgentId("echo"), Ask("x")
-TYPES: dict[str, type[msgspec.Struct]] = {Call.TYPE: Call, **SIGNALS}
+TYPES: dict[str, type[msgspec.Struct]] = {Call.TYPE: Call, FAILED: Failure, **SIGNALS}
 
 
 class Line:
@@ -292,7 +292,9 @@ async def test_a_process_that_stops_gives_back_what_it_cannot_end(world: World) 
 
 
 @pytest.mark.parametrize(("permanent", "taken"), [(False, 4), (True, 1)])
-async def test_a_call_that_nobody_survives_is_given_up_at_once(world: World, *, permanent: bool, taken: int) -> None:
+async def test_a_call_that_nobody_survives_is_given_up_at_once(
+    world: World, caplog: pytest.LogCaptureFixture, *, permanent: bool, taken: int
+) -> None:
     await world.ghost(AgentId("echo", "one"))
     caller, _ = await world.agents(look_again="10s"), await world.process()
     attempts: list[int] = []
@@ -309,6 +311,7 @@ async def test_a_call_that_nobody_survives_is_given_up_at_once(world: World, *, 
         tasks.cancel_scope.cancel()
     assert (error.code, error.retryable) == ("given_up", False)
     assert len(attempts) == taken
+    assert caplog.messages == [], "an answer that can't be read would be told"
 
 
 # Waiting

@@ -11,7 +11,17 @@ import anyio
 import msgspec
 
 from tta_kernel import Context, correlation_id
-from tta_messages import Delivery, Message, MessageDied, Messages, MessagesError, Priority, QueueSettings, SendResult
+from tta_messages import (
+    FAILED,
+    Delivery,
+    Message,
+    MessageDied,
+    Messages,
+    MessagesError,
+    Priority,
+    QueueSettings,
+    SendResult,
+)  # fmt: skip
 
 from .model import AgentId
 from .wire import SIGNALS, Accepted, Call, Cancelled, Died, Heard, Signal, caller_of, inbox_of, queue_of
@@ -93,6 +103,8 @@ class Inbox:
                 await send(self.messages, *stray, patience=1.0)
 
     def _hear(self, message: Message) -> Message | None:
+        if message.type == FAILED:  # A call died; whoever saw that has told it by `Died`, too.
+            return None
         kind = SIGNALS.get(message.type)
         try:
             if kind is None:

@@ -17,7 +17,7 @@ from anyio.abc import TaskGroup
 from redis.exceptions import ResponseError
 
 from tta_kernel import Event
-from tta_messages import Codec, Delivery, MessagesError, QueueSettings, SendResult
+from tta_messages import Codec, Delivery, Message, MessagesError, QueueSettings, SendResult
 from tta_messages.prepare import Types, check_queue
 from tta_redis import Redis, RedisDown
 
@@ -32,6 +32,8 @@ R = TypeVar("R")
 CHUNK = 1000
 """Messages, at most, in one script: Lua hands on no more than some thousand arguments."""
 _QUEUES = 4096
+_BOUNCE = 10.0
+"""For so many seconds it is tried to tell somebody that his question is dead."""
 _INDEX_EVERY = 600.0
 UNUSUAL = 16
 """For so many calls after one that wasn't usual, the next isn't supposed to be."""
@@ -97,7 +99,8 @@ class Shared:
     ) -> None:
         self._redis, self._config, self._publish, self._tasks = redis, config, publish, tasks
         self._codec = Codec(types, max_size=config.max_size)
-        self._store = Store(redis, self._codec, publish, redis.key("messages", "wake", ""))
+        self._store = Store(redis, self._codec, publish, self._bounce, redis.key("messages", "wake", ""))
+        self._bounces: list[Message] = []
         self._queues: OrderedDict[str, Queue] = OrderedDict()
         self._random = Random()  # noqa: S311 - jitter
         self._mark, self._count = token_hex(3), itertools.count(1)
@@ -110,6 +113,20 @@ class Shared:
 
     async def _fly_acks(self, queue: Queue, batches: Sequence[Sequence[Delivery]]) -> Sequence[Sequence[bool]]:
         raise NotImplementedError
+
+    async def send(self, *messages: Message) -> Sequence[SendResult]:
+        raise NotImplementedError
+
+    def _bounce(self, answer: Message) -> None:
+        """Tell whoever asked that his question is dead, behind the call that has noticed; once, and in bounded time."""
+        self._bounces.append(answer)
+        if len(self._bounces) == 1:
+            self._soon(self._send_bounces)
+
+    async def _send_bounces(self) -> None:
+        answers, self._bounces = self._bounces, []
+        with anyio.move_on_after(_BOUNCE):
+            await self.send(*answers)
 
     async def _each(
         self, deliveries: Sequence[Delivery], do: Callable[[Queue, Sequence[Delivery]], Awaitable[Sequence[bool]]]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from redis.exceptions import ResponseError
 
 from tta_kernel import Event
-from tta_messages import Codec, MessageDied, MessagesError
+from tta_messages import Codec, Message, MessageDied, MessagesError, bounced
 from tta_redis import Redis, RedisDown, Script
 
 from . import wire
@@ -48,13 +49,14 @@ class Scripts:
 
 
 class Store:
-    """Runs scripts on queues; publishes who died, and puts aside what doesn't belong there."""
+    """Runs scripts on queues; tells who died, and puts aside what doesn't belong there."""
 
     def __init__(
-        self, redis: Redis, codec: Codec, publish: Callable[[Event], None], channel: str
+        self, redis: Redis, codec: Codec, publish: Callable[[Event], None], bounce: Callable[[Message], None],
+        channel: str,
     ) -> None:  # fmt: skip
         self.redis, self.scripts = redis, Scripts(redis)
-        self._codec, self._publish = codec, publish
+        self._codec, self._publish, self._bounce = codec, publish, bounce
         self._repaired: dict[str, float] = {}
         self.channel = channel
         """With the name of a process: where it hears that it is called."""
@@ -208,12 +210,14 @@ class Store:
             log.warning("%s: a foreign value was under one of its keys; it is now under %r", what, name.decode())
 
     def _tell(self, queue: str, died: Died) -> None:
-        for id, reason, value in died:
-            try:
-                type_ = wire.read_value(self._codec, queue, id, value).type
-            except ValueError:
-                type_ = ""
-            name = id.decode(errors="replace")
-            if reason == b"corrupt":
+        for id, cause, value, error in died:
+            name, reason = id.decode(errors="replace"), cause.decode()
+            message: Message | None = None
+            with suppress(ValueError):
+                message = wire.read_value(self._codec, queue, id, value)
+            if message and (answer := bounced(message, reason, error.decode(errors="replace"))):
+                self._bounce(answer)
+            if reason == "corrupt":
                 log.warning("queue %r: what lay under the id %r is no message; it is a dead letter now", queue, name)
-            self._publish(MessageDied(queue=queue, id=name, message_type=type_, reason=reason.decode()))
+            type_ = message.type if message else ""
+            self._publish(MessageDied(queue=queue, id=name, message_type=type_, reason=reason))

@@ -12,7 +12,7 @@ import msgspec
 from tta_kernel import KERNEL, Context, Event, Hooks, NoConfig, Plugin, Problem, Subcommands, hookimpl
 
 from . import hookspecs
-from .answers import FAILED, Failure, answer, respond, respond_error
+from .answers import FAILED, Failure, answer, bounced, respond, respond_error
 from .consume import Consumed, Reject, consume, consume_batches
 from .memory import MemoryMessages
 from .model import (
@@ -45,7 +45,7 @@ __all__ = [
     "FAILED", "MESSAGES", "MESSAGE_TYPES", "AnswerError", "Asked", "Codec", "Consumed", "DeadLetter", "Delivery",
     "Failure", "Filter", "Message", "MessageDied", "Messages", "MessagesConfig", "MessagesError", "MessagesMemory",
     "MessagesPlugin", "Prepared", "Priority", "QueueFilled", "QueueSettings", "QueueStats", "Reject", "Requests",
-    "Requeued", "SendError", "SendResult", "Settled", "Step", "Subscription", "Unsent", "answer", "consume",
+    "Requeued", "SendError", "SendResult", "Settled", "Step", "Subscription", "Unsent", "answer", "bounced", "consume",
     "consume_batches", "respond", "respond_error",
 ]  # fmt: skip
 

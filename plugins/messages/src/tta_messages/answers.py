@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Never, cast
+from typing import Any, Never
 
 import msgspec
 
 from .consume import Consumed, Reject, consume
-from .model import Delivery, Message, Messages, SendResult, Settled
+from .model import Delivery, Message, Messages, SendResult
 from .prepare import shorten
 
 FAILED = "messages.failed"
 """The type of an answer that is an error."""
+_LAST_WORDS = 60.0
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -29,15 +30,18 @@ async def respond(messages: Messages, delivery: Delivery, type: str, body: Any, 
     The answer's id follows from the question's, so that whoever answers twice is heard once. A
     ValueError, where no answer is expected.
     """
-    question = delivery.message
-    if not question.reply_to:
-        raise ValueError(f"message {question.id} expects no answer")
+    if not delivery.message.reply_to:
+        raise ValueError(f"message {delivery.message.id} expects no answer")
+    (result,) = await messages.send(_answer(delivery.message, type, body, **fields))
+    return result
+
+
+def _answer(question: Message, type: str, body: Any, **fields: Any) -> Message:
     known = {
         "id": f"{question.id}/answer", "correlation_id": question.id, "owner": question.owner,
         "priority": question.priority, "sender": question.queue, "ttl": question.ttl,
     }  # fmt: skip
-    (result,) = await messages.send(Message.to(question.reply_to, type, body, **(known | fields)))
-    return result
+    return Message.to(question.reply_to, type, body, **(known | fields))
 
 
 async def respond_error(
@@ -48,6 +52,20 @@ async def respond_error(
     The reason, of which 500 characters are kept, is shown to whoever asked: never put in it what a person wrote.
     """
     return await respond(messages, delivery, FAILED, Failure(shorten(reason), retryable))
+
+
+def bounced(question: Message, reason: str, error: str) -> Message | None:
+    """Return the error answer to a question that is dead, with why (see `DeadLetter`); None where nobody asked.
+
+    A backend sends it as soon as it sees a message die, whatever that died of, and without holding up whoever it
+    works for. It has the id of any answer to that question: so an answer which came before is the one that counts.
+    """
+    if not question.reply_to:
+        return None
+    # Where the time of the question is over, who hasn't gone doesn't wait for long.
+    ttl = _LAST_WORDS if reason == "expired" else question.ttl
+    failure = Failure(shorten(error or reason), retryable=reason != "rejected")
+    return _answer(question, FAILED, failure, ttl=ttl)
 
 
 async def answer(
@@ -89,30 +107,11 @@ async def answer(
             if result.error != "expired":  # Then nobody waits for it.
                 raise Reject(f"its answer is {result.error}")
 
-    telling = cast(Messages, _Telling(messages))
     await consume(
-        telling, queue, handle, limit=limit, concurrency=concurrency, time_limit=time_limit, visibility=visibility,
+        messages, queue, handle, limit=limit, concurrency=concurrency, time_limit=time_limit, visibility=visibility,
         wait=wait, grace=grace, consumed=consumed,
     )  # fmt: skip
 
 
 class AnswerUnsent(Exception):
     """An answer found no room in the queue of whoever asked; the question is tried again."""
-
-
-class _Telling:
-    """Messages, but that whoever asks hears when his question has died."""
-
-    def __init__(self, messages: Messages) -> None:
-        self._messages = messages
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._messages, name)
-
-    async def nack(
-        self, delivery: Delivery, *, error: str = "", permanent: bool = False, delay: float | None = None
-    ) -> Settled:
-        settled = await self._messages.nack(delivery, error=error, permanent=permanent, delay=delay)
-        if settled is Settled.DEAD and delivery.message.reply_to:
-            await respond_error(self._messages, delivery, error, retryable=not permanent)
-        return settled

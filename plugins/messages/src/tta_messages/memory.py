@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from functools import wraps
 from itertools import count
 from math import inf
 from random import Random
 from time import monotonic, time
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from tta_kernel import Event
 
+from .answers import bounced
 from .model import (
     DeadLetter,
     Delivery,
@@ -33,6 +36,24 @@ from .model import (
 )  # fmt: skip
 from .prepare import Codec, Types, check_queue, check_receive, subscription_id
 from .queue import Queue
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _bouncing(
+    method: Callable[Concatenate[MemoryMessages, P], Coroutine[Any, Any, R]],
+) -> Callable[Concatenate[MemoryMessages, P], Coroutine[Any, Any, R]]:
+    """Let whoever asked hear of what has died meanwhile: not before, when a queue is half-way through its work."""
+
+    @wraps(method)
+    async def bouncing(self: MemoryMessages, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await method(self, *args, **kwargs)
+        finally:
+            self._bounce()
+
+    return bouncing
 
 
 def steady_clock() -> Callable[[], float]:
@@ -75,6 +96,7 @@ class MemoryMessages:
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._subscriptions: dict[str, Subscription] = {}
         self._tokens = count(1)
+        self._bounces: deque[Message] = deque()
 
     # Sending
 
@@ -90,6 +112,7 @@ class MemoryMessages:
                     results.append(None)
                     by_queue.setdefault(prepared.message.queue, []).append(prepared.message)
         sent = {name: iter(self._send(name, group)) for name, group in by_queue.items()}
+        self._bounce()
         return [result or next(sent[message.queue]) for result, message in zip(results, messages, strict=True)]
 
     def _send(self, name: str, messages: Sequence[Message]) -> Sequence[SendResult]:
@@ -149,11 +172,13 @@ class MemoryMessages:
                 raise MessagesError(f"there are {self._limit} queues")
             now = self._clock()
             held = kept.queue.receive(limit, visibility, now)
+            bounced = self._bounce()
             rest = until - anyio.current_time()
             if held or rest <= 0:
                 self._wake(kept, 0)
                 return held
-            await self._wait(kept, now, rest)
+            if not bounced:  # Perhaps to this very queue.
+                await self._wait(kept, now, rest)
 
     async def _wait(self, kept: _Kept, now: float, rest: float) -> None:
         event, done = anyio.Event(), False
@@ -184,6 +209,7 @@ class MemoryMessages:
         now = self._clock()
         return self._each(deliveries, lambda kept, group: kept.queue.ack(group, now))
 
+    @_bouncing
     async def nack(
         self, delivery: Delivery, *, error: str = "", permanent: bool = False, delay: float | None = None
     ) -> Settled:
@@ -194,6 +220,7 @@ class MemoryMessages:
         self._wake(kept, 1)
         return settled
 
+    @_bouncing
     async def release(self, *deliveries: Delivery) -> Sequence[bool]:
         await checkpoint()
         now = self._clock()
@@ -226,11 +253,13 @@ class MemoryMessages:
             self._wake(kept, 0)
         return held
 
+    @_bouncing
     async def cancel(self, queue: str, id: str) -> bool:
         await checkpoint()
         kept = self._find(queue)
         return kept is not None and kept.queue.cancel(id, self._clock())
 
+    @_bouncing
     async def recover(self, queue: str | None = None) -> Mapping[str, int]:
         await checkpoint()
         now = self._clock()
@@ -254,11 +283,13 @@ class MemoryMessages:
         kept = self._find(queue)
         return kept.queue.settings if kept else self._config.queues.get(queue, self._config.defaults)
 
+    @_bouncing
     async def purge(self, queue: str) -> int:
         await checkpoint()
         kept = self._find(queue)
         return kept.queue.purge(self._clock()) if kept else 0
 
+    @_bouncing
     async def drop(self, queue: str) -> bool:
         await checkpoint()
         kept = self._find(check_queue(queue))
@@ -270,11 +301,13 @@ class MemoryMessages:
             self._wake(kept, len(kept.waiters))  # They wait for the new one.
         return True
 
+    @_bouncing
     async def dead(self, queue: str, *, limit: int = 100, after: str = "") -> Sequence[DeadLetter]:
         await checkpoint()
         kept = self._find(queue)
         return kept.queue.dead(limit, after, self._clock()) if kept else []
 
+    @_bouncing
     async def requeue(self, queue: str, *ids: str) -> Mapping[str, Requeued]:
         await checkpoint()
         if (kept := self._find(queue)) is None:
@@ -283,11 +316,13 @@ class MemoryMessages:
         self._wake(kept, list(found.values()).count(Requeued.REQUEUED))
         return found
 
+    @_bouncing
     async def purge_dead(self, queue: str, *ids: str) -> int:
         await checkpoint()
         kept = self._find(queue)
         return kept.queue.purge_dead(ids, self._clock()) if kept else 0
 
+    @_bouncing
     async def stats(self, queue: str | None = None) -> Mapping[str, QueueStats]:
         await checkpoint()
         now = self._clock()
@@ -299,6 +334,7 @@ class MemoryMessages:
         kept = self._find(queue)
         return kept.queue.history(limit) if kept else []
 
+    @_bouncing
     async def forget(self, owner: str) -> int:
         await checkpoint()
         now = self._clock()
@@ -343,3 +379,17 @@ class MemoryMessages:
     def _died(self, letter: DeadLetter) -> None:
         type_ = letter.message.type if letter.message else ""
         self._publish(MessageDied(queue=letter.queue, id=letter.id, message_type=type_, reason=letter.reason))
+        if letter.message and (answer := bounced(letter.message, letter.reason, letter.error)):
+            self._bounces.append(answer)
+
+    def _bounce(self) -> bool:
+        """Send what tells whoever asked that his question is dead; True if there was any.
+
+        Where it finds no room, he waits until his time is over.
+        """
+        some = bool(self._bounces)
+        while self._bounces:  # What is sent may find others dead.
+            answer = self._codec.prepare(self._bounces.popleft())
+            if not isinstance(answer, SendResult):
+                self._send(answer.message.queue, [answer.message])
+        return some

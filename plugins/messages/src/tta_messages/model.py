@@ -247,7 +247,8 @@ class Messages(Protocol):
     NORMAL before LOW, the oldest first within one. Whoever receives a message holds it, alone, until it
     acknowledges, gives back, or lets ``visibility`` pass: then the message goes back to the head, and is
     dead after its last attempt. It may be what killed its holder, so until it fails otherwise it is
-    received alone, and takes no other along. ``queue_full`` and the like are results; only a store that
+    received alone, and takes no other along. Where a dead one has a ``reply_to``, the answer goes there that `bounced`
+    gives, sent by whoever saw it die. ``queue_full`` and the like are results; only a store that
     can't be reached raises `MessagesError`. A malformed call, such as a limit of 0, is a ValueError.
     """
 

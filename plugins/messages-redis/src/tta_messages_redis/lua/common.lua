@@ -280,7 +280,7 @@ local function rare()
       count('expired', 1)
     end
     note(reason == 'expired' and 'expired' or 'died', id, 'detail', err)
-    died[#died + 1] = {id, reason, value}
+    died[#died + 1] = {id, reason, value, err}
   end
 
   function R.corrupt(id, value)

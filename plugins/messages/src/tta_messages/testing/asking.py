@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
 import pytest
 
-from tta_messages.answers import answer, respond, respond_error
-from tta_messages.consume import Reject
+from tta_messages.answers import FAILED, Failure, answer, respond, respond_error
+from tta_messages.consume import Reject, consume
 from tta_messages.model import Delivery, Message, Messages, MessagesConfig, QueueSettings
 from tta_messages.requests import AnswerError, Requests, Unsent
 
-from .common import LONG, Note, Open, note, put, settings, take_one, until
+from .common import LONG, Note, Open, note, put, settings, take, take_one, texts, until
 
 
 class Broken(Exception):
@@ -57,6 +58,27 @@ async def answering(messages: Messages, **how: Any) -> AsyncIterator[Requests]:
         tasks.start_soon(serve)
         yield requests
         tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def asked(messages: Messages) -> AsyncIterator[Sequence[AnswerError]]:
+    """Ask; what that raises will be in the list."""
+    caught: list[AnswerError] = []
+    async with asking(messages) as requests, anyio.create_task_group() as tasks:
+
+        async def ask() -> None:
+            with pytest.raises(AnswerError) as raised:
+                await requests.ask(note("well?"))
+            caught.append(raised.value)
+
+        tasks.start_soon(ask)
+        yield caught
+
+
+async def recovered(messages: Messages, caught: Sequence[AnswerError]) -> bool:
+    """Look after the queue, as a sweep does; True once whoever asked has heard."""
+    await messages.recover("q")
+    return bool(caught)
 
 
 class AskingContract:
@@ -142,6 +164,62 @@ class AskingContract:
             await until(is_heard)
             assert (caught[0].reason[:9], caught[0].retryable) == ("busy busy", True)
             assert len(caught[0].reason) == 500
+
+    async def test_whoever_asked_hears_that_all_who_took_it_have_vanished(self, messages: Open) -> None:
+        async with messages(settings(retries=1, visibility=0.05)) as m, asked(m) as caught:
+            for _ in range(2):
+                await take_one(m, LONG)
+            await until(partial(recovered, m, caught))
+            assert (caught[0].reason, caught[0].retryable) == ("its hold ran out", True)
+
+    async def test_whoever_asked_hears_of_a_rejection_by_one_who_answers_nothing(self, messages: Open) -> None:
+        async def handle(delivery: Delivery) -> None:
+            raise Reject("no such story")
+
+        async with messages() as m, asked(m) as caught, anyio.create_task_group() as tasks:
+            tasks.start_soon(consume, m, "q", handle)
+            await until(partial(recovered, m, caught))
+            assert (caught[0].reason, caught[0].retryable) == ("no such story", False)
+            tasks.cancel_scope.cancel()
+
+    @pytest.mark.parametrize("back", ["replies", "q"])
+    async def test_whoever_asked_without_a_deadline_hears_that_his_question_has_expired(
+        self, messages: Open, back: str
+    ) -> None:
+        async with messages() as m:
+            await put(m, note("well?", id="1", reply_to=back, owner="u", ttl=0.05), note("well?", id="2", ttl=0.05))
+
+            async def are_dead() -> bool:
+                return (await m.stats("q"))["q"].dead == 2
+
+            await until(are_dead)
+            (answer,) = await take(m, 10, LONG, back)
+            said = answer.message
+            assert (said.id, said.type, said.correlation_id, said.owner) == ("1/answer", FAILED, "1", "u")
+            assert said.decode(Failure) == Failure("expired", retryable=True)
+            assert (said.ttl, said.reply_to) == (60.0, "")
+
+    async def test_one_who_answered_and_vanished_has_answered(self, messages: Open) -> None:
+        async with messages(settings(retries=0, visibility=0.2)) as m:
+            await put(m, note("well?", id="1", reply_to="replies"))
+            assert (await respond(m, await take_one(m, LONG), "test.note", Note("yes"))).delivered
+
+            async def is_dead() -> bool:
+                await m.recover("q")
+                return bool(await m.dead("q"))
+
+            await until(is_dead)
+            await put(m, note("later", "replies"))
+            assert texts(await take(m, 10, LONG, "replies")) == ["yes", "later"]
+
+    async def test_nobody_hears_of_what_nobody_asked(self, messages: Open) -> None:
+        async with messages() as m:
+            await put(m, note("hello"))
+            await m.nack(await take_one(m), permanent=True)
+            await put(m, note("well?", reply_to="replies"))
+            await m.nack(await take_one(m), permanent=True)
+            (answer,) = await take(m, 10, LONG, "replies")
+            assert answer.message.decode(Failure).reason == "rejected"
 
     async def test_a_question_that_is_refused_or_outlives_its_time_raises(self, messages: Open) -> None:
         async with messages() as m, asking(m, timeout=0.1) as requests:
