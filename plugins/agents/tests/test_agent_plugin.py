@@ -11,7 +11,7 @@ import pytest
 
 from tta_agents import AGENTS, AgentError, AgentId, AgentPlugin, AgentsMemory, AgentSpec, AgentsPlugin, StepContext
 from tta_agents.hookspecs import declared
-from tta_kernel import Context, KernelSettings, NoConfig, PluginSettings
+from tta_kernel import ConfigError, Context, KernelSettings, NoConfig, PluginSettings
 from tta_kernel.testing import running
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "writing-a-plugin.md"
@@ -48,6 +48,19 @@ async def test_it_is_declared_and_served_and_takes_over_a_new_config() -> None:
         agents = kernel.get(AGENTS)
     with pytest.raises(AgentError, match="not_served"):
         await agents.call(AgentId("shout"), Words("sea"), key="3")
+
+
+def test_settings_of_an_agent_that_nobody_declares_are_a_problem_where_another_may_be_meant() -> None:
+    def checked(**agents: Any) -> list[str]:
+        kernel = running(Shout, AgentsPlugin, AgentsMemory, configs={"agents": {"agents": agents}})
+        kernel.check()
+        return [str(note) for note in kernel.wiring.notes]
+
+    assert checked(shout={"auto_register": False}) == []
+    where = "plugins.agents.config.agents"
+    assert checked(whisper={}) == [f"note: {where}.whisper: no enabled plugin declares this agent"]
+    with pytest.raises(ConfigError, match=rf"{where}.shuot: .*; did you mean 'shout'"):
+        checked(shuot={"auto_register": False})
 
 
 async def test_it_is_served_within_a_lifespan_of_its_own() -> None:

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from tta_kernel import Context, Event, Hooks, NoConfig, Plugin, PluginError, Problem, Subcommands, hookimpl
+from tta_kernel import Context, Event, Hooks, NoConfig, Plugin, Problem, Subcommands, hookimpl
 from tta_messages import MESSAGES
 
 from . import hookspecs
 from .capabilities import Capability, CapabilityScope, CapabilityStatus, CapabilityType
+from .check import problems
 from .config import AgentSettings, CallQueue, Config, Instance, RemoteAgent
 from .discovery import Discovery, DiscoverySettings
 from .finder import Finder
@@ -60,7 +61,7 @@ from .model import (
 )  # fmt: skip
 from .plugin import AgentPlugin
 from .switchboard import Switchboard
-from .wire import SIGNALS, Call, nameable
+from .wire import SIGNALS, Call
 
 __all__ = [
     "AGENTS", "AGENT_REGISTRY", "AGENT_REPLIES", "CAPABILITIES", "EMBEDDER", "Agent", "AgentCalled", "AgentCard",
@@ -130,32 +131,7 @@ class AgentsPlugin(Plugin[Config]):
 
     @hookimpl
     def check(self, hooks: Hooks) -> Sequence[Problem]:
-        owners: dict[str, str] = {}
-        problems = [
-            Problem(f"plugins.agents.config.remote.{type}", "nobody can serve it: no queue can have such a name")
-            for type in self.config.remote
-            if not nameable(AgentId(type))
-        ]
-        problems += [
-            Problem(
-                f"plugins.agents.config.agents.{type}.instances",
-                f"no queue can be named after {AgentId(type, it.name)}", "use up to 80 letters, digits and ._@+-",
-            )
-            for type, each in self.config.agents.items()
-            for it in each.instances
-            if self.config.auto_register and each.auto_register and not nameable(AgentId(type, it.name))
-        ]  # fmt: skip
-        for plugin, declared in hooks.collect(hookspecs.agents).items():
-            if isinstance(declared, Exception):
-                if not isinstance(declared, PluginError):  # One that can't be used is the kernel's to tell.
-                    problems.append(Problem(f"plugin {plugin!r}", f"its hook agents raised {type(declared).__name__}"))
-                continue
-            for spec in declared:
-                # Deployments may share their config, so one of them has what is remote for the others.
-                if spec.input is not Unknown and (first := owners.setdefault(spec.type, plugin)) != plugin:
-                    what = f"declares the agent {spec.type!r}, and so does {first!r}"
-                    problems.append(Problem(f"plugin {plugin!r}", what, "disable one of them"))
-        return problems
+        return problems(self.config, hooks)
 
     @hookimpl(optionalhook=True)
     async def forget(self, user: str) -> int:

@@ -1,0 +1,54 @@
+"""What is wrong with the config of agents, and with what plugins declare, before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+
+from tta_kernel import Hooks, PluginError, Problem
+
+from . import hookspecs
+from .config import Config
+from .model import AgentId, Unknown
+from .wire import nameable
+
+
+def problems(config: Config, hooks: Hooks) -> Sequence[Problem]:
+    """Return all that is wrong."""
+    return [*_unnameable(config), *_declared(hooks), *_unknown(config, hooks)]
+
+
+def _unnameable(config: Config) -> Iterator[Problem]:
+    for type in config.remote:
+        if not nameable(AgentId(type)):
+            yield Problem(f"plugins.agents.config.remote.{type}", "nobody can serve it: no queue can have such a name")
+    for type, each in config.agents.items():
+        for instance in each.instances if config.auto_register and each.auto_register else ():
+            if not nameable(AgentId(type, instance.name)):
+                where = f"plugins.agents.config.agents.{type}.instances"
+                what = f"no queue can be named after {AgentId(type, instance.name)}"
+                yield Problem(where, what, "use up to 80 letters, digits and ._@+-")
+
+
+def _declared(hooks: Hooks) -> Iterator[Problem]:
+    owners: dict[str, str] = {}
+    for plugin, declared in hooks.collect(hookspecs.agents).items():
+        if isinstance(declared, Exception):
+            if not isinstance(declared, PluginError):  # One that can't be used is the kernel's to tell.
+                yield Problem(f"plugin {plugin!r}", f"its hook agents raised {type(declared).__name__}")
+            continue
+        for spec in declared:
+            # Deployments may share their config, so one of them has what is remote for the others.
+            if spec.input is not Unknown and (first := owners.setdefault(spec.type, plugin)) != plugin:
+                what = f"declares the agent {spec.type!r}, and so does {first!r}"
+                yield Problem(f"plugin {plugin!r}", what, "disable one of them")
+
+
+def _unknown(config: Config, hooks: Hooks) -> Iterator[Problem]:
+    """Find settings of nobody: a slip of the pen, or meant for an agent that isn't enabled here."""
+    known = hookspecs.declared(hooks)
+    for type in config.agents:
+        if type not in known:
+            close = get_close_matches(type, known, 1, 0.8)
+            what, hint = "no enabled plugin declares this agent", f"did you mean {close[0]!r}?" if close else ""
+            yield Problem(f"plugins.agents.config.agents.{type}", what, hint, note=not close)
