@@ -12,7 +12,7 @@ import pytest
 
 # The goal, and where the kernel stands: this number may only go down.
 KERNEL_BUDGET = 1_700
-KERNEL_LINES = 2_647
+KERNEL_LINES = 2_644
 DOMAIN_WORDS = r"agents?|redis|tools?|workflows?|safety|cris[ie]s|story|stories|players?"
 
 README_PARTS = ("Provides", "Requires", "Config", "Example")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .commands import Subcommands
 from .config import Duration, KernelSettings, PluginSettings, Secret, Size, load
-from .errors import ConfigError, KernelError, NotReady, PluginError, Problem
+from .errors import ConfigError, KernelError, NotReady, PluginError, Problem, raised_at
 from .events import Event, EventBus, Subscription, correlation_id
 from .hooks import Hooks, hookimpl, hookspec
 from .hookspecs import Health
@@ -23,7 +23,7 @@ __all__ = [
     "KERNEL", "BlockingKernel", "ConfigError", "Context", "Duration", "Event", "EventBus", "Health", "Hooks",
     "Kernel", "KernelError", "KernelSettings", "NoConfig", "NotReady", "Plugin", "PluginError", "PluginSettings",
     "PluginStateChanged", "Problem", "Reloaded", "Restart", "Secret", "Service", "Size", "State", "Subcommands",
-    "Subscription", "correlation_id", "hookimpl", "hookspec", "load",
+    "Subscription", "correlation_id", "hookimpl", "hookspec", "load", "raised_at",
 ]  # fmt: skip
 
 

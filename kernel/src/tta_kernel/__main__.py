@@ -21,10 +21,10 @@ from .errors import KernelError, PluginError, Problem
 from .hookspecs import register_commands
 from .kernel import KERNEL, Kernel
 from .plugin import Plugin
-from .run import ABANDONED, run
+from .run import ABANDONED, NOT_STARTED, run
 from .wiring import Wiring
 
-DONE, WANTING, USAGE, NOT_STARTED = 0, 1, 2, 3  # argparse says USAGE
+DONE, WANTING, USAGE = 0, 1, 2  # argparse says USAGE
 INTERRUPTED, UNREAD = 130, 141  # as shells say it: 128 + SIGINT, 128 + SIGPIPE
 __all__ = ["ABANDONED", "DONE", "NOT_STARTED", "USAGE", "WANTING", "main"]
 

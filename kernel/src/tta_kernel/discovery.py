@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .errors import PluginError, Problem
+from .errors import PluginError, Problem, raised_at
 from .plugin import Plugin
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def load(found: Found) -> type[Plugin[Any]]:
     try:
         import_module(entry_point.module)
     except Exception as exc:
-        what = f"importing {entry_point.module} raised {exc!r}{_place(exc)}"
+        at = raised_at(exc)
+        what = f"importing {entry_point.module} raised {exc!r}" + (f" at {at}" if __file__ not in at else "")
         raise PluginError(found.name, what, hint=f"mend or reinstall {found.distribution}") from exc
     if cls := seen(found):
         return cls
@@ -74,14 +75,6 @@ def seen(found: Found) -> type[Plugin[Any]] | None:
         return found.given
     cls = getattr(sys.modules.get(entry_point.module), entry_point.attr, None)
     return cls if isinstance(cls, type) and issubclass(cls, Plugin) else None
-
-
-def _place(exc: Exception) -> str:
-    """Say in which line of the plugin's, or of what it imports, an import ended."""
-    from traceback import extract_tb
-
-    frames = [it for it in extract_tb(exc.__traceback__)[1:] if "importlib" not in it.filename]
-    return f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
 def _check_kernel(found: Found, entry_point: EntryPoint) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from traceback import walk_tb
 
 import msgspec
 
@@ -52,3 +53,9 @@ class PluginError(KernelError):
 
 class NotReady(KernelError):
     """Raised in a lifespan by an optional plugin that should be tried again later."""
+
+
+def raised_at(exc: BaseException) -> str:
+    """Return ``file:line``, for logs that may not quote what an exception says: it may be a person's text."""
+    frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(exc.__traceback__)]
+    return next((f"{file}:{line}" for file, line in reversed(frames) if "importlib" not in file), "?")

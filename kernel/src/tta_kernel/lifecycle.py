@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio.abc import TaskGroup
 
-from .errors import KernelError, NotReady, PluginError
+from .errors import KernelError, NotReady, PluginError, raised_at
 from .events import Event
 from .plugin import Context
 from .stacks import stacks
@@ -216,9 +216,8 @@ class Supervisor:
             run.error = exc
         else:
             notes = "".join(f" ({note})" for note in getattr(exc, "__notes__", ()))
-            what = exc if isinstance(exc, KernelError) else repr(exc)
-            hint = "set kernel.log_level to debug to see where" if told and what is not exc else ""
-            run.error = PluginError(record.name, f"failed while {record.state}: {what}{notes}", hint=hint)
+            what = exc if isinstance(exc, KernelError) else f"{exc!r} at {raised_at(exc)}"
+            run.error = PluginError(record.name, f"failed while {record.state}: {what}{notes}")
             run.error.__cause__ = exc
         if record.vital and not self._stopping:
             self.failure = self.failure or run.error

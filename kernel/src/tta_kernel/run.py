@@ -21,7 +21,7 @@ from .lifecycle import GRACE
 from .wiring import State, Wiring
 
 ABANDONED = 70  # EX_SOFTWARE of sysexits.h
-FAILED = 1
+FAILED, NOT_STARTED = 1, 3
 _HUP: int | None = getattr(signal, "SIGHUP", None)
 log = logging.getLogger("tta.kernel")
 
@@ -53,11 +53,9 @@ async def _run(kernel: Kernel, watchdog: _Watchdog, wake: socket.socket) -> int:
             problem = exc  # Raised here, the task group would put a group around it.
         finally:
             tasks.cancel_scope.cancel()
-    if problem and not started:
-        raise problem
     if problem:
-        log.critical("stopped, because %s", problem)
-        return FAILED
+        log.critical("%s, because %s", "stopped" if started else "could not start", problem)
+        return FAILED if started else NOT_STARTED
     log.info("stopped")
     return 0
 

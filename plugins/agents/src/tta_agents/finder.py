@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from logging import Logger
 from typing import get_args
 
 import anyio
 import anyio.to_thread
+
+from tta_kernel import raised_at
 
 from .discovery import Discovery
 from .index import CapabilityIndex
@@ -76,9 +77,8 @@ class Finder:
             return await self._find(criteria, strategy, limit), ""
         except Exception as exc:  # noqa: BLE001 - criteria and metadata are a stranger's; a search never stops a turn
             # The type and the place, not the text: what is sought may be a person's words.
-            where = traceback.extract_tb(exc.__traceback__)[-1]
-            what, line = type(exc).__name__, f"{where.filename}:{where.lineno}"
-            self._log.error("matching capabilities by the strategy %s raised %s at %s", strategy, what, line)
+            what = type(exc).__name__
+            self._log.error("matching capabilities by the strategy %s raised %s at %s", strategy, what, raised_at(exc))
             return [], f"matching raised {type(exc).__name__}"
 
     async def _find(self, criteria: MatchCriteria, strategy: Strategy, limit: int) -> list[MatchResult]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import anyio
 import msgspec
 
-from tta_kernel import Event
+from tta_kernel import Event, raised_at
 
 from .memory import MemoryReplies
 from .model import (
@@ -173,11 +173,8 @@ class LocalAgents:
             code = exc.code
             raise
         except Exception as exc:  # noqa: BLE001 - a stranger's code; its message may hold a person's text
-            code, where = "failed", exc.__traceback__
-            while where is not None and where.tb_next is not None:
-                where = where.tb_next
-            line = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else "?"
-            self._log.error("agent %s raised %s at %s", served.id, type(exc).__name__, line)
+            code = "failed"
+            self._log.error("agent %s raised %s at %s", served.id, type(exc).__name__, raised_at(exc))
             raise AgentError("failed", f"{served.id} raised {type(exc).__name__}", retryable=True) from None
         finally:
             seconds = time.perf_counter() - started

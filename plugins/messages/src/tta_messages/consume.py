@@ -13,7 +13,7 @@ from typing import Never
 import anyio
 import msgspec
 
-from tta_kernel import correlation_id
+from tta_kernel import correlation_id, raised_at
 
 from .model import Delivery, Messages, MessagesError
 from .prepare import VANISHED, check_receive
@@ -280,12 +280,9 @@ class _Consumer:
             await self._nack(unit, error.reason, permanent=True)
             return
         self._consumed.failed += len(unit)
-        where = error.__traceback__
-        while where is not None and where.tb_next is not None:
-            where = where.tb_next
-        line = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else "?"
-        log.warning("a handler of queue %s raised %s at %s", self._name, type(error).__name__, line)
-        await self._nack(unit, type(error).__name__)
+        what = type(error).__name__
+        log.warning("a handler of queue %s raised %s at %s", self._name, what, raised_at(error))
+        await self._nack(unit, what)
 
     async def _nack(self, unit: Sequence[Delivery], error: str, *, permanent: bool = False) -> None:
         with anyio.move_on_after(_SETTLE, shield=True):

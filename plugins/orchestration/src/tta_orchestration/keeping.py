@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import anyio
 import msgspec
 
-from tta_kernel import Event
+from tta_kernel import Event, raised_at
 from tta_sessions import Session, SessionConflict, SessionCorrupt, Sessions, SessionsError, SessionTooLarge
 
 from . import texts
@@ -155,12 +155,7 @@ def _story(session: Session | None) -> Story:
 
 def where(exc: BaseException) -> str:
     """Name an exception and its place, without its text: that may be a person's."""
-    at = exc.__traceback__
-    while at is not None and at.tb_next is not None:
-        at = at.tb_next
-    return (
-        f"it raised {type(exc).__name__} at {at.tb_frame.f_code.co_filename}:{at.tb_lineno}" if at else repr(type(exc))
-    )
+    return f"it raised {type(exc).__name__} at {raised_at(exc)}"
 
 
 def _explained(exc: Exception) -> tuple[str, str]:
