@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from functools import wraps
 from itertools import count
-from math import inf
 from random import Random
 from time import monotonic, time
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -36,6 +35,7 @@ from .model import (
 )  # fmt: skip
 from .prepare import Codec, Types, check_queue, check_receive, subscription_id
 from .queue import Queue
+from .queues import Kept, Queues
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -62,16 +62,6 @@ def steady_clock() -> Callable[[], float]:
     return lambda: start + monotonic()
 
 
-class _Kept:
-    """A queue, and those who wait for it; ``alarm`` is when the last of them will look again by himself."""
-
-    def __init__(self, queue: Queue, now: float) -> None:
-        self.queue, self.used_at = queue, now
-        self.configured = False
-        self.waiters: deque[anyio.Event] = deque()
-        self.alarm, self.told_at = inf, -inf
-
-
 class MemoryMessages:
     """Keeps at most ``limit`` queues, and as many subscriptions; what is in them ends with the process.
 
@@ -93,7 +83,7 @@ class MemoryMessages:
         self._clock = clock or steady_clock()
         self._random = random or Random().random  # noqa: S311 - a pause's jitter
         self._codec = Codec(types, max_size=config.max_size, clock=self._clock)
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._queues = Queues(self._make, clock=self._clock, limit=limit)
         self._subscriptions: dict[str, Subscription] = {}
         self._tokens = count(1)
         self._bounces: deque[Message] = deque()
@@ -116,7 +106,7 @@ class MemoryMessages:
         return [result or next(sent[message.queue]) for result, message in zip(results, messages, strict=True)]
 
     def _send(self, name: str, messages: Sequence[Message]) -> Sequence[SendResult]:
-        if (kept := self._open(name)) is None:
+        if (kept := self._queues.open(name)) is None:
             detail = f"there are {self._limit} queues"
             return [SendResult(m.id, delivered=False, error="queue_full", detail=detail) for m in messages]
         now = self._clock()
@@ -124,7 +114,7 @@ class MemoryMessages:
         if any(result.error for result in results) and now - kept.told_at >= 1.0:
             kept.told_at = now
             self._publish(QueueFilled(queue=name))
-        self._wake(kept, sum(result.delivered and not result.duplicate for result in results))
+        kept.wake(sum(result.delivered and not result.duplicate for result in results))
         return results
 
     async def broadcast(self, message: Message, queues: Sequence[str]) -> Sequence[SendResult]:
@@ -168,38 +158,17 @@ class MemoryMessages:
         until = anyio.current_time() + wait
         while True:
             # From here to the return nothing waits, so nothing that is held can be lost.
-            if (kept := self._open(queue)) is None:
+            if (kept := self._queues.open(queue)) is None:
                 raise MessagesError(f"there are {self._limit} queues")
             now = self._clock()
             held = kept.queue.receive(limit, visibility, now)
             bounced = self._bounce()
             rest = until - anyio.current_time()
             if held or rest <= 0:
-                self._wake(kept, 0)
+                kept.wake(0)
                 return held
             if not bounced:  # Perhaps to this very queue.
-                await self._wait(kept, now, rest)
-
-    async def _wait(self, kept: _Kept, now: float, rest: float) -> None:
-        event, done = anyio.Event(), False
-        kept.alarm = kept.queue.next_turn()
-        kept.waiters.append(event)
-        try:
-            with anyio.move_on_after(min(rest, max(kept.alarm - now, 0.0))):
-                await event.wait()
-            done = True
-        finally:
-            if not event.is_set():
-                kept.waiters.remove(event)
-            elif not done:
-                self._wake(kept, 1)  # Cancelled, and called at the same time: let the next one look.
-
-    def _wake(self, kept: _Kept, count: int) -> None:
-        """Call as many waiters as there are messages for, and all if they would look again too late."""
-        if kept.waiters and kept.queue.next_turn() < kept.alarm:
-            count = len(kept.waiters)
-        for _ in range(min(count, len(kept.waiters))):
-            kept.waiters.popleft().set()
+                await kept.wait(now, rest)
 
     async def ack(self, *deliveries: Delivery) -> Sequence[bool]:
         await checkpoint()
@@ -214,10 +183,10 @@ class MemoryMessages:
         self, delivery: Delivery, *, error: str = "", permanent: bool = False, delay: float | None = None
     ) -> Settled:
         await checkpoint()
-        if (kept := self._find(delivery.message.queue)) is None:
+        if (kept := self._queues.find(delivery.message.queue)) is None:
             return Settled.STALE
         settled = kept.queue.nack(delivery, self._clock(), error=error, permanent=permanent, delay=delay)
-        self._wake(kept, 1)
+        kept.wake(1)
         return settled
 
     @_bouncing
@@ -225,15 +194,15 @@ class MemoryMessages:
         await checkpoint()
         now = self._clock()
 
-        def release(kept: _Kept, group: Sequence[Delivery]) -> Sequence[bool]:
+        def release(kept: Kept, group: Sequence[Delivery]) -> Sequence[bool]:
             released = kept.queue.release(group, now)
-            self._wake(kept, sum(released))
+            kept.wake(sum(released))
             return released
 
         return self._each(deliveries, release)
 
     def _each(
-        self, deliveries: Collection[Delivery], do: Callable[[_Kept, Sequence[Delivery]], Sequence[bool]]
+        self, deliveries: Collection[Delivery], do: Callable[[Kept, Sequence[Delivery]], Sequence[bool]]
     ) -> Sequence[bool]:
         """Do something to the deliveries of each queue together; results in the order of all."""
         by_queue: dict[str, list[Delivery]] = {}
@@ -241,22 +210,22 @@ class MemoryMessages:
             by_queue.setdefault(delivery.message.queue, []).append(delivery)
         results = {}
         for name, group in by_queue.items():
-            kept = self._find(name)
+            kept = self._queues.find(name)
             results[name] = iter(do(kept, group) if kept else [False] * len(group))
         return [next(results[delivery.message.queue]) for delivery in deliveries]
 
     async def extend(self, delivery: Delivery, seconds: float) -> bool:
         await checkpoint()
-        kept = self._find(delivery.message.queue)
+        kept = self._queues.find(delivery.message.queue)
         held = kept is not None and kept.queue.extend(delivery, seconds, self._clock())
         if kept and held:
-            self._wake(kept, 0)
+            kept.wake(0)
         return held
 
     @_bouncing
     async def cancel(self, queue: str, id: str) -> bool:
         await checkpoint()
-        kept = self._find(queue)
+        kept = self._queues.find(queue)
         return kept is not None and kept.queue.cancel(id, self._clock())
 
     @_bouncing
@@ -264,62 +233,61 @@ class MemoryMessages:
         await checkpoint()
         now = self._clock()
         found = {}
-        for name, kept in self._some(queue).items():
+        for name, kept in self._queues.some(queue).items():
             if recovered := kept.queue.tick(now):
                 found[name] = recovered
-                self._wake(kept, recovered)
+                kept.wake(recovered)
         return found
 
     # Running it
 
     async def configure(self, queue: str, settings: QueueSettings) -> None:
         await checkpoint()
-        if (kept := self._open(check_queue(queue))) is None:
+        if (kept := self._queues.open(check_queue(queue))) is None:
             raise MessagesError(f"there are {self._limit} queues")
         kept.queue.settings, kept.configured = settings, True
 
     async def settings(self, queue: str) -> QueueSettings:
         await checkpoint()
-        kept = self._find(queue)
+        kept = self._queues.find(queue)
         return kept.queue.settings if kept else self._config.queues.get(queue, self._config.defaults)
 
     @_bouncing
     async def purge(self, queue: str) -> int:
         await checkpoint()
-        kept = self._find(queue)
+        kept = self._queues.find(queue)
         return kept.queue.purge(self._clock()) if kept else 0
 
     @_bouncing
     async def drop(self, queue: str) -> bool:
         await checkpoint()
-        kept = self._find(check_queue(queue))
+        kept = self._queues.find(check_queue(queue))
         if kept is not None:
             now = self._clock()
             if kept.queue.holds_any(now):
                 return False
-            del self._kept[queue]
-            self._wake(kept, len(kept.waiters))  # They wait for the new one.
+            self._queues.remove(queue)
         return True
 
     @_bouncing
     async def dead(self, queue: str, *, limit: int = 100, after: str = "") -> Sequence[DeadLetter]:
         await checkpoint()
-        kept = self._find(queue)
+        kept = self._queues.find(queue)
         return kept.queue.dead(limit, after, self._clock()) if kept else []
 
     @_bouncing
     async def requeue(self, queue: str, *ids: str) -> Mapping[str, Requeued]:
         await checkpoint()
-        if (kept := self._find(queue)) is None:
+        if (kept := self._queues.find(queue)) is None:
             return dict.fromkeys(ids, Requeued.UNKNOWN)
         found = kept.queue.requeue(ids, self._clock())
-        self._wake(kept, list(found.values()).count(Requeued.REQUEUED))
+        kept.wake(list(found.values()).count(Requeued.REQUEUED))
         return found
 
     @_bouncing
     async def purge_dead(self, queue: str, *ids: str) -> int:
         await checkpoint()
-        kept = self._find(queue)
+        kept = self._queues.find(queue)
         return kept.queue.purge_dead(ids, self._clock()) if kept else 0
 
     @_bouncing
@@ -327,54 +295,22 @@ class MemoryMessages:
         await checkpoint()
         now = self._clock()
         none = {queue: QueueStats(dict.fromkeys(("high", "normal", "low"), 0))} if queue else {}
-        return none | {name: kept.queue.stats(now) for name, kept in self._some(queue).items()}
+        return none | {name: kept.queue.stats(now) for name, kept in self._queues.some(queue).items()}
 
     async def history(self, queue: str, *, limit: int = 100) -> Sequence[Step]:
         await checkpoint()
-        kept = self._find(queue)
+        kept = self._queues.find(queue)
         return kept.queue.history(limit) if kept else []
 
     @_bouncing
     async def forget(self, owner: str) -> int:
         await checkpoint()
         now = self._clock()
-        return sum(kept.queue.forget(owner, now) for kept in self._kept.values()) if owner else 0
+        return sum(kept.queue.forget(owner, now) for kept in self._queues.all()) if owner else 0
 
-    # Queues
-
-    def _find(self, name: str) -> _Kept | None:
-        return self._kept.get(name)
-
-    def _some(self, name: str | None) -> Mapping[str, _Kept]:
-        if name is None:
-            return dict(sorted(self._kept.items()))
-        kept = self._find(name)
-        return {name: kept} if kept else {}
-
-    def _open(self, name: str) -> _Kept | None:
-        """Return the queue, made on its first use; None where there are too many."""
-        now = self._clock()
-        kept = self._kept.get(name)
-        if kept is None:
-            if not self._make_room(now):
-                return None
-            settings = self._config.queues.get(name, self._config.defaults)
-            queue = Queue(name, settings, token=lambda: f"{next(self._tokens):x}", random=self._random, died=self._died)
-            kept = self._kept[name] = _Kept(queue, now)
-        kept.used_at = now
-        self._kept.move_to_end(name)
-        return kept
-
-    def _make_room(self, now: float) -> bool:
-        """End queues that are empty, and unused for long or in the way; the longest unused first."""
-        for name, kept in list(self._kept.items()):
-            settings, full = kept.queue.settings, len(self._kept) >= self._limit
-            over = kept.used_at + settings.ttl + (settings.dead_ttl if kept.configured else 0.0) <= now
-            if not (full or over):
-                break
-            if not kept.waiters and (over or not kept.configured) and kept.queue.is_empty(now):
-                del self._kept[name]
-        return len(self._kept) < self._limit
+    def _make(self, name: str) -> Queue:
+        settings = self._config.queues.get(name, self._config.defaults)
+        return Queue(name, settings, token=lambda: f"{next(self._tokens):x}", random=self._random, died=self._died)
 
     def _died(self, letter: DeadLetter) -> None:
         type_ = letter.message.type if letter.message else ""
