@@ -131,11 +131,10 @@ class Keeping(Shared):
             return 0
 
         async def forget(known: Queue) -> int:
-            found, cursors = 0, ("0", "0")
-            while any(cursors):
-                count, *rest = (await self._admin(known, "forget", wire.owner_mark(owner), *cursors))[0]
+            found, phase, cursor = 0, b"bundles", b"0"
+            while phase:
+                count, phase, cursor = (await self._admin(known, "forget", wire.owner_mark(owner), phase, cursor))[0]
                 found += count
-                cursors = (rest[0].decode(), rest[1].decode())
             return found
 
         return sum((await self._all(None, forget)).values())

@@ -11,7 +11,7 @@
 --   letters: ids...              id and letter by turns
 --   requeue: id, time to live (s) by turns      a letter each: r(equeued), f(ull), a(live), u(nknown)
 --   purge_dead: ids..., or none  how many, whether there are more
---   forget: owner, cursors       how many, next cursors ('' when through)
+--   forget: owner, phase, cursor     how many, next phase ('' when through), next cursor
 --   abandon: hold, who           how many (what a cancelled receive got, given back; and nobody waits with this entry)
 -- Replies: who died; the result.
 local what = ARGV[5]
@@ -190,49 +190,33 @@ elseif what == 'purge_dead' then
     result = {0, 0}
   end
 elseif what == 'forget' then
-  local owner, gone = ARGV[6], {}
-  local one, other = ARGV[7], ARGV[8]
-  if one ~= '' then
-    local found, held = call('HSCAN', BODY, one, 'COUNT', 500), nil
-    one = found[1] ~= '0' and found[1] or ''
-    local those = {}
-    for i = 1, #found[2], 2 do
-      local mark, bundle = string.match(found[2][i], '^ (.+)'), found[2][i + 1]
-      if mark then
-        local at, count = 5, 0
-        while at + 20 <= #bundle do
-          those[#those + 1] = mark .. '.' .. count
-          those[#those + 1] = string.sub(bundle, at + 4, at + 20)
-          at, count = at + 4 + struct.unpack('>I4', bundle, at), count + 1
-        end
-      else
-        those[#those + 1], those[#those + 2] = found[2][i], bundle
-      end
-    end
-    for i = 1, #those, 2 do
-      local id, value = those[i], those[i + 1]
-      if R.whole(value) and string.sub(value, 10, 17) == owner then
-        held = held or R.held()
-        open({id})
-        drop(id, value, held[id])
+  -- First all bundles are opened: a part of one that is opened meanwhile could end up where was looked already. Letters come
+  -- last, since whatever dies meanwhile becomes one.
+  local owner, phase, gone = ARGV[6], ARGV[7], {}
+  local found = call('HSCAN', phase == 'letters' and LETTERS or BODY, ARGV[8], 'COUNT', 100)
+  local held
+  for i = 1, #found[2], 2 do
+    local id, value = found[2][i], found[2][i + 1]
+    local mark = phase ~= 'letters' and string.match(id, '^ (.+)')
+    if phase == 'letters' then
+      if string.sub(value, 14, 21) == owner and bury({id}) == 1 then
         gone[#gone + 1] = id
       end
-    end
-  end
-  if other ~= '' then
-    local found = call('HSCAN', LETTERS, other, 'COUNT', 500)
-    other = found[1] ~= '0' and found[1] or ''
-    for i = 1, #found[2], 2 do
-      if string.sub(found[2][i + 1], 14, 21) == owner then
-        bury({found[2][i]})
-        gone[#gone + 1] = found[2][i]
+    elseif mark then  -- In the second round it is one that was sent since the first began.
+      if phase == 'bundles' then
+        open({mark .. '.0'})
       end
+    elseif phase == 'bodies' and R.whole(value) and string.sub(value, 10, 17) == owner and call('HEXISTS', BODY, id) == 1 then
+      held = held or R.held()
+      drop(id, value, held[id])
+      gone[#gone + 1] = id
     end
   end
+  local after = {bundles = 'bodies', bodies = 'letters', letters = ''}
   if #gone > 0 then
     note('purged', table.concat(gone, ' '), 'detail', 'forgotten')
   end
-  result = {#gone, one, other}
+  result = {#gone, found[1] == '0' and after[phase] or phase, found[1]}
 elseif what == 'abandon' then
   local ids = {}
   if ARGV[7] then

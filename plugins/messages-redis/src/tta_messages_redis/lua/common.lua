@@ -233,10 +233,39 @@ local function rare()
     keep(INFO)
   end
 
+  -- Ghosts go when their turn comes; but where nobody receives, it never does: so there may not be many more than messages.
+  local function exorcise(digit)
+    local list, left = LISTS[string.byte(digit)], {}
+    local ids = call('LRANGE', list, 0, -1)
+    for from = 1, #ids, SOME do
+      local to, gone = math.min(from + SOME - 1, #ids), {}
+      for i, info in ipairs(call('HMGET', INFO, unpack(ids, from, to))) do
+        local id = ids[from + i - 1]
+        if info and string.byte(info) == 33 then
+          gone[#gone + 1] = id
+        else
+          left[#left + 1] = id
+        end
+      end
+      if #gone > 0 then
+        call('HDEL', INFO, unpack(gone))
+      end
+    end
+    call('DEL', list)
+    for from = 1, #left, SOME do
+      call('RPUSH', list, unpack(left, from, math.min(from + SOME - 1, #left)))
+    end
+    keep(list)
+    call('HSET', QUEUE, 'g' .. digit, 0)
+  end
+
   function R.ghost(id, value)
     local list = string.char(string.byte(value, 9))
     R.tell(id, '!' .. list)
-    call('HINCRBY', QUEUE, 'g' .. list, 1)
+    local ghosts = call('HINCRBY', QUEUE, 'g' .. list, 1)
+    if ghosts > SOME and 2 * ghosts > call('LLEN', LISTS[string.byte(list)]) then
+      exorcise(list)
+    end
   end
 
   -- An id is about to wait again, and its ghost from the last time may still be in a list.
@@ -378,12 +407,17 @@ local function rare()
   end
 
   local function take_back()
-    local holds, more = due(LEASE)
-    local back, bodies, all = {}, {}, {}
+    local holds = call('ZRANGEBYSCORE', LEASE, '-inf', int(now), 'LIMIT', 0, SOME)
+    local back, bodies, all, more = {}, {}, {}, #holds == SOME
     for _, hold in ipairs(holds) do
+      if #all >= 1000 then  -- The others next time: a hold may have as many, and meanwhile nobody else has a turn.
+        more = true
+        break
+      end
       for id in string.gmatch(call('HGET', HOLDS, hold) or '', '[^ ]+') do
         all[#all + 1] = id
       end
+      call('ZREM', LEASE, hold)
       call('HDEL', HOLDS, hold)
     end
     open(all)
@@ -419,6 +453,9 @@ local function rare()
       call('HDEL', LETTERS, unpack(old))
     end
 
+    if bundled > 0 and call('HLEN', BODY) == 0 then
+      bundled = 0  -- Somebody else took a bundle away.
+    end
     next_due = more and 0 or NEVER
     for key, life in pairs({[LEASE] = 0, [DELAYED] = 0, [TTL] = 0, [DEAD] = DEAD_LIFE * 1000000}) do
       local first = call('ZRANGE', key, 0, 0, 'WITHSCORES')

@@ -85,6 +85,8 @@ local function open(bundle)
   return opened
 end
 
+-- This changes nothing; but where Redis has no memory left, it fails. Once a script has taken something, Redis lets it write.
+call('HSETNX', QUEUE, 'state', state)
 local result, entry, handed = 1, attempt('SPOP', IDLE), 0
 local channel, queue
 if entry then

@@ -12,6 +12,7 @@ for i = 1, total do
   ids[i] = ARGV[FIRST + 2 * i - 2]
 end
 if now >= next_due then
+  call('HSETNX', QUEUE, 'state', state)  -- Fail now, if there is no memory left: once something was taken, nothing fails.
   rare().sweep()
 end
 local R = rare()

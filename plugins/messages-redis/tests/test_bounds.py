@@ -1,0 +1,157 @@
+"""What must not grow, take long or be overlooked, however a queue is used."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import anyio
+import pytest
+
+from tta_messages import MessagesError, Priority, QueueSettings
+from tta_messages.testing import Note, note
+from tta_messages.testing.common import until
+from tta_messages_redis import Config, RedisMessages
+from tta_redis import Redis, connect
+from tta_redis.testing import RedisServer, redis_server
+
+OpenRedis = Callable[..., AbstractAsyncContextManager[RedisMessages]]
+SETTINGS = Config(defaults=QueueSettings(max_length=10_000, dead_limit=10))
+
+
+@pytest.fixture
+async def both(shared_redis: RedisServer, open_on: OpenRedis) -> AsyncIterator[tuple[Redis, RedisMessages]]:
+    where = shared_redis.config()
+    async with connect(where) as redis, open_on(where, SETTINGS) as messages:
+        await usual(messages)
+        yield redis, messages
+
+
+async def usual(m: RedisMessages) -> None:
+    """See to it that sends and receives take the quick way from now on."""
+    for _ in range(2):
+        await m.send(note("before"))
+        await m.ack(*await m.receive("q"))
+
+
+async def see_only(m: RedisMessages, count: int) -> None:
+    """Wait until no more than that wait."""
+
+    async def look() -> bool:
+        return (await m.stats("q"))["q"].waiting["normal"] <= count
+
+    await until(look)
+
+
+@pytest.mark.parametrize("how", ["expired", "cancelled", "forgotten"])
+async def test_where_nobody_receives_nothing_is_left_of_what_has_gone(
+    both: tuple[Redis, RedisMessages], how: str
+) -> None:
+    redis, m = both
+    order = []
+    for number in range(12):
+        many = [note("gone", owner="u", ttl=0.001 if how == "expired" else None) for _ in range(100)]
+        results = await m.send(*many)
+        await m.send(note(f"{number}a"), note(f"{number}b"))
+        await m.send(note(f"{number}c", priority=Priority.HIGH))
+        order += [f"{number}a", f"{number}b"]
+        if how == "expired":
+            await see_only(m, len(order))
+        elif how == "forgotten":
+            assert await m.forget("u") == 100
+        else:
+            assert all([await m.cancel("q", result.id) for result in results])
+    keys = m._queue("q").keys.all
+    assert await redis.execute("LLEN", keys[3]) < 24 + 400
+    assert await redis.execute("HLEN", keys[5]) < 400
+    assert (await m.stats("q"))["q"].waiting == {"high": 12, "normal": 24, "low": 0}
+    held = await m.receive("q", limit=100)
+    high = [f"{number}c" for number in range(12)]
+    assert [delivery.message.decode(Note).text for delivery in held] == high + order
+    assert await m.ack(*held) == [True] * 36
+    assert await m.receive("q") == []
+    assert await redis.execute("EXISTS", keys[3], keys[5]) == 0
+
+
+async def test_redis_without_memory_takes_nothing_more_and_gives_back_what_it_has(open_on: OpenRedis) -> None:
+    with redis_server(own=True) as server:
+        async with open_on(server.config(), SETTINGS) as m:
+            await usual(m)
+            await m.send(*(note("x" * 1000) for _ in range(10)))
+            held = await m.receive("q", limit=5)
+            used = int(server.command("INFO", "memory")["used_memory"])
+            limit = used + 1_000_000
+            server.command("CONFIG", "SET", "maxmemory", limit, "maxmemory-policy", "noeviction")
+            accepted = 10
+            refused: list[str] = []
+            fields: Sequence[dict[str, Any]] = [{}, {"ttl": 60.0}, {"delay": 60.0}, {"ttl": 0.001}]
+            for number in range(400):
+                for size in (1, 5):
+                    # Any failure is one of all that the call has sent.
+                    before = (await m.stats("q"))["q"].sent
+                    messages = [note("x" * 10_000, **fields[number % 4]) for _ in range(size)]
+                    try:
+                        await m.send(*messages)
+                    except MessagesError as exc:
+                        refused.append(str(exc))
+                    else:
+                        accepted += size
+                    assert (await m.stats("q"))["q"].sent - before in (0, size)
+            assert len(refused) > 100
+            assert all("OOM" in error for error in refused)
+            assert int(server.command("INFO", "memory")["used_memory"]) < limit + 500_000
+            assert (await m.stats("q"))["q"].sent == accepted + 2
+            assert await m.ack(*held) == [True] * 5
+            (one,) = await m.receive("q")
+            assert await m.release(one) == [True]
+            while got := await m.receive("q", limit=10):
+                await m.ack(*got)
+            assert [result.error for result in await m.send(note("y" * 1000))] == [""]
+
+
+async def test_many_holds_that_run_out_together_hold_nobody_up(both: tuple[Redis, RedisMessages]) -> None:
+    _, m = both
+    sent = [f"{number}" for number in range(3000)]
+    for start in range(0, 3000, 1000):
+        await m.send(*(note(text) for text in sent[start : start + 1000]))
+    for _ in range(3):
+        await m.receive("q", limit=1000, visibility=1.0)
+
+    async def first() -> Sequence[Any]:
+        return await m.receive("q")
+
+    (one,) = await until(first)
+    got = {one.message.decode(Note).text}
+    assert (await m.stats("q"))["q"].recovered <= 2000  # By two scripts.
+    await m.ack(one)
+    with anyio.fail_after(10):
+        while len(got) < 3000:
+            held = await m.receive("q", limit=1000)
+            got |= {delivery.message.decode(Note).text for delivery in held}
+            await m.ack(*held)
+    assert (await m.stats("q"))["q"].recovered == 3000
+
+
+async def test_who_is_forgotten_is_found_whatever_goes_on_meanwhile(
+    both: tuple[Redis, RedisMessages], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, m = both
+    calls = [[note("a"), note("b", owner="u"), note("c")] for _ in range(1500)]
+    sent = [[result.id for result in await m.send(*messages)] for messages in calls]
+    admin = type(m)._admin
+
+    async def meanwhile(self: RedisMessages, queue: Any, *args: Any) -> Any:
+        reply = await admin(self, queue, *args)
+        if args[0] == "forget":
+            for _ in range(min(400, len(sent))):
+                await m.cancel("q", sent.pop()[0])
+        return reply
+
+    monkeypatch.setattr(type(m), "_admin", meanwhile)
+    assert await m.forget("u") == 1500
+    monkeypatch.undo()
+    owners: set[str] = set()
+    while held := await m.receive("q", limit=1000):
+        owners |= {delivery.message.owner for delivery in held}
+    assert owners == {""}
