@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import msgspec
+from anyio.lowlevel import checkpoint
 
 from tta_kernel import Context
 from tta_messages import MessageDied, Messages, MessagesError
@@ -100,6 +101,8 @@ class Switchboard:
                     queue=queue.settings(), others_do=partial(self._others_do, agent.spec.type),
                 )  # fmt: skip
                 desk.open()
+            for _ in range(2):  # Trio wakes in any order: after two turns all have heard of it, whoever is asked next.
+                await checkpoint()
             yield group[0].id
         finally:
             for served in entered:
