@@ -6,13 +6,13 @@ from pathlib import Path
 
 import msgspec
 
-from tta_kernel import Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
-from tta_kernel.hookspecs import snapshot
+from tta_kernel import Health, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
+from tta_kernel.hookspecs import health, snapshot
 from tta_messages import FAILED, MESSAGES, MessagesMemory, MessagesPlugin
 from tta_messages.testing import TYPES, note
 from tta_messages_redis import RedisMessages, RedisMessagesPlugin
 from tta_redis import RedisPlugin
-from tta_redis.testing import RedisServer
+from tta_redis.testing import RedisServer, redis_server
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -53,6 +53,19 @@ async def test_a_message_outlives_its_kernel(shared_redis: RedisServer) -> None:
         await kernel.get(MESSAGES).send(note("a"))
     async with Kernel(shared, plugins=PLUGINS) as kernel:
         assert len(await kernel.get(MESSAGES).receive("q")) == 1
+
+
+async def test_its_health_says_that_nothing_can_be_sent() -> None:
+    with redis_server(own=True) as server:
+        async with Kernel(settings(server), plugins=PLUGINS) as kernel:
+            assert (await kernel.get(MESSAGES).send(note("a")))[0].delivered
+            healthy = (await kernel.ask(health))["messages-redis"]
+            server.command("CONFIG", "SET", "maxmemory", 1, "maxmemory-policy", "noeviction")
+            ill = (await kernel.ask(health))["messages-redis"]
+            assert isinstance(healthy, Health)
+            assert isinstance(ill, Health)
+            assert (healthy.status, ill.status) == ("ok", "degraded")
+            assert "takes no writes: OOM" in ill.detail
 
 
 def test_the_example_in_the_readme_runs() -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from tta_kernel import ConfigError, Health, Kernel, KernelError, KernelSettings, PluginError, PluginSettings
 from tta_kernel.hookspecs import health, snapshot
-from tta_redis import REDIS, Redis, RedisPlugin
+from tta_redis import REDIS, Redis, RedisPlugin, connect
 from tta_redis.plugin import judged, unsuitable
-from tta_redis.testing import RedisServer, free_port, redis_server, sentinel
+from tta_redis.testing import RedisServer, cluster, free_port, redis_server, sentinel
 
 
 @pytest.fixture
@@ -56,6 +56,37 @@ async def test_the_health_says_since_when_the_server_is_gone() -> None:
             third = (await running.ask(health))["redis"]
             assert isinstance(third, Health)
             assert third.status == "ok"
+
+
+async def test_the_health_says_why_nothing_can_be_written() -> None:
+    with redis_server(own=True) as server:
+        async with kernel(url=server.url) as running:
+            server.command("CONFIG", "SET", "maxmemory", 1, "maxmemory-policy", "noeviction")
+            without = (await running.ask(health))["redis"]
+            server.command("CONFIG", "SET", "maxmemory", 0)
+            assert isinstance(without, Health)
+            assert without.status == "degraded"
+            assert without.detail.startswith(f"127.0.0.1:{server.port} takes no writes: OOM ")
+            server.command("CONFIG", "SET", "min-replicas-to-write", 1)
+            alone = (await running.ask(health))["redis"]
+            assert isinstance(alone, Health)
+            assert (alone.status, "NOREPLICAS" in alone.detail) == ("degraded", True)
+            server.command("CONFIG", "SET", "min-replicas-to-write", 0)
+            again = (await running.ask(health))["redis"]
+            assert isinstance(again, Health)
+            assert again.status == "ok"
+            assert server.command("DBSIZE") == 0
+
+
+async def test_on_a_cluster_each_master_is_asked_whether_it_can_be_written_to() -> None:
+    with cluster() as found:
+        async with connect(found.config()) as redis:
+            await redis.execute("SET", "a", "1")
+            assert await redis.refusals(5.0) == {}
+            full = found.owner("a")
+            full.command("CONFIG", "SET", "maxmemory", 1)
+            (name,) = await redis.refusals(5.0)
+            assert name.endswith(f":{full.port}")
 
 
 async def test_an_unreachable_server_at_the_start_is_named_without_the_password() -> None:
@@ -120,3 +151,4 @@ def test_one_silent_master_of_many_degrades() -> None:
     assert judged({"a": 0.3}, 0.25)[0] == "degraded"
     assert judged({"a": 0.001, "b": "b: connection refused"}, 0.25) == ("degraded", "b: connection refused")
     assert judged({"a": "gone"}, 0.25) == ("failing", "gone")
+    assert judged({"a": 0.001}, 0.25, {"a": "OOM no"}) == ("degraded", "a takes no writes: OOM no")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 
-from tta_kernel import Context, Plugin, hookimpl
+from tta_kernel import Context, Health, Plugin, hookimpl
 from tta_messages import MESSAGE_TYPES, MESSAGES, MessagesError
-from tta_redis import REDIS
+from tta_redis import REDIS, unwritable
 
 from .config import Config
 from .messages import RedisMessages, open_messages
@@ -27,7 +28,8 @@ class RedisMessagesPlugin(Plugin[Config]):
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         types = ctx.get(MESSAGE_TYPES)
-        async with open_messages(ctx.get(REDIS), self.config, types, publish=ctx.publish) as messages:
+        self._redis, self._health = ctx.get(REDIS), Health(since=time.time())
+        async with open_messages(self._redis, self.config, types, publish=ctx.publish) as messages:
             self._messages = messages
             ctx.provide(MESSAGES, messages)
             yield
@@ -35,6 +37,14 @@ class RedisMessagesPlugin(Plugin[Config]):
     @hookimpl(optionalhook=True)
     async def forget(self, user: str) -> int:
         return await self._messages.forget(user)
+
+    @hookimpl
+    async def health(self) -> Health:
+        refusals = await self._redis.refusals(1.0)
+        detail = f"nothing can be sent: {unwritable(refusals)}" if refusals else ""
+        if detail != self._health.detail:
+            self._health = Health("degraded" if detail else "ok", detail, time.time())
+        return self._health
 
     @hookimpl
     async def snapshot(self) -> Mapping[str, Any]:

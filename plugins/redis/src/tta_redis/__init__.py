@@ -5,11 +5,11 @@ from __future__ import annotations
 from .client import REDIS, Redis, connect
 from .config import ClusterConfig, Config, RetryConfig, SentinelConfig, Tls
 from .errors import RedisDown
-from .plugin import RedisPlugin
+from .plugin import RedisPlugin, unwritable
 from .scripts import Script
 from .signals import Signal
 
 __all__ = [
     "REDIS", "ClusterConfig", "Config", "Redis", "RedisDown", "RedisPlugin", "RetryConfig", "Script", "SentinelConfig",
-    "Signal", "Tls", "connect",
+    "Signal", "Tls", "connect", "unwritable",
 ]  # fmt: skip

@@ -18,7 +18,7 @@ from .deployments import nodes_of
 from .errors import RedisDown
 from .link import Link
 from .nodes import Nodes
-from .routing import first_key, holds_up, name_of, repeatable, slot_of
+from .routing import first_key, holds_up, name_of, repeatable, slot_of, tag_of
 from .scripts import Script
 from .signals import Signal, Signals
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     import redis.asyncio
 
     from .plain import Plain
+
+REFUSALS = ("OOM", "MISCONF", "NOREPLICAS")
+"""How answers begin that refuse all writes."""
 
 
 class Redis:
@@ -145,15 +148,36 @@ class Redis:
     async def ping(self, limit: float) -> Mapping[str, float | str]:
         """Ask each master for a sign of life; by address, how many seconds it took, or why there was none."""
         found: dict[str, float | str] = {}
+        for name, (seconds, reply) in (await self._ask_masters(lambda slot: ("PING",), limit)).items():
+            if isinstance(reply, RedisDown):
+                found[name] = reply.reason
+            else:
+                found[name] = str(reply) if isinstance(reply, ResponseError) else seconds
+        return found
+
+    async def refusals(self, limit: float) -> Mapping[str, str]:
+        """Return which masters take no writes, by address, and why: no memory, a full disk, too few replicas."""
+
+        def write(slot: int) -> Command:
+            return ("SETRANGE", self.key("health", tag=tag_of(slot)), 0, b"")  # It changes nothing.
+
+        answers = await self._ask_masters(write, limit)
+        found = {name: str(reply) for name, (_, reply) in answers.items() if isinstance(reply, ResponseError)}
+        return {name: why for name, why in found.items() if why.startswith(REFUSALS)}
+
+    async def _ask_masters(
+        self, command: Callable[[int], Command], limit: float
+    ) -> Mapping[str, tuple[float, Any]]:  # fmt: skip
+        """Send each master a command; by address, how many seconds it took, and the answer, or why there was none."""
+        found: dict[str, tuple[float, Any]] = {}
 
         async def ask(address: Address | None, slot: int) -> None:
-            name, before = str(address or "?"), anyio.current_time()
+            before = anyio.current_time()
             try:
-                (reply,) = await self._caller.answers(Call([("PING",)], slot, retry=True), limit)
+                (reply,) = await self._caller.answers(Call([command(slot)], slot, retry=True), limit)
             except RedisDown as exc:
-                found[name] = exc.reason
-            else:
-                found[name] = str(reply) if isinstance(reply, ResponseError) else anyio.current_time() - before
+                reply = exc
+            found[str(address or "?")] = anyio.current_time() - before, reply
 
         async with anyio.create_task_group() as tasks:
             for address, slot in self._nodes.masters():

@@ -72,7 +72,8 @@ class RedisPlugin(Plugin[Config]):
     async def health(self) -> Health:
         if self._redis is None:
             return Health("failing", "not connected")
-        status, detail = judged(await self._redis.ping(1.0), self.config.slow)
+        pings, refusals = await self._redis.ping(1.0), await self._redis.refusals(0.5)
+        status, detail = judged(pings, self.config.slow, refusals)
         since = self._health.since if self._health.status == status else None
         self._health = Health(status, detail, since or time.time())
         return self._health
@@ -92,16 +93,28 @@ class RedisPlugin(Plugin[Config]):
         }
 
 
-def judged(pings: Mapping[str, float | str], slow: float) -> tuple[Literal["ok", "degraded", "failing"], str]:
-    """Say how it is from what the masters answered: degraded if one is slow or silent, failing if all are silent."""
+def judged(
+    pings: Mapping[str, float | str], slow: float, refusals: Mapping[str, str] = {}
+) -> tuple[Literal["ok", "degraded", "failing"], str]:
+    """Say how it is from what the masters answered.
+
+    Degraded if one is slow, silent, or takes no writes (``refusals``); failing if all are silent.
+    """
     times = [it for it in pings.values() if isinstance(it, float)]
     silent = "; ".join(sorted({it for it in pings.values() if isinstance(it, str)}))
     if not times:
         return "failing", silent or "no master is known"
     if silent:
         return "degraded", silent
+    if refusals:
+        return "degraded", unwritable(refusals)
     detail = f"{max(times) * 1000:.1f} ms a round trip"
     return ("degraded" if max(times) >= slow else "ok"), detail
+
+
+def unwritable(refusals: Mapping[str, str]) -> str:
+    """Say which masters take no writes, and why."""
+    return "; ".join(f"{name} takes no writes: {why}" for name, why in sorted(refusals.items()))
 
 
 def unsuitable(server: Mapping[str, Any]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import count
 from typing import Any
 
 from redis.crc import key_slot
@@ -73,6 +75,12 @@ def slot_of(key: str | bytes | None) -> int:
     if key is None:
         return -1
     return key_slot(key.encode() if isinstance(key, str) else key)
+
+
+@lru_cache(maxsize=1024)
+def tag_of(slot: int) -> str:
+    """Return a tag with which a key has this slot; none where there are no slots."""
+    return "" if slot < 0 else next(tag for tag in map(str, count()) if key_slot(tag.encode()) == slot)
 
 
 def _key(value: Any) -> str | bytes:
