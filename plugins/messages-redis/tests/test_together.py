@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -44,6 +46,25 @@ async def test_what_many_send_at_once_travels_together_in_order(open_on: OpenRed
             assert got == ["first", "second", *(str(n) for n in range(200))]
             again = await m.receive("q", limit=300)
             assert not again
+
+
+def test_it_runs_under_whatever_started_the_event_loop(open_on: OpenRedis) -> None:
+    reported: list[dict[str, Any]] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context))  # noqa: TID251
+        config = Config(batch=2, linger=0.01)
+        with redis_server(own=True) as server:
+            async with open_on(server.config(), config) as m, anyio.create_task_group() as tasks:
+                await m.send(note())
+                server.pause()
+                for _ in range(6):
+                    tasks.start_soon(m.send, note())
+                    await anyio.sleep(0.02)  # The second leaves by the clock, while nobody hears of the first.
+                server.resume()
+        assert (m._queue("q").sends.idle, reported) == (True, [])
+
+    asyncio.run(main())  # noqa: TID251
 
 
 @pytest.mark.parametrize("what", ["chosen ids", "another priority", "a wrong clock", "nothing"])

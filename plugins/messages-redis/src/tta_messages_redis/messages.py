@@ -40,6 +40,7 @@ async def open_messages(
     async with anyio.create_task_group() as tasks:
         messages = RedisMessages(redis, config, types, publish=publish, tasks=tasks)
         tasks.start_soon(messages.hear, name="messages: hearing")
+        tasks.start_soon(messages.run_errands, name="messages: errands")
         try:
             yield messages
         except Exception as exc:  # noqa: BLE001  # raised below, not within a group

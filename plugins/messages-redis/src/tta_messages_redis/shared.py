@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from secrets import token_hex
@@ -107,6 +108,8 @@ class Shared:
         self._index_key = redis.key("messages", "queues").encode()
         self._busy, self._closed = 0, False
         self._idle = anyio.Event()
+        self._errands: deque[tuple[Callable[..., Awaitable[None]], tuple[Any, ...]]] = deque()
+        self._errand = anyio.Event()
 
     async def _fly(self, queue: Queue, batches: Sequence[Sequence[Outgoing]]) -> Sequence[Sequence[SendResult]]:
         raise NotImplementedError
@@ -223,9 +226,23 @@ class Shared:
 
     def _soon(self, do: Callable[..., Awaitable[None]], *args: Any) -> None:
         """Do something behind the call; after the end nothing is done any more."""
-        if not self._closed:
-            self._busy += 1
+        if self._closed:
+            return
+        self._busy += 1
+        if asyncio.current_task() is not None:
             self._tasks.start_soon(self._watched, do, *args)
+        else:
+            self._errands.append((do, args))
+            self._errand.set()
+
+    async def run_errands(self) -> None:
+        """Begin what the event loop itself has called for: only a task can be sure to begin another."""
+        while True:
+            while self._errands:
+                do, args = self._errands.popleft()
+                self._tasks.start_soon(self._watched, do, *args)
+            self._errand = anyio.Event()
+            await self._errand.wait()
 
     def _fly_soon(self, flight: Callable[[], Awaitable[None]]) -> None:
         if self._closed:
