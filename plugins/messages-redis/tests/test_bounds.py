@@ -155,3 +155,40 @@ async def test_who_is_forgotten_is_found_whatever_goes_on_meanwhile(
     while held := await m.receive("q", limit=1000):
         owners |= {delivery.message.owner for delivery in held}
     assert owners == {""}
+
+
+PARTS = ("high", "normal", "low", "lease", "delayed", "ttl", "dead", "letters", "info")
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_what_was_acknowledged_is_said_to_be_whatever_is_foreign(
+    both: tuple[Redis, RedisMessages], part: str
+) -> None:
+    redis, m = both
+    await m.send(*(note(text) for text in "abcd"))
+    held = await m.receive("q", limit=4)
+    await m.nack(held[3], delay=60.0)  # From now on there is more to look at.
+    held = held[:3]
+    queue = m._queue("q")
+    queue.unusual[1] = 5
+    await redis.execute("SET", redis.key("messages", part, tag="q"), "what is this?")
+    results = await m.ack(*held[:2])
+    assert results == [True] * 2
+    assert (await m.stats("q"))["q"].acknowledged == 2 + 2
+    assert [step.ids for step in await m.history("q", limit=1) if step.what == "acknowledged"] == [
+        tuple(delivery.message.id for delivery in held[:2])
+    ]
+
+
+async def test_what_cannot_be_handed_over_waits_and_is_held_by_nobody(both: tuple[Redis, RedisMessages]) -> None:
+    redis, m = both
+    await redis.execute("SADD", redis.key("messages", "idle", tag="q"), f"{'a' * 12} {'b' * 12} 3 -")
+    await redis.execute("SET", redis.key("messages", "lease", tag="q"), "what is this?")
+    await m.send(*(note(text) for text in "abc"))
+    held = await m.receive("q", limit=9)
+    seen = [(delivery.message.decode(Note).text, delivery.attempt) for delivery in held]
+    assert seen == [
+        ("a", 1), ("b", 1), ("c", 1),
+    ]  # fmt: skip
+    assert await m.ack(*held) == [True] * 3
+    assert await redis.execute("HKEYS", redis.key("messages", "holds", tag="q")) == [b" "]

@@ -192,31 +192,37 @@ elseif what == 'purge_dead' then
 elseif what == 'forget' then
   -- First all bundles are opened: a part of one that is opened meanwhile could end up where was looked already. Letters come
   -- last, since whatever dies meanwhile becomes one.
-  local owner, phase, gone = ARGV[6], ARGV[7], {}
-  local found = call('HSCAN', phase == 'letters' and LETTERS or BODY, ARGV[8], 'COUNT', 100)
+  local owner, phase, cursor, gone = ARGV[6], ARGV[7], ARGV[8], {}
+  local after = {bundles = 'bodies', bodies = 'letters', letters = ''}
   local held
-  for i = 1, #found[2], 2 do
-    local id, value = found[2][i], found[2][i + 1]
-    local mark = phase ~= 'letters' and string.match(id, '^ (.+)')
-    if phase == 'letters' then
-      if string.sub(value, 14, 21) == owner and bury({id}) == 1 then
+  repeat
+    local found = call('HSCAN', phase == 'letters' and LETTERS or BODY, cursor, 'COUNT', 100)
+    for i = 1, #found[2], 2 do
+      local id, value = found[2][i], found[2][i + 1]
+      local mark = phase ~= 'letters' and string.match(id, '^ (.+)')
+      if phase == 'letters' then
+        if string.sub(value, 14, 21) == owner and bury({id}) == 1 then
+          gone[#gone + 1] = id
+        end
+      elseif mark then  -- In the second round it is one that was sent since the first began.
+        if phase == 'bundles' then
+          open({mark .. '.0'})
+        end
+      elseif phase == 'bodies' and R.whole(value) and string.sub(value, 10, 17) == owner and call('HEXISTS', BODY, id) == 1 then
+        held = held or R.held()
+        drop(id, value, held[id])
         gone[#gone + 1] = id
       end
-    elseif mark then  -- In the second round it is one that was sent since the first began.
-      if phase == 'bundles' then
-        open({mark .. '.0'})
-      end
-    elseif phase == 'bodies' and R.whole(value) and string.sub(value, 10, 17) == owner and call('HEXISTS', BODY, id) == 1 then
-      held = held or R.held()
-      drop(id, value, held[id])
-      gone[#gone + 1] = id
     end
-  end
-  local after = {bundles = 'bodies', bodies = 'letters', letters = ''}
+    cursor = found[1]
+    if cursor == '0' then
+      phase = after[phase]
+    end
+  until cursor ~= '0' or phase == ''
   if #gone > 0 then
     note('purged', table.concat(gone, ' '), 'detail', 'forgotten')
   end
-  result = {#gone, found[1] == '0' and after[phase] or phase, found[1]}
+  result = {#gone, phase, cursor}
 elseif what == 'abandon' then
   local ids = {}
   if ARGV[7] then

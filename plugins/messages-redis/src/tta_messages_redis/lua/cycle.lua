@@ -5,6 +5,18 @@
 -- Replies: who died; '' or a digit for each that is done; odd; ids, with blanks between; values; infos, or none; deadline (us);
 -- us until the next is due, or -1: called.
 local at, codes, good, stale, acknowledged = 10, nil, 0, 0, nil
+if at < #ARGV then
+  -- What is foreign has to come to light before anything is acknowledged: done again, that would seem to come too late.
+  for _, list in ipairs({HIGH, NORMAL, LOW}) do
+    call('LLEN', list)
+  end
+  for _, zset in ipairs({LEASE, DELAYED, TTL, DEAD}) do
+    call('ZCARD', zset)
+  end
+  for _, hash in ipairs({BODY, INFO, HOLDS, LETTERS}) do
+    call('HLEN', hash)
+  end
+end
 while at < #ARGV do
   local hold, joined, those = ARGV[at], ARGV[at + 1], {}
   for id in string.gmatch(joined, '[^ ]+') do
@@ -48,8 +60,11 @@ if now >= next_due then
   rare().sweep()
 end
 
+-- Is it foreign? Fail now, before anything is taken.
+call('ZCARD', LEASE)
+call('HLEN', HOLDS)
 if timed then
-  call('ZCARD', TTL)  -- Is it a ZSET? Fail now, before anything is taken.
+  call('ZCARD', TTL)
 end
 local limit = tonumber(ARGV[6])
 local called = false

@@ -106,6 +106,7 @@ end
 
 local ids, values = {}, {}
 if limit > 0 and waiting > 0 then
+  call('ZCARD', LEASE)  -- Is it a ZSET? Fail now, before anything is taken.
   ids = call('LPOP', list, limit) or {}
   values = look(ids)
   local fine = values

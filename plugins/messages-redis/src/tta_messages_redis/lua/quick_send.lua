@@ -94,6 +94,7 @@ if entry then
 end
 if type(entry) == 'string' and ARGV[2] ~= '1' and not kept[3]
   and (size == 0 or call('LLEN', HIGH) + call('LLEN', NORMAL) + call('LLEN', LOW) == 0) then
+  call('ZCARD', LEASE)  -- Is it a ZSET? Fail now, before anything is held.
   local least = (ends - now / 1000) / 1000 - life - dead_life
   for _ = 1, 64 do
     if type(entry) ~= 'string' then
