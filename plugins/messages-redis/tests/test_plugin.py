@@ -60,7 +60,7 @@ async def test_its_health_says_that_nothing_can_be_sent() -> None:
         async with Kernel(settings(server), plugins=PLUGINS) as kernel:
             assert (await kernel.get(MESSAGES).send(note("a")))[0].delivered
             healthy = (await kernel.ask(health))["messages-redis"]
-            server.command("CONFIG", "SET", "maxmemory", 1, "maxmemory-policy", "noeviction")
+            server.command("CONFIG", "SET", "maxmemory", 1)
             ill = (await kernel.ask(health))["messages-redis"]
             assert isinstance(healthy, Health)
             assert isinstance(ill, Health)

@@ -61,7 +61,7 @@ async def test_the_health_says_since_when_the_server_is_gone() -> None:
 async def test_the_health_says_why_nothing_can_be_written() -> None:
     with redis_server(own=True) as server:
         async with kernel(url=server.url) as running:
-            server.command("CONFIG", "SET", "maxmemory", 1, "maxmemory-policy", "noeviction")
+            server.command("CONFIG", "SET", "maxmemory", 1)
             without = (await running.ask(health))["redis"]
             server.command("CONFIG", "SET", "maxmemory", 0)
             assert isinstance(without, Health)
