@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import re
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -504,3 +506,14 @@ async def test_who_is_cancelled_while_he_is_called_loses_nothing(shared_redis: R
             assert (texts(held), held[0].attempt) == ([str(n)], 1)
             await m.ack(*held)
             await other.settled()
+
+
+async def test_names_of_holds_are_of_one_length_and_nobody_elses(shared_redis: RedisServer, open_on: OpenRedis) -> None:
+    async with open_on(shared_redis.config()) as one, open_on(shared_redis.config()) as other:
+        one._count = itertools.count(2**24 - 500)  # Soon it begins anew.
+        names = [m._nonce() for m in (one, other) for _ in range(1000)]
+        await one.send(*(note(str(n)) for n in range(3)))
+        held = [delivery for m in (one, other) for delivery in await m.receive("q")]
+    assert len(set(names)) == 2000
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{12}", name) for name in [*names, *(delivery.token for delivery in held)])
+    assert len({name[:8] for name in names}) == 2

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from base64 import urlsafe_b64encode
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
-from secrets import token_hex
+from secrets import token_urlsafe
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -104,7 +105,7 @@ class Shared:
         self._bounces: list[Message] = []
         self._queues: OrderedDict[str, Queue] = OrderedDict()
         self._random = Random()  # noqa: S311 - jitter
-        self._mark, self._count = token_hex(3), itertools.count(1)
+        self._mark, self._count = token_urlsafe(6), itertools.count(1)
         self._index_key = redis.key("messages", "queues").encode()
         self._busy, self._closed = 0, False
         self._idle = anyio.Event()
@@ -222,7 +223,9 @@ class Shared:
         return [name.decode() for name in found if wire.QUEUE.fullmatch(name)]
 
     def _nonce(self) -> str:
-        return f"{self._mark}{next(self._count) & 0xFFFFFF:06x}"
+        """Return 12 characters: 48 random bits of this process's, and the last 24 of a number."""
+        number = (next(self._count) & 0xFFFFFF).to_bytes(3)
+        return self._mark + urlsafe_b64encode(number).decode()
 
     def _soon(self, do: Callable[..., Awaitable[None]], *args: Any) -> None:
         """Do something behind the call; after the end nothing is done any more."""

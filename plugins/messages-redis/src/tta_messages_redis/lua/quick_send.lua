@@ -100,7 +100,7 @@ if type(entry) == 'string' and ARGV[2] ~= '1' and not kept[3]
     if type(entry) ~= 'string' then
       break
     end
-    local process, hold, limit, seconds = string.match(entry, '^(%x+) (%x+) (%d+) (%S+)$')
+    local process, hold, limit, seconds = string.match(entry, '^(%x+) (%S+) (%d+) (%S+)$')
     local most = math.min(tonumber(limit) or 0, total - handed)
     seconds = tonumber(seconds) or visibility
     local deadline = string.format('%.0f', now + seconds * 1000000)
