@@ -229,7 +229,8 @@ def ratios(results: Mapping[tuple[str, str], dict[str, float]]) -> dict[str, flo
         "ratio_p50": ours["p50"] / theirs["p50"],
         "ratio_p99": ours["p99"] / theirs["p99"],
         "ratio_one_by_one": rate("ours, one by one") / rate("redis-py, single"),
-        "ratio_raw10": rate("ours, 10, one consumer") / rate("redis-py, 10"),
+        "ratio_raw10": rate("ours, 10") / rate("redis-py, 10"),
+        "ratio_raw10_one_consumer": rate("ours, 10, one consumer") / rate("redis-py, 10"),
         "consumer_us": results["ours, 10", "e2e"]["consumer_us"],
         "redis_us": results["ours, 10", "e2e"]["server_us"],
     }
