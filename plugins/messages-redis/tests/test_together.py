@@ -517,3 +517,26 @@ async def test_names_of_holds_are_of_one_length_and_nobody_elses(shared_redis: R
     assert len(set(names)) == 2000
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{12}", name) for name in [*names, *(delivery.token for delivery in held)])
     assert len({name[:8] for name in names}) == 2
+
+
+async def test_many_queues_are_looked_at_and_one_that_fails_is_one_error(
+    open_on: OpenRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with redis_server(own=True) as server:
+        async with open_on(server.config()) as m:
+            names = [f"q{number:03}" for number in range(100)]
+            await m.broadcast(note("to all"), names)
+            found = await m.stats()
+            assert list(found) == names
+            assert {stats.waiting["normal"] for stats in found.values()} == {1}
+
+            admin = m._admin
+
+            async def failing(queue: Any, *args: Any) -> Any:
+                if queue.name == "q050":
+                    raise MessagesError("it is away")
+                return await admin(queue, *args)
+
+            monkeypatch.setattr(m, "_admin", failing)
+            with pytest.raises(MessagesError, match="it is away"):
+                await m.stats()

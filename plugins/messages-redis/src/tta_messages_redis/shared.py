@@ -37,6 +37,8 @@ _QUEUES = 4096
 _BOUNCE = 10.0
 """For so many seconds it is tried to tell somebody that his question is dead."""
 _INDEX_EVERY = 600.0
+_AT_ONCE = 32
+"""Queues at which an operator's command looks at the same time."""
 UNUSUAL = 16
 """For so many calls after one that wasn't usual, the next isn't supposed to be."""
 
@@ -148,7 +150,22 @@ class Shared:
         """Do something to one queue, or to all that there are."""
         if queue is not None:
             return {queue: await do(self._queue(check_queue(queue)))}
-        return {name: await do(self._queue(name)) for name in await self._names()}
+        names, found, errors = deque(await self._names()), dict[str, R](), list[MessagesError]()
+
+        async def work() -> None:
+            while names and not errors:
+                name = names.popleft()
+                try:
+                    found[name] = await do(self._queue(name))
+                except MessagesError as exc:
+                    errors.append(exc)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(min(_AT_ONCE, len(names))):
+                tasks.start_soon(work)
+        if errors:
+            raise errors[0]
+        return dict(sorted(found.items()))
 
     def _own_settings(self, queue: str) -> QueueSettings:
         return self._config.queues.get(queue, self._config.defaults)
@@ -157,7 +174,8 @@ class Shared:
         known = self._queues.get(name)
         if known is None:
             known = self._queues[name] = self._make(name)
-            for old, each in list(self._queues.items())[: max(0, len(self._queues) - _QUEUES)]:
+            over = max(0, len(self._queues) - _QUEUES)
+            for old, each in list(itertools.islice(self._queues.items(), over)):
                 if each.sends.idle and each.acks.idle:
                     del self._queues[old]
         else:
