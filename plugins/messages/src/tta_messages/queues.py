@@ -84,11 +84,14 @@ class Queues:
 
     def _make_room(self, now: float) -> bool:
         """End queues that are empty, and unused for long or in the way; the longest unused first."""
-        for name, kept in list(self._kept.items()):
-            settings, full = kept.queue.settings, len(self._kept) >= self._limit
+        gone: list[str] = []
+        for name, kept in self._kept.items():
+            settings, full = kept.queue.settings, len(self._kept) - len(gone) >= self._limit
             over = kept.used_at + settings.ttl + (settings.dead_ttl if kept.configured else 0.0) <= now
             if not (full or over):
                 break
             if not kept.waiters and (over or not kept.configured) and kept.queue.is_empty(now):
-                del self._kept[name]
+                gone.append(name)
+        for name in gone:
+            del self._kept[name]
         return len(self._kept) < self._limit
