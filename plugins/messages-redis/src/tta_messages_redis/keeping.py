@@ -48,7 +48,7 @@ class Keeping(Shared):
         # Whoever sends to it from now on finds it unlisted, and lists it again.
         if not (await self._admin(known, "empty"))[0]:
             return False
-        await self._unlist(queue)
+        await self._ask_index("ZREM", queue)
         if (await self._admin(known, "drop"))[0]:
             return True
         await self._list(known)
@@ -138,16 +138,6 @@ class Keeping(Shared):
             return found
 
         return sum((await self._all(None, forget)).values())
-
-    async def _unlist(self, queue: str) -> None:
-        try:
-            await self._redis.execute("ZREM", self._index_key, queue, retry=True)
-        except RedisDown as exc:
-            raise translated(exc) from exc
-        except ResponseError as exc:
-            if "WRONGTYPE" not in str(exc):
-                raise translated(exc) from exc
-            await self._mend_index()
 
     async def _admin(self, queue: Queue, *args: Any) -> Sequence[Any]:
         return await self._store.run(self._store.scripts.admin, queue.name, queue.keys, args)

@@ -229,16 +229,20 @@ class Shared:
         await self._store.put_aside("index of queues", self._store.scripts.aside, [self._index_key], types)
 
     async def _names(self) -> list[str]:
+        found = await self._ask_index("ZRANGE", 0, -1) or ()
+        return [name.decode() for name in found if wire.QUEUE.fullmatch(name)]
+
+    async def _ask_index(self, command: str, *args: Any) -> Any:
+        """Run a command, perhaps twice, on the index; None where something foreign is in its place, until now."""
         try:
-            found = await self._redis.execute("ZRANGE", self._index_key, 0, -1)
+            return await self._redis.execute(command, self._index_key, *args, retry=True)
         except RedisDown as exc:
             raise translated(exc) from exc
         except ResponseError as exc:
             if "WRONGTYPE" not in str(exc):
                 raise translated(exc) from exc
             await self._mend_index()
-            return []
-        return [name.decode() for name in found if wire.QUEUE.fullmatch(name)]
+            return None
 
     def _nonce(self) -> str:
         """Return 12 characters: 48 random bits of this process's, and the last 24 of a number."""
