@@ -15,14 +15,15 @@ import anyio
 import msgspec
 from semver import Version
 
-from tta_agents import AgentId, Capability, CapabilitySet, CapabilityType, MatchCriteria, Strategy
-from tta_agents.discovery import Discovery, DiscoverySettings
-from tta_agents.finder import Finder
-from tta_agents.index import CapabilityIndex
-from tta_agents.memory import MemoryRegistry
+from tta_agents import AGENT_REGISTRY, AGENTS, AgentId, AgentsMemory, AgentsPlugin, Capability, CapabilityType
+from tta_capabilities import CapabilitySet, Config, MatchCriteria, Strategy
+from tta_capabilities.discovery import Discovery
+from tta_capabilities.finder import Finder
+from tta_capabilities.index import CapabilityIndex
+from tta_kernel import Kernel
 
 GOAL = 30_000
-AGENTS, EACH, NAMES, LIMIT = 1_000, 5, 200, 10
+COUNT, EACH, NAMES, LIMIT = 1_000, 5, 200, 10
 ROUNDS, OURS, THEIRS, OTHERS, CHECKED = 9, 5_000, 60, 500, 400
 KINDS: tuple[CapabilityType, ...] = ("processing", "generation", "analysis", "coordination", "storage", "communication")
 OBJECTS = (
@@ -45,7 +46,7 @@ class Workload:
         self.names = self.dice.sample(every, NAMES)
         self.weights = [1 / rank for rank in range(1, NAMES + 1)]
         self.kinds = {name: self.dice.choice(KINDS) for name in self.names}
-        self.sets = [self.agent(number) for number in range(AGENTS)]
+        self.sets = [self.agent(number) for number in range(COUNT)]
         self.criteria = [self.demand() for _ in range(OURS)]
 
     def name(self) -> str:
@@ -83,7 +84,7 @@ class Workload:
 
     def loads(self, count: int) -> list[tuple[int, float]]:
         """Return changes of load: whose, and to what."""
-        return [(self.dice.randrange(AGENTS), self.dice.random()) for _ in range(count)]
+        return [(self.dice.randrange(COUNT), self.dice.random()) for _ in range(count)]
 
 
 # The predecessor: a re-implementation from its description, predecessor.md 1.6, without pydantic, which would
@@ -224,13 +225,21 @@ def change_rate(index: CapabilityIndex, workload: Workload) -> float:
 
 
 async def main() -> dict[str, float]:
+    """Measure in a kernel whose agents plugin serves nobody: all agents are in the index already."""
+    async with Kernel(plugins={"agents": AgentsPlugin, "agents-memory": AgentsMemory}) as kernel:
+        return await measure(kernel)
+
+
+async def measure(kernel: Kernel) -> dict[str, float]:
     """Measure ours and theirs in turn, and return the medians."""
     workload, index, log = Workload(), CapabilityIndex(), logging.getLogger("bench")
     began = perf_counter()
     for each in workload.sets:
         index.put(each)
     figures = {"index_ms": (perf_counter() - began) * 1000}
-    finder = Finder(index, Discovery(MemoryRegistry(), index, DiscoverySettings(), log), None, log)
+    finder = Finder(
+        index, Discovery(kernel.get(AGENTS), kernel.get(AGENT_REGISTRY), index, Config(), log), None, log
+    )  # fmt: skip
     await check(finder, index, workload)
     agents = [Agent(each, each.load_factor) for each in workload.sets]
     pairs = [
@@ -247,7 +256,7 @@ async def main() -> dict[str, float]:
 
 def say(figures: dict[str, float], line: Callable[[str], None] = print) -> None:
     """Print the figures, the verdict, and the line of JSON."""
-    line(f"{platform.python_implementation()} {platform.python_version()}, {AGENTS} agents × {EACH} capabilities")
+    line(f"{platform.python_implementation()} {platform.python_version()}, {COUNT} agents × {EACH} capabilities")
     line(f"{CHECKED} searches found what a look at everything finds; medians of {ROUNDS} rounds in turn")
     for name, value in figures.items():
         line(f"{name:>22} {value:12,.1f}")

@@ -13,18 +13,17 @@ import pytest
 from tta_agents import (
     AGENT_REGISTRY,
     AGENTS,
-    CAPABILITIES,
     AgentCard,
     AgentId,
     AgentSpec,
     AgentsPlugin,
     Capability,
-    MatchCriteria,
     StepContext,
 )
 from tta_agents.memory import MemoryRegistry
-from tta_agents.versions import Constraint, version
 from tta_agents_redis import AgentsRedis
+from tta_capabilities import CAPABILITIES, CapabilitiesPlugin, MatchCriteria
+from tta_capabilities.versions import Constraint, version
 from tta_kernel import Kernel, KernelSettings, PluginSettings
 from tta_messages import MessagesMemory, MessagesPlugin
 from tta_redis import RedisPlugin
@@ -49,9 +48,10 @@ async def test_what_is_declared_is_found(page: str, capsys: pytest.CaptureFixtur
         await registry.register(
             AgentCard(AgentId(spec.type, instance), spec.description, spec.capabilities, running=running, limit=10)
         )
-    settings = KernelSettings(plugins={"agents": PluginSettings(config={"discovery": {"strategy": "manual"}})})
+    settings = KernelSettings(plugins={"capabilities": PluginSettings(config={"strategy": "manual"})})
     services: dict[Any, object] = {AGENT_REGISTRY: registry}
-    async with Kernel(settings, plugins={"agents": AgentsPlugin}, services=services) as kernel:
+    plugins: dict[str, Any] = {"agents": AgentsPlugin, "capabilities": CapabilitiesPlugin}
+    async with Kernel(settings, plugins=plugins, services=services) as kernel:
         await kernel.get(CAPABILITIES).refresh()
         found = await names["find"](kernel)
     assert capsys.readouterr().out == "teller:free 0.96 0.1\nteller:busy 0.96 0.5\n"
@@ -90,7 +90,7 @@ class Teller:
 async def test_an_agent_of_another_kernel_is_found_on_redis_before_and_after_a_restart() -> None:
     plugins: dict[str, Any] = {
         "redis": RedisPlugin, "agents": AgentsPlugin, "agents-redis": AgentsRedis,
-        "messages": MessagesPlugin, "messages-memory": MessagesMemory,
+        "messages": MessagesPlugin, "messages-memory": MessagesMemory, "capabilities": CapabilitiesPlugin,
     }  # fmt: skip
 
     async def count(kernel: Kernel, wanted: int) -> list[Capability]:
@@ -104,7 +104,8 @@ async def test_an_agent_of_another_kernel_is_found_on_redis_before_and_after_a_r
         settings = KernelSettings(
             plugins={
                 "redis": PluginSettings(config=msgspec.to_builtins(server.config())),
-                "agents": PluginSettings(config={"auto_register": True, "discovery": {"interval": 0.05}}),
+                "agents": PluginSettings(config={"auto_register": True}),
+                "capabilities": PluginSettings(config={"interval": 0.05}),
             }
         )
         async with Kernel(settings, plugins=plugins) as serving:

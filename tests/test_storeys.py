@@ -22,7 +22,7 @@ STOREYS = {
         "input-processor world-builder narrative-generator knowledge safety-rules recovery performance alerts telemetry"
     ),
     "capability": (
-        "agents messages workflows breakers sessions orchestration safety crisis notify tools "
+        "agents capabilities messages workflows breakers sessions orchestration safety crisis notify tools "
         "tool-policy world llm resources metrics events http"
     ),
     "backend": (

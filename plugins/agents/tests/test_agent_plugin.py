@@ -11,14 +11,12 @@ import pytest
 
 from tta_agents import (
     AGENTS,
-    CAPABILITIES,
     AgentError,
     AgentId,
     AgentPlugin,
     AgentsMemory,
     AgentSpec,
     AgentsPlugin,
-    MatchCriteria,
     StepContext,
 )  # fmt: skip
 from tta_agents.hookspecs import declared
@@ -92,20 +90,6 @@ async def test_it_is_served_within_a_lifespan_of_its_own() -> None:
     async with kernel:
         assert await ask(kernel, "1") == "SEA!"
     assert steps == ["opened", "SEA!", "closed"]
-
-
-async def test_it_is_found_by_what_it_can_do_from_the_next_line_on() -> None:
-    class Whisper:
-        spec = AgentSpec("whisper", "says it softly", Words, Words, timeout=2.0)
-
-        async def process(self, request: Words, ctx: StepContext, /) -> Words:
-            return request
-
-    async with running(Shout, AgentsPlugin, AgentsMemory) as kernel:
-        for _ in range(20):  # Trio wakes tasks in any order.
-            async with kernel.get(AGENTS).serve(Whisper()) as id:
-                found = await kernel.get(CAPABILITIES).match(MatchCriteria(capability_name="whisper"), "exact")
-                assert [each.agent_id for each in found] == [id]
 
 
 async def test_one_that_forgot_what_to_do_fails_and_says_so(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,22 +16,6 @@ from . import hookspecs
 from .capabilities import Capability, CapabilityScope, CapabilityStatus, CapabilityType
 from .check import problems
 from .config import AgentSettings, CallQueue, Config, Instance, RemoteAgent
-from .discovery import Discovery, DiscoverySettings
-from .finder import Finder
-from .index import CapabilityIndex
-from .matching import (
-    CAPABILITIES,
-    EMBEDDER,
-    Capabilities,
-    CapabilitySet,
-    Discovered,
-    DiscoveryRequest,
-    DiscoveryResult,
-    Embedder,
-    MatchCriteria,
-    MatchResult,
-    Strategy,
-)  # fmt: skip
 from .memory import MemoryRegistry
 from .model import (
     AGENT_REGISTRY,
@@ -64,13 +48,11 @@ from .switchboard import Switchboard
 from .wire import SIGNALS, Call
 
 __all__ = [
-    "AGENTS", "AGENT_REGISTRY", "AGENT_REPLIES", "CAPABILITIES", "EMBEDDER", "Agent", "AgentCalled", "AgentCard",
-    "AgentDeregistered", "AgentError", "AgentId", "AgentPlugin", "AgentRegistered", "AgentRegistry", "AgentSettings",
-    "AgentSpec", "AgentStatusChanged", "Agents", "AgentsMemory", "AgentsPlugin", "CallQueue", "Capabilities",
-    "Capability", "CapabilityScope", "CapabilitySet", "CapabilityStatus", "CapabilityType", "Discovered",
-    "DiscoveryRequest", "DiscoveryResult", "DiscoverySettings", "Embedder", "Instance", "MatchCriteria", "MatchResult",
-    "OnPiece", "RegistryError", "RegistrySnapshot", "RemoteAgent", "Replies", "Reply", "Report", "Statistics",
-    "StepContext", "Strategy", "Undo", "Unknown",
+    "AGENTS", "AGENT_REGISTRY", "AGENT_REPLIES", "Agent", "AgentCalled", "AgentCard", "AgentDeregistered", "AgentError",
+    "AgentId", "AgentPlugin", "AgentRegistered", "AgentRegistry", "AgentSettings", "AgentSpec", "AgentStatusChanged",
+    "Agents", "AgentsMemory", "AgentsPlugin", "CallQueue", "Capability", "CapabilityScope", "CapabilityStatus",
+    "CapabilityType", "Instance", "OnPiece", "RegistryError", "RegistrySnapshot", "RemoteAgent", "Replies", "Reply",
+    "Report", "Statistics", "StepContext", "Undo", "Unknown",
 ]  # fmt: skip
 
 
@@ -78,8 +60,8 @@ class AgentsPlugin(Plugin[Config]):
     """Serves and calls agents."""
 
     requires = (AGENT_REGISTRY,)
-    after = (MESSAGES, AGENT_REPLIES, EMBEDDER)
-    provides = (AGENTS, CAPABILITIES)
+    after = (MESSAGES, AGENT_REPLIES)
+    provides = (AGENTS,)
     hookspecs: ClassVar[ModuleType | None] = hookspecs
 
     @asynccontextmanager
@@ -91,22 +73,10 @@ class AgentsPlugin(Plugin[Config]):
             ctx.log.warning("agents of other deployments can't be called: nothing provides messages")
         self._agents = Switchboard(ctx, self.config, ctx.get(AGENT_REGISTRY), messages, ctx.find(AGENT_REPLIES))
         ctx.provide(AGENTS, self._agents)
-        await self._find(ctx)
         try:
             yield
         finally:
             await self._agents.close()
-
-    async def _find(self, ctx: Context) -> None:
-        """Provide `CAPABILITIES`, and keep it as the registry is."""
-        index, settings = CapabilityIndex(), self.config.discovery
-        discovery = Discovery(ctx.get(AGENT_REGISTRY), index, settings, ctx.log, process=self._agents.process)
-        ctx.on(AgentRegistered, discovery.on_registered)
-        ctx.on(AgentDeregistered, discovery.on_deregistered)
-        ctx.on(AgentStatusChanged, discovery.on_status)
-        await discovery.begin()
-        ctx.start_soon(discovery.run)
-        ctx.provide(CAPABILITIES, Finder(index, discovery, ctx.find(EMBEDDER), ctx.log))
 
     @hookimpl
     def agents(self) -> Sequence[AgentSpec]:

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
-from semver import Version
+
+from .checks import amount, one_of, text_set
 
 CapabilityType = Literal["processing", "generation", "analysis", "coordination", "storage", "communication"]
 CapabilityScope = Literal["session", "global", "instance"]
 CapabilityStatus = Literal["active", "deprecated", "disabled", "experimental"]
 
-KINDS, _SCOPES, _STATUSES = map(get_args, (CapabilityType, CapabilityScope, CapabilityStatus))
+_TYPES: tuple[str, ...] = get_args(CapabilityType)
+_SCOPES: tuple[str, ...] = get_args(CapabilityScope)
+_STATUSES: tuple[str, ...] = get_args(CapabilityStatus)
 _PRIORITIES = range(1, 11)
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,127}")
+
+# The grammar of https://semver.org, items 2, 9 and 10. Numbers are bounded: whoever compares versions has to
+# read them, and Python reads no number of more than 4,300 digits.
+_NUMBER = r"(?:0|[1-9][0-9]{0,15})"
+_PRERELEASE = rf"(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
+_BUILD = r"[0-9A-Za-z-]+"
+_VERSION = re.compile(
+    rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}"
+    rf"(?:-{_PRERELEASE}(?:\.{_PRERELEASE})*)?"
+    rf"(?:\+{_BUILD}(?:\.{_BUILD})*)?"
+)
 
 
 class Capability(msgspec.Struct, frozen=True):
@@ -25,7 +38,7 @@ class Capability(msgspec.Struct, frozen=True):
 
     ``version`` follows SemVer 2.0.0; ``estimated_duration_ms`` is for one call; ``priority`` says from
     1 to 10 how much its agent is preferred for it; ``resource_requirements`` are amounts by name,
-    ``metadata`` is anything that `MatchCriteria.metadata_filters` may ask for.
+    ``metadata`` is anything that a search may ask for.
     """
 
     name: str
@@ -46,19 +59,16 @@ class Capability(msgspec.Struct, frozen=True):
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"capability {self.name[:128]!r}: a name is lower-case letters, digits, '_' and '-'")
         try:
-            Version.parse(self.version)
-        except (TypeError, ValueError):
-            what = f"capability {self.name!r}: {self.version!r} is no semantic version; write it as 1.2.3"
-            raise ValueError(what) from None
-        try:
+            if not _is_version(self.version):
+                raise ValueError(f"{self.version!r} is no semantic version; write it as 1.2.3")
             if self.priority not in _PRIORITIES:
                 raise ValueError(f"a priority is a whole number between 1 and 10, not {self.priority!r}")
-            one_of("type", self.type, KINDS)
+            one_of("type", self.type, _TYPES)
             one_of("scope", self.scope, _SCOPES)
             one_of("status", self.status, _STATUSES)
-            a_set("required_inputs", self.required_inputs)
-            a_set("optional_inputs", self.optional_inputs)
-            a_set("tags", self.tags)
+            text_set("required_inputs", self.required_inputs)
+            text_set("optional_inputs", self.optional_inputs)
+            text_set("tags", self.tags)
             if self.estimated_duration_ms is not None:
                 amount("estimated_duration_ms", self.estimated_duration_ms)
             for resource, value in self.resource_requirements.items():
@@ -67,24 +77,5 @@ class Capability(msgspec.Struct, frozen=True):
             raise ValueError(f"capability {self.name!r}: {exc}") from None
 
 
-# A Struct checks what it holds only where it is decoded; whoever builds one is to hear of it there.
-
-
-def amount(what: str, value: object, most: float = math.inf) -> None:
-    """Raise a ValueError unless ``value`` is a number from 0 to ``most``."""
-    if not isinstance(value, int | float) or not 0 <= value <= most:
-        raise ValueError(
-            f"{what} is a number from 0" + (f" to {most:g}" if most < math.inf else "") + f", not {value!r}"
-        )
-
-
-def a_set(what: str, value: object) -> None:
-    """Raise a ValueError unless ``value`` is a set of texts."""
-    if not isinstance(value, frozenset | set) or (value and not all(isinstance(each, str) for each in value)):
-        raise ValueError(f"{what} is a set of texts, such as frozenset({{'a'}}), not {type(value).__name__}")
-
-
-def one_of(what: str, value: object, known: tuple[str, ...]) -> None:
-    """Raise a ValueError unless ``value`` is among what is ``known``."""
-    if value not in known:
-        raise ValueError(f"{what} is one of {', '.join(known)}, not {value!r}")
+def _is_version(value: object) -> bool:
+    return isinstance(value, str) and _VERSION.fullmatch(value) is not None

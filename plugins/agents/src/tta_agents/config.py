@@ -11,8 +11,9 @@ import msgspec
 from tta_kernel import Duration
 from tta_messages import QueueSettings
 
-from .discovery import DiscoverySettings, Pause, Wait
-
+Wait = Annotated[Duration, msgspec.Meta(ge=0, le=100 * 365 * 86_400)]
+Pause = Annotated[Duration, msgspec.Meta(ge=0.01, le=100 * 365 * 86_400)]
+"""Between two things of which the second must not follow at once, for ever."""
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -80,5 +81,3 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     degraded_for: Wait = 30.0
     queue: CallQueue = CallQueue()
     """How calls of an agent's type wait, unless ``agents`` says otherwise for it."""
-    discovery: DiscoverySettings = DiscoverySettings()
-    """How what agents can do is found out."""

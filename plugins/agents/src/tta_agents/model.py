@@ -139,6 +139,13 @@ class Agents(Protocol):
         is kept for one person answers no other.
         """
 
+    @property
+    def process(self) -> str:
+        """The name of this process, which the cards of its agents carry."""
+
+    def served(self) -> Sequence[AgentCard]:
+        """Return which agents this process serves, as they were registered: the same object until one comes or goes."""
+
     def statistics(self) -> Mapping[str, Statistics]:
         """How the agents served in this process have done, by their address."""
 

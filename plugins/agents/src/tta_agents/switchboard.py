@@ -6,14 +6,13 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 import anyio
 import msgspec
-from anyio.lowlevel import checkpoint
 
 from tta_kernel import Context
 from tta_messages import MessageDied, Messages, MessagesError
@@ -61,6 +60,7 @@ class Switchboard:
         self._local = LocalAgents(
             ctx.publish, ctx.log, window=config.reply_window, kept=config.replies_kept, store=replies
         )  # fmt: skip
+        self._cards: tuple[AgentCard, ...] = ()
         self._inbox = Inbox(ctx, messages, self.process) if messages is not None else None
         self._remote: RemoteCalls | None = None
         if self._inbox is not None:
@@ -92,8 +92,10 @@ class Switchboard:
                 entered.append(served)
                 stateful = agent if state and served is group[0] else None
                 report = self._reporter(served, stateful)
-                await self._registry.register(report().card, report)
-                self._ctx.publish(AgentRegistered(agent=report().card))
+                card = report().card
+                await self._registry.register(card, report)
+                self._cards = (*self._cards, card)
+                self._ctx.publish(AgentRegistered(agent=card))
             if self._inbox is not None and group[0].shared:
                 queue = self._config.agents.get(agent.spec.type, AgentSettings()).queue or self._config.queue
                 desk = Desk(
@@ -101,12 +103,12 @@ class Switchboard:
                     queue=queue.settings(), others_do=partial(self._others_do, agent.spec.type),
                 )  # fmt: skip
                 desk.open()
-            for _ in range(2):  # Trio wakes in any order: after two turns all have heard of it, whoever is asked next.
-                await checkpoint()
             yield group[0].id
         finally:
             for served in entered:
                 self._local.remove(served)
+            ids = {served.id for served in entered}
+            self._cards = tuple(card for card in self._cards if card.id not in ids)
             try:
                 if desk is not None:
                     await desk.close(self._config.drain)
@@ -144,6 +146,9 @@ class Switchboard:
     async def forget(self, owner: str) -> int:
         """Delete a person's replies that only this process has."""
         return await self._local.forget(owner)
+
+    def served(self) -> Sequence[AgentCard]:
+        return self._cards
 
     def statistics(self) -> Mapping[str, Statistics]:
         return self._local.statistics()

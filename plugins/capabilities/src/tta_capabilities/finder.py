@@ -11,6 +11,7 @@ from typing import get_args
 import anyio
 import anyio.to_thread
 
+from tta_agents import AgentId
 from tta_kernel import raised_at
 
 from .discovery import Discovery
@@ -24,7 +25,6 @@ from .matching import (
     MatchResult,
     Strategy,
 )  # fmt: skip
-from .model import AgentId
 from .similarity import cosines, unit
 from .strategies import Matcher, semantic, sought
 
@@ -73,6 +73,7 @@ class Finder:
             raise ValueError(f"no strategy {strategy!r}; there are {', '.join(_STRATEGIES)}")
         if limit < 1:
             raise ValueError(f"max_results must be at least 1, not {limit}")
+        self._discovery.catch_up()
         try:
             return await self._find(criteria, strategy, limit), ""
         except Exception as exc:  # noqa: BLE001 - criteria and metadata are a stranger's; a search never stops a turn

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, KeysView, Sequence, Set
 from itertools import count
 
+from tta_agents import AgentId
+
 from .matching import CapabilitySet, MatchCriteria
-from .model import AgentId
 from .postings import Entry, Item, Occupant, Postings, merged
 from .similarity import text_of
 

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from operator import mul
 
-from .capabilities import Capability
+from tta_agents import Capability
 
 _WORD = re.compile(r"[^\W_]+")
 DIGITS = 6

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tta_agents.versions import Constraint, verdicts, version
+from tta_agents import Capability
+from tta_capabilities.versions import Constraint, verdicts, version
 
 # As https://semver.org orders them, item 11, with numbers that strings would order otherwise.
 ASCENDING = (
@@ -62,6 +63,26 @@ def test_a_constraint_admits_what_it_says(text: str, inside: str, outside: str) 
 def test_what_is_no_constraint_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"version|semver"):
         Constraint(text)
+
+
+# `Capability` has its own grammar, so that whoever declares one needs no library.
+
+
+@given(st.from_regex(r"(?a:[0-9a-z.+-]{0,12})", fullmatch=True) | st.from_regex(r"[0-9]{1,3}(\.[0-9a-z+-]{1,4}){2,4}"))
+def test_each_version_that_a_capability_may_have_can_be_compared(text: str) -> None:
+    try:
+        Capability("story", version=text)
+    except ValueError:
+        with pytest.raises(ValueError, match=r"semver|SemVer"):
+            version(text)
+    else:
+        assert str(version(text)) == text
+
+
+@pytest.mark.parametrize("text", ["1.0.0\n", "1.٣.0", f"{'9' * 17}.0.0", "01.0.0", "1.0.0-01", "1.0.0-", "1.0.0+", ""])
+def test_a_capability_has_no_version_that_others_might_read_otherwise(text: str) -> None:
+    with pytest.raises(ValueError, match="semantic version"):
+        Capability("story", version=text)
 
 
 numbers = st.integers(0, 12)

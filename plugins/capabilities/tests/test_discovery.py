@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import anyio
@@ -12,22 +12,26 @@ import pytest
 from tta_agents import (
     AGENT_REGISTRY,
     AGENTS,
-    CAPABILITIES,
-    EMBEDDER,
     AgentCard,
     AgentId,
     AgentRegistry,
+    AgentsMemory,
     AgentSpec,
     AgentsPlugin,
-    Capabilities,
     Capability,
-    DiscoveryRequest,
-    MatchCriteria,
     RegistryError,
     StepContext,
 )
 from tta_agents.memory import MemoryRegistry
-from tta_kernel import Kernel, KernelSettings, PluginSettings
+from tta_capabilities import (
+    CAPABILITIES,
+    EMBEDDER,
+    Capabilities,
+    CapabilitiesPlugin,
+    DiscoveryRequest,
+    MatchCriteria,
+)
+from tta_kernel import ConfigError, Kernel, KernelSettings, PluginSettings
 from tta_kernel.testing import until
 
 
@@ -64,14 +68,13 @@ class Registry(MemoryRegistry):
 
 
 @asynccontextmanager
-async def running(
-    registry: AgentRegistry | None = None, embedder: Any = None, **discovery: Any
-) -> AsyncIterator[Kernel]:
-    settings = KernelSettings(plugins={"agents": PluginSettings(config={"discovery": discovery})})
+async def running(registry: AgentRegistry | None = None, embedder: Any = None, **config: Any) -> AsyncIterator[Kernel]:
+    settings = KernelSettings(plugins={"capabilities": PluginSettings(config=config)})
     services: dict[Any, object] = {AGENT_REGISTRY: registry or MemoryRegistry()}
     if embedder is not None:
         services[EMBEDDER] = embedder
-    async with Kernel(settings, plugins={"agents": AgentsPlugin}, services=services) as kernel:
+    plugins: dict[str, Any] = {"agents": AgentsPlugin, "capabilities": CapabilitiesPlugin}
+    async with Kernel(settings, plugins=plugins, services=services) as kernel:
         yield kernel
 
 
@@ -99,10 +102,42 @@ async def test_an_agent_is_found_from_being_served_until_it_leaves() -> None:
     async with running(interval=60) as kernel:
         found = kernel.get(CAPABILITIES)
         async with kernel.get(AGENTS).serve(Teller(STORY), instance="1"):
-            await until(has(found, "teller:1"))
             assert await who(found, capability_name="story") == ["teller:1"]
-        await until(has(found))
         assert await who(found, capability_name="story") == []
+
+
+async def test_an_agent_that_is_served_anew_is_found_by_what_it_can_do_now() -> None:
+    async with running(interval=60) as kernel:
+        found, agents = kernel.get(CAPABILITIES), kernel.get(AGENTS)
+        async with agents.serve(Teller(STORY), instance="1"):
+            assert await who(found, capability_name="story") == ["teller:1"]
+        async with agents.serve(Teller(Capability("map")), instance="1"):
+            assert await who(found, capability_name="story") == []
+            assert await who(found, capability_name="map") == ["teller:1"]
+            await anyio.wait_all_tasks_blocked()
+            assert statuses(found) == {"teller:1": "registered"}
+
+
+async def test_more_agents_than_an_event_buffer_holds_are_found_from_the_next_line_on() -> None:
+    async with running(interval=60) as kernel, AsyncExitStack() as served:
+        for number in range(300):
+            await served.enter_async_context(kernel.get(AGENTS).serve(Teller(STORY), instance=str(number)))
+        search = await kernel.get(CAPABILITIES).discover(DiscoveryRequest(max_results=1000))
+        assert (len(search.matches), search.total_agents_searched) == (300, 300)
+
+
+async def test_an_agent_that_leaves_slowly_is_not_found_meanwhile() -> None:
+    class Slow(MemoryRegistry):
+        async def deregister(self, id: AgentId, process: str = "") -> bool:
+            assert await who(found) == []
+            await found.refresh()
+            assert await who(found) == []
+            return await super().deregister(id, process)
+
+    async with running(Slow(), interval=60) as kernel:
+        found = kernel.get(CAPABILITIES)
+        async with kernel.get(AGENTS).serve(Teller(STORY), instance="1"):
+            assert await who(found) == ["teller:1"]
 
 
 async def test_agents_of_before_are_found_at_the_start() -> None:
@@ -175,6 +210,19 @@ async def test_a_refresh_of_an_agent_that_is_nowhere_forgets_it() -> None:
 # When something is wrong.
 
 
+@pytest.mark.parametrize("time", [0, float("inf"), 1e18])
+@pytest.mark.parametrize("key", ["interval", "timeout"])
+def test_times_that_would_never_end_or_never_pause_are_refused(key: str, time: float) -> None:
+    plugins: dict[str, Any] = {
+        "agents": AgentsPlugin,
+        "agents-memory": AgentsMemory,
+        "capabilities": CapabilitiesPlugin,
+    }
+    settings = KernelSettings(plugins={"capabilities": PluginSettings(config={key: time})})
+    with pytest.raises(ConfigError, match=key):
+        Kernel(settings, plugins=plugins).check()
+
+
 async def test_a_registry_that_is_away_for_a_moment_is_asked_again() -> None:
     registry = Registry(fails=2)
     await registry.register(card())
@@ -207,7 +255,7 @@ async def test_a_registry_that_never_answers_is_late(caplog: pytest.LogCaptureFi
             await anyio.sleep_forever()
             raise AssertionError
 
-    with caplog.at_level(logging.WARNING, "tta.agents"):
+    with caplog.at_level(logging.WARNING, "tta.capabilities"):
         async with running(Silent(), interval=0.01, timeout=0.01, retries=0):
             await until(lambda: bool(caplog.records))
     assert [record.getMessage() for record in caplog.records] == [
@@ -325,7 +373,7 @@ async def test_a_search_that_goes_wrong_finds_nothing_and_says_so(caplog: pytest
         found = kernel.get(CAPABILITIES)
         await found.refresh()
         criteria = MatchCriteria(metadata_filters={"lang": "de"})
-        with caplog.at_level(logging.ERROR, "tta.agents"):
+        with caplog.at_level(logging.ERROR, "tta.capabilities"):
             assert await found.match(criteria) == []
             result = await found.discover(DiscoveryRequest(criteria=criteria))
     assert (result.matches, result.error) == ((), "matching raised RuntimeError")
@@ -390,7 +438,7 @@ async def test_an_embedder_that_fails_gives_way_to_the_words(answer: Any, caplog
                 raise answer
             return (answer * len(texts))[: len(texts)] if answer else []
 
-    with caplog.at_level(logging.WARNING, "tta.agents"):
+    with caplog.at_level(logging.WARNING, "tta.capabilities"):
         assert await semantically(Broken(), "draws") == [("map", "tf-idf")]
     assert "tf-idf answers instead" in caplog.text
     assert "secret" not in caplog.text

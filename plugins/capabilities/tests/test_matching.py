@@ -13,9 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from semver import Version
 
 from tta_agents import AgentId, Capability
-from tta_agents.index import CapabilityIndex
-from tta_agents.matching import CapabilitySet, MatchCriteria, MatchResult, Strategy
-from tta_agents.strategies import Matcher
+from tta_capabilities import CapabilitySet, MatchCriteria, MatchResult, Strategy
+from tta_capabilities.index import CapabilityIndex
+from tta_capabilities.strategies import Matcher
 
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
@@ -46,45 +46,7 @@ def scores(found: Sequence[MatchResult]) -> list[float]:
 STORY = has(Capability("story"), Capability("story_telling"), Capability("map"))
 
 
-# Capabilities and criteria.
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"name": "Story"},
-        {"name": ""},
-        {"version": "1.0"},
-        {"version": "latest"},
-        {"priority": 0},
-        {"priority": 5.5},
-        {"type": "magic"},
-        {"scope": "world"},
-        {"status": "asleep"},
-        {"tags": "story"},
-        {"required_inputs": "world"},
-        {"optional_inputs": [1]},
-        {"estimated_duration_ms": -1},
-        {"estimated_duration_ms": float("nan")},
-        {"resource_requirements": {"gpu": float("nan")}},
-    ],
-)
-def test_a_capability_is_checked_when_built_and_when_decoded(wrong: dict[str, Any]) -> None:
-    fields: dict[str, Any] = {"name": "story", **wrong}
-    with pytest.raises(ValueError, match=r"capability"):
-        Capability(**fields)
-    with pytest.raises(msgspec.ValidationError):
-        msgspec.convert(fields, Capability)
-
-
-def test_a_capability_travels(subtests: pytest.Subtests) -> None:
-    sent = Capability(
-        "story", "generation", "1.2.0-rc.1", tags=frozenset({"a", "b"}), metadata={"lang": ["de"]},
-        resource_requirements={"gpu": 0.5}, required_inputs=frozenset({"world"}), estimated_duration_ms=3,
-    )  # fmt: skip
-    for codec in (msgspec.json, msgspec.msgpack):
-        with subtests.test(codec.__name__):
-            assert codec.decode(codec.encode(sent), type=Capability) == sent
+# Criteria.
 
 
 @pytest.mark.parametrize("wrong", [{"version": ">=new"}, {"min_version": "1"}, {"preferred_version": "x"}])

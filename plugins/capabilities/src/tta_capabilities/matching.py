@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, get_args
 
 import msgspec
 from msgspec import Meta
 
+from tta_agents import AgentId, Capability, CapabilityType
+from tta_agents.checks import amount, one_of, text_set
 from tta_kernel import Service
 
-from .capabilities import KINDS, Capability, CapabilityType, a_set, amount, one_of
-from .model import AgentId
 from .versions import constraint, version
 
 Strategy = Literal["exact", "weighted", "fuzzy", "priority", "semantic"]
@@ -20,6 +20,8 @@ SortBy = Literal["match_score", "agent_load", "estimated_duration"]
 DiscoveryStatus = Literal["pending", "discovering", "registered", "failed", "disabled"]
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
+
+_CAPABILITY_TYPES: tuple[str, ...] = get_args(CapabilityType)
 
 
 class CapabilitySet(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,10 +71,10 @@ class MatchCriteria(msgspec.Struct, frozen=True, kw_only=True):
             if each is not None:
                 version(each)
         if self.capability_type is not None:
-            one_of("capability_type", self.capability_type, KINDS)
+            one_of("capability_type", self.capability_type, _CAPABILITY_TYPES)
         if self.required_inputs or self.required_tags:
-            a_set("required_inputs", self.required_inputs)
-            a_set("required_tags", self.required_tags)
+            text_set("required_inputs", self.required_inputs)
+            text_set("required_tags", self.required_tags)
         amount("max_load_factor", self.max_load_factor, 1.0)
         if self.min_score is not None:
             amount("min_score", self.min_score, 1.0)

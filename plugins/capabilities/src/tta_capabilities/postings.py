@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Set
 from itertools import chain
 
-from .capabilities import Capability
+from tta_agents import AgentId, Capability
+
 from .matching import CapabilitySet, MatchCriteria
-from .model import AgentId
 from .versions import Verdict, verdicts
 
 _FEW = 8

@@ -1,0 +1,33 @@
+"""When what agents can do is found out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from tta_kernel import Duration
+
+_LONGEST = 100 * 365 * 86_400
+Wait = Annotated[Duration, msgspec.Meta(ge=0, le=_LONGEST)]
+Interval = Annotated[Duration, msgspec.Meta(ge=0.01, le=_LONGEST)]
+"""Between two things of which the second must not follow at once, for ever."""
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Times in seconds.
+
+    ``immediate``: an agent that is registered in this process at once, all others every ``interval``.
+    ``delayed``: only ``delay`` after it, together with whatever else has come by then. ``heartbeat``: only
+    every ``interval``. ``manual``: only on `Capabilities.refresh`.
+    """
+
+    strategy: Literal["immediate", "delayed", "heartbeat", "manual"] = "immediate"
+    delay: Wait = 5.0
+    interval: Interval = 10.0
+    timeout: Interval = 30.0
+    """How long the registry may take to answer."""
+    retries: Annotated[int, msgspec.Meta(ge=0, le=100)] = 3
+    retry_delay: Wait = 5.0
+    disabled: tuple[str, ...] = ()
+    """Types of agents that are never discovered."""

@@ -1,0 +1,35 @@
+"""The plugin: the service `CAPABILITIES`, kept as the registry of agents is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tta_agents import AGENT_REGISTRY, AGENTS, AgentDeregistered, AgentRegistered, AgentStatusChanged
+from tta_kernel import Context, Plugin
+
+from .config import Config
+from .discovery import Discovery
+from .finder import Finder
+from .index import CapabilityIndex
+from .matching import CAPABILITIES, EMBEDDER
+
+
+class CapabilitiesPlugin(Plugin[Config]):
+    """Finds agents by what they can do."""
+
+    requires = (AGENTS, AGENT_REGISTRY)
+    after = (EMBEDDER,)
+    provides = (CAPABILITIES,)
+
+    @asynccontextmanager
+    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        index = CapabilityIndex()
+        discovery = Discovery(ctx.get(AGENTS), ctx.get(AGENT_REGISTRY), index, self.config, ctx.log)
+        ctx.on(AgentRegistered, discovery.on_registered)
+        ctx.on(AgentDeregistered, discovery.on_deregistered)
+        ctx.on(AgentStatusChanged, discovery.on_status)
+        await discovery.begin()
+        ctx.start_soon(discovery.run)
+        ctx.provide(CAPABILITIES, Finder(index, discovery, ctx.find(EMBEDDER), ctx.log))
+        yield
