@@ -4,6 +4,7 @@
 #   make demo INPUT="I walk to the lighthouse" a turn of your own
 #   make test                                  every test
 #   make test ARGS="-k lifespan -x"            some of them
+#   make test ARGS="-n0 --pdb -k lifespan"     one after another, in a debugger
 #   make PYTHON=python3.13 demo                with another Python
 
 PYTHON ?= python3
@@ -17,6 +18,9 @@ unexport INPUT
 export TTA_DEMO_INPUT := $(value INPUT)
 # `make test RUN=".venv-dev/bin/coverage run"` measures.
 RUN ?=
+# Most of a test's time is waiting for a process or a server, so three tests a core. Through the environment, since
+# only `-n auto` steps aside for --pdb.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(3 * os.cpu_count())')
 
 PIP = -m pip --disable-pip-version-check --no-input --quiet
 BIN = .venv-dev/bin
@@ -44,7 +48,8 @@ dev: $(DEV)
 # A server that is still missing then fails the tests: a skipped test would prove nothing.
 test: $(DEV)
 	@$(BIN)/python scripts/ensure_servers.py
-	TTA_TESTS_REQUIRE_SERVERS=1 $(RUN) $(BIN)/pytest $(ARGS)
+	TTA_TESTS_REQUIRE_SERVERS=1 PYTEST_XDIST_AUTO_NUM_WORKERS=$(WORKERS) \
+	  $(RUN) $(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 # On each server: those given, such as SERVERS="redis-6.2 valkey-9.1 /opt/redis/bin/redis-server", else Redis 6.2 and
 # what is installed.
