@@ -31,12 +31,12 @@ DEMO = .venv/$(STAMP)
 DEV = .venv-dev/$(STAMP)
 
 .DEFAULT_GOAL = help
-.PHONY: help demo dev test test-servers lint format docs check chaos constraints clean \
+.PHONY: help demo dev test test-servers lint format map docs check chaos constraints clean \
   bench-kernel bench-bus bench-matching bench-messages bench-durability bench-calls
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make test-servers | lint | format | docs | check | chaos | constraints | clean"
+	@echo "make test-servers | lint | format | map | docs | check | chaos | constraints | clean"
 	@echo "make bench-kernel | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls"
 
 demo: $(DEMO)
@@ -64,6 +64,11 @@ lint: $(DEV)
 format: $(DEV)
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+# The map of the distributions, from their manifests.
+map:
+	$(call require_python)
+	$(PYTHON) scripts/map_plugins.py
 
 docs: $(DEV)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs docs/_build/html

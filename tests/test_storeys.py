@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,25 +16,11 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-# A new distribution gets its place here, and so its rights.
-STOREYS = {
-    "surface": "play diagnostics dashboard realtime mcp a2a",
-    "actor": (
-        "input-processor world-builder narrative-generator knowledge safety-rules recovery performance alerts telemetry"
-    ),
-    "capability": (
-        "agents capabilities messages workflows breakers sessions orchestration safety crisis notify tools "
-        "tool-policy world llm resources metrics events http"
-    ),
-    "backend": (
-        "agents-redis messages-redis workflows-redis breakers-redis sessions-redis safety-redis "
-        "crisis-redis notify-redis tools-redis events-redis world-neo4j workflows-temporal "
-        "resources-nvml"
-    ),
-    "client": "redis",
-    "kernel": "kernel",
-}
-STOREY_OF = {name: storey for storey, names in STOREYS.items() for name in names.split()}
+# What `[tool.tta] storey = …` in a manifest may say; what each may import stands in `may_import`.
+STOREYS = ("surface", "actor", "capability", "backend", "client", "kernel")
+
+# A second package in one distribution: package -> the one that the distribution is called after.
+BESIDE = {"tta_program": "tta_kernel"}
 
 KERNEL_NEEDS = {"anyio", "msgspec", "packaging", "pluggy", "pyyaml"}
 
@@ -46,20 +33,28 @@ NOT_DECLARED = {
 NOT_IMPORTED: dict[tuple[str, str], str] = {}
 
 
-def may_import(name: str) -> set[str]:
+def may_import(name: str, storeys: Mapping[str, str]) -> set[str]:
     """Return the distributions of ours that ``name``'s storey allows it."""
-    capabilities = {other for other, storey in STOREY_OF.items() if storey == "capability"}
-    match STOREY_OF[name]:
+    capabilities = {other for other, storey in storeys.items() if storey == "capability"}
+    match storeys[name]:
         case "surface" | "actor" | "capability":
             return {"kernel"} | capabilities - {name}
         case "backend":
-            implemented = max((c for c in capabilities if name.startswith(f"{c}-")), key=len)
-            client = name.removeprefix(f"{implemented}-")
-            return {"kernel", implemented} | {client} & {*STOREYS["client"].split()}
+            capability = implemented(name, storeys)
+            if capability is None:
+                return {"kernel"}
+            client = name.removeprefix(f"{capability}-")
+            return {"kernel", capability} | ({client} if storeys.get(client) == "client" else set())
         case "client":
             return {"kernel"}
         case _:
             return set()
+
+
+def implemented(backend: str, storeys: Mapping[str, str]) -> str | None:
+    """Return the capability that a backend is named after, such as ``agents`` by ``agents-redis``."""
+    named = [other for other, storey in storeys.items() if storey == "capability" and backend.startswith(f"{other}-")]
+    return max(named, key=len, default=None)
 
 
 class Import(NamedTuple):
@@ -71,6 +66,7 @@ class Import(NamedTuple):
 class Distribution(NamedTuple):
     name: str
     folder: Path
+    storey: str | None
     project: Mapping[str, object]
     imports: Sequence[Import]
 
@@ -104,7 +100,8 @@ def read_imports(source: Path, root: Path) -> Iterator[Import]:
                 continue
         for module in modules:
             where = f"{source.relative_to(root)}:{node.lineno}"
-            yield Import(where, module.partition(".")[0], in_testing)
+            package = module.partition(".")[0]
+            yield Import(where, BESIDE.get(package, package), in_testing)
 
 
 def read_tree(root: Path) -> list[Distribution]:
@@ -113,24 +110,37 @@ def read_tree(root: Path) -> list[Distribution]:
     for manifest in sorted([root / "kernel/pyproject.toml", *root.glob("plugins/*/pyproject.toml")]):
         folder = manifest.parent
         imports = [found for source in sorted(folder.glob("src/**/*.py")) for found in read_imports(source, root)]
-        project = tomllib.loads(manifest.read_text(encoding="utf-8"))["project"]
-        tree.append(Distribution(folder.name, folder, project, imports))
+        content = tomllib.loads(manifest.read_text(encoding="utf-8"))
+        storey = content.get("tool", {}).get("tta", {}).get("storey")
+        tree.append(Distribution(folder.name, folder, storey, content["project"], imports))
     return tree
 
 
 def check(root: Path, provided_by: Mapping[str, Sequence[str]]) -> list[str]:
     """Return a line for each broken rule; ``provided_by`` maps modules to foreign distributions."""
     tree = read_tree(root)
-    unknown = [d for d in tree if d.name not in STOREY_OF]
-    known = [d for d in tree if d.name in STOREY_OF]
+    known = [d for d in tree if d.storey in STOREYS]
+    storeys = {d.name: d.storey for d in known if d.storey is not None}
     return [
-        *(f"{d.folder.relative_to(root)}: has no storey; add it to STOREYS" for d in unknown),
+        *(line for d in tree for line in wrong_places(d, storeys, root)),
         *(line for d in tree for line in wrong_spellings(d, root)),
         *doubled_entry_points(tree),
-        *(line for d in known for line in wrong_storeys(d)),
+        *(line for d in known for line in wrong_storeys(d, storeys)),
         *(line for d in known for line in wrong_dependencies(d, provided_by)),
         *circles(known),
     ]
+
+
+def wrong_places(dist: Distribution, storeys: Mapping[str, str], root: Path) -> Iterator[str]:
+    """Check that it says which storey it stands in, and that its name fits there."""
+    at = dist.folder.relative_to(root)
+    if dist.storey not in STOREYS:
+        said = "has no storey" if dist.storey is None else f"has an unknown storey, {dist.storey!r}"
+        yield f"{at}: {said}; say `[tool.tta] storey = …` in its pyproject.toml, one of {', '.join(STOREYS)}"
+    elif (dist.storey == "kernel") != (dist.name == "kernel"):
+        yield f"{at}: the storey 'kernel' is the kernel's, and its only one"
+    elif dist.storey == "backend" and implemented(dist.name, storeys) is None:
+        yield f"{at}: a backend is named after the capability that it implements, such as agents-{dist.name}"
 
 
 def wrong_spellings(dist: Distribution, root: Path) -> Iterator[str]:
@@ -139,11 +149,11 @@ def wrong_spellings(dist: Distribution, root: Path) -> Iterator[str]:
     if dist.project["name"] != f"tta-{dist.name}":
         yield f"{at}: the distribution is {dist.project['name']!r}, not 'tta-{dist.name}'"
     packages = sorted(p.name for p in (dist.folder / "src").glob("*") if p.name.startswith("tta_"))
-    if packages != [dist.package]:
+    if [package for package in packages if BESIDE.get(package) != dist.package] != [dist.package]:
         yield f"{at}/src: holds {packages}, not ['{dist.package}']"
     entries = entry_points(dist)
     # A capability may be vocabulary and nothing else.
-    if dist.name not in entries and STOREY_OF.get(dist.name) not in {"capability", "kernel"}:
+    if dist.name not in entries and dist.storey not in {"capability", "kernel"}:
         yield f"{at}: has no entry point {dist.name!r} in 'tta.plugins'"
     for entry, target in entries.items():
         if entry != dist.name and not entry.startswith(f"{dist.name}-"):
@@ -166,9 +176,9 @@ def doubled_entry_points(tree: Iterable[Distribution]) -> Iterator[str]:
             owners[entry] = dist.name
 
 
-def wrong_storeys(dist: Distribution) -> Iterator[str]:
+def wrong_storeys(dist: Distribution, storeys: Mapping[str, str]) -> Iterator[str]:
     """Check what of ours it imports or declares against its storey."""
-    allowed = may_import(dist.name)
+    allowed = may_import(dist.name, storeys)
     uses = [(found.where, _ours(found.module)) for found in dist.imports]
     uses += [
         (f"{dist.folder.name}/pyproject.toml", _ours(name.replace("-", "_")))
@@ -177,8 +187,8 @@ def wrong_storeys(dist: Distribution) -> Iterator[str]:
     for where, other in uses:
         if other is None or other == dist.name or other in allowed:
             continue
-        storey, its = STOREY_OF[dist.name], STOREY_OF.get(other, "unknown distribution")
-        yield f"{where}: the {storey} {dist.name!r} may not use the {its} {other!r}"
+        its = storeys.get(other, "unknown distribution")
+        yield f"{where}: the {dist.storey} {dist.name!r} may not use the {its} {other!r}"
 
 
 def _ours(module: str) -> str | None:
@@ -228,12 +238,30 @@ def test_this_tree_keeps_its_storeys(root: Path) -> None:
     assert check(root, packages_distributions()) == []
 
 
-def test_each_name_stands_in_one_storey() -> None:
-    names = " ".join(STOREYS.values()).split()
-    assert len(names) == len(set(names))
+def run_map(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(root / "scripts/map_plugins.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-# What follows proves that the check can fail, on trees made for it.
+def test_the_map_says_what_the_manifests_say(root: Path) -> None:
+    done = run_map(root, "--check")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# What follows proves that the checks can fail, on trees made for it.
+
+PLACES = {
+    "kernel": "kernel",
+    "redis": "client",
+    "agents-redis": "backend",
+    "messages-redis": "backend",
+    "world-neo4j": "backend",
+    "world-builder": "actor",
+    "narrative-generator": "actor",
+    "telemetry": "actor",
+    "play": "surface",
+    "dashboard": "surface",
+}
 
 
 def write_distribution(
@@ -245,6 +273,7 @@ def write_distribution(
     manifest: str | None = None,
     file: str = "__init__.py",
 ) -> None:
+    """Write what ``PLACES`` has in its storey; anything else is a capability."""
     folder = root / "kernel" if name == "kernel" else root / "plugins" / name
     package = f"tta_{name.replace('-', '_')}"
     source = folder / "src" / package / file
@@ -253,7 +282,8 @@ def write_distribution(
     entry = f'\n[project.entry-points."tta.plugins"]\n{name} = "{package}:Plugin"\n'
     default = f'[project]\nname = "tta-{name}"\ndependencies = {[*needs]}\n'
     default += "" if name == "kernel" else entry
-    (folder / "pyproject.toml").write_text(manifest or default, encoding="utf-8")
+    storey = f'\n[tool.tta]\nstorey = "{PLACES.get(name, "capability")}"\n'
+    (folder / "pyproject.toml").write_text((manifest or default) + storey, encoding="utf-8")
 
 
 @pytest.fixture
@@ -302,6 +332,10 @@ def test_a_tree_in_order_has_no_problems(tree: Path) -> None:
     ],
 )
 def test_an_import_out_of_the_storey_is_named(tree: Path, importer: str, imported: str) -> None:
+    for name in ("agents", "messages", "world"):
+        write_distribution(tree, name)
+    if imported in PLACES:
+        write_distribution(tree, imported)
     module = f"tta_{imported.replace('-', '_')}"
     write_distribution(tree, importer, f"import {module}", needs=[f"tta-{imported}"])
     found = [line for line in problems(tree) if line.endswith(f" {imported!r}")]
@@ -324,11 +358,13 @@ def test_an_import_out_of_the_storey_is_named(tree: Path, importer: str, importe
     ],
 )
 def test_an_import_is_seen_wherever_it_stands(tree: Path, code: str) -> None:
+    write_distribution(tree, "play")
     write_distribution(tree, "agents", code)
     assert any("may not use the surface 'play'" in line for line in problems(tree))
 
 
 def test_a_dependency_alone_breaks_a_storey(tree: Path) -> None:
+    write_distribution(tree, "agents-redis")
     write_distribution(tree, "agents", needs=["tta-agents-redis"])
     assert any("may not use the backend" in line for line in problems(tree))
 
@@ -338,6 +374,7 @@ def test_an_extra_breaks_a_storey_too(tree: Path) -> None:
         '[project]\nname = "tta-agents"\noptional-dependencies = {r = ["tta-agents-redis"]}\n'
         'entry-points = {"tta.plugins" = {agents = "tta_agents:A"}}'
     )
+    write_distribution(tree, "agents-redis")
     write_distribution(tree, "agents", manifest=manifest)
     assert any("may not use the backend" in line for line in problems(tree))
 
@@ -387,24 +424,37 @@ def test_the_kernel_takes_no_further_dependency(tree: Path) -> None:
     assert any(line.startswith("kernel: depends on") for line in problems(tree))
 
 
-def test_an_unknown_directory_asks_for_its_place_in_the_map(tree: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("", "plugins/weather: has no storey; say `[tool.tta] storey = …` in its pyproject.toml"),
+        ('storey = "attic"', "plugins/weather: has an unknown storey, 'attic'; say"),
+        ('storey = "kernel"', "plugins/weather: the storey 'kernel' is the kernel's"),
+        ('storey = "backend"', "plugins/weather: a backend is named after the capability that it implements"),
+    ],
+)
+def test_a_distribution_in_no_storey_of_its_own_is_named(tree: Path, line: str, problem: str) -> None:
     write_distribution(tree, "weather")
-    assert problems(tree) == ["plugins/weather: has no storey; add it to STOREYS"]
+    manifest = tree / "plugins/weather/pyproject.toml"
+    text = manifest.read_text(encoding="utf-8")
+    manifest.write_text(text.replace('storey = "capability"', line), encoding="utf-8")
+    [found] = problems(tree)
+    assert found.startswith(problem)
 
 
 @pytest.mark.parametrize(
     ("name", "entry_points", "problem"),
     [
-        ("tta-actor", {}, "the distribution is 'tta-actor', not 'tta-alerts'"),
-        ("tta-alerts", {"alerts": "tta_alert:A"}, "'alerts' leads out of tta_alerts"),
-        ("tta-alerts", {"alerts": "tta_alerts:A", "siren": "tta_alerts:S"}, "'siren' should begin"),
-        ("tta-alerts", {}, "has no entry point 'alerts' in 'tta.plugins'"),
+        ("tta-actor", {}, "the distribution is 'tta-actor', not 'tta-telemetry'"),
+        ("tta-telemetry", {"telemetry": "tta_metry:A"}, "'telemetry' leads out of tta_telemetry"),
+        ("tta-telemetry", {"telemetry": "tta_telemetry:A", "siren": "tta_telemetry:S"}, "'siren' should begin"),
+        ("tta-telemetry", {}, "has no entry point 'telemetry' in 'tta.plugins'"),
     ],
 )
 def test_a_second_spelling_is_named(tree: Path, name: str, entry_points: Mapping[str, str], problem: str) -> None:
     entries = "\n".join(f"{entry} = {target!r}" for entry, target in entry_points.items())
     manifest = f"[project]\nname = {name!r}\n[project.entry-points.'tta.plugins']\n{entries}"
-    write_distribution(tree, "alerts", manifest=manifest)
+    write_distribution(tree, "telemetry", manifest=manifest)
     assert problem in problems(tree)[0]
 
 
@@ -427,3 +477,19 @@ def test_an_entry_point_in_two_distributions_names_both(tree: Path) -> None:
     )
     write_distribution(tree, "agents", manifest=manifest)
     assert problems(tree) == ["entry point 'agents-redis': in 'agents' and in 'agents-redis'"]
+
+
+def test_a_stale_map_says_how_to_renew_it_and_then_holds(root: Path, tree: Path) -> None:
+    for manifest in tree.glob("**/pyproject.toml"):
+        text = manifest.read_text(encoding="utf-8")
+        manifest.write_text(text.replace("[project]\n", '[project]\ndescription = "A kernel."\n'), encoding="utf-8")
+    page = tree / "plugins/README.md"
+    page.parent.mkdir(exist_ok=True)
+    page.write_text("# Plugins\n\n<!-- map: written by `make map` -->\n<!-- end of the map -->\n", encoding="utf-8")
+
+    stale = run_map(root, "--root", str(tree), "--check")
+    assert (stale.returncode, "run `make map`" in stale.stderr) == (1, True)
+
+    assert run_map(root, "--root", str(tree)).returncode == 0
+    assert "| [kernel](../kernel) | A kernel. |" in page.read_text(encoding="utf-8")
+    assert run_map(root, "--root", str(tree), "--check").returncode == 0
