@@ -28,8 +28,8 @@ from tta_agents import (
     StepContext,
 )
 from tta_agents.memory import MemoryRegistry, MemoryReplies
+from tta_agents.pending import PendingCall
 from tta_agents.testing import Answer, Ask, Echo
-from tta_agents.waiting import Waiting
 from tta_agents.wire import SIGNALS, Accepted, Answered, Call, Failed, Pieces, Released
 from tta_kernel import (
     ConfigError,
@@ -92,7 +92,7 @@ class World:
         self.registry, self.replies = MemoryRegistry(), MemoryReplies(100)
 
     async def process(self, *, messages: Any = None, replies: Any = None, **config: Any) -> Kernel:
-        config = {"auto_register": True, "look_again": "50ms", **config}
+        config = {"auto_register": True, "poll_interval": "50ms", **config}
         services: dict[Any, object] = {
             MESSAGES: messages or self.messages,
             AGENT_REGISTRY: self.registry,
@@ -296,7 +296,7 @@ async def test_a_call_that_nobody_survives_is_given_up_at_once(
     world: World, caplog: pytest.LogCaptureFixture, *, permanent: bool, taken: int
 ) -> None:
     await world.ghost(AgentId("echo", "one"))
-    caller, _ = await world.agents(look_again="10s"), await world.process()
+    caller, _ = await world.agents(poll_interval="10s"), await world.process()
     attempts: list[int] = []
 
     async def break_down() -> None:
@@ -470,7 +470,7 @@ def test_names_of_instances_that_could_not_be_served_are_found_before_anything_s
 
 
 @pytest.mark.parametrize("time", [0, float("inf"), 1e18])
-@pytest.mark.parametrize("key", ["visibility", "call_limit", "look_again"])
+@pytest.mark.parametrize("key", ["visibility", "call_limit", "poll_interval"])
 def test_times_that_would_never_end_or_never_pause_are_refused(key: str, time: float) -> None:
     assert key in problems(**{key: time})
 
@@ -872,14 +872,14 @@ def reply_of(text: str) -> Reply:
     return Reply(ECHO, {"text": text}, 0.0)
 
 
-def waiting(*signals: Any) -> Waiting:
-    found = Waiting("c", ECHO, stream=True)
+def heard(*signals: Any) -> PendingCall:
+    found = PendingCall("c", ECHO, stream=True)
     for signal in signals:
-        found.hear(signal)
+        found.on_signal(signal)
     return found
 
 
-def told(found: Waiting) -> str:
+def told(found: PendingCall) -> str:
     text = ""
     while (piece := found.next_piece()) is not None:
         text += piece
@@ -890,7 +890,7 @@ ONE, TWO = Accepted("c", "1", ECHO, "p", 1), Accepted("c", "2", ECHO, "q", 2)
 
 
 def test_pieces_out_of_order_and_twice_come_once_and_in_order() -> None:
-    found = waiting(
+    found = heard(
         ONE,
         Pieces("c", "1", 2, ("c",)),
         Pieces("c", "1", 0, ("a", "b")),
@@ -902,51 +902,51 @@ def test_pieces_out_of_order_and_twice_come_once_and_in_order() -> None:
 
 
 def test_an_answer_waits_for_its_pieces() -> None:
-    found = waiting(ONE, Answered("c", "1", reply_of("ab"), 2), Pieces("c", "1", 0, ("a",)))
+    found = heard(ONE, Answered("c", "1", reply_of("ab"), 2), Pieces("c", "1", 0, ("a",)))
     assert found.reply is None
-    found.hear(Pieces("c", "1", 1, ("b",)))
+    found.on_signal(Pieces("c", "1", 1, ("b",)))
     assert found.reply is not None
 
 
 def test_an_earlier_serving_is_not_heard_any_more() -> None:
-    found = waiting(TWO, ONE, Pieces("c", "1", 0, ("x",)), Failed("c", "1", "failed"), Pieces("c", "2", 0, ("a",)))
+    found = heard(TWO, ONE, Pieces("c", "1", 0, ("x",)), Failed("c", "1", "failed"), Pieces("c", "2", 0, ("a",)))
     assert found.error is None
-    assert found.serving == "2"
+    assert found.execution == "2"
     assert told(found) == "a"
 
 
 def test_an_answer_that_came_at_once_needs_no_acceptance() -> None:
-    found = waiting(Answered("c", "1", reply_of("ab"), delivery=1))
+    found = heard(Answered("c", "1", reply_of("ab"), delivery=1))
     assert found.reply == reply_of("ab")
 
 
 def test_an_answer_of_an_earlier_serving_is_not_heard_once_a_later_one_has_begun() -> None:
-    found = waiting(TWO, Answered("c", "1", reply_of("ab"), delivery=1), Failed("c", "1", "failed", delivery=1))
+    found = heard(TWO, Answered("c", "1", reply_of("ab"), delivery=1), Failed("c", "1", "failed", delivery=1))
     assert not found.over
-    found.hear(Failed("c", "3", "tired", delivery=3))
+    found.on_signal(Failed("c", "3", "tired", delivery=3))
     assert found.error is not None
     assert found.error.code == "tired"
 
 
 def test_an_answer_at_once_after_half_a_text_goes_on_with_it_or_breaks_it() -> None:
     half = (ONE, Pieces("c", "1", 0, ("a",)))
-    assert told(waiting(*half, Answered("c", "2", reply_of("ab"), delivery=2))) == "ab"
-    broken = waiting(*half, Answered("c", "2", reply_of("xy"), delivery=2))
+    assert told(heard(*half, Answered("c", "2", reply_of("ab"), delivery=2))) == "ab"
+    broken = heard(*half, Answered("c", "2", reply_of("xy"), delivery=2))
     assert broken.error is not None
     assert broken.error.code == "stream_broken"
 
 
 def test_what_was_released_is_nobody_s_until_it_is_accepted_again() -> None:
-    found = waiting(ONE, Pieces("c", "1", 0, ("a",)), Released("c", "1"))
+    found = heard(ONE, Pieces("c", "1", 0, ("a",)), Released("c", "1"))
     assert found.process == ""
     again = Accepted("c", "3", ECHO, "q", 1)  # A release doesn't count as an attempt.
     for signal in (again, Pieces("c", "3", 0, ("ab",)), Answered("c", "3", reply_of("ab"), 1)):
-        found.hear(signal)
+        found.on_signal(signal)
     assert told(found) == "ab"
     assert found.reply == reply_of("ab")
 
 
 def test_pieces_that_never_come_are_not_waited_for_without_bound() -> None:
-    found = waiting(ONE, *(Pieces("c", "1", n, ("a",)) for n in range(1, 1000)))
+    found = heard(ONE, *(Pieces("c", "1", n, ("a",)) for n in range(1, 1000)))
     assert found.error is not None
     assert found.error.code == "bad_output"

@@ -72,7 +72,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long after its process died a call goes on at another."""
     call_limit: Pause = 60.0
     """How long a call of another process's agent may take if its caller has set no deadline."""
-    look_again: Pause = 2.0
+    poll_interval: Pause = 2.0
     """How often a waiting caller makes sure that somebody serves what it waits for."""
     drain: Wait = 3.0
     """How long calls may go on when their agent stops; then they are given back."""

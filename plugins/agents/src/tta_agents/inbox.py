@@ -5,51 +5,44 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Callable, Sequence
-from logging import Logger
 
 import anyio
 import msgspec
 
 from tta_kernel import Context, correlation_id
-from tta_messages import (
-    FAILED,
-    Delivery,
-    Message,
-    MessageDied,
-    Messages,
-    MessagesError,
-    Priority,
-    QueueSettings,
-    SendResult,
-)  # fmt: skip
+from tta_messages import FAILED, Delivery, Message, MessageDied, Messages, MessagesError, Priority, QueueSettings
 
+from .leases import Backoff
 from .model import AgentId
-from .wire import SIGNALS, Accepted, Call, Cancelled, Died, Heard, Signal, caller_of, inbox_of, queue_of
+from .sending import send
+from .wire import SIGNALS, Accepted, Call, Cancelled, Credit, Died, Signal, caller_of, inbox_of, queue_of
 
 WAIT = 5.0
 """How long, in seconds, one receive waits; cancelling it is quicker."""
+SHUTDOWN_TIMEOUT = 2.0
+"""How long, in seconds, each farewell may take: giving calls back, leaving the registry, taking queues away."""
 SETTINGS = QueueSettings(retries=1, ttl=600.0, dead_limit=0, dead_ttl=60.0, audit_limit=100, visibility=60.0)
 """What is in an inbox is worth nothing once its reader has gone, so none of it is kept as a dead letter."""
 
-Hear = Callable[[Signal], None]
+OnSignal = Callable[[Signal], None]
 
 
 class Inbox:
-    """Reads a process's queue, and hands each signal to the call or the serving that it is about.
+    """Reads a process's queue, and hands each signal to the pending call or the execution that it is about.
 
     What is said of a call that nobody here waits for any more is answered with `Cancelled`.
     """
 
     def __init__(self, ctx: Context, messages: Messages, process: str) -> None:
         self.messages, self.process = messages, process
-        self.calls: dict[str, Hear] = {}
-        self.servings: dict[str, Hear] = {}
+        self.calls: dict[str, OnSignal] = {}
+        self.executions: dict[str, OnSignal] = {}
         self._ctx, self._log = ctx, ctx.log
         self._open = False
         self._prefix, self._count = secrets.token_hex(4), 0
 
     def new_id(self) -> str:
-        """Return a name that no other call or serving has."""
+        """Return a name that no other call or execution has."""
         self._count += 1
         return f"{self.process}:{self._prefix}{self._count:x}"
 
@@ -69,13 +62,13 @@ class Inbox:
 
     def message(self, process: str, signal: Signal, *, ttl: float, owner: str = "") -> Message:
         """Return the message that tells ``process`` of something."""
-        urgent = isinstance(signal, Cancelled | Heard)
+        urgent = isinstance(signal, Cancelled | Credit)
         return Message.to(
             inbox_of(process), signal.TYPE, signal, sender=self.process, ttl=max(ttl, 1.0), owner=owner,
             correlation_id=correlation_id.get(), priority=Priority.HIGH if urgent else Priority.NORMAL,
         )  # fmt: skip
 
-    async def died(self, event: MessageDied) -> None:
+    async def on_died(self, event: MessageDied) -> None:
         """Tell the caller of a call that nobody gets any more; of one that took too long it knows."""
         process = caller_of(event.id)
         is_call = event.message_type in (Call.TYPE, "") and event.queue.startswith(queue_of(AgentId("")))
@@ -85,7 +78,7 @@ class Inbox:
     async def _read(self) -> None:
         queue = inbox_of(self.process)
         done: Sequence[Delivery] = ()
-        lull = Lull(self._log, "agents hear nothing of other processes")
+        backoff = Backoff(self._log, "agents hear nothing of other processes")
         configure_at = -math.inf
         while True:
             try:
@@ -93,17 +86,18 @@ class Inbox:
                     await self.messages.configure(queue, SETTINGS)
                     configure_at = anyio.current_time() + renewal(SETTINGS)
                 done = await self.messages.receive(queue, limit=100, wait=WAIT, done=done)
-                lull.over()
             except MessagesError as exc:
                 done, configure_at = (), -math.inf  # The store may have forgotten everything.
-                await lull.wait(exc)
+                await backoff.wait(exc)
                 continue
-            stray = [back for delivery in done if (back := self._hear(delivery.message)) is not None]
+            backoff.over()
+            stray = [back for delivery in done if (back := self._dispatch(delivery.message)) is not None]
             if stray:
                 await send(self.messages, *stray, patience=1.0)
 
-    def _hear(self, message: Message) -> Message | None:
-        if message.type == FAILED:  # A call died; whoever saw that has told it by `Died`, too.
+    def _dispatch(self, message: Message) -> Message | None:
+        """Hand a signal on; return what is to be said to whoever works on a call that nobody waits for."""
+        if message.type == FAILED:  # A call died; the process that saw that has told it by `Died`, too.
             return None
         kind = SIGNALS.get(message.type)
         try:
@@ -113,59 +107,17 @@ class Inbox:
         except (msgspec.DecodeError, ValueError) as exc:
             self._log.warning("an unreadable %s from %s is left out: %s", message.type, message.sender, exc)
             return None
-        match signal:
-            case Heard() | Cancelled():
-                hear = self.servings.get(signal.serving)
-            case _:
-                hear = self.calls.get(signal.call)
-        if hear is not None:
-            hear(signal)
+        if isinstance(signal, Credit | Cancelled):
+            on_signal = self.executions.get(signal.execution)
+        else:
+            on_signal = self.calls.get(signal.call)
+        if on_signal is not None:
+            on_signal(signal)
         elif isinstance(signal, Accepted):
-            return self.message(signal.process, Cancelled(signal.call, signal.serving), ttl=60.0)
+            return self.message(signal.process, Cancelled(signal.call, signal.execution), ttl=60.0)
         return None
 
 
 def renewal(settings: QueueSettings) -> float:
     """Return after how many seconds to configure a queue anew: one in which nothing happens ends, though it is read."""
     return settings.ttl / 2
-
-
-class Lull:
-    """Waits ever longer between tries while a store is away, and says so once."""
-
-    def __init__(self, log: Logger, what: str) -> None:
-        self._log, self._what, self._pause = log, what, 0.0
-
-    async def wait(self, exc: Exception) -> None:
-        if not self._pause:
-            self._log.warning("%s: %s", self._what, exc)
-        self._pause = min(max(self._pause * 2, 0.05), 5.0)
-        await anyio.sleep(self._pause)
-
-    def over(self) -> None:
-        if self._pause:
-            self._log.info("no longer so: %s", self._what)
-        self._pause = 0.0
-
-
-async def send(messages: Messages, *wanted: Message, patience: float) -> SendResult | None:
-    """Send, and again for up to ``patience`` seconds what a full queue or a lost store keeps from going.
-
-    Return the first result that is a refusal for good; None where all went.
-    """
-    left, pause = list(wanted), 0.02
-    with anyio.move_on_after(patience):
-        while True:
-            try:
-                results = await messages.send(*left)
-            except MessagesError:
-                results = [SendResult(message.id, delivered=False, error="queue_full") for message in left]
-            for result in results:
-                if result.error not in ("", "queue_full", "not_replicated"):
-                    return result
-            left = [m for m, result in zip(left, results, strict=True) if result.error == "queue_full"]
-            if not left:
-                return None
-            await anyio.sleep(pause)
-            pause = min(pause * 2, 1.0)
-    return SendResult(left[0].id, delivered=False, error="queue_full", detail="the queue stayed full, or out of reach")

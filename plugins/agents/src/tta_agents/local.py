@@ -4,97 +4,19 @@ from __future__ import annotations
 
 import re
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from logging import Logger
-from typing import Any, Literal
+from typing import Any
 
 import anyio
 import msgspec
 
 from tta_kernel import Event, raised_at
 
+from .context import CallContext, text_of
 from .memory import MemoryReplies
-from .model import (
-    Agent,
-    AgentCalled,
-    AgentError,
-    AgentId,
-    AgentStatusChanged,
-    OnPiece,
-    RegistryError,
-    Replies,
-    Reply,
-    Statistics,
-    Undo,
-)  # fmt: skip
-
-Status = Literal["idle", "busy", "degraded"]
-_OWN_FAULTS = frozenset({"failed", "timeout", "bad_output"})
-
-
-class Step:
-    """The `StepContext` of one call; ``owner`` is the person whose data it carries."""
-
-    def __init__(self, key: str, attempt: int, session: str, on_piece: OnPiece | None, owner: str) -> None:
-        self.key, self.attempt, self.session, self.owner = key, attempt, session, owner
-        self.pieces: list[str] = []
-        self.undo: list[Undo] = []
-        self.alive_at = time.monotonic()
-        self._on_piece = on_piece
-
-    async def emit(self, text: str) -> None:
-        self.pieces.append(text)
-        if self._on_piece is not None:
-            await self._on_piece(text)
-
-    def heartbeat(self) -> None:
-        self.alive_at = time.monotonic()
-
-    def on_rollback(self, agent: AgentId, arguments: Mapping[str, Any]) -> None:
-        self.undo.append(Undo(agent, dict(arguments)))
-
-
-class Served:
-    """One instance, and how it does; ``shared`` says that other processes call it, ``limit`` how often at once.
-
-    After ``degraded_after`` calls in a row that failed by its own fault it is degraded: until one
-    succeeds, or for ``degraded_for`` seconds, since nobody may dare to call it meanwhile.
-    """
-
-    def __init__(self, id: AgentId, agent: Agent[Any, Any], *, shared: bool = False, limit: int = 0) -> None:
-        self.id, self.agent, self.shared, self.limit = id, agent, shared, limit
-        self.resources: Mapping[str, Any] = {}
-        self.degraded_after, self.degraded_for = 5, 30.0
-        self.since = time.time()
-        self.taken = 0
-        self.told: Status = "idle"
-        self.calls = self.errors = self.timeouts = self.running = 0
-        self.seconds: deque[float] = deque(maxlen=100)
-        self._faults, self._faulty_at = 0, 0.0
-
-    @property
-    def status(self) -> Status:
-        if self._faults >= self.degraded_after and time.monotonic() - self._faulty_at < self.degraded_for:
-            return "degraded"
-        return "busy" if self.running else "idle"
-
-    def ended(self, seconds: float, code: str) -> None:
-        """Count a call that came to ``code``, an empty one where to an answer."""
-        self.running -= 1
-        self.seconds.append(seconds)
-        self.timeouts += code == "timeout"
-        self.errors += code not in ("", "cancelled")
-        if code in _OWN_FAULTS:
-            self._faults, self._faulty_at = self._faults + 1, time.monotonic()
-        elif not code:
-            self._faults = 0
-
-    def statistics(self) -> Statistics:
-        times = sorted(self.seconds)
-        mean = sum(times) / len(times) if times else 0.0
-        p95 = times[min(len(times) - 1, int(len(times) * 0.95))] if times else 0.0
-        return Statistics(self.calls, self.errors, self.timeouts, self.running, mean, p95)
+from .model import AgentCalled, AgentError, AgentId, AgentStatusChanged, RegistryError, Replies, Reply, Statistics
+from .served import Served
 
 
 class LocalAgents:
@@ -130,22 +52,24 @@ class LocalAgents:
     def statistics(self) -> Mapping[str, Statistics]:
         return {str(s.id): s.statistics() for group in self._served.values() for s in group}
 
-    def tell(self, served: Served) -> None:
-        """Publish the status, if it is another than was told last."""
-        before, served.told = served.told, served.status
-        if before != served.told:
-            self._publish(AgentStatusChanged(agent=served.id, before=before, after=served.told))
+    def publish_status(self, served: Served) -> None:
+        """Publish the status, if it is another than was published last."""
+        before, served.published = served.published, served.status
+        if before != served.published:
+            self._publish(AgentStatusChanged(agent=served.id, before=before, after=served.published))
 
-    async def answer(self, agent: AgentId, request: Any, step: Step, *, by: Served | None = None) -> tuple[Reply, bool]:
+    async def answer(
+        self, agent: AgentId, request: Any, context: CallContext, *, by: Served | None = None
+    ) -> tuple[Reply, bool]:
         """Return the reply, and whether it was kept from a call with that key; callers at once share one run."""
-        slot = (agent.type, step.key, step.owner)
+        slot = (agent.type, context.key, context.owner)
         lock = self._locks.setdefault(slot, anyio.Lock())
         try:
             async with lock:
                 shared = any(served.shared for served in self._served.get(agent.type, ()))
                 if reply := await self._recall(*slot, shared=shared):
                     return reply, True
-                reply = await self._run(by or self._choose(agent), request, step)
+                reply = await self._run(by or self._choose(agent), request, context)
                 return await self._keep(*slot, reply, shared=shared)
         finally:
             if not lock.locked():
@@ -154,17 +78,17 @@ class LocalAgents:
     def _choose(self, agent: AgentId) -> Served:
         if not (found := self.find(agent)):
             raise AgentError("not_served", f"no running plugin serves {agent}", retryable=True)
-        return min(found, key=lambda served: (served.status == "degraded", served.running, served.calls))
+        return min(found, key=lambda served: (served.degraded, served.running, served.calls))
 
-    async def _run(self, served: Served, request: Any, step: Step) -> Reply:
+    async def _run(self, served: Served, request: Any, context: CallContext) -> Reply:
         spec, started, code = served.agent.spec, time.perf_counter(), "cancelled"
         served.calls += 1
         served.running += 1
         try:
             decoded = self._decode(served, request)
             with anyio.move_on_after(spec.timeout) as scope:
-                output = self._encode(served, await served.agent.process(decoded, step), step)
-                reply = Reply(served.id, output, time.perf_counter() - started, tuple(step.undo))
+                output = self._encode(served, await served.agent.process(decoded, context), context)
+                reply = Reply(served.id, output, time.perf_counter() - started, tuple(context.undo))
                 code = ""
                 return reply
             assert scope.cancelled_caught
@@ -179,9 +103,10 @@ class LocalAgents:
         finally:
             seconds = time.perf_counter() - started
             served.ended(seconds, code)
-            if "degraded" in (served.status, served.told):  # The rest is told when somebody looks.
-                self.tell(served)
-            self._publish(AgentCalled(agent=served.id, key=step.key, seconds=seconds, code=code))
+            # Idle and busy change with every call: these are published when the registry looks.
+            if "degraded" in (served.status, served.published):
+                self.publish_status(served)
+            self._publish(AgentCalled(agent=served.id, key=context.key, seconds=seconds, code=code))
 
     @staticmethod
     def _decode(served: Served, request: Any) -> Any:
@@ -192,7 +117,7 @@ class LocalAgents:
             raise AgentError("bad_request", f"for {served.id}, {_path(exc)}") from None
 
     @staticmethod
-    def _encode(served: Served, output: Any, step: Step) -> Any:
+    def _encode(served: Served, output: Any, context: CallContext) -> Any:
         wanted = served.agent.spec.output
         if not isinstance(output, wanted):
             raise AgentError("bad_output", f"{served.id} answered {type(output).__name__}, not {wanted.__name__}")
@@ -203,7 +128,7 @@ class LocalAgents:
         except (msgspec.ValidationError, TypeError, ValueError, OverflowError, RecursionError) as exc:
             raise AgentError("bad_output", f"of {served.id}, {_path(exc)}") from None
         builtins = msgspec.msgpack.decode(encoded)
-        if step.pieces and "".join(step.pieces) != text_of(builtins):
+        if context.pieces and "".join(context.pieces) != text_of(builtins):
             raise AgentError("bad_output", f"{served.id} emitted pieces that are not its text")
         return builtins
 
@@ -217,7 +142,7 @@ class LocalAgents:
             try:
                 reply = await self._store.get(type, key, owner)
             except RegistryError as exc:
-                self._without(exc)
+                self._note_store_down(exc)
         return reply
 
     async def _keep(self, type: str, key: str, owner: str, reply: Reply, *, shared: bool) -> tuple[Reply, bool]:
@@ -228,20 +153,15 @@ class LocalAgents:
                 self._store_down = False
                 return kept, kept is not reply
             except RegistryError as exc:
-                self._without(exc)
+                self._note_store_down(exc)
         kept = await self._replies.put(type, key, reply, self._window, owner)
         return kept, kept is not reply
 
-    def _without(self, exc: RegistryError) -> None:
+    def _note_store_down(self, exc: RegistryError) -> None:
         # To run twice does no harm, so a call is better answered than refused.
         if not self._store_down:
             self._log.warning("replies are kept in this process only, while their store doesn't keep them: %s", exc)
         self._store_down = True
-
-
-def text_of(output: Any) -> str:
-    """Return the text of an output, which is what its pieces join to."""
-    return str(output.get("text", "")) if isinstance(output, dict) else ""
 
 
 def _path(exc: Exception) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Mapping
 from typing import Any
 
 import anyio
@@ -13,15 +12,18 @@ import msgspec
 from tta_kernel import correlation_id
 from tta_messages import Message, MessagesError, SendError
 
-from .inbox import Inbox, send
+from .directory import AgentDirectory
+from .inbox import Inbox
 from .model import AgentDeregistered, AgentError, AgentId, AgentRegistry, OnPiece, RegistryError, Reply
-from .waiting import Waiting
-from .wire import WINDOW, Call, Cancelled, Heard, inbox_of, nameable, queue_of
+from .pending import PendingCall
+from .sending import send
+from .wire import WINDOW, Call, Cancelled, Credit, Signal, inbox_of, nameable, queue_of
 
-LAST_WORDS = 1.0
+ABANDONED_FOR = 1.0
 """How long, in seconds, a call listens on once nobody works on it any more."""
-FAREWELL = 1.0
+WITHDRAWAL = 1.0
 """How long, in seconds, a cancelled call may take to say so."""
+_SIGNAL_TTL = 60.0
 _REFUSED: dict[SendError, tuple[str, bool]] = {
     "too_large": ("too_large", False),
     "queue_full": ("overloaded", True),
@@ -34,22 +36,22 @@ class RemoteCalls:
     """Makes calls through messages.
 
     ``limit`` is in seconds, for a call without a deadline, and ``limits`` by an agent's type for each call;
-    every ``look_again`` seconds a call that nobody works on makes sure that somebody could.
+    every ``poll_interval`` seconds in which nothing is heard of it a call makes sure that somebody could answer it.
     """
 
     def __init__(
-        self, inbox: Inbox, registry: AgentRegistry, *, limit: float, limits: Mapping[str, float], look_again: float
+        self, inbox: Inbox, registry: AgentRegistry, *, limit: float, limits: Mapping[str, float], poll_interval: float
     ) -> None:
         self._inbox, self._messages = inbox, inbox.messages
-        self._view = View(registry, inbox.process)
-        self._limit, self._limits, self._look_again = limit, limits, look_again
-        self._waiting: dict[str, Waiting] = {}
+        self._directory = AgentDirectory(registry, inbox.process)
+        self._limit, self._limits, self._poll_interval = limit, limits, poll_interval
+        self._pending: dict[str, PendingCall] = {}
 
-    async def left(self, event: AgentDeregistered) -> None:
-        """Let every waiting call make sure, now, that somebody could still answer it."""
-        self._view.forget()
-        for waiting in self._waiting.values():
-            waiting.doubt()
+    async def on_deregistered(self, event: AgentDeregistered) -> None:
+        """Let every pending call make sure, now, that somebody could still answer it."""
+        self._directory.invalidate()
+        for pending in self._pending.values():
+            pending.recheck()
 
     async def call(
         self, agent: AgentId, request: Any, *, key: str, attempt: int, session: str, on_piece: OnPiece | None,
@@ -59,39 +61,40 @@ class RemoteCalls:
         if not nameable(agent):
             raise nobody
         try:
-            if not await self._view.serves(agent):
+            if not await self._directory.serves(agent):
                 raise nobody
         except RegistryError as exc:
             raise AgentError("unavailable", f"who serves {agent} is unknown: {exc}", retryable=True) from None
-        # In the last instant, and without a deadline.
+        # A message without time left would be none; its scope ends the call anyway.
         left = max(anyio.current_effective_deadline() - anyio.current_time(), 0.001)
         limit = self._limits.get(agent.type, self._limit if left == math.inf else math.inf)
         limited, left = limit < left, min(limit, left)
-        waiting = Waiting(self._inbox.new_id(), agent, stream=on_piece is not None)
-        message = self._message(waiting, request, left, key=key, attempt=attempt, session=session, owner=owner)
+        pending = PendingCall(self._inbox.new_id(), agent, stream=on_piece is not None)
+        message = self._message(pending, request, left, key=key, attempt=attempt, session=session, owner=owner)
         self._inbox.open()
-        self._inbox.calls[waiting.id], self._waiting[waiting.id] = waiting.hear, waiting
+        self._inbox.calls[pending.id] = pending.on_signal
+        self._pending[pending.id] = pending
         try:
             with anyio.move_on_after(left if limited else math.inf):
                 await self._send(message, agent)
-                return await self._follow(waiting, on_piece)
+                return await self._follow(pending, on_piece)
             raise AgentError("timeout", f"{agent} did not answer within {left:g} s", retryable=True)
         finally:
-            del self._inbox.calls[waiting.id], self._waiting[waiting.id]
-            if not waiting.over:
-                with anyio.move_on_after(FAREWELL, shield=True):
-                    await self._withdraw(waiting)
+            del self._inbox.calls[pending.id], self._pending[pending.id]
+            if not pending.over:
+                with anyio.move_on_after(WITHDRAWAL, shield=True):
+                    await self._withdraw(pending)
 
     def _message(
-        self, waiting: Waiting, request: Any, left: float, *, key: str, attempt: int, session: str, owner: str
+        self, pending: PendingCall, request: Any, left: float, *, key: str, attempt: int, session: str, owner: str
     ) -> Message:
         try:
             raw = msgspec.Raw(msgspec.msgpack.encode(request))
         except (TypeError, ValueError, OverflowError, RecursionError):
-            raise AgentError("bad_request", f"for {waiting.agent}, it cannot travel") from None
-        call = Call(key, raw, math.ceil(left * 1000), attempt, session, waiting.stream)
+            raise AgentError("bad_request", f"for {pending.agent}, it cannot travel") from None
+        call = Call(key, raw, math.ceil(left * 1000), attempt, session, pending.stream)
         return Message.to(
-            queue_of(waiting.agent), Call.TYPE, call, id=waiting.id, sender=self._inbox.process, owner=owner,
+            queue_of(pending.agent), Call.TYPE, call, id=pending.id, sender=self._inbox.process, owner=owner,
             correlation_id=correlation_id.get(), reply_to=inbox_of(self._inbox.process), ttl=left,
         )  # fmt: skip
 
@@ -104,81 +107,45 @@ class RemoteCalls:
             code, retryable = _REFUSED.get(result.error, ("bad_request", False))
             raise AgentError(code, f"for {agent}: {result.detail or result.error}", retryable=retryable)
 
-    async def _follow(self, waiting: Waiting, on_piece: OnPiece | None) -> Reply:
+    async def _follow(self, pending: PendingCall, on_piece: OnPiece | None) -> Reply:
         while True:
-            while on_piece is not None and (text := waiting.next_piece()) is not None:
+            while on_piece is not None and (text := pending.next_piece()) is not None:
                 try:
                     await on_piece(text)
                 except Exception as exc:  # noqa: BLE001 - as in a call within the process
                     raise AgentError("failed", f"the reader raised {type(exc).__name__}", retryable=True) from None
-            if waiting.unreported >= WINDOW // 2:
-                heard = Heard(waiting.id, waiting.serving, waiting.report())
-                await send(self._messages, self._inbox.message(waiting.process, heard, ttl=60.0), patience=60.0)
+            # Half a window early, so that the agent need not stop while the credit is on its way.
+            if pending.uncredited >= WINDOW // 2:
+                credit = Credit(pending.id, pending.execution, pending.credit())
+                await self._signal(pending.process, credit, patience=_SIGNAL_TTL)
                 continue
-            if waiting.error is not None:
-                raise waiting.error
-            if waiting.reply is not None and not waiting.pending:
-                return waiting.reply
-            with anyio.move_on_after(self._look_again):
-                if not await waiting.changed():
+            if pending.error is not None:
+                raise pending.error
+            if pending.reply is not None and not pending.has_pieces:
+                return pending.reply
+            with anyio.move_on_after(self._poll_interval):
+                if not await pending.changed():
                     continue
-            if await self._view.forsaken(waiting.agent, waiting.process):
-                # What it said before it left may be on its way still.
-                with anyio.move_on_after(LAST_WORDS):
-                    await waiting.changed()
+            if await self._directory.is_abandoned(pending.agent, pending.process):
+                # What was said before the process left may be on its way still.
+                with anyio.move_on_after(ABANDONED_FOR):
+                    await pending.changed()
                     continue
-                raise AgentError("not_served", f"nobody serves {waiting.agent} any more", retryable=True)
+                raise AgentError("not_served", f"nobody serves {pending.agent} any more", retryable=True)
 
-    async def _withdraw(self, waiting: Waiting) -> None:
-        """Tell whoever works on it that nobody waits; one who takes it this instant is told by the inbox."""
-        if waiting.serving:
-            signal = Cancelled(waiting.id, waiting.serving)
-            await send(self._messages, self._inbox.message(waiting.process, signal, ttl=60.0), patience=FAREWELL)
+    async def _withdraw(self, pending: PendingCall) -> None:
+        """Tell the process that works on it that nobody waits; one that takes it this instant is told by the inbox."""
+        if pending.execution:
+            cancelled = Cancelled(pending.id, pending.execution)
+            await self._signal(pending.process, cancelled, patience=WITHDRAWAL)
         else:
-            queue = queue_of(waiting.agent)
+            queue = queue_of(pending.agent)
             try:
-                if not await self._messages.cancel(queue, waiting.id):
+                if not await self._messages.cancel(queue, pending.id):
                     # Over in the same moment as its caller's patience: nobody wants it as a dead letter, either.
-                    await self._messages.purge_dead(queue, waiting.id)
+                    await self._messages.purge_dead(queue, pending.id)
             except MessagesError:
                 return  # Its time to live ends it.
 
-
-class View:
-    """What other processes serve, looked at again when it is older than a second."""
-
-    def __init__(self, registry: AgentRegistry, process: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._registry, self._process, self._clock = registry, process, clock
-        self._processes: Set[str] = frozenset()
-        self._there: Set[AgentId] = frozenset()
-        self._seen, self._lock = -math.inf, anyio.Lock()
-
-    async def serves(self, agent: AgentId) -> bool:
-        """Whether somebody else serves an address; a no is always fresh."""
-        if self._clock() - self._seen >= 1.0 or agent not in self._there:
-            await self._look()
-        return agent in self._there
-
-    def forget(self) -> None:
-        """Look again before the next answer."""
-        self._seen = -math.inf
-
-    async def forsaken(self, agent: AgentId, process: str) -> bool:
-        """Whether neither ``process``, which works on a call, is there any more, nor anybody to follow it.
-
-        While the registry is away, everybody is believed to be there.
-        """
-        try:
-            await self._look(max_age=1.0)
-        except RegistryError:
-            return False
-        return process not in self._processes and agent not in self._there
-
-    async def _look(self, max_age: float = 0.0) -> None:
-        asked = self._clock() - max_age
-        async with self._lock:
-            if self._seen < asked:  # Otherwise somebody has looked while this one waited.
-                cards = await self._registry.list()
-                others = [card.id for card in cards if card.shared and card.process != self._process]
-                self._there = {*others, *(AgentId(id.type) for id in others)}
-                self._processes, self._seen = {card.process for card in cards}, self._clock()
+    async def _signal(self, process: str, signal: Signal, *, patience: float) -> None:
+        await send(self._messages, self._inbox.message(process, signal, ttl=_SIGNAL_TTL), patience=patience)

@@ -18,9 +18,10 @@ from tta_kernel import Context
 from tta_messages import MessageDied, Messages, MessagesError
 
 from .config import AgentSettings, Config, Instance
-from .desk import Desk
-from .inbox import Inbox
-from .local import LocalAgents, Served, Step, text_of
+from .consumer import CallConsumer
+from .context import CallContext, text_of
+from .inbox import SHUTDOWN_TIMEOUT, Inbox
+from .local import LocalAgents
 from .model import (
     Agent,
     AgentCard,
@@ -37,10 +38,8 @@ from .model import (
     Statistics,
 )  # fmt: skip
 from .remote import RemoteCalls
+from .served import Served
 from .wire import nameable
-
-FAREWELL = 2.0
-"""How long, in seconds, leaving the registry may take."""
 
 
 def new_name() -> str:
@@ -66,15 +65,15 @@ class Switchboard:
         if self._inbox is not None:
             limits = {type: each.timeout for type, each in config.remote.items() if each.timeout is not None}
             self._remote = RemoteCalls(
-                self._inbox, registry, limit=config.call_limit, limits=limits, look_again=config.look_again
+                self._inbox, registry, limit=config.call_limit, limits=limits, poll_interval=config.poll_interval
             )
-            ctx.on(AgentDeregistered, self._remote.left)
-            ctx.on(MessageDied, self._inbox.died)
+            ctx.on(AgentDeregistered, self._remote.on_deregistered)
+            ctx.on(MessageDied, self._inbox.on_died)
 
     async def close(self) -> None:
         """Leave no queue behind; what can't be reached ends by its time to live."""
         if self._inbox is not None:
-            with anyio.move_on_after(FAREWELL, shield=True):
+            with anyio.move_on_after(SHUTDOWN_TIMEOUT, shield=True):
                 try:
                     await self._inbox.close()
                 except MessagesError as exc:
@@ -85,7 +84,7 @@ class Switchboard:
         group = self._instances(agent, instance)
         state = await self._restore(agent, group[0].id)
         entered: list[Served] = []
-        desk: Desk | None = None
+        consumer: CallConsumer | None = None
         try:
             for served in group:
                 self._local.add(served)
@@ -98,11 +97,11 @@ class Switchboard:
                 self._ctx.publish(AgentRegistered(agent=card))
             if self._inbox is not None and group[0].shared:
                 queue = self._config.agents.get(agent.spec.type, AgentSettings()).queue or self._config.queue
-                desk = Desk(
+                consumer = CallConsumer(
                     self._ctx, self._inbox, self._local, group, visibility=self._config.visibility,
-                    queue=queue.settings(), others_do=partial(self._others_do, agent.spec.type),
+                    queue=queue.settings(), served_elsewhere=partial(self._served_elsewhere, agent.spec.type),
                 )  # fmt: skip
-                desk.open()
+                consumer.open()
             yield group[0].id
         finally:
             for served in entered:
@@ -110,13 +109,13 @@ class Switchboard:
             ids = {served.id for served in entered}
             self._cards = tuple(card for card in self._cards if card.id not in ids)
             try:
-                if desk is not None:
-                    await desk.close(self._config.drain)
+                if consumer is not None:
+                    await consumer.close(self._config.drain)
             finally:
                 gone = await self._leave(entered)
-                if desk is not None and gone:
-                    with anyio.move_on_after(FAREWELL, shield=True):
-                        await desk.drop(gone)
+                if consumer is not None and gone:
+                    with anyio.move_on_after(SHUTDOWN_TIMEOUT, shield=True):
+                        await consumer.drop_queues(gone)
 
     async def call(
         self, agent: AgentId, request: msgspec.Struct | Mapping[str, Any], *, key: str, attempt: int = 1,
@@ -133,10 +132,10 @@ class Switchboard:
             return await self._remote.call(
                 agent, request, key=key, attempt=attempt, session=session, on_piece=on_piece, owner=owner
             )
-        step = Step(key, attempt, session, on_piece, owner)
-        reply, kept = await self._local.answer(agent, request, step)
+        context = CallContext(key, attempt, session, on_piece, owner)
+        reply, kept = await self._local.answer(agent, request, context)
         if kept and on_piece is not None and (text := text_of(reply.output)):
-            said = "".join(step.pieces)
+            said = "".join(context.pieces)
             if not text.startswith(said):
                 raise AgentError("stream_broken", f"{agent} has answered elsewhere, and something else")
             if rest := text[len(said) :]:
@@ -174,7 +173,7 @@ class Switchboard:
             group.append(served)
         return group
 
-    async def _others_do(self, type: str) -> bool:
+    async def _served_elsewhere(self, type: str) -> bool:
         """Whether another process serves this type, too, and well."""
         try:
             cards = await self._registry.discover(type)
@@ -198,9 +197,9 @@ class Switchboard:
         spec = served.agent.spec
 
         def report() -> Report:
-            self._local.tell(served)
+            self._local.publish_status(served)
             card = AgentCard(
-                served.id, spec.description, spec.capabilities, served.status, served.since, self.process,
+                served.id, spec.description, spec.capabilities, served.status, served.registered_at, self.process,
                 served.shared, served.running, served.limit, spec.timeout, served.resources,
             )  # fmt: skip
             if stateful is None:
@@ -225,7 +224,7 @@ class Switchboard:
                 self._ctx.log.warning("agent %s is left to its time to live: %s", served.id, exc)
 
         # Together: many that each wait for a registry that is away would hold up the stop.
-        with anyio.move_on_after(FAREWELL, shield=True):
+        with anyio.move_on_after(SHUTDOWN_TIMEOUT, shield=True):
             async with anyio.create_task_group() as tasks:
                 for served in entered:
                     tasks.start_soon(leave, served)

@@ -56,11 +56,11 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Signal(msgspec.Struct, frozen=True):
-    """Something about the call ``call``, as ``serving`` works on it: the one holder of one delivery."""
+    """Something about the call ``call``; ``execution`` names the work of one process on one delivery of it."""
 
     TYPE: ClassVar[str]
     call: str
-    serving: str
+    execution: str
 
 
 class Accepted(Signal, frozen=True):
@@ -110,15 +110,15 @@ class Failed(Signal, frozen=True):
 
 
 class Died(Signal, frozen=True):
-    """Nobody gets the call any more: all who took it vanished, or broke. ``serving`` is empty."""
+    """Nobody gets the call any more: all who took it vanished, or broke. ``execution`` is empty."""
 
     TYPE: ClassVar[str] = "agents.died"
 
 
-class Heard(Signal, frozen=True):
-    """The caller has had all pieces before number ``next``."""
+class Credit(Signal, frozen=True):
+    """The caller's reader has had all pieces before number ``next``, so that `WINDOW` more may follow."""
 
-    TYPE: ClassVar[str] = "agents.heard"
+    TYPE: ClassVar[str] = "agents.credit"
     next: int
 
 
@@ -129,5 +129,5 @@ class Cancelled(Signal, frozen=True):
 
 
 SIGNALS: dict[str, type[Signal]] = {
-    kind.TYPE: kind for kind in (Accepted, Released, Pieces, Answered, Failed, Died, Heard, Cancelled)
+    kind.TYPE: kind for kind in (Accepted, Released, Pieces, Answered, Failed, Died, Credit, Cancelled)
 }

@@ -1,8 +1,7 @@
-"""One delivery of a call, as long as it is held here."""
+"""One delivery of a call, for as long as this process works on it."""
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import anyio
@@ -10,24 +9,21 @@ import anyio
 from tta_messages import Delivery
 
 from .outbox import Outbox
-from .wire import Accepted, Cancelled, Heard, Signal
+from .wire import Cancelled, Credit, Signal
 
 End = Literal["", "cancelled", "lost", "released"]
 
 
-class Serving:
-    """What is known of it; ``accepted`` is what its caller has yet to be told, at ``tell_at``.
+class Execution:
+    """What is known of it: ``ended`` says why the agent was stopped, ``error`` what broke beside the agent.
 
-    It is held until ``held_until`` at least, and to be extended at ``extend_at``, by the event loop's clock.
+    A delivery that is ``foreign`` is no call at all, and nothing that another attempt could change.
     """
 
     def __init__(self, id: str, delivery: Delivery) -> None:
         self.id, self.delivery = id, delivery
         self.scope = anyio.CancelScope()
         self.outbox: Outbox | None = None
-        self.accepted: Accepted | None = None
-        self.tell_at = math.inf
-        self.held_until = self.extend_at = 0.0
         self.ended: End = ""
         self.error, self.foreign = "", False
 
@@ -36,9 +32,9 @@ class Serving:
         self.ended = self.ended or why
         self.scope.cancel()
 
-    def hear(self, signal: Signal) -> None:
-        """Take in what the caller says."""
+    def on_signal(self, signal: Signal) -> None:
+        """Take in what the caller says; never waits."""
         if isinstance(signal, Cancelled):
             self.end("cancelled")
-        elif isinstance(signal, Heard) and self.outbox is not None:
-            self.outbox.heard(signal.next)
+        elif isinstance(signal, Credit) and self.outbox is not None:
+            self.outbox.credit(signal.next)
