@@ -22,6 +22,9 @@ RUN ?=
 # only `-n auto` steps aside for --pdb.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(3 * os.cpu_count())')
 
+# Tests and commands start dozens of processes: each would compile the sources anew where this is set.
+export PYTHONDONTWRITEBYTECODE :=
+
 PIP = -m pip --disable-pip-version-check --no-input --quiet
 BIN = .venv-dev/bin
 MANIFESTS = VERSION constraints.txt kernel/pyproject.toml $(wildcard plugins/*/pyproject.toml)

@@ -14,22 +14,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("*/src", "plugins/*/src")
-TESTS = ("tests", "*/tests", "plugins/*/tests")
+TESTS = ("conftest.py", "tests", "*/tests", "plugins/*/tests")
 LOOSE = ("bench/*.py", "docs/conf.py", "plugin-template/*.py", "scripts/*.py")
 
 
-def rounds(folders: Iterable[Path]) -> list[list[Path]]:
-    """Deal ``folders`` into lists in which no two hold modules of the same name."""
+def rounds(paths: Iterable[Path]) -> list[list[Path]]:
+    """Deal folders and single files into lists in which no two hold modules of the same name."""
     dealt: list[tuple[set[str], list[Path]]] = []
-    for folder in folders:
-        names = {str(file.relative_to(folder)) for file in folder.rglob("*.py")}
+    for path in paths:
+        names = {path.name} if path.is_file() else {str(file.relative_to(path)) for file in path.rglob("*.py")}
         for taken, members in dealt:
             if not taken & names:
                 taken |= names
-                members.append(folder)
+                members.append(path)
                 break
         else:
-            dealt.append((names, [folder]))
+            dealt.append((names, [path]))
     return [members for _, members in dealt]
 
 

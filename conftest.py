@@ -1,0 +1,63 @@
+"""What the tests cost: processor time in all, and with ``--cpu 20`` of the twenty dearest."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Generator
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("reporting")
+    group.addoption("--cpu", type=int, default=0, metavar="N", help="show the N tests that took most processor time")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(_ProcessorTime(config.getoption("cpu")))
+
+
+class _ProcessorTime:
+    """Counts user and system time, that of child processes included once they have been waited for.
+
+    Each process of pytest-xdist measures its own tests, and its figures travel with its reports.
+    """
+
+    def __init__(self, shown: int) -> None:
+        self._shown = shown
+        self._before = 0.0
+        self._by_test = defaultdict[str, float](float)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self) -> None:
+        self._before = _used()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        now = _used()
+        report.processor_time = now - self._before  # type: ignore[attr-defined]
+        self._before = now
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._by_test[report.nodeid] += getattr(report, "processor_time", 0.0)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self._by_test:
+            return
+        if self._shown:
+            terminalreporter.section("processor time of the dearest tests")
+            by_cost = sorted(self._by_test.items(), key=lambda pair: pair[1], reverse=True)
+            for test, seconds in by_cost[: self._shown]:
+                terminalreporter.write_line(f"{seconds:6.2f} s  {test}")
+        # By now the workers have ended, so that their collecting and importing is counted, too.
+        total, tests = _used(), len(self._by_test)
+        terminalreporter.write_line(
+            f"{tests} tests took {total:.0f} s of processor time, {1000 * total / tests:.0f} ms each"
+        )
+
+
+def _used() -> float:
+    return sum(os.times()[:4])
