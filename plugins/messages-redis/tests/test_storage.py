@@ -303,7 +303,7 @@ async def test_nothing_is_left_behind_whatever_becomes_of_messages(
     shared_redis: RedisServer, open_on: OpenRedis, seed: int
 ) -> None:
     random = Random(seed)
-    where, short = shared_redis.config(), QueueSettings(max_length=300, retries=2, visibility=0.05, guard=3)
+    where, short = shared_redis.config(), QueueSettings(max_length=300, retries=2, visibility=0.05, starvation_limit=3)
     acknowledged: set[str] = set()
     sent: set[str] = set()
     cancelled: set[str] = set()

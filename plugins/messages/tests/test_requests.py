@@ -71,7 +71,7 @@ async def test_the_deadline_travels_as_the_time_to_live(memory: MemoryMessages) 
         with anyio.move_on_after(0.3) as scope:
             await requests.ask(note("well?", id="1"))
         assert scope.cancelled_caught
-        (sent,) = [step for step in await memory.history("q") if step.what == "sent"]
+        (sent,) = [entry for entry in await memory.history("q") if entry.what == "sent"]
         assert sent.ids == ("1",)
         assert requests.counts.unanswered == 1
         assert not any((await memory.stats("q"))["q"].waiting.values()), "it is withdrawn"

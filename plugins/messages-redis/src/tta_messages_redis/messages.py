@@ -12,15 +12,15 @@ from tta_kernel import Event
 from tta_messages.prepare import Types
 from tta_redis import Redis
 
+from .admin import Admin
 from .bell import Bell
 from .config import Config
-from .keeping import Keeping
 from .receiving import Receiving
 from .sending import Sending
 from .subscriptions import Subscriptions
 
 
-class RedisMessages(Sending, Receiving, Keeping):
+class RedisMessages(Sending, Receiving, Admin):
     """`open_messages` makes one; it lives within that context."""
 
     def __init__(

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 
 from tta_messages import Delivery, Settled
-from tta_messages.prepare import check_queue, check_receive, shorten
+from tta_messages.prepare import VANISHED, check_queue, check_receive, shorten
 
 from . import wire
 from .bell import Bell, Waiter
@@ -149,7 +149,9 @@ class Receiving(Shared):
             except ValueError:
                 self._soon(self._quarantine, queue, id, hold)
                 continue
-            held.append(Delivery(message, hold, deadline, attempts + 1, error))
+            # The stored history has no field for it yet, so the text stands for it.
+            suspect = error == VANISHED
+            held.append(Delivery(message, hold, deadline, attempts + 1, error, suspect))
         return held, 0 if values else int(due) / 1e6
 
     async def _cycle_quickly(self, queue: Queue, args: Sequence[Any]) -> Sequence[Any]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
-from tta_messages import Codec, DeadLetter, Message, Priority, QueueSettings, QueueStats, Step
+from tta_messages import Codec, DeadLetter, HistoryEntry, Message, Priority, QueueSettings, QueueStats
 
 HEAD = 17
 """Bytes before an envelope: when it ends (8), its priority (1), its owner (8)."""
@@ -28,7 +28,7 @@ _QUICK_CYCLE = ("queue", "body", "high", "normal", "low", "holds", "lease", "aud
 _QUICK_SEND = (
     "queue", "body", "seen-0", "seen-1", "audit", "idle", "holds", "lease", "high", "normal", "low", "ttl",
 )  # fmt: skip
-_STEPS = frozenset(get_args(get_type_hints(Step)["what"]))
+_WHAT = frozenset(get_args(get_type_hints(HistoryEntry)["what"]))
 
 
 class Keys(NamedTuple):
@@ -172,9 +172,9 @@ def read_stats(reply: Sequence[int]) -> QueueStats:
     )  # fmt: skip
 
 
-def read_steps(entries: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[Step]:
-    """Return the steps of a stream's entries, the newest first; what is none is passed over."""
-    steps: list[Step] = []
+def read_history(entries: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[HistoryEntry]:
+    """Return the history of a stream's entries, the newest first; what is none is passed over."""
+    found: list[HistoryEntry] = []
     for entry, flat in entries:
         at = int(entry.partition(b"-")[0]) / 1000
         fields: Mapping[str, str] = {
@@ -182,9 +182,9 @@ def read_steps(entries: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[Step]:
             for name, value in zip(flat[::2], flat[1::2], strict=False)
         }
         detail = fields.get("detail", "")
-        those = [(what, ids) for what, ids in fields.items() if what in _STEPS]
-        steps += [Step(at, what, tuple(ids.split()), detail) for what, ids in reversed(those)]  # type: ignore[arg-type]
-    return steps
+        those = [(what, ids) for what, ids in fields.items() if what in _WHAT]
+        found += [HistoryEntry(at, what, tuple(ids.split()), detail) for what, ids in reversed(those)]  # type: ignore[arg-type]
+    return found
 
 
 def history(info: bytes | None) -> tuple[int, str]:

@@ -16,7 +16,7 @@ import msgspec
 from tta_kernel import correlation_id, raised_at
 
 from .model import Delivery, Messages, MessagesError
-from .prepare import VANISHED, check_receive
+from .prepare import check_receive
 
 log = logging.getLogger("tta.messages")
 _SETTLE = 5.0  # seconds for giving back, so that a store that is gone can't keep anybody from stopping
@@ -171,7 +171,7 @@ class _Consumer:
                 await self._changed.wait()
             self._receiving = True
             self._apart = held = await self._receive(min(limit, free), visibility, wait)
-            suspect = bool(held) and held[0].last_error == VANISHED
+            suspect = bool(held) and held[0].suspect
             if suspect:  # Should it kill us, too, nothing else pays with an attempt.
                 await self._until_idle()
             self._todo.extend([delivery] for delivery in held)

@@ -20,6 +20,7 @@ from .model import (
     DeadLetter,
     Delivery,
     Filter,
+    HistoryEntry,
     Message,
     MessageDied,
     MessagesConfig,
@@ -30,7 +31,6 @@ from .model import (
     Requeued,
     SendResult,
     Settled,
-    Step,
     Subscription,
 )  # fmt: skip
 from .prepare import Codec, Types, check_queue, check_receive, subscription_id
@@ -297,7 +297,7 @@ class MemoryMessages:
         none = {queue: QueueStats(dict.fromkeys(("high", "normal", "low"), 0))} if queue else {}
         return none | {name: kept.queue.stats(now) for name, kept in self._queues.some(queue).items()}
 
-    async def history(self, queue: str, *, limit: int = 100) -> Sequence[Step]:
+    async def history(self, queue: str, *, limit: int = 100) -> Sequence[HistoryEntry]:
         await checkpoint()
         kept = self._queues.find(queue)
         return kept.queue.history(limit) if kept else []

@@ -64,7 +64,8 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     """A message held by one receiver until ``deadline``, in seconds since the epoch of the store's clock.
 
     ``token`` proves the hold: it is void once the message was given to somebody else. ``attempt``
-    counts from 1, and ``last_error`` says why there was one before.
+    counts from 1, and ``last_error`` says why there was one before. ``suspect``: its last holder vanished with it, and
+    it may be what killed that one, so it is received alone.
     """
 
     message: Message
@@ -72,6 +73,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     deadline: float
     attempt: int = 1
     last_error: str = ""
+    suspect: bool = False
 
 
 SendError = Literal[
@@ -125,8 +127,8 @@ class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``max_length`` counts what is waiting, delayed and held. A message is delivered at most
     ``retries`` + 1 times. The pause before the n-th retry is ``backoff_base`` ·
     ``backoff_factor``\\ :sup:`n-1`, at most ``backoff_cap``, less a random part of up to ``jitter``.
-    ``guard``: how often in a row a waiting priority is passed over, before it gets one turn; with 0 it
-    always is. Of two that have waited so long the higher goes first, and one that is found empty when
+    ``starvation_limit``: how often in a row a waiting priority is passed over, before it gets one turn; with
+    0 it always is. Of two that have waited so long the higher goes first, and one that is found empty when
     a message is taken starts from nothing.
     """
 
@@ -139,13 +141,13 @@ class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     visibility: Duration = 30.0
     """How long a receiver may hold a message without extending."""
     ttl: Duration = 86_400.0
-    guard: Annotated[int, msgspec.Meta(ge=0)] = 20
+    starvation_limit: Annotated[int, msgspec.Meta(ge=0)] = 20
     dedup_window: Duration = 60.0
     dead_limit: Annotated[int, msgspec.Meta(ge=0)] = 1_000
     """How many dead letters are kept; the oldest go first. With 0 none is, whatever it died of."""
     dead_ttl: Duration = 7 * 86_400.0
     audit_limit: Annotated[int, msgspec.Meta(ge=0)] = 1_000
-    """About how many steps of the queue's history are kept."""
+    """About how many entries of the queue's history are kept."""
 
 
 class MessagesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -231,8 +233,8 @@ class QueueStats(msgspec.Struct, frozen=True):
     stale: int = 0
 
 
-class Step(msgspec.Struct, frozen=True):
-    """One step of a queue's history: what happened to which messages, when; never what they say."""
+class HistoryEntry(msgspec.Struct, frozen=True):
+    """One entry of a queue's history: what happened to which messages, when; never what they say."""
 
     at: float
     what: Literal["sent", "delivered", "acknowledged", "retried", "died", "recovered", "expired", "purged", "requeued"]
@@ -340,8 +342,8 @@ class Messages(Protocol):
     async def stats(self, queue: str | None = None) -> Mapping[str, QueueStats]:
         """Return the numbers of one queue (zeros where there is none), or of all that there are."""
 
-    async def history(self, queue: str, *, limit: int = 100) -> Sequence[Step]:
-        """Return the last steps, the newest first."""
+    async def history(self, queue: str, *, limit: int = 100) -> Sequence[HistoryEntry]:
+        """Return the last entries, the newest first."""
 
     async def forget(self, owner: str) -> int:
         """Delete a person's messages, waiting, held or dead, and return how many there were; nobody is ""."""

@@ -22,7 +22,7 @@ from .model import Filter, Message, QueueSettings, SendError, SendResult
 Types = Mapping[str, type[msgspec.Struct]]
 
 VANISHED = "its hold ran out"
-"""The last error of a message whose holder vanished; it may be what killed it."""
+"""The last error of a message whose holder vanished."""
 QUEUE = re.compile(r"[A-Za-z0-9._/@+-]{1,200}")
 _ID = re.compile(r"[!-~]{1,400}")  # printable, no blanks; room for a broadcast's id and its queue
 _ERROR_LENGTH = 500

@@ -9,6 +9,7 @@ from typing import Any
 from .model import (
     DeadLetter,
     Delivery,
+    HistoryEntry,
     Message,
     Priority,
     QueueSettings,
@@ -16,25 +17,27 @@ from .model import (
     Requeued,
     SendResult,
     Settled,
-    Step,
 )  # fmt: skip
-from .prepare import pause, shorten
+from .prepare import VANISHED, pause, shorten
 from .timers import Timers
 
 _WAITING, _DELAYED, _HELD = range(3)
 _ORDER = sorted(Priority, reverse=True)
 _COUNTERS = ("sent", "refused", "delivered", "acknowledged", "retried", "died", "recovered", "expired", "stale")
-_VANISHED = "its hold ran out"
 
 
 class _Entry:
-    """A living message; ``attempts`` counts its deliveries, ``token`` is that of the last."""
+    """A living message; ``attempts`` counts its deliveries, ``token`` is that of the last.
 
-    __slots__ = ("attempts", "error", "expires_at", "message", "state", "token")
+    ``suspect`` from when its holder vanishes until it fails otherwise.
+    """
+
+    __slots__ = ("attempts", "error", "expires_at", "message", "state", "suspect", "token")
 
     def __init__(self, message: Message, expires_at: float) -> None:
         self.message, self.expires_at = message, expires_at
         self.state, self.attempts, self.error, self.token = _WAITING, 0, "", ""
+        self.suspect = False
 
 
 class Queue:
@@ -58,7 +61,7 @@ class Queue:
         """When a pause, a delay or a hold is over; when a message that nobody holds has lived too long."""
         self._dead: OrderedDict[str, DeadLetter] = OrderedDict()
         self._seen: OrderedDict[str, float] = OrderedDict()
-        self._steps: deque[Step] = deque()
+        self._history: deque[HistoryEntry] = deque()
         self._counts = dict.fromkeys(_COUNTERS, 0)
 
     # What comes in
@@ -111,15 +114,16 @@ class Queue:
         held: list[Delivery] = []
         while len(held) < limit and (entry := self._first()):
             # It may be what killed its holder: alone, it takes no other along.
-            alone = entry.error == _VANISHED
-            if alone and held:
+            if entry.suspect and held:
                 break
             self._take(entry)
             entry.state, entry.token = _HELD, self._token()
             entry.attempts += 1
             self._turns.set(entry.message.id, deadline)
-            held.append(Delivery(entry.message, entry.token, deadline, entry.attempts, entry.error))
-            if alone:
+            held.append(
+                Delivery(entry.message, entry.token, deadline, entry.attempts, entry.error, suspect=entry.suspect)
+            )
+            if entry.suspect:
                 break
         self._counts["delivered"] += len(held)
         self._note(now, "delivered", [d.message.id for d in held])
@@ -130,8 +134,8 @@ class Queue:
         there = [p for p in _ORDER if self._waiting[p]]
         if not there:
             return None
-        guard, passed = self.settings.guard, self._passed
-        chosen = next((p for p in there[1:] if passed[p] >= guard), there[0]) if guard else there[0]
+        limit, passed = self.settings.starvation_limit, self._passed
+        chosen = next((p for p in there[1:] if limit and passed[p] >= limit), there[0])
         return next(iter(self._waiting[chosen].values()))
 
     def _take(self, entry: _Entry) -> None:
@@ -174,7 +178,7 @@ class Queue:
         if permanent or entry.attempts > self.settings.retries:
             self._die(entry, "rejected" if permanent else "retries", error, now)
             return Settled.DEAD
-        entry.error = error
+        entry.error, entry.suspect = error, False
         wait = pause(self.settings, entry.attempts, self._random) if delay is None else delay
         if now + max(wait, 0) >= entry.expires_at:
             self._die(entry, "expired", error, now)
@@ -233,9 +237,9 @@ class Queue:
                 continue
             vanished += 1
             self._note(now, "recovered", [id])
-            entry.error = _VANISHED
+            entry.error, entry.suspect = VANISHED, True
             if entry.attempts > self.settings.retries:
-                self._die(entry, "retries", _VANISHED, now)
+                self._die(entry, "retries", VANISHED, now)
             else:
                 back.append(entry)
         self._put_back(back, now)
@@ -351,9 +355,9 @@ class Queue:
         delayed = len(self._entries) - held - sum(waiting.values())
         return QueueStats(waiting, delayed, held, len(self._dead), **self._counts)
 
-    def history(self, limit: int) -> list[Step]:
-        """Return the last steps, the newest first."""
-        return list(self._steps)[: -limit - 1 : -1]
+    def history(self, limit: int) -> list[HistoryEntry]:
+        """Return the last entries, the newest first."""
+        return list(self._history)[: -limit - 1 : -1]
 
     def holds_any(self, now: float) -> bool:
         """Whether there are messages in it, be they dead."""
@@ -367,6 +371,6 @@ class Queue:
     def _note(self, now: float, what: Any, ids: Sequence[str], detail: str = "") -> None:
         if not ids:
             return
-        self._steps.append(Step(now, what, tuple(ids), detail))
-        while len(self._steps) > self.settings.audit_limit:
-            self._steps.popleft()
+        self._history.append(HistoryEntry(now, what, tuple(ids), detail))
+        while len(self._history) > self.settings.audit_limit:
+            self._history.popleft()

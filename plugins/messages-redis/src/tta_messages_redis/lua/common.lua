@@ -3,7 +3,7 @@
 -- queue     HASH    settings; state, which all everyday work needs, packed: until (ms), next (us), how many were sent, delivered
 --                   and acknowledged, bucket (of seen) and window (s), bundled (see body), and LISTED (it is in the index of all queues) + TIMED
 --                   (some are in ttl); other counters; odds is there if these may be: g9 g5 g1 (ghosts in the lists), passed (see
---                   the guard), told (messages that nobody holds may have an info)
+--                   starvation_limit), told (messages that nobody holds may have an info)
 -- body      HASH    id -> when it ends (us, a big-endian double), priority (a digit), owner (8 bytes), envelope; or, all that one
 --                   call has sent in a bundle: blank and mark -> how many (4 bytes), the values of mark.0, mark.1..., each after
 --                   its length (4 bytes). Its ids wait side by side, or are in one hold; for whatever happens to some of them, it is opened.
@@ -35,7 +35,7 @@ end
 if not packed or #packed ~= 104 then
   packed = ARGV[1]
 end
-local MAX_LENGTH, RETRIES, BASE, FACTOR, CAP, JITTER, VISIBILITY, LIFE, GUARD, WINDOW, DEAD_LIMIT, DEAD_LIFE, STEPS =
+local MAX_LENGTH, RETRIES, BASE, FACTOR, CAP, JITTER, VISIBILITY, LIFE, STARVATION_LIMIT, WINDOW, DEAD_LIMIT, DEAD_LIFE, STEPS =
   struct.unpack('>ddddddddddddd', packed)
 -- A thousand million seconds are for ever, and still a number that Redis can count with.
 if LIFE > 1e9 then

@@ -158,9 +158,9 @@ else
       if not chosen then
         break
       end
-      if GUARD > 0 then
+      if STARVATION_LIMIT > 0 then
         for p = chosen + 1, 3 do
-          if left[p] > 0 and passed[p] >= GUARD then
+          if left[p] > 0 and passed[p] >= STARVATION_LIMIT then
             chosen = p
             break
           end

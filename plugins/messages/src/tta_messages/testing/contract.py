@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from .admin import AdminContract
 from .asking import AskingContract
-from .keeping import KeepingContract
 from .receiving import ReceivingContract
 from .sending import SendingContract
 
 
-class MessagesContract(SendingContract, ReceivingContract, KeepingContract, AskingContract):
+class MessagesContract(SendingContract, ReceivingContract, AdminContract, AskingContract):
     """Subclass this, and give a fixture ``messages``: an `Open`.
 
     The tests take real, short times, since a store has a clock of its own; none fails because

@@ -34,7 +34,7 @@ def _settings(**fields: Any) -> QueueSettings:
     )
 
 
-CONFIG = MessagesConfig(defaults=_settings(max_length=8, retries=1, guard=0, dead_limit=4, audit_limit=1000))
+CONFIG = MessagesConfig(defaults=_settings(max_length=8, retries=1, starvation_limit=0, dead_limit=4, audit_limit=1000))
 
 queues = st.sampled_from(QUEUES)
 ids = st.sampled_from([f"id-{n}" for n in range(12)])
@@ -81,7 +81,7 @@ class MessagesMachine(RuleBasedStateMachine):
         return view(oracle)
 
     def _pairs(self, held: tuple[Sequence[Delivery], Sequence[Delivery]]) -> Sequence[Held]:
-        shown = [[(d.message.id, d.message.queue, d.attempt, d.last_error) for d in each] for each in held]
+        shown = [[(d.message.id, d.message.queue, d.attempt, d.last_error, d.suspect) for d in each] for each in held]
         assert shown[0] == shown[1]
         return [Held(*pair) for pair in zip(*held, strict=True)]
 
@@ -145,9 +145,9 @@ class MessagesMachine(RuleBasedStateMachine):
 
     # An operator does something
 
-    @rule(queue=queues, length=st.integers(1, 9), retries=st.integers(0, 3), guard=st.integers(0, 2))
-    def configure(self, queue: str, length: int, retries: int, guard: int) -> None:
-        new = _settings(max_length=length, retries=retries, guard=guard, dead_limit=4)
+    @rule(queue=queues, length=st.integers(1, 9), retries=st.integers(0, 3), starvation_limit=st.integers(0, 2))
+    def configure(self, queue: str, length: int, retries: int, starvation_limit: int) -> None:
+        new = _settings(max_length=length, retries=retries, starvation_limit=starvation_limit, dead_limit=4)
         self._same(lambda m: m.configure(queue, new))
         assert self._same(lambda m: m.settings(queue)) == new
 

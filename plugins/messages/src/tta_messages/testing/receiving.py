@@ -177,12 +177,15 @@ class ReceivingContract:
             await until(m.recover)
             held = [await take(m, 9) for _ in range(3)]
             assert [texts(each) for each in held] == [["a"], ["b"], ["c", "d"]]
+            assert [each[0].suspect for each in held] == [True, True, False]
             await m.nack(held[0][0], error="Oops")
             await m.release(*held[2])
-            assert texts(await take(m, 9)) == ["c", "d", "a"]
+            again = await take(m, 9)
+            assert texts(again) == ["c", "d", "a"]
+            assert [delivery.suspect for delivery in again] == [False, False, False]
 
     async def test_what_is_to_be_received_alone_costs_no_turn_before(self, messages: Open) -> None:
-        async with messages(settings(guard=2)) as m:
+        async with messages(settings(starvation_limit=2)) as m:
             await put(m, note("normal"))
             await take_one(m, visibility=0.05)
             await until(m.recover)
@@ -344,18 +347,18 @@ class ReceivingContract:
             assert got == set(names)
 
     async def test_strictly_by_priority_the_lower_one_waits(self, messages: Open) -> None:
-        async with messages(settings(guard=0)) as m:
+        async with messages(settings(starvation_limit=0)) as m:
             await put(m, note("low", priority=Priority.LOW), *(note(str(n)) for n in range(50)))
             assert texts(await take(m, 51))[-1] == "low"
 
     async def test_a_lower_priority_that_was_passed_over_often_enough_gets_a_turn(self, messages: Open) -> None:
-        async with messages(settings(guard=2)) as m:
+        async with messages(settings(starvation_limit=2)) as m:
             await put(m, *(note(f"l{n}", priority=Priority.LOW) for n in range(2)))
             await put(m, *(note(f"h{n}", priority=Priority.HIGH) for n in range(6)))
             assert texts(await take(m, 9)) == ["h0", "h1", "l0", "h2", "h3", "l1", "h4", "h5"]
 
     async def test_the_guard_counts_across_receives_and_three_priorities(self, messages: Open) -> None:
-        async with messages(settings(guard=2)) as m:
+        async with messages(settings(starvation_limit=2)) as m:
             await put(m, *(note(f"l{n}", priority=Priority.LOW) for n in range(2)))
             await put(m, *(note(f"n{n}", priority=Priority.NORMAL) for n in range(2)))
             await put(m, *(note(f"h{n}", priority=Priority.HIGH) for n in range(6)))

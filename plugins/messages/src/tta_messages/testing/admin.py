@@ -20,7 +20,7 @@ async def kill(messages: Messages, *names: str, **fields: str) -> list[DeadLette
     return list(await messages.dead("q"))
 
 
-class KeepingContract:
+class AdminContract:
     async def test_what_lived_too_long_is_dead_and_told(self, messages: Open) -> None:
         told: list[Event] = []
         async with messages(publish=told.append) as m:
@@ -281,13 +281,13 @@ class KeepingContract:
             held = await take(m, 2)
             await m.ack(held[0])
             await m.nack(held[1], error="Test", permanent=True)
-            steps = await m.history("q")
-            assert [(step.what, step.ids) for step in steps] == [
+            entries = await m.history("q")
+            assert [(entry.what, entry.ids) for entry in entries] == [
                 ("died", ("2",)), ("acknowledged", ("1",)), ("delivered", ("1", "2")), ("sent", ("1", "2")),
             ]  # fmt: skip
-            assert all(abs(step.at - time.time()) < 60 for step in steps)
-            assert "secret" not in repr(steps)
-            assert [step.what for step in await m.history("q", limit=2)] == ["died", "acknowledged"]
+            assert all(abs(entry.at - time.time()) < 60 for entry in entries)
+            assert "secret" not in repr(entries)
+            assert [entry.what for entry in await m.history("q", limit=2)] == ["died", "acknowledged"]
             assert list(await m.history("nobody")) == []
 
     async def test_the_history_is_bounded(self, messages: Open) -> None:

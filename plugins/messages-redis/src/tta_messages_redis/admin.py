@@ -7,7 +7,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from tta_messages import DeadLetter, QueueSettings, QueueStats, Requeued, Step
+from tta_messages import DeadLetter, HistoryEntry, QueueSettings, QueueStats, Requeued
 from tta_messages.prepare import check_queue
 from tta_redis import RedisDown
 
@@ -18,7 +18,7 @@ from .store import translated
 _BECAME = {"r": Requeued.REQUEUED, "f": Requeued.QUEUE_FULL, "a": Requeued.ALIVE, "u": Requeued.UNKNOWN}
 
 
-class Keeping(Shared):
+class Admin(Shared):
     """Shows and changes what is kept."""
 
     async def recover(self, queue: str | None = None) -> Mapping[str, int]:
@@ -113,7 +113,7 @@ class Keeping(Shared):
         found = await self._all(queue, stats)
         return {name: each for name, each in sorted(found.items()) if each is not None}
 
-    async def history(self, queue: str, *, limit: int = 100) -> Sequence[Step]:
+    async def history(self, queue: str, *, limit: int = 100) -> Sequence[HistoryEntry]:
         known = self._queue(check_queue(queue))
         try:
             entries = await self._redis.execute("XREVRANGE", known.keys.audit, "+", "-", "COUNT", max(limit, 1))
@@ -124,7 +124,7 @@ class Keeping(Shared):
                 raise translated(exc) from exc
             await self._store.repair(queue, known.keys)
             entries = []
-        return wire.read_steps(entries)[:limit]
+        return wire.read_history(entries)[:limit]
 
     async def forget(self, owner: str) -> int:
         if not owner:
