@@ -18,9 +18,6 @@ unexport INPUT
 export TTA_DEMO_INPUT := $(value INPUT)
 # `make test RUN=".venv-dev/bin/coverage run"` measures.
 RUN ?=
-# Most of a test's time is waiting for a process or a server, so three tests a core. Through the environment, since
-# only `-n auto` steps aside for --pdb.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(3 * os.cpu_count())')
 
 # Tests and commands start dozens of processes: each would compile the sources anew where this is set.
 export PYTHONDONTWRITEBYTECODE :=
@@ -48,11 +45,11 @@ demo: $(DEMO)
 
 dev: $(DEV)
 
-# A server that is still missing then fails the tests: a skipped test would prove nothing.
+# Side by side, `-n auto` being conftest.py's decision; a bare pytest is one process. A server that is still missing
+# then fails the tests: a skipped test would prove nothing.
 test: $(DEV)
 	@$(BIN)/python scripts/ensure_servers.py
-	TTA_TESTS_REQUIRE_SERVERS=1 PYTEST_XDIST_AUTO_NUM_WORKERS=$(WORKERS) \
-	  $(RUN) $(BIN)/pytest -n auto --dist worksteal $(ARGS)
+	TTA_TESTS_REQUIRE_SERVERS=1 $(RUN) $(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 # On each server: those given, such as SERVERS="redis-6.2 valkey-9.1 /opt/redis/bin/redis-server", else Redis 6.2 and
 # what is installed.

@@ -1,4 +1,4 @@
-"""What the tests cost: processor time in all, and with ``--cpu 20`` of the twenty dearest."""
+"""How many tests run side by side, and what they cost: with ``--cpu 20`` the twenty dearest are named."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_ProcessorTime(config.getoption("cpu")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Run three tests a core under ``-n auto``: most of a test's time is waiting for a process or a server."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return 3 * (os.cpu_count() or 1)
 
 
 class _ProcessorTime:

