@@ -1,10 +1,11 @@
-"""Make a plugin of your own out of this template: ``python plugin-template/new.py kind-words ../kind-words``."""
+"""Make a plugin of your own, ``new.py kind-words ../kind-words``, or one of this tree, ``--in-tree capability``."""
 
 from __future__ import annotations
 
 import argparse
 import re
 import shutil
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,10 @@ from pathlib import Path
 TEMPLATE = Path(__file__).resolve().parent
 TREE = TEMPLATE.parent
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*")
-LEFT_OUT = {"new.py", "__pycache__", "build", "dist"}
+LEFT_OUT = {"new.py", "in-tree", "__pycache__", "build", "dist"}
+# What a distribution of the tree begins as, in whatever storey: no agent, and a manifest like the others'.
+IN_TREE = TEMPLATE / "in-tree"
+STOREYS = ("surface", "actor", "capability", "backend", "client")
 
 NEXT = """\
 {target} holds the plugin {name}. Next, in the environment in which tta runs:
@@ -55,22 +59,37 @@ base.yaml are repeated.
           output: {{text: steps.{name}.text, world: steps.story.world}}
 """
 
+NEXT_IN_TREE = """\
+{target} holds the {storey} {name}, requirements-dev.txt installs it, and plugins/README.md shows it. Next:
 
-def files() -> Iterator[Path]:
-    """Yield what belongs to the template, relative to it."""
-    for path in sorted(TEMPLATE.rglob("*")):
-        inner = path.relative_to(TEMPLATE)
+  make dev
+  .venv-dev/bin/pytest plugins/{name} tests/test_storeys.py
+
+Say what it is for in its pyproject.toml (then `make map`) and in its README.md. Where it is to run in staging and
+production, name it in config/staging.yaml and config/production.yaml: nothing runs there unless it is named.
+"""
+
+
+def files(template: Path = TEMPLATE) -> Iterator[Path]:
+    """Yield what belongs to a template, relative to it."""
+    for path in sorted(template.rglob("*")):
+        inner = path.relative_to(template)
         dropped = any(part in LEFT_OUT or part.startswith(".") or part.endswith(".egg-info") for part in inner.parts)
         if path.is_file() and not dropped and path.suffix != ".pyc":
             yield inner
 
 
 def spellings(name: str) -> dict[str, str]:
-    """Return what the template's name becomes, in each of its spellings."""
+    """Return what the templates' names become, in each of their spellings."""
+    package = name.replace("-", "_")
+    title = "".join(word.capitalize() for word in name.split("-"))
     return {
         "example-agent": name,
-        "example_agent": name.replace("-", "_"),
-        "ExampleAgent": "".join(word.capitalize() for word in name.split("-")),
+        "example_agent": package,
+        "ExampleAgent": title,
+        "example-plugin": name,
+        "example_plugin": package,
+        "ExamplePlugin": title,
     }
 
 
@@ -87,6 +106,12 @@ def sorted_names(text: str) -> str:
         return found[1] + ", ".join(names) + found[3]
 
     return re.sub(r"^((?:from \S+ import |__all__ = \[))(.+?)(\]?)$", again, text, flags=re.MULTILINE)
+
+
+def sorted_imports(text: str) -> str:
+    """Sort imports of the tree's packages anew: among them the new one has another place now."""
+    block = r"(?:^from tta_\S+ import .+\n){2,}"
+    return re.sub(block, lambda found: "".join(sorted(found[0].splitlines(keepends=True))), text, flags=re.MULTILINE)
 
 
 def owner(name: str) -> str | None:
@@ -124,30 +149,51 @@ def objection(name: str, target: Path) -> str | None:
     return None
 
 
-def make(name: str, target: Path) -> None:
-    """Copy the template to ``target`` under its new name."""
-    new = spellings(name)
-    for file in list(files()):
+def make(name: str, target: Path, template: Path = TEMPLATE, more: dict[str, str] | None = None) -> None:
+    """Copy a template to ``target`` under its new name; ``more`` is what else is replaced."""
+    new = spellings(name) | (more or {})
+    for file in list(files(template)):
         copy = target / renamed(str(file), new)
         copy.parent.mkdir(parents=True, exist_ok=True)
-        text = renamed((TEMPLATE / file).read_text(encoding="utf-8"), new)
+        text = renamed((template / file).read_text(encoding="utf-8"), new)
         copy.write_text(sorted_names(text) if file.suffix == ".py" else text, encoding="utf-8")
-        shutil.copymode(TEMPLATE / file, copy)
+        shutil.copymode(template / file, copy)
+
+
+def make_in_tree(name: str, target: Path, storey: str) -> None:
+    """Make a distribution of the tree, and enter it where the tree lists them."""
+    make(name, target, IN_TREE, {"example-storey": storey})
+    for file in target.rglob("*.py"):
+        file.write_text(sorted_imports(file.read_text(encoding="utf-8")), encoding="utf-8")
+    requirements = TREE / "requirements-dev.txt"
+    lines = requirements.read_text(encoding="utf-8").splitlines(keepends=True)
+    ours = [line for line in lines if line.startswith("-e ./plugins/")]
+    first = lines.index(ours[0])
+    lines[first : first + len(ours)] = sorted({*ours, f"-e ./plugins/{name}\n"})
+    requirements.write_text("".join(lines), encoding="utf-8")
+    subprocess.run([sys.executable, TREE / "scripts/map_plugins.py"], check=True)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Make the plugin, and print what to do next."""
-    parser = argparse.ArgumentParser(prog="new.py", description="Make a plugin of your own out of this template.")
+    parser = argparse.ArgumentParser(prog="new.py", description="Make a plugin of your own, or one of this tree.")
     parser.add_argument("name", metavar="NAME", help="lower-case words joined by hyphens, such as kind-words")
-    parser.add_argument("target", metavar="TARGET", type=Path, help="a new folder, or an empty one")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("target", metavar="TARGET", nargs="?", type=Path, help="a new folder, or an empty one")
+    where.add_argument("--in-tree", metavar="STOREY", choices=STOREYS, help="in plugins/, and in which storey")
     options = parser.parse_args(arguments)
+    name, storey = options.name, options.in_tree
+    target = TREE / "plugins" / name if storey else options.target
     try:
-        if why := objection(options.name, options.target):
+        if why := objection(name, target):
             parser.error(why)
-        make(options.name, options.target)
+        if storey:
+            make_in_tree(name, target, storey)
+        else:
+            make(name, target)
     except OSError as exc:
-        parser.error(f"{exc.filename or options.target}: {exc.strerror}: name a folder where you may write")
-    print(NEXT.format(name=options.name, target=options.target), end="")
+        parser.error(f"{exc.filename or target}: {exc.strerror}: name a folder where you may write")
+    print((NEXT_IN_TREE if storey else NEXT).format(name=name, target=target, storey=storey), end="")
     return 0
 
 

@@ -1,9 +1,10 @@
-"""The template is a plugin that works: made, built, installed on its own, and part of a turn."""
+"""The templates are plugins that work: made, built, installed on their own, and part of a turn or of the tree."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -207,3 +208,32 @@ def test_a_folder_inside_the_template_is_refused(root: Path) -> None:
     assert refused.returncode == 2
     assert "is inside the template" in refused.stderr
     assert not (root / "plugin-template/kind-words").exists()
+
+
+@pytest.fixture
+def tree(root: Path, tmp_path: Path) -> Path:
+    """Copy what a new distribution of the tree is entered in, or held against."""
+    left_out = shutil.ignore_patterns(".*", "__pycache__", "_build", "build", "dist")
+    for folder in ("docs/changelog.d", "kernel", "plugins", "plugin-template", "scripts", "tests"):
+        shutil.copytree(root / folder, tmp_path / "tree" / folder, ignore=left_out)
+    for file in ("VERSION", "constraints.txt", "pyproject.toml", "requirements-demo.txt", "requirements-dev.txt"):
+        shutil.copy(root / file, tmp_path / "tree" / file)
+    return tmp_path / "tree"
+
+
+@pytest.mark.parametrize(("name", "storey"), [("abacus", "capability"), ("zebra-stripes", "surface")])
+def test_a_distribution_made_in_the_tree_passes_what_is_asked_of_every_one(tree: Path, name: str, storey: str) -> None:
+    printed = run(sys.executable, "-S", tree / "plugin-template/new.py", name, "--in-tree", storey, cwd=tree)
+    assert f"holds the {storey} {name}" in printed
+
+    run(sys.executable, "-m", "ruff", "check", "--no-cache", f"plugins/{name}", cwd=tree)
+    run(sys.executable, "-m", "ruff", "format", "--check", "--no-cache", f"plugins/{name}", cwd=tree)
+    held = (
+        "test_hygiene.py::test_every_plugin_has_a_readme_of_half_a_page",
+        "test_requirements.py",
+        "test_storeys.py::test_the_map_says_what_the_manifests_say",
+        "test_storeys.py::test_this_tree_keeps_its_storeys",
+    )
+    source = f"pythonpath=plugins/{name}/src"
+    tests = [f"plugins/{name}", *(f"tests/{each}" for each in held)]
+    assert " passed" in run(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-o", source, *tests, cwd=tree)
