@@ -9,9 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tta_kernel import Kernel, load
-from tta_kernel.__main__ import main
+from tta_kernel import Kernel
 from tta_kernel.errors import ConfigError, Problem
+from tta_program import load
+from tta_program.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[1]
 SHOWN = re.findall(r"^ *```yaml\n(.*?)^ *```$", (ROOT / "docs/deployment.md").read_text(), re.MULTILINE | re.DOTALL)

@@ -196,7 +196,7 @@ class Running:
             self.process = subprocess.Popen(self.command("run"), env=self._environ, stderr=log, stdout=log)
 
     def command(self, *arguments: str) -> Sequence[str]:
-        return [sys.executable, "-m", "tta_kernel", *arguments, "--config", str(self.folder), "--env", "testing"]
+        return [sys.executable, "-m", "tta_program", *arguments, "--config", str(self.folder), "--env", "testing"]
 
     def tta(self, *arguments: str) -> str:
         done = subprocess.run(

@@ -208,7 +208,7 @@ class Player:
 
 
 def command_of(config: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "tta_kernel", "--config", str(config), "--env", "lasting", "play", *arguments]
+    return [sys.executable, "-m", "tta_program", "--config", str(config), "--env", "lasting", "play", *arguments]
 
 
 def environment() -> dict[str, str]:

@@ -15,8 +15,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from tta_kernel import Context, Plugin, Subcommands
+from tta_kernel import Context, Plugin
 from tta_kernel.testing import published, running, until
+from tta_program import Subcommands
 
 NAMES = ["tta_tides", "tta_bell", "tta_harbour_hooks", "tta_harbour", "tta_tide_command"]
 

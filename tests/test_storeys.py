@@ -22,6 +22,9 @@ STOREYS = ("surface", "actor", "capability", "backend", "client", "kernel")
 # A second package in one distribution: package -> the one that the distribution is called after.
 BESIDE = {"tta_program": "tta_kernel"}
 
+# A second package in one distribution: package -> the one that the distribution is called after.
+BESIDE = {"tta_program": "tta_kernel"}
+
 KERNEL_NEEDS = {"anyio", "msgspec", "packaging", "pluggy", "pyyaml"}
 
 # Imported without being declared: module -> why.

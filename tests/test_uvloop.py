@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from tta_kernel import Kernel
-from tta_kernel.config import load
 from tta_orchestration import ORCHESTRATION
+from tta_program import load
 from tta_redis.testing import redis_server
 
 MEMORY = ("agents-memory", "messages-memory", "sessions-memory")

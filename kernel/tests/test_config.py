@@ -15,21 +15,11 @@ from typing import Annotated, Any, Literal
 import pytest
 from msgspec import Meta, Struct
 
-from tta_kernel.config import (
-    Duration,
-    Entry,
-    KernelSettings,
-    PluginSettings,
-    Secret,
-    Size,
-    decode,
-    entries,
-    load,
-    read,
-    unknown_plugins,
-)
-from tta_kernel.config import __file__ as config_module
-from tta_kernel.errors import ConfigError, Problem
+from tta_kernel import ConfigError, Duration, KernelSettings, PluginSettings, Problem, Secret, Size
+from tta_kernel.settings import unknown_plugins
+from tta_program import LayeredSettings, load
+from tta_program.config import Entry, entries, read
+from tta_program.config import __file__ as config_module
 
 Write = Callable[..., Path]
 REDACTED = "<redacted>"
@@ -87,17 +77,17 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path / "cwd")
 
 
-def settings_of(config: Mapping[str, Any]) -> KernelSettings:
-    return KernelSettings(plugins={"store": PluginSettings(config=dict(config))})
+def settings_of(config: Mapping[str, Any]) -> LayeredSettings:
+    return LayeredSettings(plugins={"store": PluginSettings(config=dict(config))})
 
 
 def decoded(**config: Any) -> Store:
-    return decode(settings_of({"url": "here", **config}), "store", Store)
+    return settings_of({"url": "here", **config}).decode("store", Store)
 
 
 def problems_in(config: Mapping[str, Any], type_: type[Struct] = Store) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        decode(settings_of(config), "store", type_)
+        settings_of(config).decode("store", type_)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -177,7 +167,7 @@ def test_environment_variables_lie_above_the_files(write: Write) -> None:
         "TTA_OTHER": "x",
     }
     settings = load(folder, None, environ)
-    store = decode(settings, "big-store", Store)
+    store = settings.decode("big-store", Store)
     assert not settings.autoload
     assert not settings.plugins["big-store"].required
     assert (store.url, store.retries, store.limits.per_minute) == ("b", 1, 7)
@@ -200,7 +190,7 @@ def test_a_variable_with_an_empty_part_is_a_problem(name: str) -> None:
 def test_a_variable_that_is_no_yaml_is_named_without_its_value() -> None:
     environ = {"TTA__PLUGINS__STORE__CONFIG__RETRIES": "[hunter2"}
     with pytest.raises(ConfigError) as caught:
-        decode(load(environ=environ), "store", Store)
+        load(environ=environ).decode("store", Store)
     assert "TTA__PLUGINS__STORE__CONFIG__RETRIES" in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
@@ -252,7 +242,7 @@ def test_the_settings_remember_the_folder_and_the_environment(write: Write) -> N
 
 
 def test_settings_that_an_embedder_made_have_no_environment() -> None:
-    assert not KernelSettings().source.environment
+    assert not LayeredSettings().source.environment
 
 
 @pytest.mark.parametrize("by", ["argument", "variable"])
@@ -472,7 +462,7 @@ def test_a_mistake_is_told_with_the_layer_that_it_came_from(write: Write) -> Non
     )
     environ = {"TTA__PLUGINS__STORE__CONFIG__SIZE": "big"}
     with pytest.raises(ConfigError) as caught:
-        decode(load(folder, None, environ), "store", Store)
+        load(folder, None, environ).decode("store", Store)
     wheres = [problem.where for problem in caught.value.problems]
     assert wheres == [
         f"{folder}/base.yaml: plugins.store.config.url",
@@ -486,7 +476,7 @@ def test_a_mistake_is_told_with_the_layer_that_it_came_from(write: Write) -> Non
 def test_a_missing_key_is_told_with_the_layer_of_its_section(write: Write) -> None:
     folder = write(base="plugins: {store: {config: {retries: 1}}}")
     with pytest.raises(ConfigError, match="is missing") as caught:
-        decode(load(folder, None, {}), "store", Store)
+        load(folder, None, {}).decode("store", Store)
     [problem] = caught.value.problems
     assert problem.where == f"{folder}/base.yaml: plugins.store.config.url"
 
@@ -495,7 +485,7 @@ def test_a_missing_key_is_told_with_the_layer_of_its_section(write: Write) -> No
 
 
 def test_a_plugin_without_a_section_gets_its_defaults() -> None:
-    assert decode(KernelSettings(), "limits", Limits) == Limits()
+    assert KernelSettings().decode("limits", Limits) == Limits()
 
 
 def test_all_problems_of_a_section_come_at_once() -> None:
@@ -572,7 +562,7 @@ def test_a_renamed_field_goes_by_its_name_in_the_file() -> None:
     class Camel(Strict, frozen=True, rename="camel"):
         max_size: Size = 0
 
-    assert decode(settings_of({"maxSize": "1kB"}), "store", Camel) == Camel(max_size=1000)
+    assert settings_of({"maxSize": "1kB"}).decode("store", Camel) == Camel(max_size=1000)
     assert "did you mean 'maxSize'?" in problem_in({"max_size": 1}, Camel)
 
 
@@ -580,7 +570,7 @@ def test_a_struct_that_tolerates_unknown_keys_does() -> None:
     class Tolerant(Struct, frozen=True):
         a: int = 0
 
-    assert decode(settings_of({"a": 1, "b": 2}), "store", Tolerant) == Tolerant(a=1)
+    assert settings_of({"a": 1, "b": 2}).decode("store", Tolerant) == Tolerant(a=1)
 
 
 class Colour(Enum):
@@ -614,7 +604,7 @@ class Exotic(Strict, frozen=True):
     ],
 )
 def test_unions_and_collections_are_read(key: str, raw: object, value: object) -> None:
-    assert getattr(decode(settings_of({key: raw}), "store", Exotic), key) == value
+    assert getattr(settings_of({key: raw}).decode("store", Exotic), key) == value
 
 
 @pytest.mark.parametrize(
@@ -679,7 +669,7 @@ def test_a_secret_may_lie_in_a_file_beside_the_config(write: Write, content: str
     folder = write(base="plugins: {store: {config: {url: x, password: {file: secrets/pw}}}}")
     (folder / "secrets").mkdir()
     (folder / "secrets/pw").write_text(content)
-    assert decode(load(folder, None, {}), "store", Store).password == secret
+    assert load(folder, None, {}).decode("store", Store).password == secret
 
 
 def test_a_secret_s_file_may_be_given_with_its_whole_path(tmp_path: Path) -> None:
@@ -689,14 +679,14 @@ def test_a_secret_s_file_may_be_given_with_its_whole_path(tmp_path: Path) -> Non
 
 def test_a_secret_may_lie_in_a_variable_of_the_same_environment(write: Write) -> None:
     folder = write(base="plugins: {store: {config: {url: x, password: {env: PW}}}}")
-    assert decode(load(folder, None, {"PW": "hunter2"}), "store", Store).password == "hunter2"
+    assert load(folder, None, {"PW": "hunter2"}).decode("store", Store).password == "hunter2"
 
 
 def test_a_variable_may_say_in_which_file_a_secret_lies(write: Write, tmp_path: Path) -> None:
     (tmp_path / "pw").write_text("hunter2")
     folder = write(base="plugins: {store: {config: {url: x, password: {env: PW}}}}")
     environ = {"TTA__PLUGINS__STORE__CONFIG__PASSWORD__FILE": str(tmp_path / "pw")}
-    assert decode(load(folder, None, environ), "store", Store).password == "hunter2"
+    assert load(folder, None, environ).decode("store", Store).password == "hunter2"
 
 
 def test_plugins_named_like_the_ways_to_a_secret_do_not_replace_each_other(write: Write) -> None:
@@ -719,7 +709,7 @@ def test_a_secret_may_stand_in_a_list_and_in_a_nested_struct(tmp_path: Path) -> 
     way = {"file": str(tmp_path / "pw")}
     config = {"inner": {"phrase": way}, "phrases": [way, "x"], "maybe": way}
     expected = Outer(Inner("hunter2"), ["hunter2", "x"], "hunter2")
-    assert decode(settings_of(config), "store", Outer) == expected
+    assert settings_of(config).decode("store", Outer) == expected
 
 
 @pytest.mark.parametrize(
@@ -742,7 +732,7 @@ def test_a_secret_that_is_not_there_is_a_problem_of_the_deployment_only(
     (folder / "newline").write_text("\n")
     (folder / "latin").write_bytes(b"\xff")
     with pytest.raises(ConfigError) as caught:
-        decode(load(folder, None, {"EMPTY": ""}), "store", Store)
+        load(folder, None, {"EMPTY": ""}).decode("store", Store)
     [problem] = caught.value.problems
     assert what in problem.what
     assert problem.where == f"{folder}/base.yaml: plugins.store.config.password"
@@ -850,9 +840,9 @@ def test_the_secrets_that_were_decoded_are_known_to_whoever_hides_them(tmp_path:
     (tmp_path / "pw").write_text("hunter6")
     inner = {"url": "x", "password": "hunter2", "note": "open", "anything": {"token": ["hunter3"]}}
     settings = settings_of({"inner": inner, "phrases": ["hunter4", {"file": str(tmp_path / "pw")}], "more": "hunter5"})
-    decode(settings, "store", Outer)
+    settings.decode("store", Outer)
     assert settings.source.secrets == {f"hunter{number}" for number in range(2, 7)}
-    assert KernelSettings().source.secrets == set()
+    assert LayeredSettings().source.secrets == set()
 
 
 # Reading in spite of problems
@@ -1065,12 +1055,12 @@ def test_the_rest_is_shown_as_it_is_where_the_type_is_not_known(
 
 
 def test_a_plugin_named_like_a_secret_is_shown() -> None:
-    settings = KernelSettings(plugins={"token-store": PluginSettings(config={"a": 1})})
+    settings = LayeredSettings(plugins={"token-store": PluginSettings(config={"a": 1})})
     assert Entry("plugins.token-store.config.a", 1, "default") in entries(settings, {})
 
 
 def test_a_plugin_without_a_section_shows_its_defaults() -> None:
-    shown = entries(KernelSettings(), {"limits": Limits})
+    shown = entries(LayeredSettings(), {"limits": Limits})
     assert shown[-2:] == [
         Entry("plugins.limits.config.per_minute", 60, "default"),
         Entry("plugins.limits.config.pause", "1s", "default"),
@@ -1081,7 +1071,7 @@ def test_a_plugin_without_a_section_shows_its_defaults() -> None:
 
 
 def test_importing_this_imports_neither_yaml_nor_difflib() -> None:
-    program = "import sys, tta_kernel.config; print({'yaml', 'difflib'} & set(sys.modules))"
+    program = "import sys, tta_program.config; print({'yaml', 'difflib'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,

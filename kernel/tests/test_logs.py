@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tta_kernel import correlation_id, logs
+from tta_kernel import correlation_id
+from tta_program import logs
 
 SECRETS = ("hunter2", 'pa"ss\\wörd')
 URL = "db://me:sw0rdfish@db.example.org/0"
@@ -99,7 +100,7 @@ def test_a_secret_that_comes_later_is_hidden_too(capsys: pytest.CaptureFixture[s
     assert "<redacted>, <redacted>" in capsys.readouterr().err
 
 
-PROGRAM = "import logging; from tta_kernel import logs; logs.setup(); logging.getLogger('tta.clock').info('struck')"
+PROGRAM = "import logging; from tta_program import logs; logs.setup(); logging.getLogger('tta.clock').info('struck')"
 
 
 def test_on_a_terminal_the_log_is_for_people_and_else_for_machines() -> None:

@@ -34,7 +34,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def tta(folder: Path, *arguments: str) -> Done:
-    command = [sys.executable, "-m", "tta_kernel", *arguments]
+    command = [sys.executable, "-m", "tta_program", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment(folder), timeout=30)
 
 
@@ -52,7 +52,7 @@ def test_a_reader_that_stops_reading_is_no_error(
     name_them(folder, "speaking")
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "tta_kernel", *arguments]
+    command = [sys.executable, "-m", "tta_program", *arguments]
     env = {**environment(folder), "PYTHONUNBUFFERED": unbuffered}
     process = subprocess.Popen(command, stdout=writer, stderr=subprocess.PIPE, env=env, text=True)
     os.close(writer)
@@ -311,7 +311,7 @@ KEY = Service("speech")
 
 class P(Plugin[NoConfig]):
     provides = (KEY,)
-    @hookimpl
+    @hookimpl(optionalhook=True)
     def register_commands(self, subcommands):
         subcommands.add("say it", say, help="say a word", requires=(KEY,)).add_argument("word")
     @asynccontextmanager
@@ -348,7 +348,7 @@ def test_a_command_that_is_interrupted_ends_with_130(folder: Path, ship: Ship) -
 
 
 def tta_in_background(folder: Path, *arguments: str, stdout: int | None = None) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tta_kernel", *arguments]
+    command = [sys.executable, "-m", "tta_program", *arguments]
     return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=environment(folder))
 
 

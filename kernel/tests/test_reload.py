@@ -25,6 +25,7 @@ from tta_kernel import (
     Service,
     hookimpl,
 )
+from tta_program import LayeredSettings
 
 
 class Sized(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,8 +55,8 @@ class Nothing(Plugin[NoConfig]):
     pass
 
 
-def settings(**config: Any) -> KernelSettings:
-    return KernelSettings(plugins={name: PluginSettings(config=each) for name, each in config.items()})
+def settings(**config: Any) -> LayeredSettings:
+    return LayeredSettings(plugins={name: PluginSettings(config=each) for name, each in config.items()})
 
 
 async def test_a_reload_with_one_objector_changes_nothing() -> None:

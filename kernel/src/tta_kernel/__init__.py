@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .commands import Subcommands
-from .config import Duration, KernelSettings, PluginSettings, Secret, Size, load
 from .errors import ConfigError, KernelError, NotReady, PluginError, Problem, raised_at
 from .events import Event, EventBus, Subscription, correlation_id
 from .hooks import Hooks, hookimpl, hookspec
@@ -14,6 +12,9 @@ from .kernel import KERNEL, Kernel, Reloaded
 from .lifecycle import PluginStateChanged
 from .plugin import Context, NoConfig, Plugin, Restart
 from .services import Service
+from .settings import KernelSettings, PluginSettings, Secret
+from .spelling import suggest
+from .units import Duration, Size
 from .wiring import State
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = [
     "KERNEL", "BlockingKernel", "ConfigError", "Context", "Duration", "Event", "EventBus", "Health", "Hooks",
     "Kernel", "KernelError", "KernelSettings", "NoConfig", "NotReady", "Plugin", "PluginError", "PluginSettings",
-    "PluginStateChanged", "Problem", "Reloaded", "Restart", "Secret", "Service", "Size", "State", "Subcommands",
-    "Subscription", "correlation_id", "hookimpl", "hookspec", "load", "raised_at",
+    "PluginStateChanged", "Problem", "Reloaded", "Restart", "Secret", "Service", "Size", "State", "Subscription",
+    "correlation_id", "hookimpl", "hookspec", "raised_at", "suggest",
 ]  # fmt: skip
 
 

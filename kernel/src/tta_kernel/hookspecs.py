@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import msgspec
 
-from .commands import Subcommands
 from .errors import Problem
 from .events import Event
 from .hooks import Hooks, hookspec
@@ -37,11 +36,6 @@ async def snapshot() -> Mapping[str, Any]:
 def event_types() -> Sequence[type[Event]]:
     """List the types of the events that the plugin publishes."""
     raise AssertionError("a specification is never called")
-
-
-@hookspec()
-def register_commands(subcommands: Subcommands) -> None:
-    """Add subcommands to ``tta``."""
 
 
 @hookspec()

@@ -12,13 +12,13 @@ import msgspec
 from anyio.abc import TaskStatus
 
 from . import hookspecs
-from .config import KernelSettings, load
 from .errors import ConfigError, KernelError, Problem
 from .events import EventBus
 from .hookspecs import Health
 from .lifecycle import Abandoned, Supervisor, unwrap
 from .plugin import Plugin
 from .services import Service, ServiceRegistry, T
+from .settings import KernelKeys, KernelSettings
 from .wiring import EMBEDDER, Record, State, Wiring
 
 log = logging.getLogger("tta.kernel")
@@ -56,7 +56,6 @@ class Kernel(anyio.AsyncContextManagerMixin):
         given: dict[Service[Any], object] = {KERNEL: self, **(services or {})}
         for key, value in given.items():
             self.services.add(key, value, owner=EMBEDDER)
-        self._plugins, self._given = plugins, given
         self.wiring = wiring or Wiring(settings or KernelSettings(), plugins, given)
         self.settings = self.wiring.settings
         self.hooks = self.wiring.hooks
@@ -66,7 +65,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
         self._stop: anyio.Event | None = None
         self._reloading: anyio.Lock | None = None
         self._raise_problems()
-        self.secrets = self.settings.source.secrets
+        self.secrets = {*self.settings.secrets}
         """What no log may show; a reload may add to it."""
 
     def _raise_problems(self) -> None:
@@ -152,14 +151,14 @@ class Kernel(anyio.AsyncContextManagerMixin):
     async def reload(self, settings: KernelSettings | None = None) -> Reloaded:
         """Take a new config over, in two phases: everybody agrees, or nothing changes.
 
-        Without ``settings`` the files are read again. Raises `ConfigError` with every objection, and with
+        Without ``settings`` they are read again. Raises `ConfigError` with every objection, and with
         all that would keep a kernel from starting with it.
         """
         if self._reloading is None:
             raise KernelError("the kernel is not running; only then is there anything to reload")
         async with self._reloading:
             fresh = await anyio.to_thread.run_sync(self._wired_anew, settings)
-            self.secrets |= fresh.settings.source.secrets
+            self.secrets |= fresh.settings.secrets
             commits, restart = await self._prepare(fresh)
             for plugin, config, commit in commits.values():
                 commit()
@@ -171,11 +170,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
 
     def _wired_anew(self, settings: KernelSettings | None) -> Wiring:
         """Wire what a restart would wire; in a thread, since it reads files."""
-        source = self.settings.source
-        if settings is None and not source.environment:
-            raise ConfigError(Problem("reload", "these settings came from no files", "give new settings"))
-        new = settings or load(source.folder, source.environment, source.environ)
-        fresh = Wiring(new, self._plugins, self._given)
+        fresh = self.wiring.anew(self.settings.read() if settings is None else settings)
         fresh.check()
         known = self.wiring.warnings
         if problems := fresh.problems + [it for it in fresh.warnings if it not in known]:
@@ -185,8 +180,9 @@ class Kernel(anyio.AsyncContextManagerMixin):
     async def _prepare(self, fresh: Wiring) -> tuple[dict[str, _Commit], list[str]]:
         """Ask whoever has a new config to agree; compare the rest with what runs, whatever earlier reloads said."""
         new, problems, commits = fresh.settings, list[Problem](), dict[str, _Commit]()
-        fields = [f for f in KernelSettings.__struct_fields__ if f not in ("plugins", "source")]
-        restart = [f"kernel.{f}" for f in fields if getattr(new, f) != getattr(self.wiring.settings, f)]
+        restart = [
+            f"kernel.{f}" for f in KernelKeys.__struct_fields__ if getattr(new, f) != getattr(self.wiring.settings, f)
+        ]
         for name in sorted({*self.records, *fresh.records}):
             here, there = self.records.get(name), fresh.records.get(name)
             if here is None or there is None or here.role() != there.role():

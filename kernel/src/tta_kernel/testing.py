@@ -10,12 +10,14 @@ from typing import Any, Generic
 import anyio
 from msgspec.structs import replace
 
-from .config import KernelSettings, PluginSettings
+from tta_program import LayeredSettings
+
 from .errors import ConfigError
 from .events import E, Subscription
 from .kernel import Kernel
 from .plugin import Plugin
 from .services import Service
+from .settings import KernelSettings, PluginSettings
 
 Plugins = type[Plugin[Any]] | Mapping[str, type[Plugin[Any]]]
 
@@ -43,7 +45,7 @@ def running(
     found = _named(plugins)
     given = {next(iter(found)): config or {}, **(configs or {})}
     sections = {name: PluginSettings(required=name not in optional, config=dict(given.get(name, {}))) for name in found}
-    return Kernel(replace(settings or KernelSettings(), plugins=sections), plugins=found, services=services)
+    return Kernel(replace(settings or LayeredSettings(), plugins=sections), plugins=found, services=services)
 
 
 def _named(plugins: Iterable[Plugins]) -> dict[str, type[Plugin[Any]]]:

@@ -6,18 +6,19 @@ import enum
 from collections.abc import Callable, Collection, Sequence
 from graphlib import CycleError, TopologicalSorter
 from time import time
+from types import ModuleType
 from typing import Any
 
 import pluggy
 
 from . import discovery, hookspecs
-from .config import KernelSettings, decode, unknown_plugins
 from .discovery import Classes, Found
 from .errors import ConfigError, KernelError, PluginError, Problem
 from .hooks import Hooks
 from .plugin import Plugin
-from .schema import close
 from .services import Service
+from .settings import KernelSettings, unknown_plugins
+from .spelling import close
 
 EMBEDDER = "the embedding program"
 
@@ -78,12 +79,24 @@ class Record:
 
 
 class Wiring:
-    """All plugins of one kernel, imported, configured and ordered; nothing is started."""
+    """All plugins of one kernel, imported, configured and ordered; nothing is started.
+
+    ``plugins`` replaces what is installed; ``given`` are services that the embedding program provides, and
+    ``specs`` are modules with hooks of its own.
+    """
 
     def __init__(
-        self, settings: KernelSettings, plugins: Classes | None, given: Collection[Service[Any]], *, reveal: bool = True
+        self,
+        settings: KernelSettings,
+        plugins: Classes | None,
+        given: Collection[Service[Any]],
+        *,
+        specs: Sequence[ModuleType] = (),
     ) -> None:
         self.settings = settings
+        self._plugins = plugins
+        self._given = given
+        self._specs = specs
         self.records: dict[str, Record] = {}
         self.providers: dict[Service[Any], str] = dict.fromkeys(given, EMBEDDER)
         self.levels: list[list[str]] = []
@@ -99,7 +112,7 @@ class Wiring:
                 continue
             try:
                 record.cls = discovery.load(each)
-                record.plugin = record.cls(decode(settings, name, record.cls.config_type, reveal=reveal))
+                record.plugin = record.cls(settings.decode(name, record.cls.config_type))
             except KernelError as exc:
                 self.rule_out(record, exc)
         off = (record for record in self.records.values() if record.state is State.DISABLED)
@@ -109,6 +122,10 @@ class Wiring:
         self.hooks = Hooks(self.records)
         self._register_hooks()
         self._order()
+
+    def anew(self, settings: KernelSettings) -> Wiring:
+        """Wire the same plugins with other settings."""
+        return Wiring(settings, self._plugins, self._given, specs=self._specs)
 
     @property
     def problems(self) -> list[Problem]:
@@ -168,7 +185,8 @@ class Wiring:
                     self.general.append(Problem(f"plugin {record.name!r}", what, "disable one of them"))
 
     def _register_hooks(self) -> None:
-        self.hooks.add_specs(hookspecs)
+        for module in (hookspecs, *self._specs):
+            self.hooks.add_specs(module)
         there = [r for r in self.records.values() if r.cls is not Plugin and r.state is not State.YIELDING]
         for record in there:
             if record.cls.hookspecs is not None:

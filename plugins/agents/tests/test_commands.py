@@ -10,7 +10,8 @@ import pytest
 from tta_agents import AGENT_REGISTRY, AgentCard, AgentId, AgentsMemory, AgentsPlugin, Capability, RegistryError
 from tta_agents.commands import add
 from tta_agents.memory import MemoryRegistry
-from tta_kernel import Kernel, Subcommands
+from tta_kernel import Kernel
+from tta_program import Subcommands
 
 
 class Registry:

@@ -45,6 +45,7 @@ from tta_kernel import (
 )
 from tta_messages import FAILED, MESSAGES, Failure, Message, MessagesConfig, MessagesError, QueueSettings, QueueStats
 from tta_messages.memory import MemoryMessages
+from tta_program import LayeredSettings
 
 ECHO, ASK = AgentId("echo"), Ask("x")
 TYPES: dict[str, type[msgspec.Struct]] = {Call.TYPE: Call, FAILED: Failure, **SIGNALS}
@@ -436,7 +437,7 @@ def test_a_type_that_no_queue_can_be_named_after_is_no_remote_agent() -> None:
 
 
 def problems(**config: Any) -> str:
-    settings = KernelSettings(plugins={"agents": PluginSettings(config=config)})
+    settings = LayeredSettings(plugins={"agents": PluginSettings(config=config)})
     with pytest.raises(ConfigError) as caught:
         Kernel(settings, plugins={"agents": AgentsPlugin, "agents-memory": AgentsMemory}).check()
     return str(caught.value)

@@ -6,10 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from tta_kernel import Kernel, Subcommands
+from tta_kernel import Kernel
 from tta_messages import MESSAGES, DeadLetter, MessagesError, QueueSettings, commands
 from tta_messages.memory import MemoryMessages
 from tta_messages.testing import TYPES, note, settings
+from tta_program import Subcommands
 
 
 class Shared:

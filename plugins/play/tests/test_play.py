@@ -50,7 +50,7 @@ class Tta:
         self.folder = folder
 
     def command(self, *arguments: str, env: str = "development") -> list[str]:
-        return ["-m", "tta_kernel", "play", "--config", str(self.folder), "--env", env, *arguments]
+        return ["-m", "tta_program", "play", "--config", str(self.folder), "--env", env, *arguments]
 
     @staticmethod
     def environ(**more: str) -> dict[str, str]:

@@ -6,13 +6,13 @@ import msgspec
 import pytest
 from redis.crc import key_slot
 
-from tta_kernel import ConfigError, KernelSettings, PluginSettings
-from tta_kernel.config import decode
+from tta_kernel import ConfigError, PluginSettings
+from tta_program import LayeredSettings
 from tta_redis import ClusterConfig, Config, Redis, SentinelConfig, connect
 
 
-def settings(**config: object) -> KernelSettings:
-    return KernelSettings(plugins={"redis": PluginSettings(config=config)})
+def settings(**config: object) -> LayeredSettings:
+    return LayeredSettings(plugins={"redis": PluginSettings(config=config)})
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_url_says_where_and_who(url: str, address: str, database: int, passwor
 )
 def test_an_unusable_url_is_a_problem_that_does_not_quote_it(url: str) -> None:
     with pytest.raises(ConfigError, match="url") as caught:
-        decode(settings(url=url), "redis", Config)
+        settings(url=url).decode("redis", Config)
     assert "hunter2" not in str(caught.value)
 
 
@@ -76,16 +76,16 @@ def test_an_unusable_url_is_a_problem_that_does_not_quote_it(url: str) -> None:
 )
 def test_a_config_that_cannot_work_is_refused(config: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
-        decode(settings(**config), "redis", Config)
+        settings(**config).decode("redis", Config)
 
 
 def test_a_config_of_each_kind_is_read() -> None:
-    found = decode(settings(sentinel={"hosts": ["a", "b:1"], "master": "m"}, tls={"ca": "x"}), "redis", Config)
+    found = settings(sentinel={"hosts": ["a", "b:1"], "master": "m"}, tls={"ca": "x"}).decode("redis", Config)
     assert found.sentinel == SentinelConfig(hosts=("a", "b:1"), master="m")
-    found = decode(settings(sentinel={"hosts": ["a"], "tls": True}, tls={}), "redis", Config)
+    found = settings(sentinel={"hosts": ["a"], "tls": True}, tls={}).decode("redis", Config)
     assert found.sentinel is not None
     assert found.sentinel.tls
-    assert decode(settings(cluster={"nodes": ["a"]}), "redis", Config).cluster == ClusterConfig(nodes=("a",))
+    assert settings(cluster={"nodes": ["a"]}).decode("redis", Config).cluster == ClusterConfig(nodes=("a",))
 
 
 @pytest.fixture
@@ -119,4 +119,4 @@ def test_no_limit_can_be_left_out() -> None:
     assert len(limits) == 3
     for field in limits:
         with pytest.raises(ConfigError):
-            decode(settings(**{field.name: None}), "redis", Config)
+            settings(**{field.name: None}).decode("redis", Config)

@@ -11,6 +11,7 @@ import pytest
 
 from tta_agents import AGENTS, AgentError, AgentId, AgentsMemory, AgentSpec, AgentsPlugin, Reply, StepContext, hookspecs
 from tta_kernel import ConfigError, Context, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
+from tta_program import LayeredSettings
 from tta_workflows import (
     WORKFLOWS,
     RunFinished,
@@ -81,7 +82,7 @@ TWICE = {
 
 def running(*, runs_kept: int = 256, **workflows: Any) -> Kernel:
     config = {"workflows": workflows, "runs_kept": runs_kept}
-    return Kernel(KernelSettings(plugins={"workflows": PluginSettings(config=config)}), plugins=PLUGINS)
+    return Kernel(LayeredSettings(plugins={"workflows": PluginSettings(config=config)}), plugins=PLUGINS)
 
 
 async def run(kernel: Kernel, input: Mapping[str, Any], key: str = "r", name: str = "w", **more: Any) -> Any:

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from tta_kernel import Context, Event, Hooks, NoConfig, Plugin, Problem, Subcommands, hookimpl
+from tta_kernel import Context, Event, Hooks, NoConfig, Plugin, Problem, hookimpl
 from tta_messages import MESSAGES
+from tta_program import Subcommands
 
 from . import hookspecs
 from .capabilities import Capability, CapabilityScope, CapabilityStatus, CapabilityType
@@ -93,7 +94,7 @@ class AgentsPlugin(Plugin[Config]):
     def message_types(self) -> Mapping[str, type[msgspec.Struct]]:
         return {Call.TYPE: Call, **SIGNALS}
 
-    @hookimpl
+    @hookimpl(optionalhook=True)
     def register_commands(self, subcommands: Subcommands) -> None:
         from .commands import add
 

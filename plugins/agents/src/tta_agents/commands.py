@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from tta_kernel import Kernel, Subcommands
+from tta_kernel import Kernel
+from tta_program import Subcommands
 
 from .memory import MemoryRegistry
 from .model import AGENT_REGISTRY, AgentCard, AgentId, AgentRegistry, RegistryError

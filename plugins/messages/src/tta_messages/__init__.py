@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from tta_kernel import KERNEL, Context, Event, Hooks, NoConfig, Plugin, Problem, Subcommands, hookimpl
+from tta_kernel import KERNEL, Context, Event, Hooks, NoConfig, Plugin, Problem, hookimpl
+from tta_program import Subcommands
 
 from . import hookspecs
 from .answers import FAILED, Failure, answer, bounced, respond, respond_error
@@ -109,7 +110,7 @@ class MessagesPlugin(Plugin[NoConfig]):
         _, problems = declared(hooks)
         return problems
 
-    @hookimpl
+    @hookimpl(optionalhook=True)
     def register_commands(self, subcommands: Subcommands) -> None:
         from . import commands  # Only a command needs them.
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from tta_kernel import Kernel, Subcommands
+from tta_kernel import Kernel
+from tta_program import Subcommands
 
 from .memory import MemoryMessages
 from .model import MESSAGES, DeadLetter, Messages, MessagesError, QueueStats, Requeued

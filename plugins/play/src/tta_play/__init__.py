@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from tta_kernel import Kernel, NoConfig, Plugin, Subcommands, hookimpl
+from tta_kernel import Kernel, NoConfig, Plugin, hookimpl
 from tta_orchestration import ORCHESTRATION
+from tta_program import Subcommands
 
 __all__ = ["Play"]
 
@@ -22,7 +23,7 @@ class Play(Plugin[NoConfig]):
     requires = (ORCHESTRATION,)
     surface = True
 
-    @hookimpl
+    @hookimpl(optionalhook=True)
     def register_commands(self, subcommands: Subcommands) -> None:
         parser = subcommands.add("play", _play, help="play the story", whole=True)
         parser.add_argument("text", nargs="*", help="play this one turn and leave")

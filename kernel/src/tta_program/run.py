@@ -14,11 +14,12 @@ from contextlib import contextmanager
 import anyio
 from anyio.abc import TaskGroup
 
+from tta_kernel import Kernel, KernelError, State
+from tta_kernel.lifecycle import GRACE
+from tta_kernel.wiring import Wiring
+
 from . import logs
-from .errors import KernelError
-from .kernel import Kernel
-from .lifecycle import GRACE
-from .wiring import State, Wiring
+from .reader import Source
 
 ABANDONED = 70  # EX_SOFTWARE of sysexits.h
 FAILED, NOT_STARTED = 1, 3
@@ -26,17 +27,17 @@ _HUP: int | None = getattr(signal, "SIGHUP", None)
 log = logging.getLogger("tta.kernel")
 
 
-def run(wiring: Wiring) -> int:
+def run(wiring: Wiring, source: Source) -> int:
     """Run until SIGINT or SIGTERM, in order; a second one ends at once. Return the exit code."""
     settings = wiring.settings
     kernel = Kernel(wiring=wiring, abandoned=lambda name, stack: watchdog.arm())
     watchdog = _Watchdog(kernel)
     logs.setup(settings.log_level, settings.log_format, kernel.secrets)
     with _signals(watchdog) as wake:
-        return anyio.run(_run, kernel, watchdog, wake)
+        return anyio.run(_run, kernel, source, watchdog, wake)
 
 
-async def _run(kernel: Kernel, watchdog: _Watchdog, wake: socket.socket) -> int:
+async def _run(kernel: Kernel, source: Source, watchdog: _Watchdog, wake: socket.socket) -> int:
     started, problem = False, None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_obey, kernel, wake, tasks)
@@ -44,7 +45,7 @@ async def _run(kernel: Kernel, watchdog: _Watchdog, wake: socket.socket) -> int:
             async with kernel:
                 started = True
                 names = ", ".join(r.name for r in kernel.records.values() if r.state == "running")
-                log.info("running, as %s says: %s", kernel.settings.source, names or "nothing")
+                log.info("running, as %s says: %s", source, names or "nothing")
                 try:
                     await anyio.sleep_forever()
                 finally:

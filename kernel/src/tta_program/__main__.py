@@ -14,15 +14,13 @@ from typing import Any
 import anyio
 import msgspec
 
-from . import logs
+from tta_kernel import KERNEL, Kernel, KernelError, Plugin, PluginError, Problem
+from tta_kernel.wiring import Wiring
+
+from . import hookspecs, logs
 from .commands import Command, Subcommands
-from .config import entries, read
-from .errors import KernelError, PluginError, Problem
-from .hookspecs import register_commands
-from .kernel import KERNEL, Kernel
-from .plugin import Plugin
+from .config import LayeredSettings, entries, read
 from .run import ABANDONED, NOT_STARTED, run
-from .wiring import Wiring
 
 DONE, WANTING, USAGE = 0, 1, 2  # argparse says USAGE
 INTERRUPTED, UNREAD = 130, 141  # as shells say it: 128 + SIGINT, 128 + SIGPIPE
@@ -52,8 +50,9 @@ def _main(argv: Sequence[str]) -> int:
     given, rest = common.parse_known_args(argv)  # wherever they stand before a "--"
     # Some versions of argparse take a "--" before the command for the command.
     rest = rest[1:] if rest[:1] == ["--"] else rest
-    settings, problems = read(Path(given.config) if given.config else None, given.env)
-    wiring = Wiring(settings, None, (KERNEL,), reveal=not (rest[:1] == ["check"] and "--no-secrets" in rest))
+    reveal = not (rest[:1] == ["check"] and "--no-secrets" in rest)
+    settings, problems = read(Path(given.config) if given.config else None, given.env, reveal=reveal)
+    wiring = Wiring(settings, None, (KERNEL,), specs=[hookspecs])
     wiring.general[:0] = problems
     parser = argparse.ArgumentParser(
         prog="tta",
@@ -74,7 +73,7 @@ def _main(argv: Sequence[str]) -> int:
             sub.add_argument("--json", action="store_true", help="print JSON")
         if look is _check:
             sub.add_argument("--no-secrets", action="store_true", help="leave out what only the real deployment has")
-    for name, answer in wiring.hooks.collect(register_commands, subcommands).items():
+    for name, answer in wiring.hooks.collect(hookspecs.register_commands, subcommands).items():
         if isinstance(answer, Exception) and wiring.records[name].plugin is not None:
             wiring.rule_out(wiring.records[name], PluginError(name, f"its commands: {answer!r}"))
     absent = wiring.records.get(rest[0]) if rest and rest[0] not in subcommands else None
@@ -83,10 +82,10 @@ def _main(argv: Sequence[str]) -> int:
     options = parser.parse_args(rest)
     command: Command | None = options.command
     if command is None and options.look:
-        return _look(wiring, options)
+        return _look(wiring, settings, options)
     try:
         if command is None:
-            return run(wiring)
+            return run(wiring, settings.source)
         kernel = Kernel(wiring=wiring)
         logs.setup(settings.log_level, settings.log_format, kernel.secrets)
         return anyio.run(_command, kernel, command, options)
@@ -97,12 +96,12 @@ def _main(argv: Sequence[str]) -> int:
         return INTERRUPTED
 
 
-def _look(wiring: Wiring, options: argparse.Namespace) -> int:
+def _look(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace) -> int:
     wiring.check()
     checks = options.look is _check
     all_of_it = not (checks and options.no_secrets)
     found = [it for it in wiring.problems + wiring.warnings if all_of_it or not it.deployment_only]
-    data, lines = options.look(wiring, found)
+    data, lines = options.look(wiring, settings, found)
     print(msgspec.json.format(msgspec.json.encode(data), indent=2).decode() if options.json else "\n".join(lines))
     for problem in () if checks else found:
         print(problem, file=sys.stderr)
@@ -118,20 +117,20 @@ async def _command(kernel: Kernel, command: Command, options: argparse.Namespace
         return int(await command.run(kernel, options))
 
 
-def _plugins(wiring: Wiring, found: list[Problem]) -> tuple[Any, list[str]]:
+def _plugins(wiring: Wiring, settings: LayeredSettings, found: list[Problem]) -> tuple[Any, list[str]]:
     described = [record.describe() for record in wiring.records.values()]
     columns = ("name", "distribution", "version", "state", "provides", "requires", "reason")
     rows = [[it.upper() for it in columns[:-1]] + ["WHY"], *([_cell(d[it]) for it in columns] for d in described)]
     return {"plugins": described, "problems": found}, _table(rows)
 
 
-def _check(wiring: Wiring, found: list[Problem]) -> tuple[Any, list[str]]:
-    good = f"{wiring.settings.source}: {len(wiring.chosen())} plugins are ready to start"
+def _check(wiring: Wiring, settings: LayeredSettings, found: list[Problem]) -> tuple[Any, list[str]]:
+    good = f"{settings.source}: {len(wiring.chosen())} plugins are ready to start"
     return found + wiring.notes, [*map(str, found + wiring.notes), *([] if found else [good])]
 
 
-def _config(wiring: Wiring, found: list[Problem]) -> tuple[Any, list[str]]:
-    shown = entries(wiring.settings, {n: r.cls.config_type for n, r in wiring.records.items() if r.cls is not Plugin})
+def _config(wiring: Wiring, settings: LayeredSettings, found: list[Problem]) -> tuple[Any, list[str]]:
+    shown = entries(settings, {n: r.cls.config_type for n, r in wiring.records.items() if r.cls is not Plugin})
     return shown, _table([(e.key, _cell(msgspec.json.encode(e.value).decode(), 60), f"# {e.layer}") for e in shown])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .errors import ConfigError, Problem
+from tta_kernel import ConfigError, Problem
 
 _QUOTES = "a text that begins with & * ! @ % or looks like a date needs quotes"
 

@@ -3,56 +3,58 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from functools import reduce
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from msgspec import NODEFAULT, Struct, field, to_builtins
 from msgspec.structs import fields
 
-from .errors import ConfigError, Problem
+from tta_kernel import ConfigError, KernelSettings, PluginSettings, Problem, suggest
+from tta_kernel.settings import KernelKeys, Section
+from tta_kernel.units import is_struct, unwrap
+
 from .files import parse, read_text
-from .schema import BAD, REDACTED, Duration, Reader, Secret, Section, Size, Source, Text
+from .reader import BAD, Reader, Source, Text, written
+from .secrets import REDACTED, mask
 
-from .schema import close, is_struct, mask, suggest, unwrap, written  # isort: skip
-
-__all__ = ["Duration", "Entry", "KernelSettings", "PluginSettings", "Secret", "Size", "Source"]
-__all__ += ["decode", "entries", "load", "read", "unknown_plugins"]
 Environ = Mapping[str, str] | None
 S = TypeVar("S", bound=Struct)
 
 
-class PluginSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """One plugin's section; ``config`` is raw until `decode` knows the plugin's own Struct."""
+class LayeredSettings(KernelSettings, frozen=True, kw_only=True):
+    """Settings that remember the layer of each value, and read sections with messages for people.
 
-    enabled: bool = True
-    required: bool = True
-    config: Section = {}
+    Without ``reveal`` a secret that lies in a file or a variable is not looked for.
+    """
 
-    def __repr__(self) -> str:  # without the config, which may hold secrets
-        return f"PluginSettings(enabled={self.enabled}, required={self.required})"
-
-
-class _KernelKeys(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    autoload: bool = True
-    autoload_except: tuple[str, ...] = ()
-    start_timeout: Duration = 30.0
-    stop_timeout: Duration = 10.0
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["auto", "human", "json"] = "auto"
-
-
-class KernelSettings(_KernelKeys, frozen=True, kw_only=True):
-    """The whole configuration; ``source`` is not a key of a file, and embedders leave it alone."""
-
-    plugins: dict[str, PluginSettings] = {}
     source: Source = field(default_factory=Source)
+    reveal: bool = True
 
-    def wish(self, plugin: str) -> PluginSettings:
-        """Return what is wanted of a plugin; one that isn't named runs where ``autoload`` lets it."""
-        enabled = self.autoload and plugin not in self.autoload_except
-        return self.plugins.get(plugin) or PluginSettings(enabled=enabled)
+    @property
+    def secrets(self) -> AbstractSet[str]:
+        """What no log may show, as far as it has been decoded."""
+        return self.source.secrets
+
+    def decode(self, plugin: str, type_: type[S]) -> S:
+        """Turn a plugin's section into its Struct; raise a `ConfigError` that lists all problems."""
+        reader = Reader(self.source, reveal=self.reveal)
+        found: S = reader.value(self.wish(plugin).config, type_, f"plugins.{plugin}.config")
+        if reader.problems:
+            raise ConfigError(*reader.problems)
+        return found
+
+    def where(self, key: str) -> str:
+        """Name the uppermost layer that says something of ``key``, else of the section that it lies in."""
+        return self.source.layer(key)
+
+    def read(self) -> KernelSettings:
+        """Read the same files again, and the same environment."""
+        if not self.source.environment:
+            return super().read()
+        return load(self.source.folder, self.source.environment, self.source.environ)
 
 
 class _Top(Struct, forbid_unknown_fields=True):
@@ -68,7 +70,7 @@ class Entry(Struct, frozen=True):
     layer: str
 
 
-def load(folder: Path | None = None, environment: str | None = None, environ: Environ = None) -> KernelSettings:
+def load(folder: Path | None = None, environment: str | None = None, environ: Environ = None) -> LayeredSettings:
     """Read the settings; raise a `ConfigError` that lists all problems."""
     settings, problems = read(folder, environment, environ)
     if problems:
@@ -77,8 +79,8 @@ def load(folder: Path | None = None, environment: str | None = None, environ: En
 
 
 def read(
-    folder: Path | None = None, environment: str | None = None, environ: Environ = None
-) -> tuple[KernelSettings, list[Problem]]:
+    folder: Path | None = None, environment: str | None = None, environ: Environ = None, *, reveal: bool = True
+) -> tuple[LayeredSettings, list[Problem]]:
     """Read what can be read, with broken plugin sections disabled; return all problems, too."""
     environ = os.environ if environ is None else environ
     environment = environment or environ.get("TTA_ENV") or "development"
@@ -98,12 +100,13 @@ def read(
             problems += error.problems
     reader = Reader(source)
     top = reader.fields(reduce(_merge, (tree for _, tree in layers), {}), _Top, "")
-    kernel = reader.fields(top.get("kernel", {}), _KernelKeys, "kernel")
+    kernel = reader.fields(top.get("kernel", {}), KernelKeys, "kernel")
     plugins = {}
     for key, section in top.get("plugins", {}).items():
         found = reader.value({} if section is None else section, PluginSettings, f"plugins.{key}")
         plugins[str(key)] = PluginSettings(enabled=False) if found is BAD else found
-    return KernelSettings(**kernel, plugins=plugins, source=source), problems + reader.problems
+    settings = LayeredSettings(**kernel, plugins=plugins, source=source, reveal=reveal)
+    return settings, problems + reader.problems
 
 
 def _folder(named: Path | str | None) -> Path | None:
@@ -177,34 +180,9 @@ def _merge(low: Any, high: Any) -> Any:
     return low | {key: _merge(low.get(key), it) for key, it in high.items()}
 
 
-def decode(settings: KernelSettings, plugin: str, type_: type[S], *, reveal: bool = True) -> S:
-    """Turn a plugin's section into its Struct; raise a `ConfigError` that lists all problems.
-
-    Without ``reveal`` a secret that lies in a file or a variable is not looked for.
-    """
-    reader = Reader(settings.source, reveal=reveal)
-    found: S = reader.value(settings.wish(plugin).config, type_, f"plugins.{plugin}.config")
-    if reader.problems:
-        raise ConfigError(*reader.problems)
-    return found
-
-
-def unknown_plugins(settings: KernelSettings, installed: Iterable[str]) -> list[Problem]:
-    """Return a problem for each section whose plugin is not installed.
-
-    One that is not to run is no problem, unless an installed one was meant, which then runs.
-    """
-    reader, names = Reader(settings.source), [*installed]
-    for name, section in settings.plugins.items():
-        meant = name.replace("_", "-").removeprefix("tta-")
-        if name not in names and (section.enabled or close(meant, names, 0.85)):
-            reader.report(f"plugins.{name}", "no plugin of that name is installed", suggest(meant, names))
-    return reader.problems
-
-
-def entries(settings: KernelSettings, types: Mapping[str, type[Struct]]) -> list[Entry]:
+def entries(settings: LayeredSettings, types: Mapping[str, type[Struct]]) -> list[Entry]:
     """List the config in force, key by key, as it is written; a plugin without a type shows its raw section."""
-    found = [*_leaves("kernel", _discreet(_in_force(_KernelKeys, {}, settings), "", ()), settings.source)]
+    found = [*_leaves("kernel", _discreet(_in_force(KernelKeys, {}, settings), "", ()), settings.source)]
     for name in sorted({*settings.plugins, *types}):
         path, section = f"plugins.{name}", settings.plugins.get(name)
         raw: Any = section.config if section else {}

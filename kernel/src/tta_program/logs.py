@@ -11,8 +11,9 @@ from typing import Literal
 
 import msgspec
 
-from .events import correlation_id
-from .schema import REDACTED, mask
+from tta_kernel import correlation_id
+
+from .secrets import REDACTED, mask
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 

@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
-from msgspec import Meta, Struct, ValidationError, convert, field
+from msgspec import Struct, ValidationError, convert, field
 from msgspec.structs import fields
 
-from .errors import ConfigError, Problem
+from tta_kernel import ConfigError, Problem, suggest
+from tta_kernel.units import UNITS, is_struct, measure, unwrap
+
 from .files import parse, read_text
+from .secrets import REDACTED, looks_secret, mask
 
-Duration = Annotated[float, Meta(extra={"unit": "seconds"})]
-Size = Annotated[int, Meta(extra={"unit": "bytes"})]
-Secret = Annotated[str, Meta(extra={"secret": True})]
-Section = Annotated[dict[str, Any], Meta(extra={"raw": True})]
-"""A mapping that is left as it is, for somebody else to read."""
-
-REDACTED = "<redacted>"
 BAD: Any = object()
-_BYTES = {"B": 1, "kB": 1000, "KB": 1000, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_UNITS: dict[str, Mapping[str, float]] = {"seconds": _SECONDS, "bytes": _BYTES}
-_EXAMPLES = {
-    "seconds": "a duration such as '30s', '500ms', '2m', '1h', '1d' or a number",
-    "bytes": "a size such as '4GB' (10**9), '4GiB' (2**30), '512kB' or a whole number",
-}
-_SENSITIVE = r"(?i)passw|passphrase|secret|token|credential|dsn|authorization|keys?(?![a-z])"
 _PLAIN = {"`object`": "a mapping", "`array`": "a list", "`bool`": "true or false", "`": ""}
 
 
@@ -70,54 +57,14 @@ class Source(Struct, frozen=True):
         return f"{self.folder or 'no folder'}, environment {self.environment!r}"
 
 
-def close(word: str, known: Collection[str], cutoff: float = 0.6) -> str | None:
-    """Return the known word that was probably meant."""
-    from difflib import get_close_matches
-
-    return next(iter(get_close_matches(word, known, 1, cutoff)), None)
-
-
-def suggest(word: str, known: Collection[str]) -> str:
-    """Return the known word that was meant, or else all of them."""
-    meant = close(word, known)
-    return f"did you mean {meant!r}?" if meant else f"known: {', '.join(sorted(known)) or 'none'}"
-
-
-def looks_secret(key: str) -> bool:
-    return bool(re.search(_SENSITIVE, key))
-
-
-def mask(text: str) -> str:
-    # Up to the last @: a password may hold one, and hiding too much does no harm.
-    return re.sub(r"://[^\s\"']*@", f"://{REDACTED}@", text)
-
-
 def written(value: Any, type_: Any) -> Any:
     """Return a duration or a size as a person writes it, and anything else as it is."""
-    units = _UNITS.get(unwrap(type_)[1].get("unit", ""), {})
+    units = UNITS.get(unwrap(type_)[1].get("unit", ""), {})
     number = isinstance(value, int | float) and not isinstance(value, bool) and value
     for unit, factor in sorted(units.items(), key=lambda it: -it[1]) if number else ():
         if value >= factor and round(value / factor, 9) % 1 == 0:
             return f"{value / factor:g}{unit}"
     return value
-
-
-def unwrap(type_: Any) -> tuple[Any, dict[str, Any]]:
-    """Return a type without its annotations and without None, and what `Meta` has under ``extra``."""
-    extra: dict[str, Any] = {}
-    if get_origin(type_) is Annotated:
-        type_, *metas = get_args(type_)
-        for meta in metas:
-            extra |= getattr(meta, "extra", None) or {}
-    members = [it for it in get_args(type_) if it is not NoneType]
-    if get_origin(type_) in (Union, UnionType) and len(members) == 1:
-        type_, more = unwrap(members[0])
-        extra |= more
-    return type_, extra
-
-
-def is_struct(type_: Any) -> bool:
-    return isinstance(type_, type) and issubclass(type_, Struct)
 
 
 class Reader:
@@ -217,12 +164,10 @@ class Reader:
             self.problems += error.problems
 
     def _number(self, raw: Any, unit: str, path: str) -> Any:
-        match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?) ?(\w+)", str(raw))
-        if match and match[2] in _UNITS[unit]:
-            raw = round(float(match[1]) * _UNITS[unit][match[2]], 9 if unit == "seconds" else None)
-        if isinstance(raw, bool) or not isinstance(raw, int | float) or not raw >= 0:
-            self.report(path, f"expected {_EXAMPLES[unit]}")
-        return raw
+        try:
+            return measure(raw, unit)
+        except ValueError as error:
+            return self.report(path, str(error))
 
     def _reference(self, raw: Mapping[Any, Any], path: str) -> Any:
         kind, name = next(iter(raw.items()), ("", ""))

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .services import Service
+from tta_kernel import Kernel, Service
 
 if TYPE_CHECKING:
-    import argparse
+    import argparse  # Plugins import this module wherever they run, and need argparse only for `tta`.
 
-    from .kernel import Kernel
-
-Run = Callable[["Kernel", "argparse.Namespace"], Awaitable[int]]
+Run = Callable[[Kernel, "argparse.Namespace"], Awaitable[int]]
 
 
 class Command(NamedTuple):

@@ -1,0 +1,117 @@
+"""What a kernel is told: how long things may take, and which plugins run with what config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from msgspec import Meta, Struct, ValidationError, convert
+from msgspec.structs import fields
+
+from .errors import ConfigError, Problem
+from .spelling import close, suggest
+from .units import Duration, is_struct, measure, unwrap
+
+S = TypeVar("S", bound=Struct)
+
+Secret = Annotated[str, Meta(extra={"secret": True})]
+Section = Annotated[dict[str, Any], Meta(extra={"raw": True})]
+"""A mapping that is left as it is, for somebody else to read."""
+
+
+class PluginSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """One plugin's section; ``config`` is raw until the plugin's own Struct is known."""
+
+    enabled: bool = True
+    required: bool = True
+    config: Section = {}
+
+    def __repr__(self) -> str:  # without the config, which may hold secrets
+        return f"PluginSettings(enabled={self.enabled}, required={self.required})"
+
+
+class KernelKeys(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What may stand under ``kernel``."""
+
+    autoload: bool = True
+    autoload_except: tuple[str, ...] = ()
+    start_timeout: Duration = 30.0
+    stop_timeout: Duration = 10.0
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "human", "json"] = "auto"
+
+
+class KernelSettings(KernelKeys, frozen=True, kw_only=True):
+    """The whole configuration, given by code.
+
+    Settings that come from elsewhere are a subclass, which says how a section is read (`decode`), where a
+    value stands (`where`), and how all of it is read again (`read`).
+    """
+
+    plugins: dict[str, PluginSettings] = {}
+
+    @property
+    def secrets(self) -> AbstractSet[str]:
+        """What no log may show, as far as it has been decoded."""
+        return frozenset()
+
+    def wish(self, plugin: str) -> PluginSettings:
+        """Return what is wanted of a plugin; one that isn't named runs where ``autoload`` lets it."""
+        enabled = self.autoload and plugin not in self.autoload_except
+        return self.plugins.get(plugin) or PluginSettings(enabled=enabled)
+
+    def decode(self, plugin: str, type_: type[S]) -> S:
+        """Turn a plugin's section into its Struct, durations and sizes included; else raise `ConfigError`."""
+        path = f"plugins.{plugin}.config"
+        raw = _measured(self.wish(plugin).config, type_, path)
+        try:
+            return convert(raw, type_)
+        except ValidationError as error:
+            what, _, inner = str(error).replace("`", "").partition(" - at $")
+            raise ConfigError(Problem(path + inner, what[0].lower() + what[1:])) from None
+
+    def where(self, key: str) -> str:
+        """Name where the value of ``key`` stands, such as a file; empty where it is nowhere but in code."""
+        return ""
+
+    def read(self) -> KernelSettings:
+        """Read the settings again, for a reload."""
+        raise ConfigError(Problem("reload", "these settings came from no files", "give new settings"))
+
+
+def _measured(raw: Any, type_: Any, path: str) -> Any:
+    """Return ``raw`` with each duration and size in it as a number."""
+    bare, extra = unwrap(type_)
+    if "unit" in extra and raw is not None:
+        try:
+            return measure(raw, extra["unit"])
+        except ValueError as error:
+            raise ConfigError(Problem(path, str(error))) from None
+    if isinstance(raw, Mapping) and is_struct(bare):
+        types = {field.encode_name: field.type for field in fields(bare)}
+        return {key: _measured(value, types.get(key, Any), f"{path}.{key}") for key, value in raw.items()}
+    inner = [it for it in get_args(bare) if it is not ...]
+    if isinstance(raw, Mapping) and len(inner) == 2:
+        return {key: _measured(value, inner[1], f"{path}.{key}") for key, value in raw.items()}
+    if isinstance(raw, list) and inner:
+        types_of_items = inner + inner[-1:] * len(raw)  # a tuple may have one for each place
+        return [_measured(value, types_of_items[n], f"{path}.{n}") for n, value in enumerate(raw)]
+    return raw
+
+
+def unknown_plugins(settings: KernelSettings, installed: Iterable[str]) -> list[Problem]:
+    """Return a problem for each section whose plugin is not installed.
+
+    One that is not to run is no problem, unless an installed one was meant, which then runs.
+    """
+    names = [*installed]
+    found = []
+    for name, section in settings.plugins.items():
+        meant = name.replace("_", "-").removeprefix("tta-")
+        if name not in names and (section.enabled or close(meant, names, 0.85)):
+            key = f"plugins.{name}"
+            layer = settings.where(key)
+            where = f"{layer}: {key}" if layer else key
+            found.append(Problem(where, "no plugin of that name is installed", suggest(meant, names)))
+    return found

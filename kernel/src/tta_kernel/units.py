@@ -1,0 +1,65 @@
+"""Durations and sizes, as people write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from msgspec import Meta, Struct
+
+Duration = Annotated[float, Meta(extra={"unit": "seconds"})]
+Size = Annotated[int, Meta(extra={"unit": "bytes"})]
+
+UNITS: Mapping[str, Mapping[str, float]] = {
+    "seconds": {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400},
+    "bytes": {
+        "B": 1,
+        "kB": 10**3,
+        "KB": 10**3,
+        "MB": 10**6,
+        "GB": 10**9,
+        "TB": 10**12,
+        "KiB": 2**10,
+        "MiB": 2**20,
+        "GiB": 2**30,
+        "TiB": 2**40,
+    },
+}
+EXAMPLES = {
+    "seconds": "a duration such as '30s', '500ms', '2m', '1h', '1d' or a number",
+    "bytes": "a size such as '4GB' (10**9), '4GiB' (2**30), '512kB' or a whole number",
+}
+
+
+def measure(raw: Any, unit: str) -> Any:
+    """Return what "30s" or "4GB" says in seconds or bytes; raise a ValueError for what is no measure.
+
+    A number is one already, unless it is below 0; a fraction of a byte is left for its type to refuse.
+    """
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?) ?(\w+)", str(raw))
+    if match and match[2] in UNITS[unit]:
+        return round(float(match[1]) * UNITS[unit][match[2]], 9 if unit == "seconds" else None)
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not raw >= 0:
+        raise ValueError(f"expected {EXAMPLES[unit]}")
+    return raw
+
+
+def unwrap(type_: Any) -> tuple[Any, dict[str, Any]]:
+    """Return a type without its annotations and without None, and what `Meta` has under ``extra``."""
+    extra: dict[str, Any] = {}
+    if get_origin(type_) is Annotated:
+        type_, *metas = get_args(type_)
+        for meta in metas:
+            extra |= getattr(meta, "extra", None) or {}
+    members = [it for it in get_args(type_) if it is not NoneType]
+    if get_origin(type_) in (Union, UnionType) and len(members) == 1:
+        type_, more = unwrap(members[0])
+        extra |= more
+    return type_, extra
+
+
+def is_struct(type_: Any) -> bool:
+    """Say whether a type is a Struct."""
+    return isinstance(type_, type) and issubclass(type_, Struct)

@@ -1,0 +1,10 @@
+"""The program ``tta`` around the kernel: config from files, commands, signals, logs."""
+
+from __future__ import annotations
+
+from .commands import Subcommands
+from .config import LayeredSettings, load
+from .hookspecs import register_commands
+from .output import fail, table
+
+__all__ = ["LayeredSettings", "Subcommands", "fail", "load", "register_commands", "table"]
