@@ -32,12 +32,12 @@ DEV = .venv-dev/$(STAMP)
 
 .DEFAULT_GOAL = help
 .PHONY: help demo dev test test-servers lint format map docs check chaos constraints clean \
-  bench-kernel bench-bus bench-matching bench-messages bench-durability bench-calls
+  bench-kernel bench-bus bench-matching bench-messages bench-durability bench-calls bench-connection
 
 help:
 	@sed -n 's/^#   //p' Makefile
 	@echo "make test-servers | lint | format | map | docs | check | chaos | constraints | clean"
-	@echo "make bench-kernel | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls"
+	@echo "make bench-kernel | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls | bench-connection"
 
 demo: $(DEMO)
 	@printf '> %s\n\n' "$$TTA_DEMO_INPUT"
@@ -82,6 +82,9 @@ bench-matching: $(DEV)
 
 bench-calls: $(DEV)
 	$(BIN)/python bench/calls.py $(ARGS)
+
+bench-connection: $(DEV)
+	$(BIN)/python bench/connection.py
 
 bench-durability: $(DEV)
 	$(BIN)/python bench/durability.py $(ARGS)

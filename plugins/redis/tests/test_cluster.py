@@ -49,7 +49,7 @@ async def test_each_key_finds_its_server(many: Redis) -> None:
         for key in keys:
             tasks.start_soon(many.execute, "SET", key, key)
     assert [await many.execute("GET", key) for key in keys] == [key.encode() for key in keys]
-    assert len({link.address for link in many.links()}) == 3
+    assert len({each.address for each in many.connections()}) == 3
 
 
 async def test_a_script_runs_where_its_keys_are_and_its_replica_has_it(many: Redis) -> None:

@@ -108,7 +108,7 @@ async def test_many_callers_share_one_connection_and_each_gets_its_own_answer(sh
             for number in range(500):
                 tasks.start_soon(ask, number)
         assert found == {number: str(number).encode() for number in range(500)}
-        assert len(redis.links()) == 1
+        assert len(redis.connections()) == 1
 
 
 async def test_a_write_waits_while_the_server_only_reads() -> None:
@@ -157,7 +157,7 @@ async def test_who_is_called_with_signals_learns_it_too_and_may_fail(caplog: pyt
     heard: list[bytes | None] = []
     changed = anyio.Event()
 
-    def hear(signal: Signal | None) -> None:
+    def received(signal: Signal | None) -> None:
         nonlocal changed
         heard.append(signal and signal.payload)
         changed.set()
@@ -167,7 +167,7 @@ async def test_who_is_called_with_signals_learns_it_too_and_may_fail(caplog: pyt
 
     with redis_server(own=True) as server, anyio.fail_after(20):
         async with connect(server.config()) as redis:
-            async with redis.hear("c", heard=hear):
+            async with redis.subscribe("c", callback=received):
                 await redis.execute("PUBLISH", "c", "x")
                 while heard != [b"x"]:
                     await changed.wait()

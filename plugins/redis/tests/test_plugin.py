@@ -9,7 +9,7 @@ import pytest
 from tta_kernel import ConfigError, Health, Kernel, KernelError, KernelSettings, PluginError, PluginSettings
 from tta_kernel.hookspecs import health, snapshot
 from tta_redis import REDIS, Redis, RedisPlugin, connect
-from tta_redis.plugin import judged, unsuitable
+from tta_redis.plugin import assess, unsuitable
 from tta_redis.testing import RedisServer, cluster, free_port, redis_server, sentinel
 
 
@@ -147,8 +147,8 @@ def test_an_old_server_is_unsuitable(version: str, fits: bool) -> None:
 
 
 def test_one_silent_master_of_many_degrades() -> None:
-    assert judged({"a": 0.001, "b": 0.002}, 0.25) == ("ok", "2.0 ms a round trip")
-    assert judged({"a": 0.3}, 0.25)[0] == "degraded"
-    assert judged({"a": 0.001, "b": "b: connection refused"}, 0.25) == ("degraded", "b: connection refused")
-    assert judged({"a": "gone"}, 0.25) == ("failing", "gone")
-    assert judged({"a": 0.001}, 0.25, {"a": "OOM no"}) == ("degraded", "a takes no writes: OOM no")
+    assert assess({"a": 0.001, "b": 0.002}, 0.25) == ("ok", "2.0 ms a round trip")
+    assert assess({"a": 0.3}, 0.25)[0] == "degraded"
+    assert assess({"a": 0.001, "b": "b: connection refused"}, 0.25) == ("degraded", "b: connection refused")
+    assert assess({"a": "gone"}, 0.25) == ("failing", "gone")
+    assert assess({"a": 0.001}, 0.25, {"a": "OOM no"}) == ("degraded", "a takes no writes: OOM no")

@@ -55,7 +55,7 @@ async def test_the_client_follows_the_master_when_it_is_killed(several: Sentinel
                 assert await anext(signals) is None
             await redis.execute("PUBLISH", "c", "x")
             assert await anext(signals) == ("c", b"x")
-        assert redis.links()[0].address.port == several.master().port != old.port
+        assert redis.connections()[0].address.port == several.master().port != old.port
 
 
 async def test_the_client_follows_the_master_when_it_falls_silent(several: Sentinels) -> None:

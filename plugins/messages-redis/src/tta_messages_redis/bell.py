@@ -86,7 +86,7 @@ class Bell:
         """Hear, for as long as the service runs."""
         while True:
             try:
-                async with self._redis.hear(self._channel + self.name, heard=self._hear):
+                async with self._redis.subscribe(self._channel + self.name, callback=self._hear):
                     self._ready.set()
                     self._ring_all()
                     await anyio.sleep_forever()

@@ -12,20 +12,20 @@ from redis.exceptions import ResponseError
 
 from tta_kernel import Service
 
-from .calls import Call, Caller, Command
 from .config import Address, Config
+from .connection import Connection
 from .deployments import nodes_of
+from .dispatch import Command, Dispatcher, Pipeline
 from .errors import RedisDown
-from .link import Link
 from .nodes import Nodes
-from .routing import first_key, holds_up, name_of, repeatable, slot_of, tag_of
+from .routing import blocks, first_key, name_of, read_only, slot_of, tag_of
 from .scripts import Script
 from .signals import Signal, Signals
 
 if TYPE_CHECKING:
     import redis.asyncio
 
-    from .plain import Plain
+    from .plain import PlainClient
 
 REFUSALS = ("OOM", "MISCONF", "NOREPLICAS")
 """How answers begin that refuse all writes."""
@@ -44,18 +44,18 @@ class Redis:
         self.prefix = config.prefix
         self.config = config
         self._nodes, self._signals = nodes, signals
-        self._caller = Caller(nodes, config)
+        self._dispatcher = Dispatcher(nodes, config)
         self._clustered = config.cluster is not None
-        self._plain: Plain | None = None
+        self._plain: PlainClient | None = None
 
     def key(self, *parts: str, tag: str = "") -> str:
         """Return ``prefix:part:{tag}:part…``; keys with the same tag share a Cluster's slot.
 
         What would change a key's meaning (``%``, ``:``, braces) is written as in a URL.
         """
-        found = [self.prefix, *map(_plain, parts)]
+        found = [self.prefix, *map(_escaped, parts)]
         if tag:
-            found.insert(min(2, len(found)), f"{{{_plain(tag)}}}")
+            found.insert(min(2, len(found)), f"{{{_escaped(tag)}}}")
         return ":".join(found)
 
     async def execute(
@@ -69,8 +69,8 @@ class Redis:
 
         An answer that is an error is raised as `redis.exceptions.ResponseError`.
         """
-        call = Call([command], self._slot([command], key), retry=retry or repeatable(command))
-        (reply,) = await self._caller.answers(call, timeout)
+        pipeline = Pipeline([command], self._slot([command], key), retry=retry or read_only(command))
+        (reply,) = await self._dispatcher.execute(pipeline, timeout)
         if isinstance(reply, ResponseError):
             raise reply
         return reply
@@ -89,13 +89,13 @@ class Redis:
         """
         if not commands:
             return []
-        call = Call(commands, self._slot(commands, key), retry=retry or all(map(repeatable, commands)))
-        return await self._caller.answers(call, timeout)
+        pipeline = Pipeline(commands, self._slot(commands, key), retry=retry or all(map(read_only, commands)))
+        return await self._dispatcher.execute(pipeline, timeout)
 
     def script(self, source: str) -> Script:
         """Return a Lua script to be called like a function; servers get its source once."""
         script = Script(source, self._run)
-        self._caller.sources[script.sha] = source
+        self._dispatcher.sources[script.sha] = source
         return script
 
     async def wait(self, replicas: int, timeout: float, *, key: str | bytes) -> int:  # noqa: ASYNC109  # WAIT's own
@@ -108,8 +108,8 @@ class Redis:
         tag = re.search(r"\{([^}]+)\}", plain)
         marker = f"{self.prefix}:wait:{{{tag[1] if tag else plain}}}"
         commands = [("SET", marker, "", "PX", 1000), _wait(replicas, timeout)]
-        call = Call(commands, self._slot([], marker), retry=True, waits=timeout)
-        reply, count = await self._caller.answers(call, None)
+        pipeline = Pipeline(commands, self._slot([], marker), retry=True, wait=timeout)
+        reply, count = await self._dispatcher.execute(pipeline, None)
         for each in (reply, count):
             if isinstance(each, ResponseError):
                 raise each
@@ -123,27 +123,29 @@ class Redis:
         """
         return self._signals.listen(channels, buffer)
 
-    def hear(self, *channels: str, heard: Callable[[Signal | None], None]) -> AbstractAsyncContextManager[None]:
-        """Call ``heard`` with what `listen` would yield, without another turn of the event loop; it must be quick."""
-        return self._signals.call(channels, heard)
+    def subscribe(
+        self, *channels: str, callback: Callable[[Signal | None], None]
+    ) -> AbstractAsyncContextManager[None]:  # fmt: skip
+        """Call back with what `listen` would yield, without another turn of the event loop; it must be quick."""
+        return self._signals.subscribe(channels, callback)
 
     @property
     def client(self) -> redis.asyncio.Redis | redis.asyncio.RedisCluster:
         """redis-py's own client, with the same limits, for what isn't offered here, such as blocking commands."""
         if self._plain is None:
-            from .plain import Plain
+            from .plain import PlainClient
 
-            self._plain = Plain(self.config)
+            self._plain = PlainClient(self.config)
         return self._plain.client
 
     @property
     def server(self) -> Mapping[str, Any]:
         """What a connected server says of itself: ``server``, ``version``, ``mode``, ``role``; empty if none is."""
-        return next((link.greeting for link in self._nodes.links()), {})
+        return next((connection.greeting for connection in self._nodes.connections()), {})
 
-    def links(self) -> Sequence[Link]:
+    def connections(self) -> Sequence[Connection]:
         """Return the connections of now."""
-        return self._nodes.links()
+        return self._nodes.connections()
 
     async def ping(self, limit: float) -> Mapping[str, float | str]:
         """Ask each master for a sign of life; by address, how many seconds it took, or why there was none."""
@@ -174,7 +176,7 @@ class Redis:
         async def ask(address: Address | None, slot: int) -> None:
             before = anyio.current_time()
             try:
-                (reply,) = await self._caller.answers(Call([command(slot)], slot, retry=True), limit)
+                (reply,) = await self._dispatcher.execute(Pipeline([command(slot)], slot, retry=True), limit)
             except RedisDown as exc:
                 reply = exc
             found[str(address or "?")] = anyio.current_time() - before, reply
@@ -189,7 +191,7 @@ class Redis:
         return {
             "listeners": self._signals.listeners,
             "listening_reconnects": self._signals.reconnects,
-            "scripts": len(self._caller.sources),
+            "scripts": len(self._dispatcher.sources),
         }
 
     async def close_client(self) -> None:
@@ -200,7 +202,7 @@ class Redis:
 
     def _slot(self, commands: Sequence[Command], key: str | bytes | None) -> int:
         for command in commands:
-            if holds_up(command):
+            if blocks(command):
                 name = name_of(command)
                 raise ValueError(f"{name} holds up all other callers: use listen, a script's `replicas`, or `client`")
             if key is None and self._clustered:
@@ -214,12 +216,12 @@ class Redis:
         command = ("EVALSHA", sha, len(keys), *keys, *args)
         slot = self._slot([command], None)
         if not replicas:
-            (reply,) = await self._caller.answers(Call([command], slot, retry=retry), limit)
+            (reply,) = await self._dispatcher.execute(Pipeline([command], slot, retry=retry), limit)
             if isinstance(reply, ResponseError):
                 raise reply
             return reply
-        call = Call([command, _wait(replicas, replica_timeout)], slot, retry=retry, waits=replica_timeout)
-        reply, count = await self._caller.answers(call, limit)
+        pipeline = Pipeline([command, _wait(replicas, replica_timeout)], slot, retry=retry, wait=replica_timeout)
+        reply, count = await self._dispatcher.execute(pipeline, limit)
         if isinstance(reply, ResponseError):
             raise reply
         if isinstance(count, ResponseError):  # The master is none any more, in the middle of waiting.
@@ -235,7 +237,7 @@ def _wait(replicas: int, timeout: float) -> Command:
 _SPECIAL = re.compile(r"[%:{}\s]")
 
 
-def _plain(part: str) -> str:
+def _escaped(part: str) -> str:
     return _SPECIAL.sub(lambda match: f"%{ord(match[0]):02X}", part)
 
 

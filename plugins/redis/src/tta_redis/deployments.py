@@ -13,9 +13,9 @@ import anyio
 
 from .cluster import Cluster
 from .config import Address, Config, SentinelConfig, addresses
-from .errors import LinkLost, Refused, Unreachable
-from .link import Link, Login, pack
-from .nodes import Nodes, One
+from .connection import Connection, Login, pack
+from .errors import ConnectionLost, Refused, Unreachable
+from .nodes import Nodes, SingleMaster
 
 
 def nodes_of(config: Config) -> Nodes:
@@ -35,16 +35,17 @@ def nodes_of(config: Config) -> Nodes:
         return Cluster(main, addresses(config.cluster.nodes, 6379), config)
     if config.sentinel:
         sentinel = config.sentinel
-        return One(behind(sentinel, login(sentinel.username, sentinel.password, 0, secure=sentinel.tls), main), config)
-    return One(standalone(server.address, main), config)
+        ask = login(sentinel.username, sentinel.password, 0, secure=sentinel.tls)
+        return SingleMaster(through_sentinels(sentinel, ask, main), config)
+    return SingleMaster(standalone(server.address, main), config)
 
 
 def standalone(address: Address, login: Login) -> Callable[..., Any]:
     """Connect to the one server that there is."""
 
-    async def connect(kind: Callable[..., Link] = Link) -> Link:
-        link = await login.open(address, kind)
-        match link.greeting.get("mode"), link.greeting.get("role"):
+    async def connect(kind: Callable[..., Connection] = Connection) -> Connection:
+        connection = await login.open(address, kind)
+        match connection.greeting.get("mode"), connection.greeting.get("role"):
             case "sentinel", _:
                 refused: Exception = Refused(f"{address}: it is a Sentinel; set sentinel, not url")
             case "cluster", _:
@@ -53,44 +54,44 @@ def standalone(address: Address, login: Login) -> Callable[..., Any]:
                 problem = "it is a replica and refuses writes; name the master, or set sentinel"
                 refused = Unreachable(f"{address}: {problem}")
             case _:
-                return link
-        link.abort("not what it should be")
+                return connection
+        connection.abort("not what it should be")
         raise refused
 
     return connect
 
 
-def behind(sentinel: SentinelConfig, ask: Login, login: Login) -> Callable[..., Any]:
+def through_sentinels(sentinel: SentinelConfig, ask: Login, login: Login) -> Callable[..., Any]:
     """Connect to whoever most Sentinels say is the master, and says so itself."""
     hosts = addresses(sentinel.hosts, 26379)
 
-    async def connect(kind: Callable[..., Link] = Link) -> Link:
-        master = await elected(hosts, sentinel.master, ask)
-        link = await login.open(master, kind)
-        if link.greeting.get("role") == "master":
-            return link
-        link.abort("it is no master")
+    async def connect(kind: Callable[..., Connection] = Connection) -> Connection:
+        master = await current_master(hosts, sentinel.master, ask)
+        connection = await login.open(master, kind)
+        if connection.greeting.get("role") == "master":
+            return connection
+        connection.abort("it is no master")
         raise Unreachable(f"{master}: the Sentinels call it the master, and it isn't, or not yet")
 
     return connect
 
 
-async def elected(hosts: Sequence[Address], name: str, login: Login) -> Address:
+async def current_master(hosts: Sequence[Address], name: str, login: Login) -> Address:
     """Ask all Sentinels at once, until most agree or all have answered or are late."""
     votes: Counter[Address | None] = Counter()
     problems: list[Exception] = []
 
     async def ask(host: Address) -> None:
-        link = None
+        connection = None
         try:
-            link = await login.open(host)
-            answer = await link.send(pack(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)), 1, login.limit)
+            connection = await login.open(host)
+            answer = await connection.send(pack(("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)), 1, login.limit)
             votes[Address(answer[0].decode(), int(answer[1])) if isinstance(answer, list) else None] += 1
-        except (Unreachable, Refused, LinkLost) as exc:
+        except (Unreachable, Refused, ConnectionLost) as exc:
             problems.append(exc)
         finally:
-            if link is not None:
-                link.abort("asked")
+            if connection is not None:
+                connection.abort("asked")
         if any(count > len(hosts) / 2 for address, count in votes.items() if address):
             tasks.cancel_scope.cancel()
 

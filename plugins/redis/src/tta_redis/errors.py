@@ -24,7 +24,7 @@ class Refused(Exception):
     """A server that would refuse us however often we came: a wrong password, too old, of the wrong kind."""
 
 
-class LinkLost(Exception):
+class ConnectionLost(Exception):
     """The connection ended under a call; ``sent`` says whether the server may have seen it."""
 
     def __init__(self, reason: str, *, sent: bool) -> None:

@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from .config import Config, addresses
 
 
-class Plain:
+class PlainClient:
     """A client that never waits for ever, and sends nothing twice."""
 
     def __init__(self, config: Config) -> None:

@@ -73,7 +73,7 @@ class RedisPlugin(Plugin[Config]):
         if self._redis is None:
             return Health("failing", "not connected")
         pings, refusals = await self._redis.ping(1.0), await self._redis.refusals(0.5)
-        status, detail = judged(pings, self.config.slow, refusals)
+        status, detail = assess(pings, self.config.slow, refusals)
         since = self._health.since if self._health.status == status else None
         self._health = Health(status, detail, since or time.time())
         return self._health
@@ -86,14 +86,14 @@ class RedisPlugin(Plugin[Config]):
         return {
             "server": {key: self._redis.server.get(key, "") for key in ("server", "version", "mode")},
             "connections": [
-                {"address": str(link.address), "pending": link.pending, "seconds": round(now - link.opened_at, 1)}
-                for link in self._redis.links()
+                {"address": str(each.address), "pending": each.pending, "seconds": round(now - each.opened_at, 1)}
+                for each in self._redis.connections()
             ],
             **self._redis.counts(),
         }
 
 
-def judged(
+def assess(
     pings: Mapping[str, float | str], slow: float, refusals: Mapping[str, str] = {}
 ) -> tuple[Literal["ok", "degraded", "failing"], str]:
     """Say how it is from what the masters answered.

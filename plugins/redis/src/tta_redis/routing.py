@@ -29,7 +29,7 @@ _READS = _names(
     "ZSCAN ZRANDMEMBER ZUNION ZINTER ZDIFF XRANGE XREVRANGE XLEN XINFO XPENDING XREAD BITCOUNT GETBIT BITPOS PFCOUNT "
     "GEOPOS GEODIST GEOSEARCH PING ECHO INFO TIME ROLE LASTSAVE MEMORY EVAL_RO EVALSHA_RO FCALL_RO PUBSUB"
 )
-_HOLD_UP = _names(
+_BLOCKING = _names(
     "BLPOP BRPOP BLMOVE BRPOPLPUSH BLMPOP BZPOPMIN BZPOPMAX BZMPOP WAIT WAITAOF SUBSCRIBE PSUBSCRIBE SSUBSCRIBE "
     "UNSUBSCRIBE PUNSUBSCRIBE SUNSUBSCRIBE MONITOR MULTI EXEC DISCARD WATCH UNWATCH HELLO AUTH SELECT RESET QUIT "
     "READONLY READWRITE ASKING PSYNC SYNC"
@@ -57,17 +57,17 @@ def first_key(command: Sequence[Any]) -> str | bytes | None:
     return _key(command[1])
 
 
-def repeatable(command: Sequence[Any]) -> bool:
+def read_only(command: Sequence[Any]) -> bool:
     """Whether a command only reads."""
     return name_of(command) in _READS
 
 
-def holds_up(command: Sequence[Any]) -> bool:
+def blocks(command: Sequence[Any]) -> bool:
     """Whether a command would block a shared connection, or change what it means to others."""
     name = name_of(command)
     if name in ("XREAD", "XREADGROUP"):
         return any(isinstance(part, str) and part.upper() == "BLOCK" for part in command[1:6])
-    return name in _HOLD_UP or (name == "CLIENT" and str(command[1]).upper() in ("REPLY", "PAUSE", "TRACKING"))
+    return name in _BLOCKING or (name == "CLIENT" and str(command[1]).upper() in ("REPLY", "PAUSE", "TRACKING"))
 
 
 def slot_of(key: str | bytes | None) -> int:

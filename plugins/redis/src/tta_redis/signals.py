@@ -13,9 +13,9 @@ import anyio
 from redis.exceptions import ResponseError
 
 from .config import Config
-from .errors import LinkLost, RedisDown, Refused, Unreachable
-from .link import Link, Reply, pack
-from .nodes import Nodes, pause
+from .connection import Connection, Reply, pack
+from .errors import ConnectionLost, RedisDown, Refused, Unreachable
+from .nodes import Nodes, backoff
 
 log = logging.getLogger("tta.redis")
 
@@ -31,11 +31,13 @@ class Signals:
     """Shares one connection among all listeners, and keeps it."""
 
     def __init__(self, nodes: Nodes, config: Config) -> None:
-        self._nodes, self._config = nodes, config
-        self._listeners: dict[str, set[_Reader | _Called]] = {}
-        self._outstanding: Counter[str] = Counter()
+        self._nodes = nodes
+        self._config = config
+        self._listeners: dict[str, set[_Queue | _Callback]] = {}
+        self._unconfirmed: Counter[str] = Counter()
+        """How many SUBSCRIBEs of a channel the server has yet to answer."""
         self._changed = anyio.Event()
-        self._link: _Channels | None = None
+        self._connection: _SubscribedConnection | None = None
         self._reason = ""
         self.reconnects = 0
 
@@ -46,19 +48,21 @@ class Signals:
 
     @asynccontextmanager
     async def listen(self, channels: Sequence[str], buffer: int) -> AsyncIterator[AsyncIterator[Signal | None]]:
-        """Hear channels; entering waits until the server has agreed."""
-        listener = _Reader(buffer)
-        async with self._heard_by(listener, channels):
-            yield listener
+        """Iterate over what is published on channels; entering waits until the server has agreed."""
+        queue = _Queue(buffer)
+        async with self._subscribed(queue, channels):
+            yield queue
 
     @asynccontextmanager
-    async def call(self, channels: Sequence[str], heard: Callable[[Signal | None], None]) -> AsyncIterator[None]:
-        """Call ``heard`` with what comes, the moment that it comes; entering waits until the server has agreed."""
-        async with self._heard_by(_Called(heard), channels):
+    async def subscribe(
+        self, channels: Sequence[str], callback: Callable[[Signal | None], None]
+    ) -> AsyncIterator[None]:  # fmt: skip
+        """Call back with what comes, the moment that it comes; entering waits until the server has agreed."""
+        async with self._subscribed(_Callback(callback), channels):
             yield
 
     @asynccontextmanager
-    async def _heard_by(self, listener: _Reader | _Called, channels: Sequence[str]) -> AsyncIterator[None]:
+    async def _subscribed(self, listener: _Queue | _Callback, channels: Sequence[str]) -> AsyncIterator[None]:
         new = []
         for channel in channels:
             those = self._listeners.setdefault(channel, set())
@@ -66,10 +70,10 @@ class Signals:
                 new.append(channel)
             those.add(listener)
         try:
-            self._tell("SUBSCRIBE", new)
-            self._stir()
+            self._send("SUBSCRIBE", new)
+            self._notify()
             with anyio.move_on_after(self._config.command_timeout) as scope:
-                while self._link is None or any(self._outstanding[channel] for channel in channels):
+                while self._connection is None or any(self._unconfirmed[channel] for channel in channels):
                     await self._changed.wait()
             if scope.cancelled_caught:
                 raise RedisDown(f"SUBSCRIBE: {self._reason or 'no answer in time'}")
@@ -82,8 +86,8 @@ class Signals:
                 if not self._listeners[channel]:
                     del self._listeners[channel]
                     gone.append(channel)
-            self._tell("UNSUBSCRIBE", gone)
-            self._stir()
+            self._send("UNSUBSCRIBE", gone)
+            self._notify()
 
     async def run(self) -> None:
         """Keep the connection while anybody listens."""
@@ -92,49 +96,51 @@ class Signals:
             while not self._listeners:
                 await self._changed.wait()
             try:
-                await self._stay()
+                await self._stay_connected()
                 failures = 0
-            except (Unreachable, LinkLost, Refused, TimeoutError) as exc:
+            except (Unreachable, ConnectionLost, Refused, TimeoutError) as exc:
                 failures += 1
                 if str(exc) != self._reason:
                     log.warning("listening: %s", exc)
                 self._reason = str(exc) or "no answer in time"
-                await anyio.sleep(pause(failures, self._config.retry))
+                await anyio.sleep(backoff(failures, self._config.retry))
 
-    async def _stay(self) -> None:
+    async def _stay_connected(self) -> None:
         """Listen on one connection until it ends, or nobody listens any more."""
         with anyio.fail_after(self._config.command_timeout):
-            link = await self._nodes.reach_any(_Channels)
-        assert isinstance(link, _Channels)
+            connection = await self._nodes.reach_any(_SubscribedConnection)
+        assert isinstance(connection, _SubscribedConnection)
         try:
-            link.signals = self
-            self._link, self._reason = link, ""
-            self._outstanding.clear()
-            self._tell("SUBSCRIBE", [*self._listeners])
+            connection.signals = self
+            self._connection = connection
+            self._reason = ""
+            self._unconfirmed.clear()
+            self._send("SUBSCRIBE", [*self._listeners])
             for those in self._listeners.values():
                 for listener in those:
                     listener.gap()
-            self._stir()
+            self._notify()
             while self._listeners:
                 with anyio.move_on_after(self._config.socket_timeout / 2):
-                    await link.closed.wait()
-                    raise Unreachable(f"{link.address}: {link.lost}")
-                link.probe(self._config.socket_timeout)
+                    await connection.closed.wait()
+                    raise Unreachable(f"{connection.address}: {connection.lost}")
+                # Nobody owes a reply here, so a silent server would go unnoticed.
+                connection.probe(self._config.socket_timeout)
         finally:
-            self._link = None
+            self._connection = None
             self.reconnects += 1
-            link.abort("nobody listens")
+            connection.abort("nobody listens")
 
-    def heard(self, kind: bytes, channel: str, payload: bytes) -> None:
+    def push_received(self, kind: bytes, channel: str, payload: bytes) -> None:
         """Give what came to whoever listens."""
         if kind == b"message":
             for listener in tuple(self._listeners.get(channel, ())):
                 listener.put(Signal(channel, payload))
         elif kind == b"subscribe":
-            self._outstanding[channel] -= 1
-            if self._outstanding[channel] <= 0:
-                del self._outstanding[channel]
-                self._stir()
+            self._unconfirmed[channel] -= 1
+            if self._unconfirmed[channel] <= 0:
+                del self._unconfirmed[channel]
+                self._notify()
 
     def advice(self, error: str) -> str:
         """Say which right of an ACL is missing, where that is what an error is about; else nothing."""
@@ -142,52 +148,57 @@ class Signals:
             return ""
         return f"; give the user &{self._config.prefix}:*" if "channel" in error else "; give the user +subscribe"
 
-    def _tell(self, what: str, channels: Sequence[str]) -> None:
-        link = self._link
-        if link is None or not channels or link.lost:
-            return
+    def _send(self, what: str, channels: Sequence[str]) -> None:
+        connection = self._connection
+        if connection is None or not channels or connection.lost:
+            return  # Whoever connects subscribes to all that is listened to then.
         if what == "SUBSCRIBE":
-            self._outstanding.update(channels)
-        link.tell(pack((what, *channels)))
+            self._unconfirmed.update(channels)
+        connection.write(pack((what, *channels)))
 
-    def _stir(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
 
 
-class _Reader(AsyncIterator[Signal | None]):
+class _Queue(AsyncIterator[Signal | None]):
+    """A listener that iterates."""
+
     def __init__(self, buffer: int) -> None:
-        self.heard: deque[Signal | None] = deque()
+        self._waiting: deque[Signal | None] = deque()
         self._buffer = max(2, buffer)  # the newest, and None for those before
         self._something = anyio.Event()
 
     def begin(self) -> None:
-        self.heard.clear()  # What it has missed so far it never asked for.
+        self._waiting.clear()  # What it has missed so far it never asked for.
 
     def put(self, signal: Signal) -> None:
-        if len(self.heard) >= self._buffer:
+        if len(self._waiting) >= self._buffer:
             # The oldest are lost; None stands in their place.
-            self.heard.popleft()
-            if self.heard:
-                self.heard[0] = None
-        self.heard.append(signal)
+            self._waiting.popleft()
+            if self._waiting:
+                self._waiting[0] = None
+        self._waiting.append(signal)
         self._something.set()
 
     def gap(self) -> None:
-        self.heard.clear()  # Whoever looks anew needs no old news.
-        self.heard.append(None)
+        self._waiting.clear()  # Whoever looks anew needs no old news.
+        self._waiting.append(None)
         self._something.set()
 
     async def __anext__(self) -> Signal | None:
-        while not self.heard:
+        while not self._waiting:
             self._something = anyio.Event()
             await self._something.wait()
-        return self.heard.popleft()
+        return self._waiting.popleft()
 
 
-class _Called:
-    def __init__(self, heard: Callable[[Signal | None], None]) -> None:
-        self._heard, self._begun = heard, False
+class _Callback:
+    """A listener that is called."""
+
+    def __init__(self, callback: Callable[[Signal | None], None]) -> None:
+        self._callback = callback
+        self._begun = False
 
     def begin(self) -> None:
         self._begun = True
@@ -195,39 +206,41 @@ class _Called:
     def put(self, signal: Signal | None) -> None:
         if self._begun:
             try:
-                self._heard(signal)
+                self._callback(signal)
             except Exception:
+                # A stranger's code, called while a reply is read: the other listeners, and the connection, go on.
                 log.exception("a listener failed")
 
     def gap(self) -> None:
         self.put(None)
 
 
-class _Channels(Link):
+class _SubscribedConnection(Connection):
     """A connection in the subscribed state; whatever comes is a push."""
 
     signals: Signals | None = None
 
-    def answered(self, reply: Reply) -> None:
+    def reply_received(self, reply: Reply) -> None:
         if isinstance(reply, list) and len(reply) == 3 and reply[0] in (b"message", b"subscribe", b"unsubscribe"):
             if self.signals is not None:
-                self.signals.heard(reply[0], reply[1].decode(errors="replace"), reply[2])
+                self.signals.push_received(reply[0], reply[1].decode(errors="replace"), reply[2])
         elif self.signals is not None and isinstance(reply, ResponseError):  # not allowed, or a server that is loading
             self.abort(f"it refuses SUBSCRIBE: {reply}{self.signals.advice(str(reply))}")
         else:  # the greeting, or a PING's answer
-            super().answered(reply)
+            super().reply_received(reply)
 
-    def tell(self, payload: bytes) -> None:
-        """Write what has no answer of its own."""
+    def write(self, payload: bytes) -> None:
+        """Write what has no reply of its own."""
         assert self._transport is not None
         self._transport.write(payload)
 
-    def probe(self, patience: float) -> None:
+    def probe(self, silence: float) -> None:
         """Ask for a sign of life, without waiting for it: its absence ends the connection."""
         if not self._pending:
-            self.send(pack(("PING",)), 1, patience).add_done_callback(_seen)
+            self.send(pack(("PING",)), 1, silence).add_done_callback(_retrieve)
 
 
-def _seen(answer: asyncio.Future[Reply]) -> None:
-    if not answer.cancelled():
-        answer.exception()  # The connection's end is seen by others.
+def _retrieve(reply: asyncio.Future[Reply]) -> None:
+    """Take a future's exception, so that asyncio doesn't log it: the connection's end is seen by others."""
+    if not reply.cancelled():
+        reply.exception()

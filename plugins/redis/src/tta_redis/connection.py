@@ -15,28 +15,36 @@ import hiredis
 from redis.exceptions import ResponseError
 
 from .config import Address
-from .errors import LinkLost, Refused, Unreachable
+from .errors import ConnectionLost, Refused, Unreachable
 
+# Why not redis-py's: there a connection belongs to one call from its command to its answer, so a hundred callers at
+# once take a hundred connections, with a write and a read each. Here they share one: what they all say goes out in
+# one write, and the answers come in one read. By `make bench-connection` a GET takes 15 µs of this process's time
+# instead of 98 with a hundred callers, and 40 instead of 118 with one. And redis-py sends again whatever was lost,
+# without saying whether it had been sent: a send that may have counted could not be told from one that never left.
 pack: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command
 _NOTHING = object()
 Reply = Any
 
 
-class Call:
-    """Some commands that were written together, and their answers so far."""
+class PendingReply:
+    """What one `Connection.send` waits for: ``count`` replies, and those that have come."""
 
-    __slots__ = ("count", "future", "patience", "replies", "since")
+    __slots__ = ("count", "future", "replies", "silence", "since")
 
-    def __init__(self, future: asyncio.Future[Any], count: int, patience: float, since: float) -> None:
-        self.future, self.count, self.patience, self.since = future, count, patience, since
+    def __init__(self, future: asyncio.Future[Any], count: int, silence: float, since: float) -> None:
+        self.future = future
+        self.count = count
+        self.silence = silence
+        self.since = since
         self.replies: list[Reply] = []
 
 
-class Link(asyncio.Protocol):
-    """A connection with calls under way, answered in order.
+class Connection(asyncio.Protocol):
+    """A connection on which many callers' commands are under way at once, answered in order.
 
-    An answer that is an error is a result, too. A server that owes an answer and says nothing for a
-    call's ``patience`` (in seconds) has lost the connection.
+    A reply that is an error is a result, too. A server that owes a reply and says nothing for ``silence`` seconds, as
+    whoever sent says, has lost the connection.
     """
 
     def __init__(self, address: Address, *, max_pending: int) -> None:
@@ -51,42 +59,45 @@ class Link(asyncio.Protocol):
         self._reader = hiredis.Reader(replyError=_error, notEnoughData=_NOTHING)
         self._loop = running_loop()
         self._transport: asyncio.Transport | None = None
-        self._pending: deque[Call] = deque()
+        self._pending: deque[PendingReply] = deque()
         self._unsent: list[bytes] = []
-        self._max_pending, self._paused, self._retired = max_pending, False, False
+        self._max_pending = max_pending
+        self._paused = False
+        self._retired = False
         self._writable = anyio.Event()
-        self._heard_at = 0.0
-        self._watch: asyncio.TimerHandle | None = None
+        self._received_at = 0.0
+        self._silence_timer: asyncio.TimerHandle | None = None
 
     @property
     def pending(self) -> int:
         """How many calls are under way."""
         return len(self._pending)
 
-    def send(self, payload: bytes, count: int, patience: float) -> asyncio.Future[Any]:
-        """Write ``count`` packed commands; the future holds the answer, or the list of more than one."""
+    def send(self, payload: bytes, count: int, silence: float) -> asyncio.Future[Any]:
+        """Write ``count`` packed commands; the future holds the reply, or the list of more than one."""
         loop = self._loop
         if self.lost:
-            raise LinkLost(self.lost, sent=False)
+            raise ConnectionLost(self.lost, sent=False)
         if not self._pending and self._transport is not None:
-            self._transport.write(payload)  # Nobody else's is about to come along, as far as is known.
+            # Nobody else's is under way, so waiting for others to share the write would only cost time.
+            self._transport.write(payload)
         else:
             if not self._unsent:
                 loop.call_soon(self._flush)
             self._unsent.append(payload)
-        call = Call(loop.create_future(), count, patience, loop.time())
-        self._pending.append(call)
+        pending = PendingReply(loop.create_future(), count, silence, loop.time())
+        self._pending.append(pending)
         if len(self._pending) >= self._max_pending:
-            self._hold()
-        if self._watch is None:
-            self._watch = loop.call_later(min(patience / 4, 1.0), self._look)
-        return call.future
+            self._stop_sending()
+        if self._silence_timer is None:
+            self._silence_timer = loop.call_later(min(silence / 4, 1.0), self._check_silence)
+        return pending.future
 
     async def writable(self) -> None:
-        """Wait until a call can be sent; raise `LinkLost` where that will never be."""
+        """Wait until a call can be sent; raise `ConnectionLost` where that will never be."""
         while not self.open:
             if self.lost:
-                raise LinkLost(self.lost, sent=False)
+                raise ConnectionLost(self.lost, sent=False)
             await self._writable.wait()
 
     def abort(self, reason: str) -> None:
@@ -98,69 +109,74 @@ class Link(asyncio.Protocol):
 
     def retire(self) -> None:
         """End the connection as soon as nothing is under way."""
-        self._retired, self.open = True, False
+        self._retired = True
+        self.open = False
         if not self._pending:
             self.abort("no longer needed")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports do what asyncio's do, and are none of them.
         self._transport = cast(asyncio.Transport, transport)
-        self.open, self.opened_at = True, self._loop.time()
+        self.open = True
+        self.opened_at = self._loop.time()
         plain: socket.socket | None = transport.get_extra_info("socket")
         if plain is not None and plain.family != socket.AF_UNIX:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def data_received(self, data: bytes) -> None:
-        self._heard_at = self._loop.time()
+        self._received_at = self._loop.time()
         gets = self._reader.gets
         try:
             self._reader.feed(data)
             while (reply := gets()) is not _NOTHING:
-                self.answered(reply)
+                self.reply_received(reply)
         except (hiredis.ProtocolError, IndexError):
             self.abort("it doesn't speak Redis's protocol")
         if not self.open and not self._paused and len(self._pending) * 2 <= self._max_pending:
-            self._release()
+            self._resume_sending()
 
-    def answered(self, reply: Reply) -> None:
-        """Give an answer to the call that has waited longest."""
-        call = self._pending[0]
-        if call.count > 1:
-            call.replies.append(reply)
-            if len(call.replies) < call.count:
+    def reply_received(self, reply: Reply) -> None:
+        """Give a reply to the call that has waited longest: Redis answers in the order of asking."""
+        pending = self._pending[0]
+        if pending.count > 1:
+            pending.replies.append(reply)
+            if len(pending.replies) < pending.count:
                 return
-            reply = call.replies
+            reply = pending.replies
         self._pending.popleft()
-        if not call.future.done():  # Otherwise whoever asked has gone.
-            call.future.set_result(reply)
+        if not pending.future.done():  # Otherwise its caller was cancelled, and the reply is nobody's.
+            pending.future.set_result(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = self.lost or (f"connection lost: {described(exc)}" if exc else "the server closed the connection")
         self.open = False
-        unsent, pending = len(self._unsent), len(self._pending)
-        for number, call in enumerate(self._pending):
-            if not call.future.done():
-                call.future.set_exception(LinkLost(self.lost, sent=number < pending - unsent))
+        unsent = len(self._unsent)
+        pending = len(self._pending)
+        for number, each in enumerate(self._pending):
+            if not each.future.done():
+                # Whose payload was still here, the last of them, the server can't have seen.
+                each.future.set_exception(ConnectionLost(self.lost, sent=number < pending - unsent))
         self._pending.clear()
         self._unsent.clear()
-        if self._watch is not None:
-            self._watch.cancel()
+        if self._silence_timer is not None:
+            self._silence_timer.cancel()
         self._writable.set()
         self.closed.set()
 
     def pause_writing(self) -> None:
         self._paused = True
-        self._hold()
+        self._stop_sending()
 
     def resume_writing(self) -> None:
         self._paused = False
-        self._release()
+        self._resume_sending()
 
-    def _hold(self) -> None:
+    def _stop_sending(self) -> None:
         if self.open:
-            self.open, self._writable = False, anyio.Event()
+            self.open = False
+            self._writable = anyio.Event()
 
-    def _release(self) -> None:
+    def _resume_sending(self) -> None:
         if self._retired:
             if not self._pending:
                 self.abort("no longer needed")
@@ -173,15 +189,16 @@ class Link(asyncio.Protocol):
             unsent, self._unsent = self._unsent, []
             self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
 
-    def _look(self) -> None:
-        self._watch = None
+    def _check_silence(self) -> None:
+        self._silence_timer = None
         if self._pending:
             first = self._pending[0]
-            silence = self._loop.time() - max(first.since, self._heard_at)
-            if silence >= first.patience:
-                self.abort(f"no answer within {first.patience:g} s")
+            silence = self._loop.time() - max(first.since, self._received_at)
+            if silence >= first.silence:
+                self.abort(f"no answer within {first.silence:g} s")
             else:
-                self._watch = self._loop.call_later(min(first.patience / 4, first.patience - silence, 1.0), self._look)
+                again = min(first.silence / 4, first.silence - silence, 1.0)
+                self._silence_timer = self._loop.call_later(again, self._check_silence)
 
 
 class Login:
@@ -197,52 +214,52 @@ class Login:
         self._commands = [pack((*hello, "SETNAME", name))]
         if database:
             self._commands.append(pack(("SELECT", database)))
-        self.tls, self.limit = tls, connect_timeout
-        self._patience, self._max_pending = socket_timeout, max_pending
+        self.tls = tls
+        self.limit = connect_timeout
+        self._socket_timeout = socket_timeout
+        self._max_pending = max_pending
 
-    async def open(self, address: Address, kind: Callable[..., Link] = Link) -> Link:
+    async def open(self, address: Address, kind: Callable[..., Connection] = Connection) -> Connection:
         """Connect and greet; raise `Unreachable`, or `Refused` where trying again is no use."""
-        link: Link | None = None
+        connection: Connection | None = None
 
-        def protocol() -> Link:
-            nonlocal link
-            link = kind(address, max_pending=self._max_pending)
-            return link
+        def protocol() -> Connection:
+            nonlocal connection
+            connection = kind(address, max_pending=self._max_pending)
+            return connection
 
         try:
             with anyio.fail_after(self.limit):
                 await self._connect(address, protocol)
-                assert link is not None
-                link.greeting = await self._greet(link)
+                assert connection is not None
+                connection.greeting = await self._greet(connection)
         except TimeoutError:
             raise Unreachable(f"{address}: no answer within {self.limit:g} s") from None
         except ssl.SSLCertVerificationError as exc:
             raise Refused(f"{address}: its certificate is not trusted: {exc.verify_message}") from None
         except OSError as exc:
             raise Unreachable(f"{address}: {described(exc)}") from None
-        except LinkLost as exc:
+        except ConnectionLost as exc:
             raise Unreachable(f"{address}: {exc}") from None
         finally:
-            if link is not None and not link.greeting:
-                link.abort("not greeted")
-        return link
+            if connection is not None and not connection.greeting:
+                connection.abort("not greeted")
+        return connection
 
-    async def _connect(self, address: Address, protocol: Callable[[], Link]) -> None:
+    async def _connect(self, address: Address, protocol: Callable[[], Connection]) -> None:
         loop = running_loop()
         if not address.port:
             await loop.create_unix_connection(protocol, address.host)
         else:
-            await loop.create_connection(
-                protocol, address.host, address.port, ssl=self.tls
-            )  # fmt: skip
+            await loop.create_connection(protocol, address.host, address.port, ssl=self.tls)
 
-    async def _greet(self, link: Link) -> dict[str, Any]:
+    async def _greet(self, connection: Connection) -> dict[str, Any]:
         count = len(self._commands)
-        answer = await link.send(b"".join(self._commands), count, self._patience)
+        answer = await connection.send(b"".join(self._commands), count, self._socket_timeout)
         replies = answer if count > 1 else [answer]
         for reply in replies:
             if isinstance(reply, ResponseError):
-                raise self._refusal(link.address, str(reply))
+                raise self._refusal(connection.address, str(reply))
         pairs: Sequence[Any] = replies[0]
         found = dict(zip(pairs[::2], pairs[1::2], strict=False))
         return {_text(key): _text(value) for key, value in found.items()}
