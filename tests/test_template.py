@@ -44,15 +44,17 @@ def story_folders(root: Path) -> list[Path]:
 
 
 def environment(root: Path, plugin: Path, at: Path) -> Path:
-    """Install the story and ``plugin`` from wheels into a new environment; return its programs' folder."""
-    run(sys.executable, "-m", "venv", at / "venv", cwd=at)
+    """Install the story and ``plugin`` from wheels into a new environment; return its programs' folder.
+
+    Building and installing are done by the tools of our own environment, so that the new one needs none.
+    """
+    run(sys.executable, "-m", "venv", "--without-pip", at / "venv", cwd=at)
     programs = at / "venv/bin"
-    pip = (programs / "python", "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet")
-    pins = ("-c", root / "constraints.txt")
-    run(*pip, "install", *pins, "hatchling", "pytest", cwd=at)
-    alone = ("--no-deps", "--no-build-isolation", "--wheel-dir", at / "wheels")
-    run(*pip, "wheel", *alone, *story_folders(root), plugin, cwd=at)
-    run(*pip, "install", *pins, *sorted((at / "wheels").glob("*.whl")), cwd=at)
+    for folder in (*story_folders(root), plugin):
+        run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", at / "wheels", cwd=folder)
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet")
+    into = ("--python", programs / "python", "install", "--no-compile", "-c", root / "constraints.txt")
+    run(*pip, *into, "pytest", *sorted((at / "wheels").glob("*.whl")), cwd=at)
     return programs
 
 
