@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from tta_kernel import (
@@ -133,12 +134,21 @@ async def test_a_plugin_s_own_start_time_counts() -> None:
 
 async def test_an_error_at_the_start_stops_those_that_are_half_started() -> None:
     log: Log = []
+    a_starts, c_starts = anyio.Event(), anyio.Event()
+
+    async def begin(ctx: Context) -> None:
+        a_starts.set()
+        await anyio.sleep_forever()
+
+    async def start(ctx: Context) -> None:
+        c_starts.set()
 
     async def later(ctx: Context) -> None:
-        await anyio.sleep(0.02)
+        await a_starts.wait()
+        await c_starts.wait()
         raise ValueError("boom")
 
-    it = kernel(a=make(log, "a", start=forever), b=make(log, "b", start=later), c=make(log, "c"))
+    it = kernel(a=make(log, "a", start=begin), b=make(log, "b", start=later), c=make(log, "c", start=start))
     with pytest.raises(PluginError, match=r"plugin 'b': failed while starting: ValueError\('boom'\)") as caught:
         async with it:
             pytest.fail("it must not run")
@@ -219,6 +229,8 @@ async def test_a_required_plugin_that_fails_while_running_ends_the_body() -> Non
 
 
 async def test_an_error_in_a_plugin_s_own_task_group_is_its_failure() -> None:
+    running = anyio.Event()
+
     class Own(Plugin[NoConfig]):
         @asynccontextmanager
         async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
@@ -227,13 +239,18 @@ async def test_an_error_in_a_plugin_s_own_task_group_is_its_failure() -> None:
                 yield
 
         async def later(self) -> None:
-            await anyio.sleep(0.02)
+            await running.wait()
             raise ValueError("boom")
 
     it = kernel(own=Own)
-    with pytest.raises(PluginError, match=r"'own': failed while running: ValueError\('boom'\)"):
+
+    async def run() -> None:
         async with it:
+            running.set()
             await anyio.sleep_forever()
+
+    with pytest.raises(PluginError, match=r"'own': failed while running: ValueError\('boom'\)"):
+        await run()
     assert states(it) == {"own": "failed"}
 
 
@@ -292,8 +309,13 @@ async def test_a_plugin_that_ignores_cancellation_is_named_with_its_stack() -> N
 
 async def test_a_cancelled_start_stops_the_others_in_order() -> None:
     log: Log = []
-    it = kernel(**chain(log, start=forever))
-    with anyio.move_on_after(0.05) as scope:
+
+    async def start(ctx: Context) -> None:
+        scope.cancel()
+        await anyio.sleep_forever()
+
+    it = kernel(**chain(log, start=start))
+    with anyio.CancelScope() as scope:
         async with it:
             pytest.fail("it must not run")
     assert scope.cancelled_caught
@@ -306,11 +328,13 @@ async def test_outer_cancellation_still_stops_in_order() -> None:
     log: Log = []
 
     async def slow() -> None:
-        await anyio.sleep(0.02)
+        for _ in range(10):
+            await anyio.lowlevel.checkpoint()
         log.append("slow")
 
-    with anyio.move_on_after(0.05):
+    with anyio.CancelScope() as scope:
         async with kernel(**chain(log, stop=slow)):
+            scope.cancel()
             await anyio.sleep_forever()
     assert log[-4:] == ["z stopped", "slow", "y stopped", "x stopped"]
 

@@ -347,15 +347,19 @@ def test_a_command_that_is_interrupted_ends_with_130(folder: Path, ship: Ship) -
         assert process.wait(20) == 130
 
 
-def tta_in_background(folder: Path, *arguments: str, stdout: int | None = None) -> subprocess.Popen[str]:
+def tta_in_background(
+    folder: Path, *arguments: str, stdin: int | None = None, stdout: int | None = None
+) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tta_program", *arguments]
-    return subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True, env=environment(folder))
+    return subprocess.Popen(
+        command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, text=True, env=environment(folder)
+    )
 
 
 @contextmanager
 def running(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Iterator[str]]]:
     """Run ``tta run`` up to its line "running", and hand out the rest of its lines."""
-    with tta_in_background(folder, "run") as process:
+    with tta_in_background(folder, "run", stdin=subprocess.PIPE) as process:
         assert process.stderr is not None
         lines = iter(process.stderr)
         try:
@@ -365,6 +369,13 @@ def running(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Iterator[str]
             yield process, lines
         finally:
             process.kill()
+
+
+def go_on(process: subprocess.Popen[str]) -> None:
+    """Send a line to a plugin that waits for one."""
+    assert process.stdin is not None
+    process.stdin.write("go on\n")
+    process.stdin.flush()
 
 
 def events(lines: Iterator[str]) -> list[str]:
@@ -426,17 +437,34 @@ def test_a_plugin_that_says_why_it_cannot_start_is_quoted_once(folder: Path, shi
         assert done.stderr == f"tta say it: could not start:\n{why} that needs it)\n"
 
 
+# A plugin whose task fails once it is told to.
+FAILING = """
+import sys
+from contextlib import asynccontextmanager
+import anyio
+from tta_kernel import *
+
+
+class P(Plugin[NoConfig]):
+    @asynccontextmanager
+    async def lifespan(self, ctx):
+        ctx.start_soon(self.fail, restart=Restart(times=0))
+        yield
+
+    async def fail(self):
+        await anyio.to_thread.run_sync(sys.stdin.readline)
+        1 / 0
+"""
+
+
 def test_a_required_plugin_that_fails_while_it_runs_is_1(folder: Path, ship: Ship) -> None:
-    code = lifespan(enter="ctx.start_soon(self.fail, restart=Restart(times=0))")
-    ship(
-        "short",
-        "short = short:P",
-        code + "\n    async def fail(self):\n        await anyio.sleep(0.1)\n        1 / 0\n",
-    )
-    name_them(folder, "short")
-    done = tta(folder, "run")
-    assert done.returncode == 1
-    assert "stopped, because plugin 'short': failed while running: ZeroDivisionError" in done.stderr
+    ship("failing", "failing = failing:P", FAILING)
+    name_them(folder, "failing")
+    with running(folder) as (process, lines):
+        go_on(process)
+        said = "".join(lines)
+        assert process.wait(20) == 1
+    assert "stopped, because plugin 'failing': failed while running: ZeroDivisionError" in said
 
 
 STUBBORN = {
@@ -464,16 +492,13 @@ def test_a_plugin_that_does_not_stop_is_named_with_its_stack_and_the_process_end
 def test_a_required_plugin_fails_and_another_blocks_the_loop_and_still_the_process_ends(
     folder: Path, ship: Ship
 ) -> None:
-    code = lifespan(enter="ctx.start_soon(self.fail, restart=Restart(times=0))")
-    ship(
-        "short",
-        "short = short:P",
-        code + "\n    async def fail(self):\n        await anyio.sleep(0.1)\n        1 / 0\n",
-    )
+    ship("failing", "failing = failing:P", FAILING)
     ship("stubborn", "stubborn = stubborn:P", lifespan(leave="time.sleep(60)"))
-    name_them(folder, "short", "stubborn")
+    name_them(folder, "failing", "stubborn")
     (folder / "base.yaml").write_text("kernel: {autoload: false, log_format: json, stop_timeout: 200ms}\n")
-    assert tta(folder, "run").returncode == 70
+    with running(folder) as (process, _):
+        go_on(process)
+        assert process.wait(20) == 70
 
 
 @pytest.mark.parametrize(("first", "second"), [(signal.SIGINT, signal.SIGINT), (signal.SIGINT, signal.SIGTERM)])
@@ -489,14 +514,16 @@ def test_a_second_signal_ends_at_once(folder: Path, ship: Ship, first: signal.Si
 
 
 def test_a_hangup_while_it_starts_reloads_nothing_and_does_no_harm(folder: Path, ship: Ship) -> None:
-    ship("slow", "slow = slow:P", lifespan("print('starts', file=sys.stderr, flush=True); await anyio.sleep(1)"))
+    wait = "await anyio.to_thread.run_sync(sys.stdin.readline)"
+    ship("slow", "slow = slow:P", lifespan(f"print('starts', file=sys.stderr, flush=True); {wait}"))
     name_them(folder, "slow")
-    with tta_in_background(folder, "run") as process:
+    with tta_in_background(folder, "run", stdin=subprocess.PIPE) as process:
         assert process.stderr is not None
         while next(process.stderr) != "starts\n":
             pass
         process.send_signal(signal.SIGHUP)
         said = next(process.stderr)
+        go_on(process)
         assert "running" in next(process.stderr)
         process.terminate()
         assert process.wait(20) == 0

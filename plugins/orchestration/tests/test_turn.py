@@ -180,7 +180,7 @@ async def raising(text: str, channel: Channel) -> Verdict:
 
 
 async def late(text: str, channel: Channel) -> Verdict:
-    await anyio.sleep(10)
+    await anyio.sleep_forever()
     return SAFE
 
 
