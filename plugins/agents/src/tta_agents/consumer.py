@@ -92,13 +92,16 @@ class CallConsumer:
         finally:
             with anyio.move_on_after(SHUTDOWN_TIMEOUT, shield=True):
                 await self._leases.acknowledge()
-            if self._closing:  # A crash isn't the end: the kernel runs this again.
+            if self._closing:  # Otherwise it has crashed, and that isn't the end.
                 self._ended.set()
 
     async def _take_all(self, tasks: TaskGroup) -> None:
         """Take calls from the type's queue and from each instance's, until `close`."""
         type = self._group[0].id.type
-        with self._taking:
+        # A scope of its own each time: the kernel runs this again after a crash.
+        with anyio.CancelScope() as self._taking:
+            if self._closing:
+                return
             async with anyio.create_task_group() as takers:
                 takers.start_soon(self._take, queue_of(AgentId(type)), self._queue, self._group, tasks)
                 for served in self._group:

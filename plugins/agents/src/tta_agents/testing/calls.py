@@ -8,10 +8,11 @@ from typing import Any
 import anyio
 import pytest
 
-from tta_agents.model import AgentError, AgentId, Reply, StepContext
+from tta_agents.model import AgentError, AgentId, Agents, Reply, StepContext
 from tta_kernel import correlation_id
+from tta_kernel.testing import until
 
-from .echo import ECHO, PATIENCE, Answer, Ask, Deployment, Echo, call, code_of, set_soon
+from .echo import ECHO, PATIENCE, Answer, Ask, Deployment, Echo, call, error_of
 from .streams import StreamsContract
 
 _ENDLESS: dict[str, Any] = {}
@@ -89,14 +90,14 @@ class AgentsContract(StreamsContract):
     ) -> None:
         async with deployment.serving[0].serve(Echo(), instance="one"):
             with anyio.fail_after(5):
-                error = await code_of(deployment.calling, Ask("x"), to)
+                error = await error_of(deployment.calling, Ask("x"), to)
         assert (error.code, error.retryable) == ("not_served", True)
 
     async def test_an_agent_that_stopped_is_not_served(self, deployment: Deployment) -> None:
         async with deployment.serving[0].serve(Echo()):
             await deployment.calling.call(ECHO, Ask("x"), key="k")
         with anyio.fail_after(5):
-            error = await code_of(deployment.calling, Ask("x"), key="other")
+            error = await error_of(deployment.calling, Ask("x"), key="other")
         assert error.code == "not_served"
 
     # Errors
@@ -106,7 +107,7 @@ class AgentsContract(StreamsContract):
         self, deployment: Deployment, request_: dict[str, Any]
     ) -> None:
         async with deployment.serving[0].serve(echo := Echo()):
-            error = await code_of(deployment.calling, request_)
+            error = await error_of(deployment.calling, request_)
         assert (error.code, error.retryable) == ("bad_request", False)
         assert "secret" not in str(error)
         assert echo.requests == []
@@ -114,7 +115,7 @@ class AgentsContract(StreamsContract):
     @pytest.mark.parametrize("text", [object(), "\udcff", 2**70, _ENDLESS], ids=["object", "no text", "big", "endless"])
     async def test_a_request_that_cannot_travel_is_bad(self, deployment: Deployment, text: Any) -> None:
         async with deployment.serving[0].serve(Echo()):
-            error = await code_of(deployment.calling, {"text": text})
+            error = await error_of(deployment.calling, {"text": text})
         assert error.code == "bad_request"
 
     @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ class AgentsContract(StreamsContract):
             return {"text": request.text}
 
         async with deployment.serving[0].serve(Echo(work)):
-            error = await code_of(deployment.calling, Ask("my secret"))
+            error = await error_of(deployment.calling, Ask("my secret"))
         assert error.code == "bad_output"
         assert "secret" not in str(error)
 
@@ -145,9 +146,10 @@ class AgentsContract(StreamsContract):
             raise ValueError(f"cannot do {request.text}")
 
         async with deployment.serving[0].serve(Echo(work)):
-            error = await code_of(deployment.calling, Ask("my secret"))
+            error = await error_of(deployment.calling, Ask("my secret"))
         assert (error.code, error.retryable) == ("failed", True)
         assert "ValueError" in str(error)
+        assert error.__cause__ is None
         assert "secret" not in str(error) + caplog.text
 
     async def test_an_agent_s_own_error_keeps_what_it_says(self, deployment: Deployment) -> None:
@@ -155,7 +157,7 @@ class AgentsContract(StreamsContract):
             raise AgentError("tired", "after a long day", retryable=True)
 
         async with deployment.serving[0].serve(Echo(work)):
-            error = await code_of(deployment.calling, Ask("x"))
+            error = await error_of(deployment.calling, Ask("x"))
         assert (error.code, error.detail, error.retryable) == ("tired", "after a long day", True)
 
     async def test_an_agent_past_its_time_is_a_timeout_that_may_be_tried_again(self, deployment: Deployment) -> None:
@@ -163,7 +165,7 @@ class AgentsContract(StreamsContract):
             await anyio.sleep_forever()
 
         async with deployment.serving[0].serve(Echo(work, timeout=0.01)):
-            error = await code_of(deployment.calling, Ask("x"))
+            error = await error_of(deployment.calling, Ask("x"))
         assert (error.code, error.retryable) == ("timeout", True)
 
     # Idempotency
@@ -193,7 +195,7 @@ class AgentsContract(StreamsContract):
             return Answer("done")
 
         async with deployment.serving[0].serve(Echo(work)):
-            assert (await code_of(deployment.calling, Ask("x"))).code == "tired"
+            assert (await error_of(deployment.calling, Ask("x"))).code == "tired"
             reply = await deployment.calling.call(ECHO, Ask("x"), key="k", attempt=2)
         assert reply.output["text"] == "done"
 
@@ -260,11 +262,15 @@ class AgentsContract(StreamsContract):
             await stopping.wait()
             return Answer("done")
 
+        async def set_once_it_stops(agents: Agents, event: anyio.Event) -> None:
+            await until(lambda: not agents.served())
+            event.set()
+
         replies: list[Reply] = []
         stopping, echo = anyio.Event(), Echo(work)
         with anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as tasks, deployment.serving[0].serve(echo):
                 tasks.start_soon(call, deployment.calling, Ask("x"), "k", replies)
                 await echo.begun.wait()
-                tasks.start_soon(set_soon, stopping)
+                tasks.start_soon(set_once_it_stops, deployment.serving[0], stopping)
         assert [reply.output["text"] for reply in replies] == ["done"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import anyio
@@ -30,6 +31,7 @@ class Answer(msgspec.Struct, frozen=True):
     parts: tuple[str, ...] = ()
 
 
+ASK = Ask("x")
 Work = Callable[[Ask, StepContext], Awaitable[Any]]
 
 
@@ -55,7 +57,7 @@ class Deployment(NamedTuple):
     serving: Sequence[Agents]
 
 
-async def code_of(agents: Agents, request: Any, to: AgentId = ECHO, key: str = "k") -> AgentError:
+async def error_of(agents: Agents, request: Any = ASK, to: AgentId = ECHO, key: str = "k") -> AgentError:
     """Return the error that a call comes to."""
     with anyio.fail_after(PATIENCE), pytest.raises(AgentError) as caught:
         await agents.call(to, request, key=key)
@@ -69,19 +71,54 @@ async def stream(text: str, ctx: StepContext) -> Answer:
     return Answer(text)
 
 
+def telling(text: str, then: anyio.Event | None = None) -> Work:
+    """Return what emits a text letter by letter, and then waits."""
+
+    async def work(request: Ask, ctx: StepContext) -> Answer:
+        answer = await stream(text, ctx)
+        if then is not None:
+            await then.wait()
+        return answer
+
+    return work
+
+
+def blocking() -> tuple[Work, anyio.Event]:
+    """Return what says again what it was asked, as soon as the event is set."""
+    free = anyio.Event()
+
+    async def work(request: Ask, ctx: StepContext) -> Answer:
+        await free.wait()
+        return Answer(request.text)
+
+    return work, free
+
+
 async def call(agents: Agents, request: Ask, key: str, replies: list[Reply] | None = None) -> None:
     reply = await agents.call(ECHO, request, key=key)
     if replies is not None:
         replies.append(reply)
 
 
-async def set_soon(event: anyio.Event) -> None:
-    await anyio.sleep(0.05)  # By then the agent has been told to stop.
-    event.set()
+@asynccontextmanager
+async def calling(agents: Agents, *texts: str) -> AsyncIterator[list[Reply]]:
+    """Call once with each text meanwhile, and wait for the replies at the end of the block."""
+    replies: list[Reply] = []
+    async with anyio.create_task_group() as tasks:
+        for text in texts:
+            tasks.start_soon(call, agents, Ask(text), text, replies)
+        yield replies
 
 
 def into(heard: list[str]) -> Callable[[str], Awaitable[None]]:
-    async def hear(piece: str) -> None:
+    async def on_piece(piece: str) -> None:
         heard.append(piece)
 
-    return hear
+    return on_piece
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for what has to be asked for: a store's state, say."""
+    with anyio.fail_after(PATIENCE):
+        while not await condition():  # noqa: ASYNC110 - there is nothing to be woken by
+            await anyio.sleep(0.005)

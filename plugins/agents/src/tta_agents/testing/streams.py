@@ -7,7 +7,7 @@ import pytest
 
 from tta_agents.model import AgentError, StepContext
 
-from .echo import ECHO, PATIENCE, Answer, Ask, Deployment, Echo, code_of, into, stream
+from .echo import ECHO, PATIENCE, Answer, Ask, Deployment, Echo, error_of, into, stream
 
 
 class StreamsContract:
@@ -24,7 +24,7 @@ class StreamsContract:
         heard: list[str] = []
         first = anyio.Event()
 
-        async def hear(piece: str) -> None:
+        async def on_piece(piece: str) -> None:
             heard.append(piece)
             first.set()
 
@@ -36,13 +36,13 @@ class StreamsContract:
 
         async with deployment.serving[0].serve(Echo(work)):
             with anyio.fail_after(PATIENCE):
-                await deployment.calling.call(ECHO, Ask("x"), key="k", on_piece=hear)
+                await deployment.calling.call(ECHO, Ask("x"), key="k", on_piece=on_piece)
         assert heard == ["a", "b"]
 
     async def test_a_slow_reader_slows_the_agent(self, deployment: Deployment) -> None:
         emitted = heard = ahead = 0
 
-        async def hear(piece: str) -> None:
+        async def on_piece(piece: str) -> None:
             nonlocal heard, ahead
             for _ in range(5):
                 await anyio.lowlevel.checkpoint()
@@ -58,7 +58,7 @@ class StreamsContract:
 
         async with deployment.serving[0].serve(Echo(work)):
             with anyio.fail_after(PATIENCE):
-                await deployment.calling.call(ECHO, Ask("x"), key="k", on_piece=hear)
+                await deployment.calling.call(ECHO, Ask("x"), key="k", on_piece=on_piece)
         assert heard == 1000
         assert ahead <= 100
 
@@ -74,7 +74,7 @@ class StreamsContract:
             return Answer("ab")
 
         async with deployment.serving[0].serve(Echo(work)):
-            assert (await code_of(deployment.calling, Ask("x"))).code == "bad_output"
+            assert (await error_of(deployment.calling, Ask("x"))).code == "bad_output"
 
     async def test_a_kept_answer_comes_in_one_piece(self, deployment: Deployment) -> None:
         heard: list[str] = []
@@ -84,10 +84,10 @@ class StreamsContract:
         assert heard == ["a", "b", "ab"]
 
     async def test_a_reader_that_raises_fails_the_call_without_its_text(self, deployment: Deployment) -> None:
-        async def hear(piece: str) -> None:
+        async def on_piece(piece: str) -> None:
             raise ValueError(f"cannot read {piece}")
 
         async with deployment.serving[0].serve(Echo(lambda request, ctx: stream("secret", ctx))):
             with anyio.fail_after(PATIENCE), pytest.raises(AgentError, match="ValueError") as caught:
-                await deployment.calling.call(ECHO, Ask("x"), key="k", on_piece=hear)
+                await deployment.calling.call(ECHO, Ask("x"), key="k", on_piece=on_piece)
         assert caught.value.code == "failed"
