@@ -9,10 +9,11 @@ import pytest
 
 from tta_agents import AgentsMemory, AgentSpec, AgentsPlugin
 from tta_kernel import ConfigError, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, Service, hookimpl
+from tta_program import LayeredSettings
 
 
 def problems(**config: Any) -> str:
-    settings = KernelSettings(plugins={"agents": PluginSettings(config=config)})
+    settings = LayeredSettings(plugins={"agents": PluginSettings(config=config)})
     with pytest.raises(ConfigError) as caught:
         Kernel(settings, plugins={"agents": AgentsPlugin, "agents-memory": AgentsMemory}).check()
     return str(caught.value)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
 from tta_agents import AgentError, AgentId, Reply, StepContext
@@ -15,6 +18,7 @@ from tta_agents.testing.echo import ASK, ECHO, blocking, calling, error_of, even
 from tta_agents.testing.processes import Connection, Processes
 from tta_kernel.testing import until
 from tta_messages import Delivery, QueueStats
+from tta_messages.memory import MemoryMessages
 
 
 async def taken_over(processes: Processes, second: Echo) -> tuple[list[str], Reply | AgentError]:
@@ -141,6 +145,42 @@ async def test_a_long_call_is_held_for_as_long_as_it_takes(processes: Processes)
     async with server.serve(echo := Echo(work)):
         await caller.call(ECHO, ASK, key="k")
     assert len(echo.requests) == 1
+
+
+async def test_calls_taken_at_once_under_one_token_are_each_held(processes: Processes) -> None:
+    class AsOnRedis(Connection):
+        """What one receive has found shares a token there."""
+
+        def __init__(self, messages: MemoryMessages) -> None:
+            super().__init__(messages)
+            self.tokens: dict[str, str] = {}
+            self.extended: Counter[str] = Counter()
+
+        async def receive(self, queue: str, *, done: Sequence[Delivery] = (), **options: Any) -> Sequence[Delivery]:
+            found = await processes.messages.receive(queue, done=[self._own(each) for each in done], **options)
+            self.tokens |= {each.message.id: each.token for each in found}
+            return [msgspec.structs.replace(each, token="shared") for each in found]
+
+        async def ack(self, *deliveries: Delivery) -> Sequence[bool]:
+            return await processes.messages.ack(*map(self._own, deliveries))
+
+        async def extend(self, delivery: Delivery, seconds: float) -> bool:
+            self.extended[delivery.message.id] += 1
+            return await processes.messages.extend(self._own(delivery), seconds)
+
+        def _own(self, delivery: Delivery) -> Delivery:
+            return msgspec.structs.replace(delivery, token=self.tokens[delivery.message.id])
+
+    async def work(request: Ask, ctx: StepContext) -> Answer:
+        # Twice as long as a hold.
+        await until(lambda: min(connection.extended.values(), default=0) >= 6 and len(connection.extended) == 3)
+        return Answer(request.text)
+
+    connection = AsOnRedis(processes.messages)
+    caller, server = await processes.agents(), await processes.agents(messages=connection, visibility="100ms")
+    async with server.serve(echo := Echo(work)), calling(caller, "a", "b", "c") as replies:
+        pass
+    assert len(replies) == len(echo.requests) == 3
 
 
 async def test_a_process_that_stops_gives_back_what_it_cannot_end(processes: Processes) -> None:

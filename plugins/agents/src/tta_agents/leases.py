@@ -52,21 +52,22 @@ class LeaseKeeper:
 
     def __init__(self, messages: Messages, log: Logger, visibility: float) -> None:
         self._messages, self._log, self._visibility = messages, log, visibility
-        # In the order in which they are to be extended: all have the same time from one extension to the next.
-        self._leases: dict[str, _Lease] = {}
+        # In the order in which they are to be extended: all have the same time from one extension to the next. By the
+        # delivery's identity: on Redis what one receive has found shares a token.
+        self._leases: dict[int, _Lease] = {}
         self._done: dict[str, list[Delivery]] = {}
         self._changed = anyio.Event()
 
     def hold(self, delivery: Delivery, lost: Callable[[], None]) -> None:
         """Hold a delivery that has just been received; ``lost`` is called, once, when somebody else may have it."""
-        lease = self._leases[delivery.token] = _Lease(delivery, lost)
+        lease = self._leases[id(delivery)] = _Lease(delivery, lost)
         now = anyio.current_time()
         lease.held_until, lease.extend_at = now + self._visibility, now + self._visibility / 3
         self._changed.set()
 
     def let_go(self, delivery: Delivery) -> None:
         """Extend it no longer: it is acknowledged, given back or lost."""
-        self._leases.pop(delivery.token, None)
+        self._leases.pop(id(delivery), None)
 
     def done(self, delivery: Delivery) -> None:
         """Let it go, and acknowledge it soon."""
@@ -129,8 +130,8 @@ class LeaseKeeper:
                 break
             due.append(lease)
         for lease in due:
-            token = lease.delivery.token
-            self._leases[token] = self._leases.pop(token)
+            key = id(lease.delivery)
+            self._leases[key] = self._leases.pop(key)
         return due
 
     async def _extend(self, lease: _Lease) -> None:
@@ -141,5 +142,5 @@ class LeaseKeeper:
                 lease.held_until = until
         except MessagesError:
             held = anyio.current_time() < lease.held_until
-        if not held and self._leases.pop(lease.delivery.token, None) is lease:
+        if not held and self._leases.pop(id(lease.delivery), None) is lease:
             lease.lost()
