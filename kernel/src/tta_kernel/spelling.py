@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+LISTED = 20
+
 
 def close(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
     """Return the known word that is most like ``word``, or None where none is as like as ``cutoff`` (0 to 1)."""
@@ -14,11 +16,12 @@ def close(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
 
 
 def suggest(word: str, known: Iterable[str], *, cutoff: float = 0.6, otherwise: str | None = None) -> str:
-    """Ask whether the known word was meant that is most like ``word``; else say ``otherwise``, or list the known."""
+    """Ask whether the known word was meant that is most like ``word``; else say ``otherwise``, or what is known."""
     known = sorted(known)
     meant = close(word, known, cutoff)
     if meant:
         return f"did you mean {meant!r}?"
     if otherwise is not None:
         return otherwise
-    return f"known: {', '.join(known) or 'none'}"
+    more = ", …" if len(known) > LISTED else ""
+    return f"known: {', '.join(known[:LISTED]) or 'none'}{more}"

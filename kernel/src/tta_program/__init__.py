@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from .commands import Subcommands
 from .config import LayeredSettings, load
+from .exits import DONE, USAGE, WANTING
 from .hookspecs import register_commands
 from .output import fail, table
 
-__all__ = ["LayeredSettings", "Subcommands", "fail", "load", "register_commands", "table"]
+__all__ = [
+    "DONE", "USAGE", "WANTING", "LayeredSettings", "Subcommands", "fail", "load", "register_commands", "table",
+]  # fmt: skip

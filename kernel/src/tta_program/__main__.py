@@ -20,11 +20,9 @@ from tta_kernel.wiring import Wiring
 from . import hookspecs, logs
 from .commands import Command, Subcommands
 from .config import LayeredSettings, entries, read
-from .run import ABANDONED, NOT_STARTED, run
-
-DONE, WANTING, USAGE = 0, 1, 2  # argparse says USAGE
-INTERRUPTED, UNREAD = 130, 141  # as shells say it: 128 + SIGINT, 128 + SIGPIPE
-__all__ = ["ABANDONED", "DONE", "NOT_STARTED", "USAGE", "WANTING", "main"]
+from .exits import DONE, INTERRUPTED, NOT_STARTED, UNREAD, WANTING
+from .output import aligned
+from .run import run
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -121,7 +119,7 @@ def _plugins(wiring: Wiring, settings: LayeredSettings, found: list[Problem]) ->
     described = [record.describe() for record in wiring.records.values()]
     columns = ("name", "distribution", "version", "state", "provides", "requires", "reason")
     rows = [[it.upper() for it in columns[:-1]] + ["WHY"], *([_cell(d[it]) for it in columns] for d in described)]
-    return {"plugins": described, "problems": found}, _table(rows)
+    return {"plugins": described, "problems": found}, aligned(rows)
 
 
 def _check(wiring: Wiring, settings: LayeredSettings, found: list[Problem]) -> tuple[Any, list[str]]:
@@ -131,17 +129,12 @@ def _check(wiring: Wiring, settings: LayeredSettings, found: list[Problem]) -> t
 
 def _config(wiring: Wiring, settings: LayeredSettings, found: list[Problem]) -> tuple[Any, list[str]]:
     shown = entries(settings, {n: r.cls.config_type for n, r in wiring.records.items() if r.cls is not Plugin})
-    return shown, _table([(e.key, _cell(msgspec.json.encode(e.value).decode(), 60), f"# {e.layer}") for e in shown])
+    return shown, aligned([(e.key, _cell(msgspec.json.encode(e.value).decode(), 60), f"# {e.layer}") for e in shown])
 
 
 def _cell(value: Any, width: int = 1000) -> str:
     text = ", ".join(value) if isinstance(value, list) else str(value).partition("\n")[0]
     return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 if __name__ == "__main__":

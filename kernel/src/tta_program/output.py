@@ -5,19 +5,28 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 
-__all__ = ["fail", "table"]
+from .exits import WANTING
 
 
 def table(rows: Iterable[Sequence[str]]) -> None:
     """Print rows of cells in aligned columns; what can't be printed is shown as a question mark."""
+    for line in aligned(rows):
+        print(line)
+
+
+def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of `table`."""
     # An escape sequence in a foreign value would be the terminal's to obey.
     shown = [["".join(c if c.isprintable() else "?" for c in cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    lines = []
     for row in shown:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        lines.append("  ".join(cells).rstrip())
+    return lines
 
 
 def fail(command: str, why: str) -> int:
-    """Say on standard error why ``tta COMMAND`` failed, and return the exit code for "found wanting"."""
+    """Say on standard error why ``tta COMMAND`` failed, and return the exit code for that."""
     print(f"tta {command}: {why}", file=sys.stderr)
-    return 1
+    return WANTING

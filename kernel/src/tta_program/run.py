@@ -19,10 +19,9 @@ from tta_kernel.lifecycle import GRACE
 from tta_kernel.wiring import Wiring
 
 from . import logs
+from .exits import ABANDONED, DONE, NOT_STARTED, WANTING
 from .reader import Source
 
-ABANDONED = 70  # EX_SOFTWARE of sysexits.h
-FAILED, NOT_STARTED = 1, 3
 _HUP: int | None = getattr(signal, "SIGHUP", None)
 log = logging.getLogger("tta.kernel")
 
@@ -56,9 +55,9 @@ async def _run(kernel: Kernel, source: Source, watchdog: _Watchdog, wake: socket
             tasks.cancel_scope.cancel()
     if problem:
         log.critical("%s, because %s", "stopped" if started else "could not start", problem)
-        return FAILED if started else NOT_STARTED
+        return WANTING if started else NOT_STARTED
     log.info("stopped")
-    return 0
+    return DONE
 
 
 async def _obey(kernel: Kernel, wake: socket.socket, tasks: TaskGroup) -> None:

@@ -89,7 +89,7 @@ async def test_an_agent_that_is_not_there_is_found_wanting(registry: Registry, a
     ("words", "hint"),
     [
         (("list", "poets"), "no agent of the type 'poets' is alive; did you mean 'poet'?"),
-        (("list", "xyz"), "no agent of the type 'xyz' is alive; there are: poet, reader"),
+        (("list", "xyz"), "no agent of the type 'xyz' is alive; known: poet, reader"),
         (("show", "poet"), "an agent's address reads TYPE:INSTANCE; there are: poet:one"),
         (("show", "poet:on"), "no agent poet:on is alive; did you mean 'poet:one'?"),
         (("show", "xyz"), "an agent's address reads TYPE:INSTANCE"),
@@ -101,7 +101,7 @@ async def test_whoever_asks_for_one_that_is_not_there_hears_of_those_that_are(
 ) -> None:
     assert await run(words, registry) != 0
     shown = capsys.readouterr()
-    assert (shown.out, shown.err) == ("", hint + "\n")
+    assert (shown.out, shown.err) == ("", f"tta agents: {hint}\n")
 
 
 async def test_nobody_served_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:

@@ -328,4 +328,4 @@ def test_a_plugin_that_runs_an_unknown_workflow_is_named(key: str, where: str) -
     with pytest.raises(ConfigError) as caught:
         Kernel(plugins=PLUGINS | user(WorkflowUse("x", Given, Given, key))).check()
 
-    assert f"{where}: no workflow is called 'x'; there are: none" in str(caught.value)
+    assert f"{where}: no workflow is called 'x'; known: none" in str(caught.value)

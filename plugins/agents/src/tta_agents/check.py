@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 
-from tta_kernel import Hooks, PluginError, Problem
+from tta_kernel import Hooks, PluginError, Problem, suggest
 
 from . import hookspecs
 from .config import Config
@@ -49,6 +48,6 @@ def _unknown(config: Config, hooks: Hooks) -> Iterator[Problem]:
     known = hookspecs.declared(hooks)
     for type in config.agents:
         if type not in known:
-            close = get_close_matches(type, known, 1, 0.8)
-            what, hint = "no enabled plugin declares this agent", f"did you mean {close[0]!r}?" if close else ""
-            yield Problem(f"plugins.agents.config.agents.{type}", what, hint, note=not close)
+            where = f"plugins.agents.config.agents.{type}"
+            hint = suggest(type, known, cutoff=0.8, otherwise="")
+            yield Problem(where, "no enabled plugin declares this agent", hint, note=not hint)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
 
-from tta_kernel import Kernel
-from tta_program import Subcommands
+from tta_kernel import Kernel, suggest
+from tta_program import DONE, USAGE, Subcommands, fail, table
 
 from .memory import MemoryRegistry
 from .model import AGENT_REGISTRY, AgentCard, AgentId, AgentRegistry, RegistryError
 
-DONE, WANTING, USAGE = 0, 1, 2
 _Act = Callable[[AgentRegistry, argparse.Namespace], Awaitable[int]]
 
 
@@ -41,11 +39,11 @@ def add(subcommands: Subcommands) -> None:
 async def _act(kernel: Kernel, options: argparse.Namespace, act: _Act) -> int:
     registry = kernel.get(AGENT_REGISTRY)
     if isinstance(registry, MemoryRegistry):
-        return _fail("agents are known in memory, and this process has none: only the running one can look")
+        return fail("agents", "agents are known in memory, and this process has none: only the running one can look")
     try:
         return await act(registry, options)
     except RegistryError as exc:
-        return _fail(f"the registry can't be used: {exc}")
+        return fail("agents", f"the registry can't be used: {exc}")
 
 
 async def _list(registry: AgentRegistry, options: argparse.Namespace) -> int:
@@ -53,7 +51,7 @@ async def _list(registry: AgentRegistry, options: argparse.Namespace) -> int:
     if options.json:
         _json(cards)
     elif cards:
-        _table(
+        table(
             [("AGENT", "STATUS", "LOAD", "SEEN", "PROCESS", "CAPABILITIES")]
             + [
                 (str(card.id), card.status, _load(card), _time(card.seen_at), card.process, _capabilities(card))
@@ -61,8 +59,9 @@ async def _list(registry: AgentRegistry, options: argparse.Namespace) -> int:
             ]
         )
     elif options.type and (known := await registry.list()):
-        return _fail(
-            f"no agent of the type {options.type!r} is alive; {_meant(options.type, {c.id.type for c in known})}"
+        return fail(
+            "agents",
+            f"no agent of the type {options.type!r} is alive; {suggest(options.type, {c.id.type for c in known})}",
         )
     else:
         print("no agent is served where other processes could call it", file=sys.stderr)
@@ -73,12 +72,12 @@ async def _show(registry: AgentRegistry, options: argparse.Namespace) -> int:
     type, _, instance = options.agent.partition(":")
     if not instance:
         found = ", ".join(str(card.id) for card in await registry.list(type)) if type else ""
-        print(f"an agent's address reads TYPE:INSTANCE{found and f'; there are: {found}'}", file=sys.stderr)
+        print(f"tta agents: an agent's address reads TYPE:INSTANCE{found and f'; there are: {found}'}", file=sys.stderr)
         return USAGE
     card = await registry.get(AgentId(type, instance))
     if card is None:
         known = {str(card.id) for card in await registry.list()}
-        return _fail(f"no agent {options.agent} is alive; {_meant(options.agent, known)}")
+        return fail("agents", f"no agent {options.agent} is alive; {suggest(options.agent, known)}")
     if options.json:
         _json(card)
         return DONE
@@ -88,14 +87,8 @@ async def _show(registry: AgentRegistry, options: argparse.Namespace) -> int:
         ("timeout", f"{card.timeout:g} s"), *((f"resource {name}", str(it)) for name, it in card.resources.items()),
         *((f"capability {it.name}", f"{it.version} {it.type}, {it.status}") for it in card.capabilities),
     ]  # fmt: skip
-    _table(rows)
+    table(rows)
     return DONE
-
-
-def _meant(name: str, known: Collection[str]) -> str:
-    if close := get_close_matches(name, known, n=1):
-        return f"did you mean {close[0]!r}?"
-    return f"there are: {', '.join(sorted(known)[:20]) or 'none'}"
 
 
 def _load(card: AgentCard) -> str:
@@ -110,17 +103,5 @@ def _time(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if at else "-"
 
 
-def _fail(why: str) -> int:
-    print(why, file=sys.stderr)
-    return WANTING
-
-
 def _json(value: Any) -> None:
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
-
-
-def _table(rows: Iterable[Sequence[str]]) -> None:
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

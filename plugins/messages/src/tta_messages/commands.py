@@ -5,21 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from base64 import b64encode
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
 
-from tta_kernel import Kernel
-from tta_program import Subcommands
+from tta_kernel import Kernel, suggest
+from tta_program import DONE, WANTING, Subcommands, fail, table
 
 from .memory import MemoryMessages
 from .model import MESSAGES, DeadLetter, Messages, MessagesError, QueueStats, Requeued
 from .prepare import check_queue
 
-DONE, WANTING = 0, 1
 _PAGE = 100
 _WHY_NOT = {
     Requeued.QUEUE_FULL: "the queue is full",
@@ -67,15 +65,15 @@ def add(subcommands: Subcommands) -> None:
 async def _act(kernel: Kernel, options: argparse.Namespace, act: _Act) -> int:
     messages = kernel.get(MESSAGES)
     if isinstance(messages, MemoryMessages):
-        return _fail("messages are kept in memory, and this process has none: only the running one can look")
+        return fail("messages", "messages are kept in memory, and this process has none: only the running one can look")
     try:
         if options.queue and (why := await _unknown(messages, check_queue(options.queue))):
-            return _fail(why)
+            return fail("messages", why)
         return await act(messages, options)
     except MessagesError as exc:
-        return _fail(f"the store can't be used: {exc}")
+        return fail("messages", f"the store can't be used: {exc}")
     except ValueError as exc:
-        return _fail(str(exc))
+        return fail("messages", str(exc))
 
 
 def _count(text: str) -> int:
@@ -88,14 +86,8 @@ async def _unknown(messages: Messages, queue: str) -> str:
     """Say that there is no such queue, and what may be meant; empty where there is."""
     if _any((await messages.stats(queue))[queue]) or queue in (known := await messages.stats()):
         return ""
-    close = get_close_matches(queue, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else "`tta messages stats --all` shows which there are"
+    hint = suggest(queue, known, otherwise="`tta messages stats --all` shows which there are")
     return f"there is no queue {queue!r}, or it has ended; {hint}"
-
-
-def _fail(why: str) -> int:
-    print(f"tta messages: {why}", file=sys.stderr)
-    return WANTING
 
 
 async def _stats(messages: Messages, options: argparse.Namespace) -> int:
@@ -111,7 +103,8 @@ async def _stats(messages: Messages, options: argparse.Namespace) -> int:
     for queue, each in sorted(found.items()):
         waiting = [each.waiting.get(name, 0) for name in ("high", "normal", "low")]
         rows.append((queue, *map(str, waiting), *(str(getattr(each, name)) for name in names)))
-    return _table(rows)
+    table(rows)
+    return DONE
 
 
 def _any(stats: QueueStats) -> bool:
@@ -125,7 +118,8 @@ async def _recover(messages: Messages, options: argparse.Namespace) -> int:
     if not any(found.values()):
         print("nothing was held past its time")
         return DONE
-    return _table([("queue", "recovered"), *((queue, str(count)) for queue, count in sorted(found.items()))])
+    table([("queue", "recovered"), *((queue, str(count)) for queue, count in sorted(found.items()))])
+    return DONE
 
 
 async def _list(messages: Messages, options: argparse.Namespace) -> int:
@@ -145,19 +139,21 @@ async def _list(messages: Messages, options: argparse.Namespace) -> int:
         (d.queue, d.id, _time(d.died_at), d.message.type if d.message else "?", d.reason, str(d.attempts), d.error)
         for d in letters
     ]
-    return _table(rows)
+    table(rows)
+    return DONE
 
 
 async def _show(messages: Messages, options: argparse.Namespace) -> int:
     letter = await _find(messages, options.queue, options.id)
     if letter is None:
-        return _fail(f"queue {options.queue!r} has no dead letter {options.id!r}")
+        return fail("messages", f"queue {options.queue!r} has no dead letter {options.id!r}")
     described = _described(letter)
     if options.body:
         described["body"] = _body(letter)
     if options.json:
         return _json(described)
-    return _table([(key, value if isinstance(value, str) else _text(value)) for key, value in described.items()])
+    table([(key, value if isinstance(value, str) else _text(value)) for key, value in described.items()])
+    return DONE
 
 
 async def _requeue(messages: Messages, options: argparse.Namespace) -> int:
@@ -168,7 +164,7 @@ async def _requeue(messages: Messages, options: argparse.Namespace) -> int:
     else:
         print(f"requeued: {len(found) - len(rest)}")
         if rest:
-            _table([("id", "not requeued"), *((id, _WHY_NOT[became]) for id, became in rest.items())])
+            table([("id", "not requeued"), *((id, _WHY_NOT[became]) for id, became in rest.items())])
     return WANTING if rest else DONE
 
 
@@ -182,7 +178,7 @@ async def _purge(messages: Messages, options: argparse.Namespace) -> int:
     return (
         DONE
         if count >= wanted
-        else _fail(f"{wanted - count} of {wanted} ids are no dead letters of queue {options.queue!r}")
+        else fail("messages", f"{wanted - count} of {wanted} ids are no dead letters of queue {options.queue!r}")
     )
 
 
@@ -234,13 +230,4 @@ def _nothing(what: str) -> int:
 
 def _json(value: Any) -> int:
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
-    return DONE
-
-
-def _table(rows: Iterable[Sequence[str]]) -> int:
-    # Unprintable characters of a foreign value would be the terminal's to obey.
-    shown = [["".join(c if c.isprintable() else "?" for c in cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    for row in shown:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return DONE

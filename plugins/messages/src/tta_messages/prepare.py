@@ -7,7 +7,6 @@ import os
 import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from difflib import get_close_matches
 from hashlib import sha256
 from math import isfinite
 from time import time
@@ -15,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tta_kernel import correlation_id
+from tta_kernel import correlation_id, suggest
 
 from .model import Filter, Message, QueueSettings, SendError, SendResult
 
@@ -106,9 +105,8 @@ class Codec:
         return None
 
     def _unknown(self, name: str) -> str:
-        if close := get_close_matches(name[:200], self._types, n=1):
-            return f"no enabled plugin declares this type; did you mean {close[0]!r}?"
-        return "no enabled plugin declares this type by the hook message_types"
+        hint = suggest(name, self._types, otherwise="a plugin's hook message_types does that")
+        return f"no enabled plugin declares this type; {hint}"
 
     def decode(self, data: bytes) -> Message:
         """Return a stored message; fields that this release doesn't know are passed over.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec.inspect import Field, StructType, Type, type_info
 
 from tta_agents import AgentSpec, Unknown
-from tta_kernel import Problem
+from tta_kernel import Problem, suggest
 
 from .fits import ANY, NoField, fits, follow, name_of
 from .model import Paths, Workflow, WorkflowUse
@@ -31,7 +30,7 @@ def problems(
             users.setdefault(each.workflow, []).append((plugin, each))
             if each.workflow not in definitions:
                 where = f"plugins.{plugin}.config.{each.key}" if each.key else f"plugin {plugin!r}"
-                yield Problem(where, f"no workflow is called {each.workflow!r}", _hint(each.workflow, definitions))
+                yield Problem(where, f"no workflow is called {each.workflow!r}", suggest(each.workflow, definitions))
     known: set[Problem] = set()
     for name, workflow in definitions.items():
         nobody: list[tuple[str, WorkflowUse | None]] = [("", None)]
@@ -75,7 +74,7 @@ class _Definition:
         what = f"no enabled plugin declares the agent {agent!r}"
         if trouble := self._trouble(agent):
             return f"{what}: the plugin {agent!r} {trouble}", "`tta plugins` says why"
-        return what, _hint(agent, self._agents)
+        return what, suggest(agent, self._agents)
 
     def _paths(self, where: str, paths: Paths, who: str, takes: type[msgspec.Struct] | None) -> Iterator[Problem]:
         wanted = type_info(takes) if takes else None
@@ -83,7 +82,7 @@ class _Definition:
         for name, path in paths.items():
             at, field = f"{where}.{name}", fields.get(name)
             if wanted and not field:
-                yield Problem(at, f"{who!r} takes no {name!r}", _hint(name, fields))
+                yield Problem(at, f"{who!r} takes no {name!r}", suggest(name, fields))
             try:
                 given, missing = self._type(path)
             except NoField as exc:
@@ -117,12 +116,12 @@ class _Definition:
         if exc.name == path:
             return f"{path!r} is no path", "write input.<field> or steps.<id>.<field>"
         if root == "steps" and rest[0] not in self._outputs:
-            return f"no earlier step is called {exc.name!r}", _hint(exc.name, exc.known)
+            return f"no earlier step is called {exc.name!r}", suggest(exc.name, exc.known)
         if exc.within:
-            return f"{path!r}: there is no {exc.name!r} in {exc.within!r}", _hint(exc.name, exc.known)
+            return f"{path!r}: there is no {exc.name!r} in {exc.within!r}", suggest(exc.name, exc.known)
         if root == "input":
-            return f"{self._user!r} gives no {exc.name!r}", _hint(exc.name, exc.known)
-        return f"{self._outputs[rest[0]][0]!r} answers no {exc.name!r}", _hint(exc.name, exc.known)
+            return f"{self._user!r} gives no {exc.name!r}", suggest(exc.name, exc.known)
+        return f"{self._outputs[rest[0]][0]!r} answers no {exc.name!r}", suggest(exc.name, exc.known)
 
     def _fitting(self, field: Field) -> list[str]:
         """Name the fields that could be taken, the likeliest first: of the same name, then of the latest step."""
@@ -141,10 +140,3 @@ class _Definition:
     def _of_type(self, field: Field) -> str:
         known = self._fitting(field)
         return f"what would fit: {', '.join(known)}" if known else f"no step before gives {name_of(field.type)}"
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    names = sorted(known)
-    if close := get_close_matches(name, names, n=1):
-        return f"did you mean {close[0]!r}?"
-    return f"there are: {', '.join(names) or 'none'}"
