@@ -2,100 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anyio
 import msgspec
 import pytest
 
-from tta_agents import AGENTS, AgentsMemory, AgentSpec, AgentsPlugin, StepContext
-from tta_kernel import ConfigError, Context, Kernel, NoConfig, Plugin, hookimpl
-from tta_kernel.testing import published, running
+from tta_agents import AgentCalled, StepContext
+from tta_kernel import ConfigError, Kernel
+from tta_kernel.testing import published
 from tta_orchestration import (
     ORCHESTRATION,
     InputError,
     NotRunning,
     Orchestration,
-    OrchestrationPlugin,
     TurnPlayed,
 )  # fmt: skip
-from tta_safety import Channel, CheckFailed, SafetyPlugin, Verdict
-from tta_sessions import SESSIONS, SessionsMemory, SessionsPlugin
-from tta_workflows import WorkflowsPlugin
+from tta_orchestration.sentences import LONGEST
+from tta_orchestration.testing import STORY, TURN, Check, Scene, Teller, telling
+from tta_safety import TOLD, About, Channel, CheckFailed, Verdict
+from tta_sessions import SESSIONS, SessionCommitted
+from tta_workflows import RunFinished, RunStarted, StepFinished
 
 SAFE = Verdict("checked", "safe")
 BLOCKED = Verdict("checked", "blocked", 0.9)
 CRISIS = Verdict("checked", "warning", 0.8, ("suicidal_ideation",))
-Judge = Callable[[str, Channel], Any]
 
 
-class In(msgspec.Struct, frozen=True):
-    text: str
-    world: dict[str, int] = {}
+class Raising(Teller):
+    async def process(self, request: Scene, ctx: StepContext, /) -> Any:
+        raise ValueError(request.text)
 
 
-class Out(msgspec.Struct, frozen=True):
-    text: str
-    world: dict[str, int]
+class Hanging(Teller):
+    spec = msgspec.structs.replace(Teller.spec, timeout=0.1)
+
+    async def process(self, request: Scene, ctx: StepContext, /) -> Any:
+        await anyio.sleep_forever()
 
 
-class Teller(Plugin[NoConfig]):
-    """Tells two sentences about what was said, and counts in its world."""
-
-    requires = (AGENTS,)
-    spec = AgentSpec("teller", "tells", In, Out, timeout=0.5)
-    behaviour = "tell"
-
-    @hookimpl
-    def agents(self) -> Sequence[AgentSpec]:
-        return (self.spec,)
-
-    @asynccontextmanager
-    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        async with ctx.get(AGENTS).serve(self):
-            yield
-
-    async def process(self, request: In, ctx: StepContext) -> Any:
-        if self.behaviour == "raise":
-            raise ValueError(request.text)
-        if self.behaviour == "hang":
-            await anyio.sleep_forever()
-        if self.behaviour == "nonsense":
-            return {"text": 7}
-        pieces = [f"You said {request.text}. ", "The sea ", "answers."]
-        for piece in pieces:
-            await ctx.emit(piece)
-        return Out("".join(pieces), {"turns": request.world.get("turns", 0) + 1})
+class Nonsensical(Teller):
+    async def process(self, request: Scene, ctx: StepContext, /) -> Any:
+        return {"text": 7}
 
 
-def checker(judge: Judge) -> type[Plugin[NoConfig]]:
-    class Checker(Plugin[NoConfig]):
-        @hookimpl
-        async def check_text(self, text: str, channel: Channel) -> Any:
-            answer = judge(text, channel)
-            return await answer if hasattr(answer, "__await__") else answer
-
-    return Checker
-
-
-STORY = {"id": "story", "agent": "teller", "stream": True, "input": {"text": "input.text", "world": "input.world"}}
-TURN = {"steps": [STORY], "output": {"text": "steps.story.text", "world": "steps.story.world"}}
-
-
-def kernel(
-    *judges: Judge, behaviour: str = "tell", allow_unchecked: bool = False, turn: Mapping[str, Any] = TURN,
-    workflow: str = "turn",
-) -> Kernel:  # fmt: skip
-    checkers = {f"checker-{number}": checker(judge) for number, judge in enumerate(judges)}
-    told = type("Told", (Teller,), {"behaviour": behaviour})
-    return running(
-        OrchestrationPlugin, WorkflowsPlugin, AgentsPlugin, AgentsMemory, SafetyPlugin, SessionsPlugin, SessionsMemory,
-        told, checkers,
-        config={"allow_unchecked": allow_unchecked, "max_text": 100, "workflow": workflow},
-        configs={"workflows": {"workflows": {"turn": turn}}},
-    )  # fmt: skip
+def kernel(*checks: Check, teller: type[Teller] = Teller, turn: Mapping[str, Any] = TURN, **config: Any) -> Kernel:
+    return telling(*checks, teller=teller, turn=turn, **{"max_text": 100, **config})
 
 
 async def context(k: Kernel) -> Mapping[str, Any]:
@@ -104,7 +57,7 @@ async def context(k: Kernel) -> Mapping[str, Any]:
     return session.context
 
 
-def safe(text: str, channel: Channel) -> Verdict:
+def safe(text: str, channel: Channel, about: About) -> Verdict:
     return SAFE
 
 
@@ -125,20 +78,20 @@ async def test_a_checked_turn_tells_the_story_and_commits_the_world_once() -> No
 async def test_pieces_are_released_sentence_by_sentence_and_each_was_checked() -> None:
     seen: list[str] = []
 
-    def judge(text: str, channel: Channel) -> Verdict:
+    def judge(text: str, channel: Channel, about: About) -> Verdict:
         seen.append(f"{channel}: {text}")
         return SAFE
 
     async with kernel(judge) as k, k.get(ORCHESTRATION).stream_user_input("hi", "s") as stream:
         pieces = [piece async for piece in stream]
     assert pieces == ["You said hi. ", "The sea answers."]
-    assert seen == ["player: hi", "story: You said hi. ", "story: You said hi. The sea answers."]
+    assert seen == ["player: hi", "story: You said hi. ", "story: The sea answers."]
     assert stream.response.text == "".join(pieces)
 
 
 @pytest.mark.parametrize("verdict", [BLOCKED, CRISIS])
 async def test_an_objection_to_the_players_text_makes_the_answer_supportive_and_annotates_it(verdict: Verdict) -> None:
-    def judge(text: str, channel: Channel) -> Verdict:
+    def judge(text: str, channel: Channel, about: About) -> Verdict:
         return verdict if channel == "player" else SAFE
 
     async with kernel(judge) as k:
@@ -154,7 +107,7 @@ async def test_an_objection_to_the_players_text_makes_the_answer_supportive_and_
 
 
 async def test_an_objection_to_generated_text_replaces_it_and_the_world_stays() -> None:
-    def judge(text: str, channel: Channel) -> Verdict:
+    def judge(text: str, channel: Channel, about: About) -> Verdict:
         return BLOCKED if channel == "story" else SAFE
 
     async with kernel(judge) as k:
@@ -166,7 +119,7 @@ async def test_an_objection_to_generated_text_replaces_it_and_the_world_stays() 
 
 
 async def test_an_objection_to_the_second_sentence_keeps_it_from_the_player() -> None:
-    def judge(text: str, channel: Channel) -> Verdict:
+    def judge(text: str, channel: Channel, about: About) -> Verdict:
         return BLOCKED if "sea" in text else SAFE
 
     async with kernel(judge) as k:
@@ -175,33 +128,139 @@ async def test_an_objection_to_the_second_sentence_keeps_it_from_the_player() ->
         assert "The sea" not in response.text
 
 
-async def raising(text: str, channel: Channel) -> Verdict:
+class Long(Teller):
+    """Tells as many sentences as the player asks for, in pieces that end anywhere."""
+
+    def pieces(self, scene: Scene) -> Sequence[str]:
+        text = "".join(f"This is sentence {number}. " for number in range(int(scene.text))).strip()
+        return [text[at : at + 7] for at in range(0, len(text), 7)]
+
+
+async def test_an_objection_to_the_third_sentence_ends_the_story_after_the_second() -> None:
+    asked: list[str] = []
+
+    def check(text: str, channel: Channel, about: About) -> Verdict:
+        asked.append(text)
+        return BLOCKED if "sentence 2" in text else SAFE
+
+    async with kernel(check, teller=Long) as k, k.get(ORCHESTRATION).stream_user_input("5", "s") as stream:
+        pieces = [piece async for piece in stream]
+    assert pieces[:2] == ["This is sentence 0. ", "This is sentence 1. "]
+    assert pieces[2].startswith("\n\nThe story goes quiet here")
+    assert len(pieces) == 3
+    assert (stream.response.outcome, stream.response.verdicts["story"].level) == ("supportive", "blocked")
+    assert asked[1:] == ["This is sentence 0. ", "This is sentence 1. ", "This is sentence 2. "]
+
+
+async def test_a_check_sees_who_plays_what_was_written_and_what_was_told_before() -> None:
+    seen: list[tuple[str, About]] = []
+
+    def check(text: str, channel: Channel, about: About) -> Verdict:
+        seen.append((channel, about))
+        return SAFE
+
+    async with kernel(check) as k:
+        for text in ("hi", "ho"):
+            await k.get(ORCHESTRATION).process_user_input(text, "s", user="anna")
+    assert seen[3:] == [
+        ("player", About(user="anna", turn=2)),
+        ("story", About(user="anna", turn=2, before="ho")),
+        ("story", About(user="anna", turn=2, before="ho", told="You said ho. ")),
+    ]
+
+
+async def test_what_begins_in_one_sentence_and_ends_in_the_next_is_seen_by_a_check_that_reads_what_was_told() -> None:
+    def check(text: str, channel: Channel, about: About) -> Verdict:
+        return BLOCKED if "hello. The sea" in about.told + text else SAFE
+
+    async with kernel(check) as k:
+        response = await k.get(ORCHESTRATION).process_user_input("hello", "s")
+    assert response.text.startswith("You said hello. \n\n")
+    assert "The sea" not in response.text
+
+
+async def cost(sentences: int) -> tuple[int, int, int]:
+    """Play a story; return how often a check of it was asked, of how many characters, with how many told before."""
+    calls = characters = told = 0
+
+    def check(text: str, channel: Channel, about: About) -> Verdict:
+        nonlocal calls, characters, told
+        if channel == "story":
+            calls, characters, told = calls + 1, characters + len(text), told + len(about.told)
+        return SAFE
+
+    async with kernel(check, teller=Long) as k:
+        response = await k.get(ORCHESTRATION).process_user_input(str(sentences), "s")
+    assert characters == len(response.text)
+    return calls, characters, told
+
+
+async def test_checking_a_story_costs_its_length_and_not_its_square() -> None:
+    calls, characters, told = await cost(400)
+    assert calls == 400
+    assert told <= calls * TOLD
+    more = await cost(800)
+    assert more[0] == 2 * calls
+    assert more[1] < 2.1 * characters
+    # What was told reaches its bound once, and no more is handed on from there.
+    assert more[2] - told <= calls * TOLD
+
+
+async def test_what_was_told_begins_with_a_word() -> None:
+    seen: list[str] = []
+
+    def check(text: str, channel: Channel, about: About) -> Verdict:
+        seen.append(about.told)
+        return SAFE
+
+    async with kernel(check, teller=Long) as k:
+        response = await k.get(ORCHESTRATION).process_user_input("100", "s")
+    words = response.text.split()
+    assert all(told.split()[:1] in ([], *([word] for word in words)) for told in seen)
+    assert TOLD - 20 < len(seen[-1]) <= TOLD
+
+
+async def test_a_story_without_an_end_of_a_sentence_is_released_all_the_same() -> None:
+    class Endless(Teller):
+        def pieces(self, scene: Scene) -> Sequence[str]:
+            return ["and then "] * 1000
+
+    async with kernel(safe, teller=Endless) as k, k.get(ORCHESTRATION).stream_user_input("go", "s") as stream:
+        pieces = [piece async for piece in stream]
+    assert len(pieces) > 4
+    assert all(len(piece) <= LONGEST and piece.startswith("and ") for piece in pieces[1:])
+    assert stream.response.text == "and then " * 1000
+
+
+async def raising(text: str, channel: Channel, about: About) -> Verdict:
     raise RuntimeError(text)
 
 
-async def late(text: str, channel: Channel) -> Verdict:
+async def late(text: str, channel: Channel, about: About) -> Verdict:
     await anyio.sleep_forever()
     return SAFE
 
 
 @pytest.mark.parametrize(
     "broken",
-    [raising, late, lambda text, channel: None, lambda text, channel: "safe"],
+    [raising, late, lambda text, channel, about: None, lambda text, channel, about: "safe"],
     ids=["raises", "late", "none", "nonsense"],
 )
-async def test_a_broken_check_means_the_fallback_and_an_event_for_a_human(broken: Judge) -> None:
+async def test_a_broken_check_means_the_fallback_and_an_event_for_a_human(broken: Check) -> None:
     async with kernel(safe, broken) as k:
         with published(k, CheckFailed) as failures:
-            response = await k.get(ORCHESTRATION).process_user_input("hello", "s")
+            response = await k.get(ORCHESTRATION).process_user_input("hello", "s", user="anna")
             failure = await failures.next()
         assert response.outcome == "fallback"
         assert response.verdicts["player"].status == "failed"
         assert "The sea" not in response.text
-        assert failure.plugins == ("checker-1",)
+        assert (failure.session, failure.owner, failure.plugins) == ("s", "anna", ("checker-1",))
 
 
 async def test_an_objection_is_heard_even_where_another_check_could_not_look() -> None:
-    async with kernel(lambda text, channel: BLOCKED, lambda text, channel: Verdict(), allow_unchecked=True) as k:
+    async with kernel(
+        lambda text, channel, about: BLOCKED, lambda text, channel, about: Verdict(), allow_unchecked=True
+    ) as k:
         response = await k.get(ORCHESTRATION).process_user_input("hello", "s")
         assert response.outcome == "supportive"
         assert response.verdicts["player"].status == "unchecked"
@@ -220,11 +279,11 @@ async def test_with_nobody_to_ask_the_turn_is_played_unchecked_where_config_says
         assert response.verdicts["story"].level is None
 
 
-@pytest.mark.parametrize(("behaviour", "code"), [("raise", "failed"), ("hang", "timeout"), ("nonsense", "bad_output")])
+@pytest.mark.parametrize(("teller", "code"), [(Raising, "failed"), (Hanging, "timeout"), (Nonsensical, "bad_output")])
 async def test_an_agent_that_gives_no_answer_costs_the_player_nothing(
-    behaviour: str, code: str, caplog: pytest.LogCaptureFixture
+    teller: type[Teller], code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with kernel(safe, behaviour=behaviour) as k:
+    async with kernel(safe, teller=teller) as k:
         response = await k.get(ORCHESTRATION).process_user_input("my secret words", "s")
         assert (response.outcome, response.workflow["error"]) == ("failed", code)
         assert "Nothing you did is lost" in response.text
@@ -242,7 +301,7 @@ async def test_a_text_without_anything_to_read_is_refused_with_the_way_out(text:
 async def test_a_long_text_is_checked_whole_and_read_in_part() -> None:
     checked: list[int] = []
 
-    def judge(text: str, channel: Channel) -> Verdict:
+    def judge(text: str, channel: Channel, about: About) -> Verdict:
         checked.append(len(text))
         return SAFE
 
@@ -297,6 +356,17 @@ async def test_a_turn_is_announced() -> None:
             [event] = await turns.rest()
         assert (event.session, event.turn, event.outcome, event.source) == ("s", 1, "story", "orchestration")
         assert event.correlation_id
+
+
+async def test_each_event_of_a_turn_says_whose_it_is() -> None:
+    async with kernel(safe) as k:
+        with published(k, AgentCalled, RunStarted, StepFinished, RunFinished, TurnPlayed, SessionCommitted) as events:
+            await k.get(ORCHESTRATION).process_user_input("hello", "s", user="anna")
+            seen = await events.rest()
+    assert [type(event) for event in seen] == [
+        RunStarted, AgentCalled, StepFinished, RunFinished, TurnPlayed, SessionCommitted,
+    ]  # fmt: skip
+    assert {(event.session, event.owner) for event in seen} == {("s", "anna")}
 
 
 async def test_coordinating_agents_runs_a_workflow_for_a_program() -> None:
@@ -376,7 +446,7 @@ def test_a_misspelt_workflow_is_a_problem_before_anything_starts() -> None:
 async def test_a_failed_step_is_logged_with_its_field_and_without_what_was_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with kernel(safe, behaviour="nonsense") as k:
+    async with kernel(safe, teller=Nonsensical) as k:
         response = await k.get(ORCHESTRATION).process_user_input("my secret words", "s")
     [line] = [each.message for each in caplog.records if each.name == "tta.orchestration"]
     assert line.startswith("workflow turn: step story (teller): bad_output: ")
@@ -407,7 +477,7 @@ async def test_nobody_to_ask_is_said_once_to_the_operator(caplog: pytest.LogCapt
     [((), False, 1), ((), True, 0), ((safe,), False, 0)],
     ids=["none", "allowed", "one"],
 )
-def test_the_check_notes_where_each_turn_would_fall_back(checkers: Sequence[Judge], allowed: bool, notes: int) -> None:
+def test_the_check_notes_where_each_turn_would_fall_back(checkers: Sequence[Check], allowed: bool, notes: int) -> None:
     wiring = kernel(*checkers, allow_unchecked=allowed).wiring
     wiring.check()
     assert ["checks text" in note.what for note in wiring.notes] == [True] * notes

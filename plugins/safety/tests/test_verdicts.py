@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tta_kernel import Kernel, NoConfig, Plugin, hookimpl
-from tta_safety import Channel, SafetyPlugin, Verdict, check_text, judge, merge
+from tta_safety import About, Channel, SafetyPlugin, Verdict, check_text, judge, merge
 
 SAFE = Verdict("checked", "safe")
 WARNING = Verdict("checked", "warning")
@@ -90,7 +90,7 @@ async def test_a_plugin_that_checks_is_asked_through_the_kernel() -> None:
             raise RuntimeError
 
     async with Kernel(plugins={"safety": SafetyPlugin, "rules": Rules}) as kernel:
-        assert judge(await kernel.ask(check_text, "a bad word", "player", "s")).objects
-        assert judge(await kernel.ask(check_text, "a bad word", "story", "s")).level == "safe"
+        assert judge(await kernel.ask(check_text, "a bad word", "player", "s", About())).objects
+        assert judge(await kernel.ask(check_text, "a bad word", "story", "s", About())).level == "safe"
     async with Kernel(plugins={"safety": SafetyPlugin, "rules": Rules, "crashes": Crashes}) as kernel:
-        assert judge(await kernel.ask(check_text, "hello", "player", "s")).status == "failed"
+        assert judge(await kernel.ask(check_text, "hello", "player", "s", About())).status == "failed"

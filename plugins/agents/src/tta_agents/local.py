@@ -106,7 +106,11 @@ class LocalAgents:
             # Idle and busy change with every call: these are published when the registry looks.
             if "degraded" in (served.status, served.published):
                 self.publish_status(served)
-            self._publish(AgentCalled(agent=served.id, key=context.key, seconds=seconds, code=code))
+            called = AgentCalled(
+                agent=served.id, key=context.key, seconds=seconds, code=code, session=context.session,
+                owner=context.owner,
+            )  # fmt: skip
+            self._publish(called)
 
     @staticmethod
     def _decode(served: Served, request: Any) -> Any:

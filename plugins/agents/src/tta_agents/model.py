@@ -267,12 +267,17 @@ class AgentStatusChanged(Event, frozen=True, tag="agents.status-changed"):
 
 
 class AgentCalled(Event, frozen=True, tag="agents.called"):
-    """A call has ended; ``code`` is empty where it came to an answer."""
+    """A call has ended; ``code`` is empty where it came to an answer.
+
+    ``session`` and ``owner`` are the call's; one without an owner concerns nobody but operators.
+    """
 
     agent: AgentId
     key: str
     seconds: float
     code: str = ""
+    session: str = ""
+    owner: str = ""
 
 
 AGENTS = Service[Agents]("agents")

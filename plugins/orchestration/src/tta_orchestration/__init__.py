@@ -14,6 +14,7 @@ from tta_sessions import SESSIONS
 from tta_sessions.hookspecs import forget
 from tta_workflows import WORKFLOWS, WorkflowUse
 
+from .checks import Checks
 from .component import Component
 from .model import (
     ORCHESTRATION,
@@ -30,8 +31,7 @@ from .model import (
     TurnPlayed,
     TurnStream,
 )  # fmt: skip
-from .telling import Limits
-from .turn import Turns
+from .turns import Limits, Turns
 
 __all__ = [
     "ORCHESTRATION", "Component", "Failure", "InputError", "NotRunning", "Orchestration", "OrchestrationPlugin",
@@ -68,8 +68,9 @@ class OrchestrationPlugin(Plugin[Config]):
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         c = self.config
-        limits = Limits(c.workflow, c.allow_unchecked, c.max_text, c.history, c.session_timeout)
-        service = _Service(ctx, ctx.get(WORKFLOWS), ctx.get(SESSIONS), limits)
+        limits = Limits(c.workflow, c.max_text, c.history, c.session_timeout)
+        checks = Checks(ctx, allow_unchecked=c.allow_unchecked)
+        service = _Service(ctx, ctx.get(WORKFLOWS), checks, ctx.get(SESSIONS), limits)
         ctx.provide(ORCHESTRATION, service)
         try:
             yield

@@ -59,7 +59,7 @@ class Component:
         if self._kernel is None:
             raise RuntimeError("the component is not running; start it first")
 
-        async def play(kernel: Kernel) -> OrchestrationResponse:
+        async def turn(kernel: Kernel) -> OrchestrationResponse:
             return await kernel.get(ORCHESTRATION).process_user_input(text, session, user=user)
 
-        return self._kernel.call(play, self._kernel.kernel)
+        return self._kernel.call(turn, self._kernel.kernel)

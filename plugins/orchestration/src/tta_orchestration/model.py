@@ -112,12 +112,13 @@ class Orchestration(Protocol):
 
 
 class TurnPlayed(Event, frozen=True, tag="orchestration.turn-played"):
-    """A turn was answered."""
+    """A turn of a person's session (``owner``) was answered."""
 
     session: str
     turn: int
     outcome: str
     seconds: float
+    owner: str = ""
 
 
 class StoreFailed(Event, frozen=True, tag="orchestration.store-failed"):
@@ -126,6 +127,7 @@ class StoreFailed(Event, frozen=True, tag="orchestration.store-failed"):
     session: str
     part: Part
     code: str
+    owner: str = ""
 
 
 ORCHESTRATION = Service[Orchestration]("orchestration")

@@ -1,132 +1,131 @@
-"""One turn as it is told: the player's text is checked, the workflow runs, its text is checked and released."""
+"""The answer of a turn: what a check of the player's text says, the story, or what is said in its place."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import anyio
 import anyio.lowlevel
 import msgspec
-from anyio.streams.memory import MemoryObjectSendStream
 
 from tta_kernel import Context
-from tta_safety import Channel, CheckFailed, Verdict, check_text, judge, merge
+from tta_safety import About, Verdict
 from tta_workflows import Run, Workflows
 
 from . import texts
-from .keeping import where
+from .checks import Checks, Instead
+from .guard import where
 from .model import Failure, Outcome, StoreFailed, TurnInput
+from .release import Release, Send
 
-_SENTENCE_END = re.compile(r"""[.!?…]["'”’)]*\s+(?=\S)|\n+(?=\S)""")
 _UNKEPT = {"too_large": texts.FULL, "conflict": texts.ELSEWHERE}
 
 
-class Limits(msgspec.Struct, frozen=True):
-    """What bounds a turn; see the plugin's config."""
+class Answer(msgspec.Struct, frozen=True):
+    """What the player gets in a turn, and how it came about; a ``story`` without text has yet to be told.
 
-    workflow: str
-    allow_unchecked: bool
-    max_text: int
-    history: int
-    session_timeout: float
+    ``released``: a reader has some of it, so that it can only be ended, not replaced.
+    """
 
-
-class _Halted(Exception):
-    """The story may not go on: what is said instead, and why."""
-
-    def __init__(self, outcome: Outcome, text: str, failure: Failure | None = None) -> None:
-        self.outcome, self.text, self.failure = outcome, text, failure
+    outcome: Outcome = "story"
+    text: str = ""
+    verdicts: Mapping[str, Verdict] = {}
+    run: Run | None = None
+    failure: Failure | None = None
+    released: bool = False
 
 
 class Telling:
-    """Tells one turn of a session; with ``send`` sentence by sentence to a reader, else whole in the end.
-
-    ``unchecked`` is called where nobody checks, and somebody must.
-    """
+    """Answers one turn of a session, to a reader where there is one (``send``); every step returns a new `Answer`."""
 
     def __init__(
-        self, ctx: Context, workflows: Workflows, limits: Limits, session: str,
-        send: MemoryObjectSendStream[str] | None, unchecked: Callable[[], None], owner: str = "",
+        self, ctx: Context, workflows: Workflows, checks: Checks, *, workflow: str, session: str, owner: str,
+        send: Send | None,
     ) -> None:  # fmt: skip
-        self._ctx, self._workflows, self._limits, self._session = ctx, workflows, limits, session
-        self._send, self._unchecked, self._owner = send, unchecked, owner
-        self.verdicts: dict[str, Verdict] = {}
-        self._begin()
+        self._ctx, self._workflows, self._checks = ctx, workflows, checks
+        self._workflow, self._session, self._owner = workflow, session, owner
+        self._send = send
 
-    def _begin(self) -> None:
-        self.outcome: Outcome = "story"
-        self.failure: Failure | None = None
-        self.run: Run | None = None
-        self.text, self._waiting = "", ""
-        self._running = anyio.CancelScope()
-        self._halted: _Halted | None = None
-
-    @property
-    def final(self) -> bool:
-        """Whether somebody has read of it, so that it can only be ended."""
-        return self._send is not None and bool(self.text)
-
-    async def hear(self, whole: str) -> None:
+    async def check_input(self, text: str, turn: int) -> Answer:
         """Check all that the player wrote, also what the story doesn't read; an objection is the answer."""
-        try:
-            self._judge(await self._check(whole, "player"), "player")
-        except _Halted as halt:
-            await self._halt(halt)
+        about = About(user=self._owner, turn=turn)
+        verdict, instead = await self._checks.check(text, "player", self._session, about)
+        begun = Answer(verdicts={"player": verdict})
+        return await self._say(begun, instead) if instead else begun
 
-    async def tell(self, input: TurnInput, run: str) -> None:
+    async def tell(self, begun: Answer, input: TurnInput, key: str) -> Answer:
         """Run the workflow and release its text; whatever breaks, something is told."""
-        try:
-            await self._tell(input, run)
-        except _Halted as halt:
-            await self._halt(halt)
+        about = About(user=self._owner, turn=input.turn, before=input.text)
+        release = Release(self._checks, self._session, about, self._send)
+        run, instead = await self._run(input, key, release)
+        verdicts = {**begun.verdicts, "story": release.verdict} if release.verdict else begun.verdicts
+        text = release.text
+        answer = Answer("story", text, verdicts, run, released=self._send is not None and bool(text))
+        return await self._say(answer, instead) if instead else answer
 
-    def again(self) -> None:
-        """Forget what nobody has read yet, but not what was thought of the player's text."""
-        self.verdicts.pop("story", None)
-        self._begin()
-
-    async def retract(self, failure: Failure) -> None:
+    async def retract(self, answer: Answer, failure: Failure) -> Answer:
         """Tell that the turn can't be kept: in place of the story, or at its end.
 
         What a check made of it stands as it is.
         """
-        self.failure = self.failure or failure
-        if self.outcome == "story" or (self.outcome == "failed" and not self.final):
-            self.text = self.text if self.final else ""
-            text = texts.UNKEPT if self.final else _UNKEPT.get(failure.code, texts.AWAY)
-            await self._halt(_Halted("fallback", text, failure))
+        if answer.released and answer.outcome == "story":
+            return await self._say(answer, Instead("fallback", texts.UNKEPT, failure))
+        if not answer.released and answer.outcome in ("story", "failed"):
+            unsaid = msgspec.structs.replace(answer, text="")
+            return await self._say(unsaid, Instead("fallback", _UNKEPT.get(failure.code, texts.AWAY), failure))
+        return msgspec.structs.replace(answer, failure=answer.failure or failure)
 
-    async def _halt(self, halt: _Halted) -> None:
-        self.outcome, self.failure = halt.outcome, halt.failure
-        await self._say(("\n\n" if self.text else "") + halt.text)
+    async def _say(self, answer: Answer, instead: Instead) -> Answer:
+        text = ("\n\n" if answer.text else "") + instead.text
+        if self._send is not None:
+            await self._send(text)
+        return msgspec.structs.replace(
+            answer, outcome=instead.outcome, text=answer.text + text, failure=instead.failure,
+            released=self._send is not None,
+        )  # fmt: skip
 
-    async def _tell(self, input: TurnInput, key: str) -> None:
+    async def _run(self, input: TurnInput, key: str, release: Release) -> tuple[Run | None, Instead | None]:
+        """Run the workflow to its end, or to an objection; return what is to be said where there is no story."""
+        running = anyio.CancelScope()
+
+        async def on_piece(piece: str) -> None:
+            await release.add(piece)
+            if release.objection is not None:
+                # An agent must not see this, nor go on: end the run from outside.
+                running.cancel()
+                await anyio.lowlevel.checkpoint()
+
         run: Run | None = None
         try:
-            with self._running:
-                run = self.run = await self._workflows.run(
-                    self._limits.workflow, msgspec.structs.asdict(input), key=key, session=self._session,
-                    owner=self._owner, on_piece=self._piece,
+            with running:
+                run = await self._workflows.run(
+                    self._workflow, msgspec.structs.asdict(input), key=key, session=self._session, owner=self._owner,
+                    on_piece=on_piece,
                 )  # fmt: skip
         except Exception as exc:  # noqa: BLE001 - a stranger's workflows; its message may hold a person's text
-            self._ctx.log.error("workflow %s: %s; the player was asked to try again", self._limits.workflow, where(exc))  # noqa: TRY400
-            raise _Halted("failed", texts.FAILED, Failure("workflow", "failed")) from None
-        if self._halted is not None:
-            raise self._halted
-        assert run is not None
+            self._ctx.log.error("workflow %s: %s; the player was asked to try again", self._workflow, where(exc))  # noqa: TRY400
+            return None, release.objection or Instead("failed", texts.FAILED, Failure("workflow", "failed"))
+        if release.objection is not None:
+            return run, release.objection
+        assert run is not None  # Only an objection cancels it from within.
         if run.status != "done":
-            raise self._unfinished(run)
-        told = str(run.output.get("text", ""))
-        if not told.startswith(self.text + self._waiting) or not told.strip():
-            streamed = "doesn't begin with what was streamed: take `stream: true` away"
-            why = f"its text {streamed if told.strip() else 'is empty'}"
-            self._ctx.log.warning("workflow %s: %s; the player was asked to try again", run.workflow, why)
-            raise _Halted("failed", texts.FAILED, Failure("workflow", "bad_output"))
-        self._waiting = told[len(self.text) :]
-        await self._release(everything=True)
+            return run, self._unfinished(run)
+        return run, await self._end(run, release)
 
-    def _unfinished(self, run: Run) -> _Halted:
+    async def _end(self, run: Run, release: Release) -> Instead | None:
+        """Release what the run's text has beyond its pieces; a text that contradicts them is no story."""
+        text = str(run.output.get("text", ""))
+        received = release.received
+        if not text.startswith(received) or not text.strip():
+            streamed = "doesn't begin with what was streamed: take `stream: true` away"
+            why = f"its text {streamed if text.strip() else 'is empty'}"
+            self._ctx.log.warning("workflow %s: %s; the player was asked to try again", run.workflow, why)
+            return Instead("failed", texts.FAILED, Failure("workflow", "bad_output"))
+        await release.add(text[len(received) :])
+        await release.end()
+        return release.objection
+
+    def _unfinished(self, run: Run) -> Instead:
         """Say why there is no story; the step's own log line may be in another process."""
         step = run.steps[-1] if run.steps else None
         at = f"step {step.id} ({step.agent})" if step and step.error else "the run"
@@ -134,60 +133,8 @@ class Telling:
         failure = Failure("workflow", run.error)
         if run.error != "unavailable":
             self._ctx.log.warning("workflow %s: %s: %s; the player was asked to try again", run.workflow, at, why)
-            return _Halted("failed", texts.FAILED, failure)
+            return Instead("failed", texts.FAILED, failure)
         self._ctx.log.critical("workflow %s: %s: %s; the player got the fallback", run.workflow, at, why)
-        self._ctx.publish(StoreFailed(session=self._session, part="workflow", code=run.error))
-        return _Halted("fallback", texts.FALLBACK, failure)
-
-    async def _check(self, text: str, channel: Channel) -> tuple[Verdict, bool]:
-        """Ask every check; return the verdict, and whether any one of them objects.
-
-        One that objects is heard even where another one couldn't look.
-        """
-        ctx, session = self._ctx, self._session
-        answers = await ctx.ask(check_text, text, channel, session)
-        failed = tuple(sorted(name for name, answer in answers.items() if judge({name: answer}).status == "failed"))
-        if failed:
-            ctx.log.critical("a safety check failed: %s; the player got the fallback", ", ".join(failed))
-            ctx.publish(CheckFailed(session=session, channel=channel, plugins=failed))
-        if not answers and not self._limits.allow_unchecked:
-            self._unchecked()
-        verdict = judge(answers)
-        return verdict, verdict.objects or any(judge({name: answer}).objects for name, answer in answers.items())
-
-    def _judge(self, checked: tuple[Verdict, bool], channel: Channel) -> None:
-        """Note a verdict, and halt the story where it objects, or says too little."""
-        verdict, objects = checked
-        known = self.verdicts.get(channel)
-        self.verdicts[channel] = merge([known, verdict]) if known else verdict
-        unchecked = verdict.status == "unchecked" and not self._limits.allow_unchecked
-        if verdict.status == "failed" or unchecked:
-            raise _Halted("fallback", texts.FALLBACK, Failure("safety", verdict.status))
-        if objects:
-            raise _Halted("supportive", texts.SUPPORTIVE if channel == "player" or verdict.kinds else texts.REPLACED)
-
-    async def _piece(self, piece: str) -> None:
-        self._waiting += piece
-        try:
-            await self._release(everything=False)
-        except _Halted as halt:
-            # An agent must not see this, nor go on: end the run from outside.
-            self._halted = halt
-            self._running.cancel()
-            await anyio.lowlevel.checkpoint()
-
-    async def _release(self, *, everything: bool) -> None:
-        """Check what would have been said by then, and let whole sentences go."""
-        while self._waiting:
-            match = _SENTENCE_END.search(self._waiting)
-            if match is None and not everything:
-                return
-            sentence = self._waiting[: match.end()] if match else self._waiting
-            self._judge(await self._check(self.text + sentence, "story"), "story")
-            self._waiting = self._waiting[len(sentence) :]
-            await self._say(sentence)
-
-    async def _say(self, text: str) -> None:
-        self.text += text
-        if self._send is not None:
-            await self._send.send(text)
+        failed = StoreFailed(session=self._session, part="workflow", code=run.error, owner=self._owner)
+        self._ctx.publish(failed)
+        return Instead("fallback", texts.FALLBACK, failure)

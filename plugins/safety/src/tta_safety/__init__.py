@@ -10,9 +10,11 @@ from tta_kernel import Event, NoConfig, Plugin, hookimpl
 
 from . import hookspecs
 from .hookspecs import check_text
-from .model import Channel, CheckFailed, Level, Verdict, judge, merge
+from .model import TOLD, About, Channel, CheckFailed, Level, Verdict, judge, merge
 
-__all__ = ["Channel", "CheckFailed", "Level", "SafetyPlugin", "Verdict", "check_text", "judge", "merge"]
+__all__ = [
+    "TOLD", "About", "Channel", "CheckFailed", "Level", "SafetyPlugin", "Verdict", "check_text", "judge", "merge",
+]  # fmt: skip
 
 
 class SafetyPlugin(Plugin[NoConfig]):

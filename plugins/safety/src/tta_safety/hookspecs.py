@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from tta_kernel import hookspec
 
-from .model import Channel, Verdict
+from .model import About, Channel, Verdict
 
 
 @hookspec(timeout=2.0, together=True)
-async def check_text(text: str, channel: Channel, session: str) -> Verdict:
+async def check_text(text: str, channel: Channel, session: str, about: About) -> Verdict:
     """Judge a text on its way to the agents (``player``) or to the player (``story``).
 
-    Whoever raises, is late or isn't running has failed, and the player gets the supportive fallback.
+    A story comes sentence by sentence, each handed on alone and once, with the end of what was told
+    before it in ``about.told``: what begins in one sentence and ends in the next is seen by whoever
+    reads ``about.told + text``. Only ``text`` can still be kept from the player.
+
+    An implementation may leave out any argument that it doesn't need. Whoever raises, is late or
+    isn't running has failed, and the player gets the supportive fallback.
     """
     raise AssertionError("a specification is never called")

@@ -17,6 +17,24 @@ _LEVELS = ("safe", "warning", "blocked")
 _STATUSES: tuple[_Status, ...] = ("checked", "unchecked", "failed")
 
 
+TOLD = 1000
+"""How many characters of what was told before a check is shown at most; so a long story costs what its length says."""
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check may know of a text besides the text itself.
+
+    ``user`` owns the session, "" being nobody. ``turn`` counts from 1, and is 0 where the session could
+    not be read. ``told`` is what was told in this turn right before the text: the last `TOLD` characters,
+    from the beginning of a word. ``before`` is what the player wrote, where the text is a story.
+    """
+
+    user: str = ""
+    turn: int = 0
+    told: str = ""
+    before: str = ""
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """What a check found: ``level`` is None unless checked, ``risk`` runs from 0 up to 1.
 
@@ -74,3 +92,4 @@ class CheckFailed(Event, frozen=True, tag="safety.check-failed"):
     session: str
     channel: str
     plugins: tuple[str, ...]
+    owner: str = ""

@@ -92,10 +92,11 @@ def pack(session: Session) -> bytes:
 
 
 class SessionCommitted(Event, frozen=True, tag="sessions.committed"):
-    """A session has a new version."""
+    """A person's session (``owner``) has a new version."""
 
     session: str
     version: int
+    owner: str = ""
 
 
 SESSIONS = Service[Sessions]("sessions")

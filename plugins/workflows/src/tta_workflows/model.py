@@ -102,27 +102,33 @@ class Workflows(Protocol):
 
 
 class RunStarted(Event, frozen=True, tag="workflows.run-started"):
-    """A run began."""
+    """A run began, for a person (``owner``) in a session; without an owner it concerns nobody but operators."""
 
     run: str
     workflow: str
+    session: str = ""
+    owner: str = ""
 
 
 class StepFinished(Event, frozen=True, tag="workflows.step-finished"):
-    """A step is done, or failed."""
+    """A step is done, or failed; ``session`` and ``owner`` are the run's."""
 
     run: str
     step: StepRun
+    session: str = ""
+    owner: str = ""
 
 
 class RunFinished(Event, frozen=True, tag="workflows.run-finished"):
-    """A run is done, or failed."""
+    """A run is done, or failed; ``session`` and ``owner`` are the run's."""
 
     run: str
     workflow: str
     status: str
     seconds: float
     error: str = ""
+    session: str = ""
+    owner: str = ""
 
 
 WORKFLOWS = Service[Workflows]("workflows")

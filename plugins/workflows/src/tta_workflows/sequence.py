@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import anyio
 import msgspec
@@ -14,6 +14,14 @@ from tta_agents import AgentError, AgentId, Agents, OnPiece
 from tta_kernel import Event
 
 from .model import Paths, Run, RunFinished, RunStarted, Step, StepFinished, StepRun, UnknownWorkflow, Workflow
+
+
+class _Caller(NamedTuple):
+    """For whom a run works, and who reads its pieces."""
+
+    session: str
+    owner: str
+    on_piece: OnPiece | None
 
 
 class Sequences:
@@ -39,16 +47,22 @@ class Sequences:
         if (workflow := self._definitions.get(name)) is None:
             known = ", ".join(sorted(self._definitions)) or "none"
             raise UnknownWorkflow(f"no workflow is called {name!r}; configured are: {known}")
+        caller = _Caller(session, owner, on_piece)
         run = Run(key, name, "running", time.time())
         self._remember(run)
-        self._publish(RunStarted(run=key, workflow=name))
-        began, steps, outputs, output = time.perf_counter(), list[StepRun](), dict[str, Any](), dict[str, Any]()
-        data, error = {"input": input, "steps": outputs}, "cancelled"
+        self._publish(RunStarted(run=key, workflow=name, session=session, owner=owner))
+        began = time.perf_counter()
+        steps: list[StepRun] = []
+        outputs: dict[str, Any] = {}
+        output: dict[str, Any] = {}
+        data = {"input": input, "steps": outputs}
+        error = "cancelled"
         try:
             with anyio.fail_after(workflow.timeout):
                 for step in workflow.steps:
-                    await self._step(step, data, run, steps, session, owner, on_piece)
-            output, error = _pick(workflow.output, data), ""
+                    outputs[step.id] = await self._step(step, data, run, steps, caller)
+            output = _pick(workflow.output, data)
+            error = ""
         except AgentError as exc:
             error = exc.code
         except TimeoutError:
@@ -57,23 +71,24 @@ class Sequences:
             status: Literal["failed", "done"] = "failed" if error else "done"
             ended = Run(key, name, status, run.started_at, time.perf_counter() - began, tuple(steps), error)
             self._remember(ended)
-            self._publish(RunFinished(run=key, workflow=name, status=status, seconds=ended.seconds, error=error))
+            finished = RunFinished(
+                run=key, workflow=name, status=status, seconds=ended.seconds, error=error, session=session, owner=owner
+            )  # fmt: skip
+            self._publish(finished)
         return msgspec.structs.replace(ended, output=output)
 
-    async def _step(
-        self, step: Step, data: dict[str, Any], run: Run, steps: list[StepRun], session: str, owner: str,
-        on_piece: OnPiece | None,
-    ) -> None:  # fmt: skip
-        began, error, detail = time.perf_counter(), "cancelled", ""
+    async def _step(self, step: Step, data: Mapping[str, Any], run: Run, steps: list[StepRun], caller: _Caller) -> Any:
+        """Return what the step's agent answered; add to ``steps`` what became of it, in any case."""
+        began = time.perf_counter()
+        error, detail = "cancelled", ""
         try:
             with anyio.move_on_after(step.timeout):
                 reply = await self._agents.call(
                     AgentId(step.agent, step.instance), _pick(step.input, data), key=f"{run.id}:{step.id}",
-                    session=session, owner=owner, on_piece=on_piece if step.stream else None,
+                    session=caller.session, owner=caller.owner, on_piece=caller.on_piece if step.stream else None,
                 )  # fmt: skip
-                data["steps"][step.id] = reply.output
                 error = ""
-                return
+                return reply.output
             raise AgentError("timeout", f"step {step.id!r} took longer than {step.timeout:g} s", retryable=True)
         except AgentError as exc:
             error, detail = exc.code, exc.detail
@@ -82,7 +97,7 @@ class Sequences:
             status: Literal["failed", "done"] = "failed" if error else "done"
             done = StepRun(step.id, step.agent, status, time.perf_counter() - began, error, detail)
             steps.append(done)
-            self._publish(StepFinished(run=run.id, step=done))
+            self._publish(StepFinished(run=run.id, step=done, session=caller.session, owner=caller.owner))
 
     def _remember(self, run: Run) -> None:
         self._runs[run.id] = run

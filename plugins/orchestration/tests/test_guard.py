@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import anyio
 import msgspec
 import pytest
 
-from tta_agents import AGENTS, AgentError, AgentsMemory, AgentSpec, AgentsPlugin, StepContext
-from tta_kernel import Context, Kernel, NoConfig, Plugin, hookimpl
-from tta_kernel.testing import published, running
-from tta_orchestration import ORCHESTRATION, Failure, OrchestrationPlugin, OrchestrationResponse, StoreFailed
-from tta_safety import Channel, SafetyPlugin, Verdict
+from tta_agents import AgentError
+from tta_kernel import Kernel
+from tta_kernel.testing import published
+from tta_orchestration import ORCHESTRATION, Failure, OrchestrationResponse, StoreFailed
+from tta_orchestration.testing import Scene, Teller, telling
+from tta_safety import About, Channel, Verdict
 from tta_sessions import (
     SESSIONS,
     Session,
@@ -24,11 +24,9 @@ from tta_sessions import (
     SessionConflict,
     SessionCorrupt,
     SessionsError,
-    SessionsPlugin,
     SessionTooLarge,
 )  # fmt: skip
 from tta_sessions.memory import MemorySessions
-from tta_workflows import WorkflowsPlugin
 
 LIMIT = 0.1
 SECRET = "my secret words"
@@ -93,58 +91,25 @@ TOO_LARGE = raising(SessionTooLarge("the session has 9 bytes; 8 are the most"))
 STRANGE = raising(OSError(SECRET))
 
 
-class In(msgspec.Struct, frozen=True):
-    text: str
-    world: dict[str, int] = {}
+class Counting(Teller):
+    """Says which turn it is; or raises what it finds in ``raises``."""
 
-
-class Out(msgspec.Struct, frozen=True):
-    text: str
-    world: dict[str, int]
-
-
-class Teller(Plugin[NoConfig]):
-    """Tells two sentences, and counts in its world; or raises what it finds in ``raises``."""
-
-    requires = (AGENTS,)
-    spec = AgentSpec("teller", "tells", In, Out, timeout=2.0)
     raises: AgentError | None = None
 
-    @hookimpl
-    def agents(self) -> Sequence[AgentSpec]:
-        return (self.spec,)
-
-    @asynccontextmanager
-    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        async with ctx.get(AGENTS).serve(self):
-            yield
-
-    async def process(self, request: In, ctx: StepContext) -> Out:
+    def pieces(self, scene: Scene) -> Sequence[str]:
         if self.raises is not None:
             raise self.raises
-        turn = request.world.get("turns", 0) + 1
-        for piece in (f"Turn {turn}. ", "The sea ", "answers."):
-            await ctx.emit(piece)
-        return Out(f"Turn {turn}. The sea answers.", {"turns": turn})
+        return (f"Turn {scene.turn}. ", "The sea ", "answers.")
 
 
-class Checker(Plugin[NoConfig]):
-    """Objects to what holds the word 'hurt'."""
-
-    @hookimpl
-    async def check_text(self, text: str, channel: Channel) -> Verdict:
-        return Verdict("checked", "blocked", 0.9, ("self_harm",)) if "hurt" in text else Verdict("checked", "safe")
+def check(text: str, channel: Channel, about: About) -> Verdict:
+    """Object to what holds the word 'hurt'."""
+    return Verdict("checked", "blocked", 0.9, ("self_harm",)) if "hurt" in text else Verdict("checked", "safe")
 
 
 def kernel(sessions: Sessions, raises: AgentError | None = None) -> Kernel:
-    step = {"id": "story", "agent": "teller", "stream": True, "input": {"text": "input.text", "world": "input.world"}}
-    turn = {"steps": [step], "output": {"text": "steps.story.text", "world": "steps.story.world"}}
-    return running(
-        OrchestrationPlugin, WorkflowsPlugin, AgentsPlugin, AgentsMemory, SafetyPlugin, SessionsPlugin,
-        {"teller": type("Told", (Teller,), {"raises": raises})}, Checker,
-        config={"session_timeout": f"{LIMIT}s"}, configs={"workflows": {"workflows": {"turn": turn}}},
-        services={SESSIONS: sessions},
-    )  # fmt: skip
+    teller = type("Counts", (Counting,), {"raises": raises})
+    return telling(check, teller=teller, services={SESSIONS: sessions}, session_timeout=f"{LIMIT}s")
 
 
 @pytest.fixture
@@ -183,7 +148,7 @@ async def test_a_session_that_cannot_be_read_means_the_fallback_and_the_next_tur
         assert (response.outcome, response.failure, response.kept) == ("fallback", Failure("sessions.get", code), False)
         assert "support" in response.text
         assert "sea" not in response.text
-        assert (event.session, event.part, event.code) == ("s", "sessions.get", code)
+        assert (event.session, event.owner, event.part, event.code) == ("s", "anna", "sessions.get", code)
         [line] = [record for record in caplog.records if record.levelno == logging.CRITICAL]
         assert line.message.startswith(f"a turn went without its session: sessions.get: {code}: ")
         assert SECRET not in caplog.text
@@ -388,7 +353,7 @@ async def test_agents_out_of_reach_mean_the_fallback_and_a_human_is_told(
             [event] = await events.rest()
     assert (response.outcome, response.failure) == ("fallback", Failure("workflow", "unavailable"))
     assert response.kept  # That there was no story is part of the session; its world is as it was.
-    assert (event.part, event.code) == ("workflow", "unavailable")
+    assert (event.owner, event.part, event.code) == ("anna", "workflow", "unavailable")
     assert [record.levelname for record in caplog.records if record.name == "tta.orchestration"] == ["CRITICAL"]
     assert SECRET not in caplog.text
 

@@ -43,7 +43,7 @@ class Story(msgspec.Struct, frozen=True):
 
 
 class Found(NamedTuple):
-    """What is stored; ``notices`` are what its player should hear of it, until `Keeper.told`."""
+    """What is stored; ``notices`` are what its player should hear of it, until `SessionGuard.told`."""
 
     session: Session | None
     story: Story
@@ -61,15 +61,17 @@ class Overtaken(Exception):
     """Somebody else committed the session meanwhile, or it has gone: read it again."""
 
 
-class Keeper:
+class SessionGuard:
     """Reads and commits sessions, each within ``limit`` seconds, and remembers what their players should hear."""
 
     def __init__(self, sessions: Sessions, log: Logger, publish: Callable[[Event], None], *, limit: float) -> None:
-        self._sessions, self._log, self._publish, self._limit = sessions, log, publish, limit
+        self._sessions, self._log, self._publish = sessions, log, publish
+        self._limit = limit
+        # Bounded, and of this process alone: what it forgets, a player doesn't hear of.
         self._lost: OrderedDict[str, None] = OrderedDict()
         self._unsure: OrderedDict[str, tuple[str, bool]] = OrderedDict()
 
-    async def read(self, id: str) -> Found:
+    async def read(self, id: str, owner: str) -> Found:
         """Return the session, if there is one, and the story in it; raise `NotKept` where that can't be known.
 
         What is corrupt has gone, as if it had ended: the story begins anew, and its player is told.
@@ -83,7 +85,7 @@ class Keeper:
                     session = await self._sessions.get(id)  # What couldn't be put aside is corrupt still.
             story = _story(session)
         except Exception as exc:  # noqa: BLE001 - a stranger's store; the turn goes on without it
-            raise self.failed(id, "sessions.get", *_explained(exc)) from None
+            raise self.failed(id, owner, "sessions.get", *_explained(exc)) from None
         notices: tuple[str, ...] = (texts.ANEW,) if id in self._lost else ()
         run, unread = self._unsure.get(id, ("", False))
         if page := story.page(run):
@@ -97,7 +99,7 @@ class Keeper:
         even then nobody knows, the player hears of it in the turn that finds it, with the text if that
         is still ``unread``.
         """
-        code, why = "", ""
+        code = why = ""
         for last in (False, True):
             try:
                 with anyio.fail_after(self._limit):
@@ -112,7 +114,7 @@ class Keeper:
                 raise Overtaken from None
             except SessionTooLarge as exc:
                 hint = "see max_size of the sessions' plugin, and history of orchestration"
-                raise self.failed(session.id, "sessions.commit", "too_large", f"{exc}; {hint}") from None
+                raise self.failed(session.id, session.user, "sessions.commit", "too_large", f"{exc}; {hint}") from None
             except Exception as exc:  # noqa: BLE001 - a stranger's store; the turn ends without it
                 code, why = _explained(exc)
             answered, found = await self._find(session.id, run)
@@ -121,7 +123,7 @@ class Keeper:
             if last or not answered:
                 break
         _put(self._unsure, session.id, (run, unread))
-        raise self.failed(session.id, "sessions.commit", code, why)
+        raise self.failed(session.id, session.user, "sessions.commit", code, why)
 
     def lost(self, id: str) -> None:
         """Remember that a story which was there is so no longer."""
@@ -132,10 +134,10 @@ class Keeper:
         self._lost.pop(id, None)
         self._unsure.pop(id, None)
 
-    def failed(self, id: str, part: Part, code: str, why: str) -> NotKept:
+    def failed(self, id: str, owner: str, part: Part, code: str, why: str) -> NotKept:
         """Tell a human; return what the turn is to raise."""
         self._log.critical("a turn went without its session: %s: %s: %s", part, code, why)
-        self._publish(StoreFailed(session=id, part=part, code=code))
+        self._publish(StoreFailed(session=id, part=part, code=code, owner=owner))
         return NotKept(Failure(part, code))
 
     async def _find(self, id: str, run: str) -> tuple[bool, Session | None]:

@@ -1,0 +1,67 @@
+"""The one way of a story to its player: sentence by sentence, each checked before it is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from tta_safety import TOLD, About, Verdict, merge
+
+from .checks import Checks, Instead
+from .sentences import Sentences
+
+Send = Callable[[str], Awaitable[None]]
+"""Hands a text to a reader, and waits until it was taken."""
+_PART_OF_A_WORD = re.compile(r"\A\S*\s+")
+
+
+class Release:
+    """One attempt at telling a story; ``text`` is what was told of it, ``verdict`` what the checks said.
+
+    Each sentence is checked alone, with the end of what was told before it: so a story costs its
+    length, and not its square. After an ``objection`` nothing more is told.
+    """
+
+    def __init__(self, checks: Checks, session: str, about: About, send: Send | None) -> None:
+        self._checks, self._session, self._about, self._send = checks, session, about, send
+        self._sentences = Sentences()
+        self._told: list[str] = []
+        self.verdict: Verdict | None = None
+        self.objection: Instead | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(self._told)
+
+    @property
+    def received(self) -> str:
+        """All that was added, told or not."""
+        return self.text + self._sentences.pending
+
+    async def add(self, piece: str) -> None:
+        """Tell the sentences that are whole now."""
+        for sentence in self._sentences.add(piece):
+            await self._tell(sentence)
+
+    async def end(self) -> None:
+        """Tell what is left, since nothing more will come."""
+        if rest := self._sentences.end():
+            await self._tell(rest)
+
+    async def _tell(self, sentence: str) -> None:
+        if self.objection is not None:
+            return
+        verdict, self.objection = await self._checks.check(sentence, "story", self._session, self._about)
+        self.verdict = merge([self.verdict, verdict]) if self.verdict else verdict
+        if self.objection is not None:
+            return
+        self._told.append(sentence)
+        self._about = msgspec.structs.replace(self._about, told=_end_of(self._about.told + sentence))
+        if self._send is not None:
+            await self._send(sentence)
+
+
+def _end_of(text: str) -> str:
+    return text if len(text) <= TOLD else _PART_OF_A_WORD.sub("", text[-TOLD:], count=1)

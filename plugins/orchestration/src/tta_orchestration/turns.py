@@ -1,0 +1,183 @@
+"""The service that plays turns: one at a time in a session, whole or as they are told."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import msgspec
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from tta_kernel import Context
+from tta_sessions import Session, SessionCommitted, Sessions
+from tta_workflows import Run, Workflows
+
+from .checks import Checks
+from .guard import SessionGuard
+from .model import InputError, NotRunning, OrchestrationResponse, TurnPlayed
+from .release import Send
+from .telling import Telling
+from .turn import Played, Turn
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What a turn runs, and what bounds it; see the plugin's config."""
+
+    workflow: str
+    max_text: int
+    history: int
+    session_timeout: float
+
+
+class Stream:
+    """The released pieces of a turn, and then its response."""
+
+    def __init__(self, pieces: MemoryObjectReceiveStream[str]) -> None:
+        self._pieces = pieces
+        self._response: OrchestrationResponse | None = None
+
+    @property
+    def response(self) -> OrchestrationResponse:
+        if self._response is None:
+            raise RuntimeError("the turn isn't over; read its pieces to the end first")
+        return self._response
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        return self._pieces.__aiter__()
+
+
+class Turns:
+    """Plays turns: one at a time in a session."""
+
+    def __init__(self, ctx: Context, workflows: Workflows, checks: Checks, sessions: Sessions, limits: Limits) -> None:
+        self._ctx, self._workflows, self._checks, self._limits = ctx, workflows, checks, limits
+        self._guard = SessionGuard(sessions, ctx.log, ctx.publish, limit=limits.session_timeout)
+        self._locks: dict[str, tuple[anyio.Lock, int]] = {}
+        """By session, with the number of turns that hold it or wait for it."""
+        self._closed = False
+
+    def close(self) -> None:
+        """Play nothing from now on; turns that are being played come to their end."""
+        self._closed = True
+
+    async def process_user_input(
+        self, text: str, session: str, *, user: str = "", seed: int | None = None
+    ) -> OrchestrationResponse:
+        self._must_run()
+        return await self._respond(text, session, user, seed, None)
+
+    @asynccontextmanager
+    async def stream_user_input(
+        self, text: str, session: str, *, user: str = "", seed: int | None = None
+    ) -> AsyncIterator[Stream]:
+        self._must_run()
+        # Nothing is buffered: the story goes on when its reader has taken what was released.
+        send, receive = anyio.create_memory_object_stream[str](0)
+        stream = Stream(receive)
+
+        async def respond() -> None:
+            async with send:
+                stream._response = await self._respond(text, session, user, seed, send.send)
+
+        try:
+            async with receive, anyio.create_task_group() as tasks:
+                tasks.start_soon(respond)
+                yield stream
+                # A reader that leaves early has seen enough; the turn is not committed.
+                tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            # Callers of a stream catch what a turn raises, not that a task raised it.
+            exc: BaseException = group
+            while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
+                exc = exc.exceptions[0]
+            raise exc from exc.__cause__
+
+    async def coordinate_agents(self, workflow: str, input: Mapping[str, Any], *, session: str = "") -> Run:
+        self._must_run()
+        return await self._workflows.run(workflow, input, key=uuid.uuid4().hex, session=session)
+
+    def _must_run(self) -> None:
+        if self._closed:
+            raise NotRunning("the orchestration has stopped with its kernel; start a new one to play on")
+
+    async def _respond(
+        self, text: str, session: str, user: str, seed: int | None, send: Send | None
+    ) -> OrchestrationResponse:
+        read, notices = self._clean(text)
+        async with self._alone(session):
+            telling = Telling(
+                self._ctx, self._workflows, self._checks, workflow=self._limits.workflow, session=session, owner=user,
+                send=send,
+            )  # fmt: skip
+            turn = Turn(self._guard, telling, Session(session, user), seed=seed, history=self._limits.history)
+            began = time.perf_counter()
+            played = await turn.play(text, read)
+            seconds = time.perf_counter() - began
+            self._announce(played, seconds)
+            if played.notices:
+                self._guard.told(session)
+            return self._response(played, notices, seconds)
+
+    def _announce(self, played: Played, seconds: float) -> None:
+        session = played.session
+        self._ctx.publish(
+            TurnPlayed(
+                session=session.id, turn=played.number, outcome=played.answer.outcome, seconds=seconds,
+                owner=session.user,
+            )
+        )  # fmt: skip
+        if played.kept:
+            self._ctx.publish(SessionCommitted(session=session.id, version=session.version, owner=session.user))
+
+    def _response(self, played: Played, notices: tuple[str, ...], seconds: float) -> OrchestrationResponse:
+        answer, run = played.answer, played.answer.run
+        steps = run.steps if run else ()
+        workflow = {
+            "name": self._limits.workflow, "run": played.run, "status": run.status if run else "not run",
+            "error": run.error if run else "", "seconds": run.seconds if run else 0.0,
+        }  # fmt: skip
+        return OrchestrationResponse(
+            text=answer.text,
+            outcome=answer.outcome,
+            session=played.session.id,
+            turn=played.number,
+            updated_context=played.session.context,
+            workflow=workflow,
+            steps=steps,
+            performance={"total": seconds, **{step.id: step.seconds for step in steps}},
+            verdicts=answer.verdicts,
+            notices=(*notices, *played.notices),
+            failure=answer.failure,
+            kept=played.kept,
+        )
+
+    def _clean(self, text: str) -> tuple[str, tuple[str, ...]]:
+        """Return what the story reads of a text, and what its player should know of that."""
+        clean = _CONTROL.sub("", text).strip()
+        if not clean:
+            raise InputError("there is nothing to read; write what you would like to do, such as: look around")
+        if len(clean) <= self._limits.max_text:
+            return clean, ()
+        most = self._limits.max_text
+        return clean[:most], (f"that was long: the story reads the first {most:,} characters of {len(clean):,}",)
+
+    @asynccontextmanager
+    async def _alone(self, id: str) -> AsyncIterator[None]:
+        lock, users = self._locks.get(id, (anyio.Lock(), 0))
+        self._locks[id] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._locks[id]
+            if users == 1:
+                del self._locks[id]
+            else:
+                self._locks[id] = (lock, users - 1)
