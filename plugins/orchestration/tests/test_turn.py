@@ -362,7 +362,7 @@ async def test_each_event_of_a_turn_says_whose_it_is() -> None:
     async with kernel(safe) as k:
         with published(k, AgentCalled, RunStarted, StepFinished, RunFinished, TurnPlayed, SessionCommitted) as events:
             await k.get(ORCHESTRATION).process_user_input("hello", "s", user="anna")
-            seen = await events.rest()
+            seen: list[Any] = list(await events.rest())
     assert [type(event) for event in seen] == [
         RunStarted, AgentCalled, StepFinished, RunFinished, TurnPlayed, SessionCommitted,
     ]  # fmt: skip
