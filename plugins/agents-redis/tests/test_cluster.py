@@ -10,6 +10,7 @@ from tta_agents import AgentCard, AgentDeregistered, AgentId, AgentRegistered
 from tta_agents.testing import AgentRegistryContract, RepliesContract
 from tta_agents_redis import RedisRegistry, RedisReplies, Store
 from tta_kernel import Event
+from tta_kernel.testing import until
 from tta_redis import Redis, connect
 from tta_redis.testing import RedisCluster, cluster
 
@@ -55,11 +56,9 @@ async def test_other_processes_are_seen_on_a_cluster(redis: Redis) -> None:
             tasks.start_soon(there.watch)
             await there.watching.wait()
             await here.register(AgentCard(id, process="p", shared=True))
-            while not events:  # noqa: ASYNC110 - another task's
-                await anyio.sleep(0.01)
+            await until(lambda: len(events) == 1)
             await here.deregister(id)
-            while len(events) < 2:  # noqa: ASYNC110 - another task's
-                await anyio.sleep(0.01)
+            await until(lambda: len(events) == 2)
             tasks.cancel_scope.cancel()
     assert [type(event) for event in events] == [AgentRegistered, AgentDeregistered]
 

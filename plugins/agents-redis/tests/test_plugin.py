@@ -3,7 +3,6 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import Any
 
-import anyio
 import msgspec
 import pytest
 
@@ -17,6 +16,7 @@ from tta_agents import (
     AgentStatusChanged,
     Report,
 )
+from tta_agents.testing.echo import eventually
 from tta_agents_redis import AgentsRedis, Config
 from tta_kernel import ConfigError, Kernel, KernelSettings, Plugin, PluginSettings
 from tta_kernel.hookspecs import snapshot
@@ -75,10 +75,11 @@ async def test_health_is_degraded_while_redis_is_away_and_where_a_name_is_anothe
 
 
 async def health(kernel: Kernel, wanted: str) -> str:
-    with anyio.fail_after(10):
-        while (found := (await kernel.health())["agents-redis"]).status != wanted:  # noqa: ASYNC110
-            await anyio.sleep(0.02)
-    return found.detail
+    async def as_wanted() -> bool:
+        return (await kernel.health())["agents-redis"].status == wanted
+
+    await eventually(as_wanted)
+    return (await kernel.health())["agents-redis"].detail
 
 
 async def test_that_an_agent_is_degraded_is_told_before_its_heart_beats_again(redis: Redis) -> None:
@@ -88,9 +89,11 @@ async def test_that_an_agent_is_degraded_is_told_before_its_heart_beats_again(re
         await here.get(AGENT_REGISTRY).register(card, lambda: Report(card))
         card = ill
         here.events.publish(AgentStatusChanged(agent=ill.id, before="idle", after="degraded"))
-        with anyio.fail_after(10):
-            while await there.get(AGENT_REGISTRY).discover():  # noqa: ASYNC110
-                await anyio.sleep(0.02)
+
+        async def left_out() -> bool:
+            return not await there.get(AGENT_REGISTRY).discover()
+
+        await eventually(left_out)
 
 
 @pytest.mark.parametrize("config", [{"ttl": "10ms"}, {"ttl": "1s", "interval": "1s"}, {"ttl": "1s", "interval": 0}])

@@ -16,12 +16,13 @@ from tta_agents import (
     AgentRegistered,
     AgentStatusChanged,
     RegistryError,
-    Reply,
     Report,
 )
-from tta_agents.testing import AgentRegistryContract, RepliesContract
-from tta_agents_redis import RedisRegistry, RedisReplies, Store
+from tta_agents.testing import AgentRegistryContract
+from tta_agents.testing.echo import eventually
+from tta_agents_redis import RedisRegistry, Store
 from tta_kernel import Event
+from tta_kernel.testing import until
 from tta_redis import Redis, connect
 from tta_redis.testing import redis_server
 
@@ -68,22 +69,10 @@ def card(status: Any = "idle", process: str = "p", id: AgentId = ID) -> AgentCar
     return AgentCard(id, status=status, process=process, shared=True)
 
 
-async def until(condition: Callable[[], Any]) -> None:
-    with anyio.fail_after(10):
-        while not await condition():  # noqa: ASYNC110 - what is waited for happens in a server
-            await anyio.sleep(0.01)
-
-
 class TestRedisRegistry(AgentRegistryContract):
     @pytest.fixture
     def registry(self, redis: Redis) -> RedisRegistry:
         return registry_on(redis)
-
-
-class TestRedisReplies(RepliesContract):
-    @pytest.fixture
-    def replies(self, redis: Redis) -> RedisReplies:
-        return RedisReplies(redis, LOG, max_size=10_000, quarantine=60.0)
 
 
 async def test_two_processes_see_each_other_s_agents_and_which_are_whose(redis: Redis) -> None:
@@ -106,18 +95,21 @@ async def test_an_agent_lives_while_its_heart_beats_and_no_longer(redis: Redis) 
     here, there = registry_on(redis, ttl=TTL, interval=TTL / 3), registry_on(redis)
     await here.register(card())
     first = await there.get(ID)
-    async with running(here.beat):
-        await anyio.sleep(TTL * 1.5)
-        alive = await there.get(ID)
     assert first is not None
-    assert alive is not None
-    assert alive.seen_at > first.seen_at
+
+    async def outlived_its_ttl() -> bool:
+        alive = await there.get(ID)
+        assert alive is not None
+        return alive.seen_at > first.seen_at + TTL
+
+    async with running(here.beat):
+        await eventually(outlived_its_ttl)
 
     async def gone() -> bool:
         return await there.get(ID) is None
 
     with anyio.fail_after(TTL + 1):
-        await until(gone)
+        await eventually(gone)
     assert await redis.execute("HLEN", redis.key("agents", "cards", tag="agents")) == 0
 
 
@@ -132,7 +124,7 @@ async def test_nothing_is_left_in_redis_when_all_are_gone(redis: Redis) -> None:
 
 async def test_others_hear_at_once_who_comes_changes_and_leaves(redis: Redis) -> None:
     here, seen = registry_on(redis), Seen()
-    there = registry_on(redis, seen=seen)
+    there = registry_on(redis, interval=0.05, seen=seen)
     status = "idle"
     async with running(there.watch):
         await there.watching.wait()
@@ -140,7 +132,6 @@ async def test_others_hear_at_once_who_comes_changes_and_leaves(redis: Redis) ->
         came = await seen.until(AgentRegistered)
         status = "degraded"
         await here.beat_once()
-        there._changed.set()  # It would look again within an interval.
         changed = await seen.until(AgentStatusChanged)
         await here.deregister(ID)
         left = await seen.until(AgentDeregistered)
@@ -210,10 +201,7 @@ async def test_the_heart_goes_on_when_redis_was_away() -> None:
             async with running(here.beat):
                 server.kill()
 
-                async def troubled() -> bool:
-                    return bool(here.trouble)
-
-                await until(troubled)
+                await until(lambda: bool(here.trouble))
                 with pytest.raises(RegistryError):
                     await there.list()
                 server.restart()  # It has forgotten everything.
@@ -224,12 +212,9 @@ async def test_the_heart_goes_on_when_redis_was_away() -> None:
                     except RegistryError:
                         return False
 
-                await until(back)
+                await eventually(back)
 
-                async def calm() -> bool:
-                    return not here.trouble
-
-                await until(calm)
+                await until(lambda: not here.trouble)
 
 
 async def test_a_value_that_is_no_card_is_put_aside_with_its_reason_and_the_agent_comes_back(redis: Redis) -> None:
@@ -320,85 +305,6 @@ async def test_a_state_that_is_refused_is_kept_aside_with_its_reason(redis: Redi
     assert await redis.execute("GET", f"{key}:quarantined") == b"damaged"
     assert await redis.execute("PTTL", f"{key}:quarantined") > 0
     assert "it raised" in (await here._store.quarantined())[0]["reason"]
-
-
-@pytest.mark.parametrize("command", [("SET", b"\xff no reply"), ("LPUSH", "x"), ("SET", b"\x80")])
-async def test_what_is_no_reply_is_put_aside(redis: Redis, command: tuple[Any, ...]) -> None:
-    replies = RedisReplies(redis, LOG, max_size=10_000, quarantine=60.0)
-    key = redis.key("agents", "reply", "a", "k", tag="a/k")
-    await redis.execute(command[0], key, *command[1:])
-    assert await replies.get("a", "k") is None
-    reply = Reply(ID, "x", 0.0)
-    await redis.execute("DEL", key)
-    await redis.execute(command[0], key, *command[1:])
-    assert await replies.put("a", "k", reply, 60.0) == reply
-    assert await replies.get("a", "k") == reply
-    assert await redis.execute("PTTL", f"{key}:quarantined") > 0
-
-
-async def test_a_reply_ends_and_one_too_large_is_not_kept(redis: Redis) -> None:
-    replies = RedisReplies(redis, LOG, max_size=100, quarantine=60.0)
-    await replies.put("a", "k", Reply(ID, "x", 0.0), 0.05)
-    with pytest.raises(RegistryError, match="bytes, and 100 are allowed"):
-        await replies.put("a", "large", Reply(ID, "x" * 100, 0.0), 60.0)
-    assert await replies.get("a", "large") is None
-
-    async def gone() -> bool:
-        return await replies.get("a", "k") is None
-
-    await until(gone)
-
-
-async def test_nothing_is_left_of_a_person_s_replies_after_their_time_nor_names_him_before(redis: Redis) -> None:
-    replies = RedisReplies(redis, LOG, max_size=10_000, quarantine=60.0)
-    await replies.put("a", "k", Reply(ID, "x", 0.0), 0.2, "ann")
-    keys = await redis.execute("KEYS", redis.key("agents") + "*")
-    assert len(keys) == 2
-    assert not any(b"ann" in key for key in keys)
-    assert all([0 < await redis.execute("PTTL", key) <= 200 for key in keys])
-
-    async def gone() -> bool:
-        return not await redis.execute("KEYS", redis.key("agents") + "*")
-
-    await until(gone)
-
-
-async def test_a_list_of_replies_ends_with_the_last_and_leaves_those_out_that_ended(redis: Redis) -> None:
-    replies = RedisReplies(redis, LOG, max_size=10_000, quarantine=60.0)
-    for key, ttl in (("short", 0.01), ("long", 50.0), ("middle", 5.0)):
-        await replies.put("a", key, Reply(ID, "x", 0.0), ttl, "ann")
-        await anyio.sleep(0.02)
-    index = replies._index("ann")
-    assert await redis.execute("PTTL", index) > 40_000
-    assert [name.rpartition(b":")[2] for name in await redis.execute("ZRANGE", index, 0, -1)] == [b"middle", b"long"]
-
-
-async def test_what_was_put_aside_of_a_person_is_forgotten_too(redis: Redis) -> None:
-    replies = RedisReplies(redis, LOG, max_size=10_000, quarantine=60.0)
-    await redis.execute("SET", replies._keys("a", "k", "ann")[0], b"\xff what ann wrote")
-    assert await replies.get("a", "k", "ann") is None
-    assert await replies.forget("ann") == 1
-    assert await redis.execute("KEYS", redis.key("agents") + "*") == []
-
-
-async def test_a_list_that_is_none_is_an_error_for_who_forgets_and_moved_out_of_the_way_of_who_keeps(
-    redis: Redis,
-) -> None:
-    replies = RedisReplies(redis, LOG, max_size=10_000, quarantine=60.0)
-    await redis.execute("SET", replies._index("ann"), "x")
-    with pytest.raises(RegistryError):
-        await replies.forget("ann")
-    await replies.put("a", "k", Reply(ID, "x", 0.0), 60.0, "ann")
-    assert await replies.forget("ann") == 1
-    assert await redis.execute("GET", replies._index("ann") + ":quarantined") == b"x"
-
-
-async def test_a_list_never_leads_to_anybody_else_s_keys(redis: Redis) -> None:
-    replies = RedisReplies(redis, LOG, max_size=10_000, quarantine=60.0)
-    await redis.execute("SET", redis.key("other"), "x")
-    await redis.execute("ZADD", replies._index("ann"), 1, redis.key("other"))
-    assert await replies.forget("ann") == 0
-    assert await redis.execute("GET", redis.key("other")) == b"x"
 
 
 async def test_of_many_cards_only_those_that_changed_are_read_again_and_those_that_went_forgotten(redis: Redis) -> None:

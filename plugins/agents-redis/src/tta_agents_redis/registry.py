@@ -28,7 +28,7 @@ from tta_redis import Redis, RedisDown, Signal
 from .store import Found, Store, check
 
 
-class _Mine(NamedTuple):
+class _Own(NamedTuple):
     card: AgentCard
     report: Callable[[], Report] | None
 
@@ -49,48 +49,48 @@ class RedisRegistry:
     ) -> None:  # fmt: skip
         self._redis, self._store, self._log, self._publish = redis, store, log, publish
         self._interval, self._max_state = interval, max_state
-        self._mine: dict[AgentId, _Mine] = {}
-        self._telling = anyio.Lock()
+        self._own: dict[AgentId, _Own] = {}
+        self._beating = anyio.Lock()
         self._urgent = anyio.Event()
         self._too_large: set[AgentId] = set()
         self._changed = anyio.Event()
         self.watching = anyio.Event()
         """Set as soon as `watch` knows what there was before."""
-        self._told_until = time.time() - interval  # what was found before is no news
+        self._warned_until = time.time() - interval  # what was found before is no news
         self.trouble = ""
         self.displaced: set[AgentId] = set()
 
     # The registry
 
     async def register(self, card: AgentCard, report: Callable[[], Report] | None = None) -> None:
-        mine = _Mine(card, report)
+        own = _Own(card, report)
         if card.shared:
-            report_now = self._bounded(mine.look())
+            report_now = self._bounded(own.look())
             check(report_now.card)
             await self._store.beat({card.id: report_now}, take=True)
-        self._mine[card.id] = mine
+        self._own[card.id] = own
         self.displaced.discard(card.id)
 
     async def deregister(self, id: AgentId, process: str = "") -> bool:
-        mine = self._mine.get(id)
-        if mine is None:
+        own = self._own.get(id)
+        if own is None:
             return await self._store.leave(id, process, None)
-        if process not in ("", mine.card.process):
+        if process not in ("", own.card.process):
             return False
-        del self._mine[id]
+        del self._own[id]
         self.displaced.discard(id)
-        if not mine.card.shared:
+        if not own.card.shared:
             return True
-        state = self._bounded(mine.look()).state
+        state = self._bounded(own.look()).state
         self._too_large.discard(id)
         # A heartbeat that has to be sent again must not come after, and bring back who has gone.
-        async with self._telling:
+        async with self._beating:
             pass
-        return await self._store.leave(id, mine.card.process, state)
+        return await self._store.leave(id, own.card.process, state)
 
     async def get(self, id: AgentId) -> AgentCard | None:
-        if (mine := self._mine.get(id)) and not mine.card.shared:
-            return mine.look().card
+        if (own := self._own.get(id)) and not own.card.shared:
+            return own.look().card
         return next((found.card for found in (await self._store.look(id=id)).found), None)
 
     async def list(self, type: str | None = None) -> Sequence[AgentCard]:
@@ -104,8 +104,8 @@ class RedisRegistry:
     async def snapshot(self) -> RegistrySnapshot:
         cards = await self.list()
         return RegistrySnapshot(
-            local=[card for card in cards if self._is_mine(card)],
-            remote=[card for card in cards if not self._is_mine(card)],
+            local=[card for card in cards if self._is_own(card)],
+            remote=[card for card in cards if not self._is_own(card)],
         )
 
     async def state(self, id: AgentId) -> bytes | None:
@@ -116,13 +116,13 @@ class RedisRegistry:
 
     def _unshared(self, type: str | None) -> Iterable[AgentCard]:
         return (
-            mine.look().card
-            for id, mine in self._mine.items()
-            if not mine.card.shared and type in (None, id.type)
+            own.look().card
+            for id, own in self._own.items()
+            if not own.card.shared and type in (None, id.type)
         )  # fmt: skip
 
-    def _is_mine(self, card: AgentCard) -> bool:
-        return card.id in self._mine and self._mine[card.id].card.process == card.process
+    def _is_own(self, card: AgentCard) -> bool:
+        return card.id in self._own and self._own[card.id].card.process == card.process
 
     def _bounded(self, report: Report) -> Report:
         id, state = report.card.id, report.state
@@ -139,7 +139,7 @@ class RedisRegistry:
 
     async def on_status(self, event: AgentStatusChanged) -> None:
         """Tell others now, not at the next beat, that an agent of this process is degraded, or well again."""
-        if event.agent in self._mine and "degraded" in (event.before, event.after):
+        if event.agent in self._own and "degraded" in (event.before, event.after):
             self._urgent.set()
 
     async def beat(self) -> None:
@@ -165,11 +165,11 @@ class RedisRegistry:
 
     async def beat_once(self) -> None:
         """Tell Redis of the agents now."""
-        async with self._telling:
-            shared = {id: self._bounded(mine.look()) for id, mine in self._mine.items() if mine.card.shared}
+        async with self._beating:
+            shared = {id: self._bounded(own.look()) for id, own in self._own.items() if own.card.shared}
             answer = await self._store.beat(shared) if shared else {}
         for id, held in answer.items():
-            if held or id not in self._mine:
+            if held or id not in self._own:
                 self.displaced.discard(id)
             elif id not in self.displaced:
                 self.displaced.add(id)
@@ -183,22 +183,22 @@ class RedisRegistry:
         while True:
             try:
                 async with self._redis.listen(self._store.channel) as signals, anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._hear, signals)
+                    tasks.start_soon(self._on_signals, signals)
                     while True:
-                        seen = await self._look_around(seen)
+                        seen = await self._look(seen)
             except* (RegistryError, RedisDown, ResponseError) as group:
                 self._log.debug("no look at other processes' agents: %s", group.exceptions[0])
             await anyio.sleep(min(self._interval, 1.0))
 
-    async def _hear(self, signals: AsyncIterator[Signal | None]) -> None:
+    async def _on_signals(self, signals: AsyncIterator[Signal | None]) -> None:
         async for _ in signals:
             self._changed.set()
 
-    async def _look_around(self, seen: Mapping[AgentId, Found] | None) -> Mapping[AgentId, Found]:
+    async def _look(self, seen: Mapping[AgentId, Found] | None) -> Mapping[AgentId, Found]:
         self._changed = anyio.Event()
         now, found = await self._store.look()
-        await self._tell_of_foreign()
-        there = {each.card.id: each for each in found if not self._is_mine(each.card)}
+        await self._warn_of_quarantined()
+        there = {each.card.id: each for each in found if not self._is_own(each.card)}
         if seen is not None:  # What was there before us is no news.
             self._compare(seen, there, now)
         self.watching.set()
@@ -208,16 +208,16 @@ class RedisRegistry:
             await self._changed.wait()
         return there
 
-    async def _tell_of_foreign(self) -> None:
-        news = [each for each in await self._store.quarantined() if each["at"] > self._told_until]
+    async def _warn_of_quarantined(self) -> None:
+        news = [each for each in await self._store.quarantined() if each["at"] > self._warned_until]
         for each in reversed(news[:10]):
             self._log.warning("what lay in the registry was put aside: %s: %s", each["where"], each["reason"])
         if news:
-            self._told_until = news[0]["at"]
+            self._warned_until = news[0]["at"]
 
     def _compare(self, seen: Mapping[AgentId, Found], there: Mapping[AgentId, Found], now: float) -> None:
         for id, (card, expires_at) in seen.items():
-            if id not in there and id not in self._mine:
+            if id not in there and id not in self._own:
                 self._publish(AgentDeregistered(agent=id, reason="expired" if expires_at <= now else "left"))
             elif id in there and there[id].card.status != card.status:
                 self._publish(AgentStatusChanged(agent=id, before=card.status, after=there[id].card.status))

@@ -12,6 +12,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local kept = tonumber(ARGV[1])
 
+-- Note that a foreign value was put aside: a line each for when, where and why, then the value itself.
 local function note(where, reason, raw)
   local function line(text) return string.gsub(text, '\\n', ' ') .. '\\n' end
   redis.call('LPUSH', foreign, now .. '\\n' .. line(where) .. line(reason) .. raw)
@@ -19,6 +20,7 @@ local function note(where, reason, raw)
   redis.call('PEXPIRE', foreign, kept)
 end
 
+-- Move a key of another type out of the way: each command on it would fail, and so would every process, for ever.
 local function sound(key, kind)
   local found = redis.call('TYPE', key)['ok']
   if found == kind or found == 'none' then return end
@@ -40,8 +42,11 @@ local function drop(id)
   redis.call('ZREM', expiry, id)
 end
 
+-- Each script takes out what has expired, so no process need be alive for that. 500 at once bound its time; what is
+-- left is passed over by its score, and taken out next time.
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', expiry, '-inf', now, 'LIMIT', 0, 500)) do drop(id) end
 
+-- Which process has an address: nil where nobody that is alive does, '' where that can't be read.
 local function holder(id)
   local till = redis.call('ZSCORE', expiry, id)
   if not till or tonumber(till) <= now then return nil end
@@ -57,6 +62,7 @@ BEAT = (
     + """
 local channel, ttl, state_ttl = ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local answer, agents = {now}, #KEYS - 4
+-- Where in ARGV the next agent's state stands: only those that have one send it, all after the last agent.
 local state, change = 5 + agents * 5, false
 for n = 1, agents do
   local at = n * 5
@@ -74,9 +80,11 @@ for n = 1, agents do
   end
   if ARGV[at + 4] == '1' then state = state + 1 end
 end
+-- The keys themselves end, too, when the last process has vanished; another's ttl may be longer, so never sooner.
 for n = 1, 3 do
   if redis.call('PTTL', KEYS[n]) < ttl * 2 then redis.call('PEXPIRE', KEYS[n], ttl * 2) end
 end
+-- A heartbeat alone is no news: others would all look, once for each process and interval.
 if change then redis.call('PUBLISH', channel, '') end
 return answer
 """
@@ -102,6 +110,7 @@ LOOK = (
 local begin, answer = ARGV[2], {now}
 local function add(id, till)
   local card, who = redis.call('HGET', cards, id), redis.call('HGET', holders, id)
+  -- Without a card, what is left of an agent is nobody's.
   if card then
     for _, each in ipairs({id, till, who or '', card}) do answer[#answer + 1] = each end
   else
@@ -127,6 +136,7 @@ return answer
 REMOVE = (
     _COMMON
     + """
+-- Meanwhile its agent may have told its card anew.
 if redis.call('HGET', cards, ARGV[2]) ~= ARGV[3] then return 0 end
 note(ARGV[2], ARGV[4], string.sub(ARGV[3], 1, 10000))
 drop(ARGV[2])
