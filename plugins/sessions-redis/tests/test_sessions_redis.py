@@ -26,6 +26,7 @@ from tta_sessions import (
 from tta_sessions.hookspecs import forget
 from tta_sessions.testing import Ending, SessionsContract
 from tta_sessions_redis import RedisSessions, SessionsRedis
+from tta_sessions_redis.keys import index_keys, session_keys
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -82,8 +83,9 @@ async def keys(redis: Redis) -> list[str]:
 async def test_every_key_has_an_end_that_a_commit_puts_off(redis: Redis) -> None:
     sessions = store(redis, ttl=60.0)
     first = await sessions.commit(Session("a", "u"))
-    session, person = await keys(redis)
-    for key in (session, person):
+    session = session_keys(redis, "a").value
+    person = index_keys(redis, "u").value
+    for key in await keys(redis):
         await redis.execute("PEXPIRE", key, 1000)
     await sessions.commit(first)
     assert 59_000 < await redis.execute("PTTL", session) <= 60_000
@@ -93,8 +95,7 @@ async def test_every_key_has_an_end_that_a_commit_puts_off(redis: Redis) -> None
 async def test_a_shorter_time_to_live_does_not_shorten_the_index(redis: Redis) -> None:
     await store(redis, ttl=60.0).commit(Session("a", "u"))
     await store(redis, ttl=1.0).commit(Session("b", "u"))
-    _, _, person = await keys(redis)
-    assert await redis.execute("PTTL", person) > 100_000
+    assert await redis.execute("PTTL", index_keys(redis, "u").value) > 100_000
     assert await store(redis).forget("u") == 2
     assert await keys(redis) == []
 
@@ -103,7 +104,7 @@ async def test_what_ended_leaves_the_index_with_the_next_commit(redis: Redis) ->
     sessions = store(redis, ttl=0.05)
     for number in range(5):
         await sessions.commit(Session(f"s{number}", "u"))
-    (person,) = [key for key in await keys(redis) if "{u." in key]
+    person = index_keys(redis, "u").value
     with anyio.fail_after(5):
         while await redis.execute("ZRANGE", person, 0, -1) != [b"t"]:
             await sessions.commit(await sessions.get("t") or Session("t", "u"))
@@ -169,7 +170,7 @@ async def test_what_is_no_session_is_put_aside_with_its_reason(
     redis: Redis, change: dict[str, object] | None, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     sessions = store(redis)
-    place, aside, *_, reasons = sessions._keys("a")
+    place, (aside, *_), reasons = session_keys(redis, "a")
     if change is None:
         await redis.execute("SET", place, "what a person wrote")
     else:
@@ -192,7 +193,7 @@ async def test_what_is_no_session_is_put_aside_with_its_reason(
 
 async def test_a_commit_over_what_is_no_session_changes_nothing_of_it(redis: Redis) -> None:
     sessions = store(redis)
-    place, aside, *_ = sessions._keys("a")
+    place, (aside, *_), _ = session_keys(redis, "a")
     await redis.execute("LPUSH", place, "x")
     with pytest.raises(SessionCorrupt, match="it is a list"):
         await sessions.commit(Session("a"))
@@ -201,7 +202,7 @@ async def test_a_commit_over_what_is_no_session_changes_nothing_of_it(redis: Red
 
 async def test_the_fifth_corrupt_value_stays_and_is_said_each_time(redis: Redis) -> None:
     sessions = store(redis)
-    place = sessions._keys("a")[0]
+    place = session_keys(redis, "a").value
     for number in range(6):
         await redis.execute("SET", place, number)
         with pytest.raises(SessionCorrupt, match="too many such lie aside" if number > 3 else "the session is gone"):
@@ -215,7 +216,7 @@ async def test_a_corrupt_index_is_put_aside_and_forgetting_says_what_may_be_left
 ) -> None:
     sessions = store(redis)
     old = await sessions.commit(Session("old", "u"))
-    index = sessions._people("u")[0]
+    index = index_keys(redis, "u").value
     await redis.execute("SET", index, "x")
     await sessions.commit(Session("new", "u"))
     assert "the index of a person's sessions isn't one (it is a string)" in caplog.text
@@ -230,7 +231,7 @@ async def test_a_corrupt_index_is_put_aside_and_forgetting_says_what_may_be_left
 async def test_the_log_and_the_errors_hold_no_name(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     sessions = store(redis, max_size=100)
-    await redis.execute("SET", sessions._keys("Anna")[0], "x")
+    await redis.execute("SET", session_keys(redis, "Anna").value, "x")
     for call in (sessions.get("Anna"), sessions.commit(Session("Anna", "Anna", context={"Anna": "Anna" * 100}))):
         with pytest.raises(Exception, match="session") as caught:
             await call
@@ -274,7 +275,7 @@ async def test_sessions_are_there_after_a_failover() -> None:
         async with connect(several.config(socket_timeout=1.0)) as redis:
             sessions = store(redis)
             first = await sessions.commit(Session("a", "u", context={"turn": 1}))
-            assert await redis.wait(1, 2.0, key=sessions._keys("a")[0]) == 1
+            assert await redis.wait(1, 2.0, key=session_keys(redis, "a").value) == 1
             several.master().kill()
             assert await sessions.get("a") == first
             second = await sessions.commit(first)
@@ -357,9 +358,9 @@ async def test_forgetting_that_too_few_replicas_have_confirmed_is_an_error_until
             sessions = store(redis, wait_replicas=1, wait_timeout=0.2)
             for id in "abcdefgh":
                 await sessions.commit(Session(id, "u"))
-                assert await redis.wait(1, 10.0, key=sessions._keys(id)[0]) == 1
+                assert await redis.wait(1, 10.0, key=session_keys(redis, id).value) == 1
             if isinstance(several, RedisCluster):
-                index = several.owner(sessions._people("u")[0])
+                index = several.owner(index_keys(redis, "u").value)
                 pairs = zip(several.nodes[:3], several.nodes[3:], strict=True)
                 replicas = [replica for master, replica in pairs if master is not index]
             else:

@@ -1,18 +1,19 @@
-"""What happens in one step on the server: each script's keys are of one session, and so of one slot."""
+"""What happens in one step on the server: each script's keys are of one session, or one index, and so of one slot."""
 
 from __future__ import annotations
 
-KEEP = 4
-"""How many corrupt values of one session are kept aside."""
-
-# KEYS: the session, then the places for what is corrupt, last the reasons.
+# KEYS: as `Keys.all` has them: the value (a session's hash, or an index), the places to which a corrupt one is moved,
+# last the reasons by place.
 _COMMON = """
 local places = #KEYS - 2
-local function aside(reason, ttl)
+
+-- Move KEYS[1], whatever it is, to the first free place. Where all are taken it stays: nothing is ever overwritten.
+local function quarantine(reason, ttl)
   for n = 1, places do
     if redis.call('EXISTS', KEYS[1 + n]) == 0 then
       redis.call('RENAME', KEYS[1], KEYS[1 + n])
       redis.call('PEXPIRE', KEYS[1 + n], ttl)
+      -- pcall: the reasons' key may hold something foreign, too, and the move mustn't fail for that.
       redis.pcall('HSET', KEYS[#KEYS], n, reason)
       redis.call('PEXPIRE', KEYS[#KEYS], ttl)
       return {'corrupt', reason, KEYS[1 + n]}
@@ -20,7 +21,9 @@ local function aside(reason, ttl)
   end
   return {'corrupt', reason, ''}
 end
-local function wrong()
+
+-- Say what is wrong with the session, or nil; one that isn't there is all right.
+local function corruption()
   local kind = redis.call('TYPE', KEYS[1]).ok
   if kind == 'none' then return nil end
   if kind ~= 'hash' then return 'it is a ' .. kind end
@@ -30,41 +33,46 @@ local function wrong()
   end
   if found[1] ~= '1' then return 'its format is unknown' end
   for n = 2, 4 do
+    -- Lua's numbers are doubles: 16 digits are as many as they hold exactly.
     if not string.match(found[n], '^%d+$') or #found[n] > 16 then return 'its numbers are none' end
   end
   return nil
 end
 """
 
+# ARGV: time to live of what is corrupt, in ms, as of all scripts but DELETE.
 READ = (
     _COMMON
     + """
-local reason = wrong()
-if reason then return aside(reason, ARGV[1]) end
+local reason = corruption()
+if reason then return quarantine(reason, ARGV[1]) end
 return {'ok', redis.call('HMGET', KEYS[1], 'version', 'user', 'created', 'updated', 'context')}
 """
 )
 
-# ARGV: time to live of what is corrupt, its SHA-1, the reason.
+# For what only the reader can see, since Redis can't decode a context: move it, if it is still what was read.
+# ARGV: time to live of what is corrupt, the context's SHA-1, the reason.
 QUARANTINE = (
     _COMMON
     + """
 if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then return {'ok'} end
 if redis.sha1hex(redis.call('HGET', KEYS[1], 'context') or '') ~= ARGV[2] then return {'ok'} end
-return aside(ARGV[3], ARGV[1])
+return quarantine(ARGV[3], ARGV[1])
 """
 )
 
-# ARGV: time to live of what is corrupt, expected version, user, created, context, time to live, this commit's name.
+# ARGV: time to live of what is corrupt, expected version, user, created (0: now), context, time to live, this commit's
+# name.
 COMMIT = (
     _COMMON
     + """
-local reason = wrong()
-if reason then return aside(reason, ARGV[1]) end
+local reason = corruption()
+if reason then return quarantine(reason, ARGV[1]) end
 local stored = redis.call('HMGET', KEYS[1], 'version', 'commit', 'created', 'updated')
 local version = tonumber(stored[1] or '0')
 local expected = tonumber(ARGV[2])
 if version ~= expected then
+  -- The client sends a commit again whose answer was lost: by its name it is known to have been done.
   if version == expected + 1 and stored[2] == ARGV[7] then
     -- A replica that has this write has the first one, too: so WAIT can vouch for a repeated commit.
     redis.call('PEXPIRE', KEYS[1], ARGV[6])
@@ -73,7 +81,9 @@ if version ~= expected then
   return {'conflict', stored[1] or '0'}
 end
 local time = redis.call('TIME')
+-- Microseconds as text: as a number, Lua would write 1.7e+15.
 local now = time[1] .. string.rep('0', 6 - #time[2]) .. time[2]
+-- After a failover the clock may be behind; a session is never updated before it was.
 if stored[4] and tonumber(stored[4]) > tonumber(now) then now = stored[4] end
 local created = ARGV[4]
 if created == '0' then created = now end
@@ -85,6 +95,7 @@ return {'ok', version, created, now}
 """
 )
 
+# What belongs to nobody any more can be deleted by anybody; what was quarantined goes with its person only.
 # ARGV: the user who must own it, or none for any owner.
 DELETE = """
 local kind = redis.call('TYPE', KEYS[1]).ok
@@ -98,32 +109,35 @@ end
 return {found, owner}
 """
 
-# KEYS: a person's index, then as above.
+# KEYS: a person's index, a sorted set of sessions by the time at which the entry ends; then places and reasons.
 # ARGV: time to live of what is corrupt, the session, for how long the entry counts.
-REMEMBER = (
+INDEX = (
     _COMMON
     + """
-local kind, corrupt = redis.call('TYPE', KEYS[1]).ok, {'ok'}
+local kind = redis.call('TYPE', KEYS[1]).ok
+local result = {'ok'}
 if kind ~= 'none' and kind ~= 'zset' then
-  corrupt = aside('it is a ' .. kind, ARGV[1])
-  if corrupt[3] == '' then return corrupt end
+  result = quarantine('it is a ' .. kind, ARGV[1])
+  if result[3] == '' then return result end
 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[2])
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
-return corrupt
+return result
 """
 )
 
-# KEYS as before; ARGV: time to live of what is corrupt, how many. Are all there, or lies a corrupt index aside?
-REMEMBERED = (
+# Return whether the index is whole (none of this person's is in quarantine), and the first sessions in it.
+# KEYS as of INDEX; ARGV: time to live of what is corrupt, how many.
+LIST = (
     _COMMON
     + """
-local kind, whole = redis.call('TYPE', KEYS[1]).ok, 1
+local kind = redis.call('TYPE', KEYS[1]).ok
+local whole = 1
 if kind ~= 'none' and kind ~= 'zset' then
-  aside('it is a ' .. kind, ARGV[1])
+  quarantine('it is a ' .. kind, ARGV[1])
   kind = redis.call('TYPE', KEYS[1]).ok
 end
 for n = 1, places do

@@ -17,11 +17,13 @@ from tta_redis import Redis, RedisDown, Script
 from tta_sessions import Session, SessionConflict, SessionCorrupt, SessionsError, SessionTooLarge, is_text, pack
 
 from . import scripts
+from .keys import index_keys, session_keys
 
 log = logging.getLogger("tta.sessions-redis")
-ROUND = 200
+FORGET_BATCH = 200
 """How many sessions are forgotten at once."""
-ROUNDS = 1000
+FORGET_BATCHES = 1000
+"""How many batches one call of `forget` takes, at most: whoever commits all the while isn't chased for ever."""
 
 
 class RedisSessions:
@@ -35,24 +37,27 @@ class RedisSessions:
         self, redis: Redis, *, ttl: float, max_size: int, quarantine: float, wait_replicas: int = 0,
         wait_timeout: float = 1.0,
     ) -> None:  # fmt: skip
-        self._redis, self._max_size = redis, max_size
-        self._replicas, self._patience = wait_replicas, wait_timeout
+        self._redis = redis
+        self._max_size = max_size
+        self._replicas = wait_replicas
+        self._wait_timeout = wait_timeout
         self.unconfirmed = ""
-        self._ttl, self._quarantine = max(1, int(ttl * 1000)), max(1, int(quarantine * 1000))
+        self._ttl = max(1, int(ttl * 1000))
+        self._quarantine_ttl = max(1, int(quarantine * 1000))
+        # A corrupt index is kept as long as there may be sessions that only it lists: `forget` says so meanwhile.
+        self._index_quarantine = max(self._quarantine_ttl, 2 * self._ttl)
         self._read = redis.script(scripts.READ)
-        self._put_aside = redis.script(scripts.QUARANTINE)
+        self._quarantine = redis.script(scripts.QUARANTINE)
         self._commit = redis.script(scripts.COMMIT)
         self._delete = redis.script(scripts.DELETE)
-        self._remember = redis.script(scripts.REMEMBER)
-        self._remembered = redis.script(scripts.REMEMBERED)
-        # As long as there may be sessions that only it lists.
-        self._aside_ttl = max(self._quarantine, 2 * self._ttl)
+        self._add_to_index = redis.script(scripts.INDEX)
+        self._list = redis.script(scripts.LIST)
 
     async def get(self, id: str) -> Session | None:
         if not is_text(id):
             return None
-        async with self._reaching():
-            status, *found = await self._read(self._keys(id), [self._quarantine], retry=True)
+        async with self._store_errors():
+            status, *found = await self._read(self._keys(id), [self._quarantine_ttl], retry=True)
             if status != b"ok":
                 raise self._corrupt(*found)
             version, user, created, updated, context = found[0]
@@ -64,7 +69,7 @@ class RedisSessions:
             except (msgspec.DecodeError, UnicodeDecodeError):
                 digest = hashlib.sha1(context, usedforsecurity=False).hexdigest()
                 reason = "its context is no mapping in msgpack, or its user no text"
-                status, *found = await self._put_aside(self._keys(id), [self._quarantine, digest, reason])
+                status, *found = await self._quarantine(self._keys(id), [self._quarantine_ttl, digest, reason])
                 if status == b"ok":  # Somebody has changed it meanwhile.
                     raise SessionsError("the session changed while it was read") from None
                 raise self._corrupt(*found) from None
@@ -77,7 +82,7 @@ class RedisSessions:
             raise SessionTooLarge(f"the session has {size} bytes; {self._max_size} are the most")
         if session.version < 0:
             raise SessionConflict("no session has a version below 0")
-        async with self._reaching():
+        async with self._store_errors():
             if session.version == 0:
                 # Before there is anything to forget: a crash between the two leaves an entry without
                 # a session, never a session that `forget` can't find.
@@ -86,8 +91,9 @@ class RedisSessions:
                 self._commit,
                 self._keys(session.id),
                 [
-                    self._quarantine, session.version, session.user, _micros(session.created_at), context, self._ttl,
-                    uuid.uuid4().hex,  # It knows its own commit again.
+                    self._quarantine_ttl, session.version, session.user, _micros(session.created_at), context,
+                    self._ttl,
+                    uuid.uuid4().hex,  # By this a commit that is sent again is known to have been done.
                 ],
                 self._replicas,
             )  # fmt: skip
@@ -109,24 +115,27 @@ class RedisSessions:
     async def delete(self, id: str) -> bool:
         if not is_text(id):
             return False
-        async with self._reaching():
+        async with self._store_errors():
             (found, owner), replicas = await self._replicated(
                 self._delete, self._keys(id), [""], self._replicas, retry=False
             )
             if found:
                 self._confirmed(replicas)
             if owner:
-                await self._redis.execute("ZREM", self._people(owner.decode(errors="replace"))[0], id, retry=True)
+                index = index_keys(self._redis, owner.decode(errors="replace"))
+                await self._redis.execute("ZREM", index.value, id, retry=True)
         return bool(found)
 
     async def forget(self, user: str) -> int:
         if not user or not is_text(user):
             return 0
-        person, count, whole = self._people(user), 0, True
-        async with self._reaching():
-            for _ in range(ROUNDS):  # Whoever commits all the while isn't chased for ever.
-                everything, ids = await self._remembered(person, [self._aside_ttl, ROUND], retry=True)
-                whole = whole and bool(everything)
+        index = index_keys(self._redis, user)
+        count = 0
+        whole = True
+        async with self._store_errors():
+            for _ in range(FORGET_BATCHES):
+                complete, ids = await self._list(index.all(), [self._index_quarantine, FORGET_BATCH], retry=True)
+                whole = whole and bool(complete)
                 if not ids:
                     break
                 found: list[int] = []
@@ -134,8 +143,8 @@ class RedisSessions:
                     for id in ids:
                         tasks.start_soon(self._forget, id.decode(errors="replace"), user, found)
                 count += sum(found)
-                await self._confirm_all(person[0], [id.decode(errors="replace") for id in ids], count)
-                await self._redis.execute("ZREM", person[0], *ids, retry=True)
+                await self._confirm_all(index.value, [id.decode(errors="replace") for id in ids], count)
+                await self._redis.execute("ZREM", index.value, *ids, retry=True)
             else:
                 raise SessionsError(f"{count} sessions are forgotten, and there are more: forget once more")
         if not whole:
@@ -149,14 +158,14 @@ class RedisSessions:
         deleted, _ = await self._delete(self._keys(id), [user], retry=True)
         found.append(deleted)
 
-    async def _confirm_all(self, person: str, ids: Sequence[str], count: int) -> None:
+    async def _confirm_all(self, index: str, ids: Sequence[str], count: int) -> None:
         """Wait until replicas have deleted the sessions, too; else none would know that they have yet to."""
         if not self._replicas:
             return
         # One master's replicas hear all in order; on a Cluster each session may have another one.
-        keys = [self._keys(id)[0] for id in ids] if self._redis.config.cluster else [person]
+        keys = [session_keys(self._redis, id).value for id in ids] if self._redis.config.cluster else [index]
         for key in keys:
-            if (replicas := await self._redis.wait(self._replicas, self._patience, key=key)) < self._replicas:
+            if (replicas := await self._redis.wait(self._replicas, self._wait_timeout, key=key)) < self._replicas:
                 raise SessionsError(
                     f"{count} sessions are forgotten, but {replicas} of {self._replicas} replicas have confirmed it: "
                     "after a failover they could be there again, so forget once more"
@@ -169,13 +178,14 @@ class RedisSessions:
         if not replicas:
             return await script(keys, arguments, retry=retry), 0
         reply, count = await script(
-            keys, arguments, retry=retry, replicas=replicas, replica_timeout=self._patience
+            keys, arguments, retry=retry, replicas=replicas, replica_timeout=self._wait_timeout
         )  # fmt: skip
         return reply, count
 
     def _confirmed(self, replicas: int) -> None:
         """Say once that too few replicas have what is stored, and once that enough have again."""
-        before, self.unconfirmed = self.unconfirmed, ""
+        before = self.unconfirmed
+        self.unconfirmed = ""
         if replicas < self._replicas:
             self.unconfirmed = f"{replicas} of {self._replicas} replicas confirmed the last commit in time"
             if not before:
@@ -186,22 +196,15 @@ class RedisSessions:
     async def _index(self, session: Session, *, replicas: int = 0) -> None:
         if session.user:
             # Twice as long as the session: so the entry of one commit covers the next one's session.
-            arguments = [self._aside_ttl, session.id, 2 * self._ttl]
+            arguments = [self._index_quarantine, session.id, 2 * self._ttl]
             (status, *found), _ = await self._replicated(
-                self._remember, self._people(session.user), arguments, replicas
+                self._add_to_index, index_keys(self._redis, session.user).all(), arguments, replicas
             )
             if status == b"corrupt":
                 log.error("the index of a person's sessions isn't one (%s); %s", found[0].decode(), _where(found[1]))
 
     def _keys(self, id: str) -> list[str]:
-        return self._places("session", f"s.{id}")
-
-    def _people(self, user: str) -> list[str]:
-        return self._places("user", f"u.{user}")
-
-    def _places(self, what: str, tag: str) -> list[str]:
-        aside = [f"corrupt-{number}" for number in range(1, scripts.KEEP + 1)]
-        return [self._redis.key("sessions", part, tag=tag) for part in (what, *aside, "reasons")]
+        return session_keys(self._redis, id).all()
 
     def _corrupt(self, reason: bytes, place: bytes) -> SessionCorrupt:
         what = reason.decode(errors="replace")
@@ -210,7 +213,7 @@ class RedisSessions:
         return SessionCorrupt(f"the stored session is corrupt: {what}; {then}")
 
     @asynccontextmanager
-    async def _reaching(self) -> AsyncIterator[None]:
+    async def _store_errors(self) -> AsyncIterator[None]:
         try:
             yield
         except (RedisDown, ResponseError) as exc:
