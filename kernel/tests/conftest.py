@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +41,18 @@ def ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ship:
         return site
 
     return ship
+
+
+@pytest.fixture
+def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the distributions of this tree; what a test ships stays."""
+    real = importlib.metadata.entry_points
+
+    def of_tests(group: str) -> importlib.metadata.EntryPoints:
+        found = real(group=group)
+        return importlib.metadata.EntryPoints(e for e in found if not (e.dist and e.dist.name.startswith("tta-")))
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", of_tests)
 
 
 @pytest.fixture(autouse=True, scope="session")

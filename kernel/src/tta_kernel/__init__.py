@@ -12,7 +12,7 @@ from .kernel import KERNEL, Kernel, Reloaded
 from .lifecycle import PluginStateChanged
 from .plugin import Context, NoConfig, Plugin, Restart
 from .services import Service
-from .settings import KernelSettings, PluginSettings, Secret
+from .settings import ConfigPath, KernelSettings, PluginSettings, Secret
 from .spelling import suggest
 from .units import Duration, Size
 from .wiring import State
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from .blocking import BlockingKernel
 
 __all__ = [
-    "KERNEL", "BlockingKernel", "ConfigError", "Context", "Duration", "Event", "EventBus", "Health", "Hooks",
-    "Kernel", "KernelError", "KernelSettings", "NoConfig", "NotReady", "Plugin", "PluginError", "PluginSettings",
-    "PluginStateChanged", "Problem", "Reloaded", "Restart", "Secret", "Service", "Size", "State", "Subscription",
-    "correlation_id", "hookimpl", "hookspec", "raised_at", "suggest",
+    "KERNEL", "BlockingKernel", "ConfigError", "ConfigPath", "Context", "Duration", "Event", "EventBus", "Health",
+    "Hooks", "Kernel", "KernelError", "KernelSettings", "NoConfig", "NotReady", "Plugin", "PluginError",
+    "PluginSettings", "PluginStateChanged", "Problem", "Reloaded", "Restart", "Secret", "Service", "Size", "State",
+    "Subscription", "correlation_id", "hookimpl", "hookspec", "raised_at", "suggest",
 ]  # fmt: skip
 
 

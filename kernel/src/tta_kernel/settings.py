@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from msgspec import Meta, Struct, ValidationError, convert
@@ -16,6 +17,8 @@ from .units import Duration, is_struct, measure, unwrap
 S = TypeVar("S", bound=Struct)
 
 Secret = Annotated[str, Meta(extra={"secret": True})]
+ConfigPath = Annotated[Path, Meta(extra={"path": True})]
+"""Absolute once it is read; it is written relative to the folder of the file that it stands in."""
 Section = Annotated[dict[str, Any], Meta(extra={"raw": True})]
 """A mapping that is left as it is, for somebody else to read."""
 
@@ -81,13 +84,15 @@ class KernelSettings(KernelKeys, frozen=True, kw_only=True):
 
 
 def _measured(raw: Any, type_: Any, path: str) -> Any:
-    """Return ``raw`` with each duration and size in it as a number."""
+    """Return ``raw`` with each duration and size in it as a number, and each path absolute."""
     bare, extra = unwrap(type_)
-    if "unit" in extra and raw is not None:
-        try:
+    try:
+        if "unit" in extra and raw is not None:
             return measure(raw, extra["unit"])
-        except ValueError as error:
-            raise ConfigError(Problem(path, str(error))) from None
+        if "path" in extra and isinstance(raw, str | Path):
+            return Path(raw).expanduser().absolute()
+    except (ValueError, RuntimeError) as error:
+        raise ConfigError(Problem(path, str(error))) from None
     if isinstance(raw, Mapping) and is_struct(bare):
         types = {field.encode_name: field.type for field in fields(bare)}
         return {key: _measured(value, types.get(key, Any), f"{path}.{key}") for key, value in raw.items()}

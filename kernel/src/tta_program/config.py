@@ -1,9 +1,9 @@
-"""Where settings come from: two files, then the environment, and each value remembers which."""
+"""Where settings come from: two files, the environment, then code, and each value remembers which."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from functools import reduce
 from pathlib import Path
@@ -16,12 +16,15 @@ from tta_kernel import ConfigError, KernelSettings, PluginSettings, Problem, sug
 from tta_kernel.settings import KernelKeys, Section
 from tta_kernel.units import is_struct, unwrap
 
+from .defaults import default_of
 from .files import parse, read_text
-from .reader import BAD, Reader, Source, Text, written
+from .layers import BAD, Layer, Source, Text
+from .reader import Reader, written
 from .secrets import REDACTED, mask
 
 Environ = Mapping[str, str] | None
 S = TypeVar("S", bound=Struct)
+_TOP = "expected a mapping with the keys kernel and plugins"
 
 
 class LayeredSettings(KernelSettings, frozen=True, kw_only=True):
@@ -51,10 +54,11 @@ class LayeredSettings(KernelSettings, frozen=True, kw_only=True):
         return self.source.layer(key)
 
     def read(self) -> KernelSettings:
-        """Read the same files again, and the same environment."""
+        """Read the same files again, and the same environment, under the same overrides."""
         if not self.source.environment:
             return super().read()
-        return load(self.source.folder, self.source.environment, self.source.environ)
+        source = self.source
+        return load(source.folder, source.environment, source.environ, overrides=source.overrides)
 
 
 class _Top(Struct, forbid_unknown_fields=True):
@@ -70,36 +74,56 @@ class Entry(Struct, frozen=True):
     layer: str
 
 
-def load(folder: Path | None = None, environment: str | None = None, environ: Environ = None) -> LayeredSettings:
-    """Read the settings; raise a `ConfigError` that lists all problems."""
-    settings, problems = read(folder, environment, environ)
+def load(
+    folder: Path | None = None,
+    environment: str | None = None,
+    environ: Environ = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+) -> LayeredSettings:
+    """Read the settings; raise a `ConfigError` that lists all problems.
+
+    ``overrides`` are settings from code, such as ``{"plugins": {"clock": {"config": {"hour": 7}}}}``; they lie
+    above the files and the environment.
+    """
+    settings, problems = read(folder, environment, environ, overrides=overrides)
     if problems:
         raise ConfigError(*problems)
     return settings
 
 
 def read(
-    folder: Path | None = None, environment: str | None = None, environ: Environ = None, *, reveal: bool = True
+    folder: Path | None = None,
+    environment: str | None = None,
+    environ: Environ = None,
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    reveal: bool = True,
 ) -> tuple[LayeredSettings, list[Problem]]:
     """Read what can be read, with broken plugin sections disabled; return all problems, too."""
     environ = os.environ if environ is None else environ
     environment = environment or environ.get("TTA_ENV") or "development"
-    source, problems = Source(environment, None, environ), list[Problem]()
+    overrides = _plain(overrides)  # as they are now, whatever becomes of them later
+    source, problems = Source(environment, None, environ, overrides), list[Problem]()
     names: list[Path | str] = sorted(name for name in environ if name.startswith("TTA__"))
-    layers: list[tuple[str, Any]] = []
+    layers: list[Layer] = []
     try:
         home = _folder(folder or environ.get("TTA_CONFIG"))
-        source = Source(environment, home, environ, layers)
+        source = Source(environment, home, environ, overrides, layers)
         names[:0] = _files(home, environment)
     except ConfigError as error:
         problems += error.problems
     for name in names:
         try:
-            layers.append((str(name), _file(name) if isinstance(name, Path) else _variable(name, environ[name])))
+            layers.append(_file(name) if isinstance(name, Path) else _variable(name, environ[name]))
         except ConfigError as error:
             problems += error.problems
+    if isinstance(overrides, dict):
+        layers.append(Layer("overrides", overrides))
+    elif overrides is not None:
+        problems.append(Problem("overrides", _TOP))
     reader = Reader(source)
-    top = reader.fields(reduce(_merge, (tree for _, tree in layers), {}), _Top, "")
+    top = reader.fields(reduce(_merge, (layer.tree for layer in layers), {}), _Top, "")
     kernel = reader.fields(top.get("kernel", {}), KernelKeys, "kernel")
     plugins = {}
     for key, section in top.get("plugins", {}).items():
@@ -145,17 +169,17 @@ def _files(home: Path | None, environment: str) -> list[Path]:
     return [home / "base.yaml", home / f"{environment}.yaml"] if home else []
 
 
-def _file(path: Path) -> Any:
+def _file(path: Path) -> Layer:
     try:
         tree = parse(read_text(path), str(path))
     except ValueError as error:
         raise ConfigError(Problem(str(path), str(error), "mend the file")) from None
     if not isinstance(tree, dict | None):
-        raise ConfigError(Problem(str(path), "expected a mapping with the keys kernel and plugins"))
-    return tree or {}
+        raise ConfigError(Problem(str(path), _TOP))
+    return Layer(str(path), tree or {}, path.parent)
 
 
-def _variable(name: str, text: str) -> Any:
+def _variable(name: str, text: str) -> Layer:
     keys = name.lower().split("__")[1:]
     if "" in keys:
         hint = "write TTA__PLUGINS__NAME__CONFIG__KEY or TTA__KERNEL__KEY"
@@ -166,7 +190,16 @@ def _variable(name: str, text: str) -> Any:
     tree: Any = parse(text, name) if section else Text(text)
     for key in reversed(keys):
         tree = {key: tree}
-    return tree
+    return Layer(name, tree)
+
+
+def _plain(value: Any) -> Any:
+    """Return a copy in which mappings are dicts, and sequences lists, as a file would have them."""
+    if isinstance(value, Mapping):
+        return {key: _plain(it) for key, it in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(it) for it in value]
+    return value
 
 
 def _merge(low: Any, high: Any) -> Any:
@@ -182,15 +215,16 @@ def _merge(low: Any, high: Any) -> Any:
 
 def entries(settings: LayeredSettings, types: Mapping[str, type[Struct]]) -> list[Entry]:
     """List the config in force, key by key, as it is written; a plugin without a type shows its raw section."""
-    found = [*_leaves("kernel", _discreet(_in_force(KernelKeys, {}, settings), "", ()), settings.source)]
+    source = settings.source
+    found = [*_leaves("kernel", _discreet(_in_force(KernelKeys, {}, settings), "", Reader(source)), source)]
     for name in sorted({*settings.plugins, *types}):
         path, section = f"plugins.{name}", settings.plugins.get(name)
         raw: Any = section.config if section else {}
-        reader = Reader(settings.source, reveal=False)
+        reader = Reader(source, reveal=False)
         reader.value(raw, types.get(name, Any), f"{path}.config")
         shown: dict[str, Any] = {"enabled": section.enabled, "required": section.required} if section else {}
         shown["config"] = _in_force(types[name], raw) if name in types else raw
-        found += _leaves(path, _discreet(shown, path, reader.hidden), settings.source)
+        found += _leaves(path, _discreet(shown, path, reader), source)
     return found
 
 
@@ -198,8 +232,7 @@ def _in_force(type_: type[Struct], raw: Mapping[str, Any], given: Struct | None 
     """Return what is written, else what is ``given``, else the default, by key."""
     shown = {}
     for it in fields(type_):
-        default = it.default if it.default_factory is NODEFAULT else it.default_factory()
-        value = raw.get(it.encode_name, getattr(given, it.name, default))
+        value = raw.get(it.encode_name, getattr(given, it.name, default_of(it)))
         if isinstance(value, Struct):
             value = _in_force(type(value), {}, value)
         elif isinstance(value, Mapping) and is_struct(kind := unwrap(it.type)[0]):
@@ -208,13 +241,17 @@ def _in_force(type_: type[Struct], raw: Mapping[str, Any], given: Struct | None 
     return shown
 
 
-def _discreet(value: Any, path: str, hidden: Collection[str]) -> Any:
-    """Return ``value`` as builtins without its secrets."""
+def _discreet(value: Any, path: str, reader: Reader) -> Any:
+    """Return ``value`` as builtins, without its secrets and with whole paths."""
     if isinstance(value, Mapping):
-        return {str(key): _discreet(it, f"{path}.{key}", hidden) for key, it in value.items()}
+        return {str(key): _discreet(it, f"{path}.{key}", reader) for key, it in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_discreet(it, f"{path}.{n}", hidden) for n, it in enumerate(value)]
-    return REDACTED if path in hidden else mask(str(value)) if isinstance(value, str) else to_builtins(value)
+        return [_discreet(it, f"{path}.{n}", reader) for n, it in enumerate(value)]
+    if path in reader.hidden:
+        return REDACTED
+    if path in reader.placed:
+        return str(reader.placed[path])
+    return mask(str(value)) if isinstance(value, str) else to_builtins(value, enc_hook=str)
 
 
 def _leaves(path: str, value: Any, source: Source) -> Iterator[Entry]:

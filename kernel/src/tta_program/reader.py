@@ -1,65 +1,34 @@
-"""Raw values against a Struct: durations, sizes, secrets, and every problem, not just the first."""
+"""Raw values against a Struct: durations, sizes, secrets, paths, and every problem, not just the first."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from msgspec import Struct, ValidationError, convert, field
+from msgspec import Struct, ValidationError, convert
 from msgspec.structs import fields
 
 from tta_kernel import ConfigError, Problem, suggest
 from tta_kernel.units import UNITS, is_struct, measure, unwrap
 
+from .defaults import default_of, settled
 from .files import parse, read_text
-from .secrets import REDACTED, looks_secret, mask
+from .layers import BAD, Source, Text
+from .secrets import REDACTED, SecretText, looks_secret, mask
 
-BAD: Any = object()
-_PLAIN = {"`object`": "a mapping", "`array`": "a list", "`bool`": "true or false", "`": ""}
-
-
-class Text(str):
-    """What an environment variable says: YAML, unless the field turns out to be a string."""
-
-    __slots__ = ()
-
-
-class Source(Struct, frozen=True):
-    """Where settings came from: ``layers`` are names with what each says, the uppermost last."""
-
-    environment: str = ""
-    folder: Path | None = None
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    layers: Sequence[tuple[str, Any]] = ()
-    secrets: set[str] = field(default_factory=set)
-    """What no log may show, as far as it has been read."""
-
-    def layer(self, path: str, *, exact: bool = False) -> str:
-        """Name the uppermost layer that says something of ``path``, else of the section that it lies in."""
-        while path:
-            for name, found in reversed(self.layers):
-                for key in path.split("."):
-                    found = found.get(key, BAD) if isinstance(found, Mapping) else BAD
-                if found is not BAD:
-                    return str(name)
-            path = "" if exact else path.rpartition(".")[0]
-        return ""
-
-    def __repr__(self) -> str:  # without the environment, which holds secrets
-        return f"Source({self.environment!r}, {self.folder!r})"
-
-    def __str__(self) -> str:
-        return f"{self.folder or 'no folder'}, environment {self.environment!r}"
+_PLAIN = {"`Path`": "a path", "`object`": "a mapping", "`array`": "a list", "`bool`": "true or false", "`": ""}
 
 
 def written(value: Any, type_: Any) -> Any:
     """Return a duration or a size as a person writes it, and anything else as it is."""
-    units = UNITS.get(unwrap(type_)[1].get("unit", ""), {})
+    bare, extra = unwrap(type_)
+    if isinstance(value, Mapping) and len(get_args(bare)) == 2:
+        return {key: written(it, get_args(bare)[1]) for key, it in value.items()}
+    units = UNITS.get(extra.get("unit", ""), {})
     number = isinstance(value, int | float) and not isinstance(value, bool) and value
     for unit, factor in sorted(units.items(), key=lambda it: -it[1]) if number else ():
         if value >= factor and round(value / factor, 9) % 1 == 0:
@@ -70,14 +39,15 @@ def written(value: Any, type_: Any) -> Any:
 class Reader:
     """Reads raw values as the types that Structs declare, and collects every problem; it quotes no value.
 
-    Without ``reveal`` a secret that lies in a file or a variable is left there. ``hidden`` are the
-    paths of secrets that are written where they are meant.
+    Without ``reveal`` a secret that lies in a file or a variable is left there. ``hidden`` are the keys of
+    secrets that are written where they are meant, and ``placed`` is what each path in the config means.
     """
 
     def __init__(self, source: Source, *, reveal: bool = True) -> None:
         self.source, self._reveal = source, reveal
         self.problems: list[Problem] = []
         self.hidden: set[str] = set()
+        self.placed: dict[str, Path] = {}
         self._unrevealed = False
 
     def report(self, path: str, what: str, hint: str = "", *, deployment_only: bool = False) -> Any:
@@ -92,14 +62,20 @@ class Reader:
             return {}
         known = {it.encode_name: it for it in fields(cls)}
         above, good = f"{path}." if path else "", {}
+        tag = cls.__struct_config__.tag_field
         for key in raw if cls.__struct_config__.forbid_unknown_fields else ():
-            if key not in known:
+            if key not in known and key != tag:
                 self.report(f"{above}{key}", "unknown key", suggest(str(key), known))
         for key, it in known.items():
             if key in raw:
                 good[key] = self.value(raw[key], it.type, above + key)
             elif it.required:
                 self.report(above + key, "is missing", "it has no default: set it")
+            else:
+                default = default_of(it)
+                meant = settled(default, it.type, above + key, self._default_path)
+                if meant is not default:
+                    good[key] = meant
         return {key: value for key, value in good.items() if value is not BAD}
 
     def value(self, raw: Any, type_: Any, path: str, *, secret: bool = False) -> Any:
@@ -108,10 +84,15 @@ class Reader:
         choice = get_origin(bare) in (Union, UnionType, Literal)
         kinds = [it for it in get_args(bare) if it is not ... and not choice] or [Any, Any]
         if isinstance(raw, Text):
-            raw = str(raw) if bare is str else self._parsed(str(raw), path)
-        secret = secret or "secret" in extra
-        if "secret" in extra and isinstance(raw, Mapping):
+            raw = str(raw) if bare in (str, Path) else self._parsed(str(raw), path)
+        if isinstance(raw, Mapping) and (member := _member(bare, raw)):
+            return self.value(raw, member, path, secret=secret)
+        declared = "secret" in extra or any("secret" in unwrap(it)[1] for it in get_args(bare) if choice)
+        secret = secret or "secret" in extra or (declared and isinstance(raw, str))
+        if declared and isinstance(raw, Mapping):
             raw = self._reference(raw, path)
+        elif "path" in extra and isinstance(raw, str | Path):
+            raw = self._path(raw, path)
         elif "raw" in extra:
             raw = {} if raw is None else raw
         elif "unit" in extra and raw is not None:
@@ -127,7 +108,23 @@ class Reader:
         elif secret and raw not in (None, ""):
             self.hidden.add(path)
             self.source.secrets.add(str(raw))
-        return BAD if len(self.problems) > before else self._convert(raw, type_, path)
+        if len(self.problems) > before:
+            return BAD
+        found = self._convert(raw, type_, path)
+        return SecretText(found) if declared and isinstance(found, str) else found
+
+    def _path(self, written: str | Path, path: str) -> Any:
+        if written == "":
+            return self.report(path, "expected a path, got an empty text")
+        try:
+            self.placed[path] = self.source.whole(written, path)
+        except ValueError as error:
+            return self.report(path, str(error), "write the whole path")
+        return self.placed[path]
+
+    def _default_path(self, default: Path, path: str) -> Path:
+        self.placed[path] = self.source.whole_default(default)
+        return self.placed[path]
 
     def _convert(self, raw: Any, type_: Any, path: str) -> Any:
         try:
@@ -146,7 +143,7 @@ class Reader:
             what = what.replace(word, plain)
         if isinstance(raw, list | Mapping) and not raw:
             what += f", got an empty {'list' if isinstance(raw, list) else 'mapping'}"
-        if bare is str and isinstance(raw, int | float | date):
+        if bare in (str, Path) and isinstance(raw, int | float | date):
             hint = "put it in quotes"
         return self.report(path, what[0].lower() + what[1:], hint)
 
@@ -171,18 +168,31 @@ class Reader:
 
     def _reference(self, raw: Mapping[Any, Any], path: str) -> Any:
         kind, name = next(iter(raw.items()), ("", ""))
-        if len(raw) != 1 or kind not in ("file", "env") or not (name and isinstance(name, str)):
+        written = isinstance(name, str) or (kind == "file" and isinstance(name, Path))
+        if len(raw) != 1 or kind not in ("file", "env") or not (name and written):
             return self.report(path, "expected text, {file: PATH} or {env: NAME}, got a mapping")
-        found, why = self.source.environ.get(name, ""), "is empty, or not set"
+        found, why = self.source.environ.get(str(name), ""), "is empty, or not set"
         if not self._reveal:
             self._unrevealed, found = True, REDACTED
         elif kind == "file":
             try:
-                found = read_text((self.source.folder or Path()) / name).removesuffix("\n")
+                found = read_text(self.source.whole(name, f"{path}.file")).removesuffix("\n")
             except ValueError as error:
                 found, why = "", str(error)
         if not found:
-            what = f"the secret's {kind} {name!r} {why}"
+            what = f"the secret's {kind} {str(name)!r} {why}"
             return self.report(path, what, "put the secret there", deployment_only=True)
         self.source.secrets.add(found)
         return found
+
+
+def _member(type_: Any, raw: Mapping[Any, Any]) -> type[Struct] | None:
+    """Return which Struct of a union a mapping means: the one of its tag, or the only one."""
+    if get_origin(type_) not in (Union, UnionType):
+        return None
+    members: list[type[Struct]] = [it for it in get_args(type_) if is_struct(it)]
+    for it in members:
+        tag = it.__struct_config__.tag
+        if tag is None or tag == raw.get(it.__struct_config__.tag_field):
+            return it
+    return None

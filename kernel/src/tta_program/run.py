@@ -20,7 +20,7 @@ from tta_kernel.wiring import Wiring
 
 from . import logs
 from .exits import ABANDONED, DONE, NOT_STARTED, WANTING
-from .reader import Source
+from .layers import Source
 
 _HUP: int | None = getattr(signal, "SIGHUP", None)
 log = logging.getLogger("tta.kernel")

@@ -90,7 +90,7 @@ def test_a_server_without_tls_is_skipped_only_if_it_is_named(
     monkeypatch.setenv("CI", "true")
     if named:
         monkeypatch.setenv("TTA_TEST_REDIS_SERVER", str(server))
-    tls = Tls(ca="a", cert="b", key="c")
+    tls = Tls(ca=Path("a"), cert=Path("b"), key=Path("c"))
     with ending("skip" if named else "fail", "was built without TLS"), redis_server(tls=tls):
         pass
 

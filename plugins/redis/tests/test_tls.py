@@ -25,7 +25,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Tls:
     own = authority.issue_cert("127.0.0.1", "localhost")
     own.private_key_pem.write_to_path(str(folder / "key.pem"))
     own.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
-    return Tls(ca=str(folder / "ca.pem"), cert=str(folder / "cert.pem"), key=str(folder / "key.pem"))
+    return Tls(ca=folder / "ca.pem", cert=folder / "cert.pem", key=folder / "key.pem")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,8 @@ async def test_both_sides_show_their_certificates(encrypted: RedisServer) -> Non
 
 
 async def test_a_server_of_another_authority_is_refused_at_once(encrypted: RedisServer, files: Tls) -> None:
-    stranger = msgspec.structs.replace(files, ca=str(Path(files.ca).with_name("stranger.pem")))
+    assert files.ca is not None
+    stranger = msgspec.structs.replace(files, ca=files.ca.with_name("stranger.pem"))
     async with connect(encrypted.config(tls=stranger)) as redis:
         with pytest.raises(RedisDown, match="its certificate is not trusted"):
             await redis.execute("PING")

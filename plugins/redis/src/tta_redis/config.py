@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 import msgspec
 from msgspec import Meta
 
-from tta_kernel import Duration, Secret
+from tta_kernel import ConfigPath, Duration, Secret
 
 Limit = Annotated[Duration, Meta(gt=0, le=3600)]
 Count = Annotated[int, Meta(ge=1, le=10_000)]
@@ -36,11 +36,11 @@ class Address(NamedTuple):
 
 
 class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Paths of PEM files; without ``ca`` the system's authorities count."""
+    """PEM files; without ``ca`` the system's authorities count."""
 
-    ca: str = ""
-    cert: str = ""
-    key: str = ""
+    ca: ConfigPath | None = None
+    cert: ConfigPath | None = None
+    key: ConfigPath | None = None
     verify: bool = True
 
     def __post_init__(self) -> None:
@@ -49,12 +49,12 @@ class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def context(self) -> ssl.SSLContext:
         """Read the files; raise an OSError or ValueError that says which can't be used."""
-        context = ssl.create_default_context(cafile=self.ca or None)
+        context = ssl.create_default_context(cafile=self.ca)
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if self.cert:
-            context.load_cert_chain(self.cert, self.key or None)
+            context.load_cert_chain(self.cert, self.key)
         return context
 
 

@@ -62,6 +62,6 @@ def _tls(config: Config) -> dict[str, Any]:
     if (tls := config.secure) is None:
         return {}
     options: dict[str, Any] = {
-        "ssl": True, "ssl_ca_certs": tls.ca or None, "ssl_certfile": tls.cert or None, "ssl_keyfile": tls.key or None
+        "ssl": True, "ssl_ca_certs": tls.ca, "ssl_certfile": tls.cert, "ssl_keyfile": tls.key
     }  # fmt: skip
     return options if tls.verify else options | {"ssl_cert_reqs": "none", "ssl_check_hostname": False}

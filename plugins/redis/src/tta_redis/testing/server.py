@@ -74,8 +74,8 @@ class RedisServer:
         else:
             command += ["--save", ""]
         if self.tls:
-            command += ["--port", "0", "--tls-port", str(self.port), "--tls-ca-cert-file", self.tls.ca]
-            command += ["--tls-cert-file", self.tls.cert, "--tls-key-file", self.tls.key]
+            command += ["--port", "0", "--tls-port", str(self.port), "--tls-ca-cert-file", str(self.tls.ca)]
+            command += ["--tls-cert-file", str(self.tls.cert), "--tls-key-file", str(self.tls.key)]
         else:
             command += ["--port", str(self.port)]
         command += ["--bind", "127.0.0.1", "--dir", str(self.folder), "--logfile", "log"]
