@@ -427,9 +427,9 @@ def test_all_problems_of_all_files_come_at_once(write: Write) -> None:
         ("plugin: {}", "plugin: unknown key; did you mean 'plugins'?"),
         ("zzz: {}", "zzz: unknown key; known: kernel, plugins"),
         ("kernel: {autolaod: true}", "kernel.autolaod: unknown key; did you mean 'autoload'?"),
-        ("kernel: {source: x}", ("kernel.source: unknown key; known: autoload, autoload_except, log_format, "
+        ("kernel: {source: x}", ("kernel.source: unknown key; known: autoload, hook_timeouts, log_format, "
          "log_level, start_timeout, stop_timeout")),
-        ("kernel: {plugins: {}}", ("kernel.plugins: unknown key; known: autoload, autoload_except, log_format, "
+        ("kernel: {plugins: {}}", ("kernel.plugins: unknown key; known: autoload, hook_timeouts, log_format, "
          "log_level, start_timeout, stop_timeout")),
         ("kernel: 5", "kernel: expected a mapping, got int"),
         ("plugins: [a]", "plugins: expected a mapping, got a list"),
@@ -950,9 +950,9 @@ def test_entries_show_each_value_in_force_and_its_layer(write: Write) -> None:
     prefix = "plugins.store"
     assert shown == [
         Entry("kernel.autoload", True, "default"),
-        Entry("kernel.autoload_except", [], "default"),
         Entry("kernel.start_timeout", "30s", "default"),
         Entry("kernel.stop_timeout", "5s", base),
+        Entry("kernel.hook_timeouts", {}, "default"),
         Entry("kernel.log_level", "info", "default"),
         Entry("kernel.log_format", "auto", "default"),
         Entry(f"{prefix}.enabled", True, "default"),

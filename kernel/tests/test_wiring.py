@@ -238,20 +238,6 @@ def test_a_hook_of_the_wrong_colour_is_refused() -> None:
         Kernel(plugins={"x": Plain})
 
 
-def test_autoload_leaves_out_what_it_is_told_to_until_somebody_names_it() -> None:
-    class Quiet(Plugin[NoConfig]):
-        pass
-
-    def states(**named: PluginSettings) -> dict[str, str]:
-        settings = KernelSettings(autoload_except=("a", "nobody"), plugins=dict(named))
-        return {
-            name: record.state for name, record in Kernel(settings, plugins={"a": Quiet, "b": Quiet}).records.items()
-        }
-
-    assert states() == {"a": "disabled", "b": "ready"}
-    assert states(a=PluginSettings()) == {"a": "ready", "b": "ready"}
-
-
 def test_a_fallback_that_provides_two_services_is_refused(ps: Plugins) -> None:
     with pytest.raises(ConfigError, match="is a fallback, so it must provide one service"):
         Kernel(plugins={"x": ps.make("x", provides=(A, B), fallback=True)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,13 +27,23 @@ class Found(NamedTuple):
     given: type[Plugin[Any]] | None = None
 
 
-def installed() -> tuple[dict[str, Found], list[Problem]]:
+def find(own: Classes | None, *, beside: bool) -> tuple[dict[str, Found], list[Problem]]:
+    """Find what is installed; a host's own classes stand alone, or ``beside`` it and before what has their name."""
+    if own is None:
+        return installed()
+    found, problems = installed(without=own) if beside else ({}, [])
+    return dict(sorted((found | given(own)).items())), problems
+
+
+def installed(without: Container[str] = ()) -> tuple[dict[str, Found], list[Problem]]:
     """Find the plugins of all installed distributions; one name in two of them is a problem."""
     from importlib.metadata import entry_points
 
     found: dict[str, Found] = {}
     problems = []
     for entry_point in entry_points(group=GROUP):  # Of equal distributions, that which would be imported.
+        if entry_point.name in without:
+            continue
         dist = entry_point.dist
         new = Found(entry_point.name, dist.name if dist else "", dist.version if dist else "", entry_point)
         if old := found.get(new.name):

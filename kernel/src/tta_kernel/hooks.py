@@ -40,10 +40,12 @@ def hookspec(*, timeout: float = 5.0, together: bool = False) -> Callable[[F], F
 class Hooks:
     """The hooks of one kernel: who implements what, and asking them."""
 
-    def __init__(self, records: Mapping[str, Record]) -> None:
+    def __init__(self, records: Mapping[str, Record], timeouts: Mapping[str, float]) -> None:
         self._manager = _Manager("tta")
         self._modules: list[ModuleType] = []
         self._records = records
+        self.timeouts = timeouts
+        """Time limits in place of those of the specifications, by the hook's name."""
 
     def add_specs(self, module: ModuleType) -> None:
         """Make the hooks known that ``module`` specifies."""
@@ -99,6 +101,7 @@ class Hooks:
         answers with the exception: whoever asks decides what silence means.
         """
         timeout, together = spec.__dict__["tta_rules"]
+        timeout = self.timeouts.get(spec.__name__, timeout)
         given = _arguments(spec, args, kwargs)
         impls = self._impls(spec)
         answers: dict[str, Any] = {impl.plugin_name: None for impl in impls}

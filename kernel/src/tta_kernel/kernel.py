@@ -26,7 +26,7 @@ _Commit = tuple[Plugin[Any], msgspec.Struct, Callable[[], None]]
 
 
 class Reloaded(msgspec.Struct, frozen=True):
-    """What a reload did: plugins whose config changed, and all that still waits for a restart."""
+    """What a reload did: plugins and keys that changed, and all that still waits for a restart."""
 
     changed: Sequence[str] = ()
     restart_needed: Sequence[str] = ()
@@ -35,9 +35,11 @@ class Reloaded(msgspec.Struct, frozen=True):
 class Kernel(anyio.AsyncContextManagerMixin):
     """Plugins, wired together: ``async with Kernel(settings) as kernel:`` runs them.
 
-    ``plugins`` replaces what is installed; ``services`` count as provided; ``abandoned`` is told the
-    name and stack of a plugin that ignores cancellation, for which leaving the block must wait.
-    ``wiring`` is one that is at hand, in place of settings and plugins.
+    ``plugins`` are the host's own, by name, in place of what is installed; with ``installed`` they stand beside
+    it, and each replaces the installed one of its name. They run unless the settings disable them.
+    ``services`` count as provided; ``abandoned`` is told the name and stack of a plugin that ignores
+    cancellation, for which leaving the block must wait. ``wiring`` is one that is at hand, in place of settings
+    and plugins.
     What is wrong with a required plugin raises `ConfigError` here, with all ``problems`` at once,
     before anything starts.
     """
@@ -47,6 +49,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
         settings: KernelSettings | None = None,
         *,
         plugins: Mapping[str, type[Plugin[Any]]] | None = None,
+        installed: bool = False,
         services: Mapping[Service[Any], object] | None = None,
         abandoned: Abandoned = lambda name, stack: None,
         wiring: Wiring | None = None,
@@ -56,7 +59,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
         given: dict[Service[Any], object] = {KERNEL: self, **(services or {})}
         for key, value in given.items():
             self.services.add(key, value, owner=EMBEDDER)
-        self.wiring = wiring or Wiring(settings or KernelSettings(), plugins, given)
+        self.wiring = wiring or Wiring(settings or KernelSettings(), plugins, given, installed=installed)
         self.settings = self.wiring.settings
         self.hooks = self.wiring.hooks
         self.ask = self.hooks.ask
@@ -163,8 +166,12 @@ class Kernel(anyio.AsyncContextManagerMixin):
             for plugin, config, commit in commits.values():
                 commit()
                 plugin.config = config
+            changed = [*commits]
+            if self.hooks.timeouts != fresh.settings.hook_timeouts:
+                self.hooks.timeouts = fresh.settings.hook_timeouts
+                changed.append("kernel.hook_timeouts")
             self.settings = fresh.settings
-        done = Reloaded([*commits], restart)
+        done = Reloaded(changed, restart)
         log.info("reloaded; changed: %s; need a restart: %s", done.changed, done.restart_needed)
         return done
 
@@ -180,9 +187,8 @@ class Kernel(anyio.AsyncContextManagerMixin):
     async def _prepare(self, fresh: Wiring) -> tuple[dict[str, _Commit], list[str]]:
         """Ask whoever has a new config to agree; compare the rest with what runs, whatever earlier reloads said."""
         new, problems, commits = fresh.settings, list[Problem](), dict[str, _Commit]()
-        restart = [
-            f"kernel.{f}" for f in KernelKeys.__struct_fields__ if getattr(new, f) != getattr(self.wiring.settings, f)
-        ]
+        fixed = [field for field in KernelKeys.__struct_fields__ if field != "hook_timeouts"]
+        restart = [f"kernel.{field}" for field in fixed if getattr(new, field) != getattr(self.wiring.settings, field)]
         for name in sorted({*self.records, *fresh.records}):
             here, there = self.records.get(name), fresh.records.get(name)
             if here is None or there is None or here.role() != there.role():

@@ -50,6 +50,8 @@ class Plugin(Generic[ConfigT]):
     hookspecs: ClassVar[ModuleType | None] = None
     fallback: ClassVar[bool] = False
     """Yield to any other enabled provider of the one service that it provides."""
+    autoload: ClassVar[bool] = True
+    """False where it needs a server, an address or a secret: then it runs only where config names it."""
     surface: ClassVar[bool] = False
     """Start last and stop first."""
     start_timeout: ClassVar[float | None] = None

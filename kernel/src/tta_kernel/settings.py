@@ -38,9 +38,10 @@ class KernelKeys(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What may stand under ``kernel``."""
 
     autoload: bool = True
-    autoload_except: tuple[str, ...] = ()
     start_timeout: Duration = 30.0
     stop_timeout: Duration = 10.0
+    hook_timeouts: dict[str, Annotated[Duration, Meta(gt=0, le=3600)]] = {}
+    """How long one answer to an async hook may take, where that isn't what the hook's specification says."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "human", "json"] = "auto"
 
@@ -59,15 +60,10 @@ class KernelSettings(KernelKeys, frozen=True, kw_only=True):
         """What no log may show, as far as it has been decoded."""
         return frozenset()
 
-    def wish(self, plugin: str) -> PluginSettings:
-        """Return what is wanted of a plugin; one that isn't named runs where ``autoload`` lets it."""
-        enabled = self.autoload and plugin not in self.autoload_except
-        return self.plugins.get(plugin) or PluginSettings(enabled=enabled)
-
     def decode(self, plugin: str, type_: type[S]) -> S:
         """Turn a plugin's section into its Struct, durations and sizes included; else raise `ConfigError`."""
         path = f"plugins.{plugin}.config"
-        raw = _measured(self.wish(plugin).config, type_, path)
+        raw = _measured(self.plugins.get(plugin, PluginSettings()).config, type_, path)
         try:
             return convert(raw, type_)
         except ValidationError as error:
@@ -77,6 +73,11 @@ class KernelSettings(KernelKeys, frozen=True, kw_only=True):
     def where(self, key: str) -> str:
         """Name where the value of ``key`` stands, such as a file; empty where it is nowhere but in code."""
         return ""
+
+    def problem(self, key: str, what: str, hint: str) -> Problem:
+        """Say what is wrong with the value of ``key``, and where that stands."""
+        layer = self.where(key)
+        return Problem(f"{layer}: {key}" if layer else key, what, hint)
 
     def read(self) -> KernelSettings:
         """Read the settings again, for a reload."""
@@ -115,8 +116,6 @@ def unknown_plugins(settings: KernelSettings, installed: Iterable[str]) -> list[
     for name, section in settings.plugins.items():
         meant = name.replace("_", "-").removeprefix("tta-")
         if name not in names and (section.enabled or close(meant, names, 0.85)):
-            key = f"plugins.{name}"
-            layer = settings.where(key)
-            where = f"{layer}: {key}" if layer else key
-            found.append(Problem(where, "no plugin of that name is installed", suggest(meant, names)))
+            what = "no plugin of that name is installed"
+            found.append(settings.problem(f"plugins.{name}", what, suggest(meant, names)))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import inspect
 from collections.abc import Callable, Collection, Sequence
 from graphlib import CycleError, TopologicalSorter
 from time import time
@@ -18,7 +19,7 @@ from .hooks import Hooks
 from .plugin import Plugin
 from .services import Service
 from .settings import KernelSettings, unknown_plugins
-from .spelling import close
+from .spelling import close, suggest
 
 EMBEDDER = "the embedding program"
 
@@ -81,8 +82,8 @@ class Record:
 class Wiring:
     """All plugins of one kernel, imported, configured and ordered; nothing is started.
 
-    ``plugins`` replaces what is installed; ``given`` are services that the embedding program provides, and
-    ``specs`` are modules with hooks of its own.
+    ``plugins`` are the host's own, alone or beside what is ``installed``; ``given`` are services that the
+    embedding program provides, and ``specs`` are modules with hooks of its own.
     """
 
     def __init__(
@@ -91,41 +92,53 @@ class Wiring:
         plugins: Classes | None,
         given: Collection[Service[Any]],
         *,
+        installed: bool = False,
         specs: Sequence[ModuleType] = (),
     ) -> None:
         self.settings = settings
         self._plugins = plugins
         self._given = given
+        self._installed = installed
         self._specs = specs
         self.records: dict[str, Record] = {}
         self.providers: dict[Service[Any], str] = dict.fromkeys(given, EMBEDDER)
         self.levels: list[list[str]] = []
         self.notes: list[Problem] = []
-        found, self.general = discovery.installed() if plugins is None else (discovery.given(plugins), [])
+        found, self.general = discovery.find(plugins, beside=installed)
         """What is wrong with no plugin in particular."""
         self.general += unknown_plugins(settings, found)
         for name, each in found.items():
-            wanted = settings.wish(name)
-            self.records[name] = record = Record(each, required=wanted.required)
-            if not wanted.enabled:
-                record.to(State.DISABLED)
-                continue
+            section = settings.plugins.get(name)
+            self.records[name] = record = Record(each, required=section is None or section.required)
             try:
-                record.cls = discovery.load(each)
-                record.plugin = record.cls(settings.decode(name, record.cls.config_type))
+                self._choose(record, named=section is not None or each.given is not None)
             except KernelError as exc:
                 self.rule_out(record, exc)
         off = (record for record in self.records.values() if record.state is State.DISABLED)
         self._dormant = {record.name: cls for record in off if (cls := discovery.seen(record.found))}
         """What is disabled, as far as something else has imported it: to say what is missed with it."""
         self._find_providers()
-        self.hooks = Hooks(self.records)
+        self.hooks = Hooks(self.records, settings.hook_timeouts)
         self._register_hooks()
+        self._check_hook_timeouts()
         self._order()
+
+    def _choose(self, record: Record, *, named: bool) -> None:
+        """Construct a plugin that is to run; what is disabled, or must be named and isn't, is left alone."""
+        name, settings = record.name, self.settings
+        if name in settings.plugins and not settings.plugins[name].enabled:
+            record.to(State.DISABLED)
+            return
+        cls = discovery.load(record.found) if named or settings.autoload else None
+        if cls is None or not (named or cls.autoload):
+            record.to(State.DISABLED, f"runs only where config names it: plugins.{name}: {{enabled: true}}")
+            return
+        record.cls = cls
+        record.plugin = cls(settings.decode(name, cls.config_type))
 
     def anew(self, settings: KernelSettings) -> Wiring:
         """Wire the same plugins with other settings."""
-        return Wiring(settings, self._plugins, self._given, specs=self._specs)
+        return Wiring(settings, self._plugins, self._given, installed=self._installed, specs=self._specs)
 
     @property
     def problems(self) -> list[Problem]:
@@ -196,9 +209,8 @@ class Wiring:
             self._try(record, self.hooks.register, record.plugin or record.cls.__new__(record.cls), record.name)
         for name, hook, flaw in self.hooks.flaws():
             record, meant = self.records[name], close(hook, self.hooks.specs(), 0.75)
-            owners = [n for n, cls in self._dormant.items() if hasattr(getattr(cls.hookspecs, hook, None), "tta_rules")]
-            if owners:
-                self._miss(record, self.records[owners[0]], f"hook {hook!r} belongs to {owners[0]!r}")
+            if owner := self._dormant_owner(hook):
+                self._miss(record, self.records[owner], f"hook {hook!r} belongs to {owner!r}")
             elif flaw:
                 self.rule_out(record, PluginError(name, flaw, hint="its hookspec is"))
             else:
@@ -213,6 +225,25 @@ class Wiring:
                     who = f"is that of {tags[tag]!r}" if tag in tags else "must read 'owner.name'"
                     error = PluginError(name, f"the tag {tag!r} of event {kind.__name__} {who}")
                     self.rule_out(self.records[name], error)
+
+    def _check_hook_timeouts(self) -> None:
+        """Object to a time limit that no hook would keep."""
+        if any(record.cls is Plugin and record.state is State.FAILED for record in self.records.values()):
+            return  # It may be for a hook of what couldn't be imported, which is told already.
+        specs = self.hooks.specs()
+        timed = [name for name, spec in specs.items() if inspect.iscoroutinefunction(spec)]
+        for name in self.settings.hook_timeouts:
+            if name in timed or self._dormant_owner(name):
+                continue
+            what, hint = "no enabled plugin specifies a hook of that name", suggest(name, timed)
+            if name in specs:
+                what, hint = "this hook is called without waiting, and has no time limit", "leave it out"
+            self.general.append(self.settings.problem(f"kernel.hook_timeouts.{name}", what, hint))
+
+    def _dormant_owner(self, hook: str) -> str | None:
+        """Name a disabled plugin that specifies a hook."""
+        owners = (n for n, cls in self._dormant.items() if hasattr(getattr(cls.hookspecs, hook, None), "tta_rules"))
+        return next(owners, None)
 
     def _try(self, record: Record, step: Callable[..., None], *arguments: object) -> None:
         try:

@@ -44,7 +44,7 @@ class LayeredSettings(KernelSettings, frozen=True, kw_only=True):
     def decode(self, plugin: str, type_: type[S]) -> S:
         """Turn a plugin's section into its Struct; raise a `ConfigError` that lists all problems."""
         reader = Reader(self.source, reveal=self.reveal)
-        found: S = reader.value(self.wish(plugin).config, type_, f"plugins.{plugin}.config")
+        found: S = reader.value(self.plugins.get(plugin, PluginSettings()).config, type_, f"plugins.{plugin}.config")
         if reader.problems:
             raise ConfigError(*reader.problems)
         return found
@@ -258,5 +258,5 @@ def _leaves(path: str, value: Any, source: Source) -> Iterator[Entry]:
     if isinstance(value, dict) and value:
         for key, it in value.items():
             yield from _leaves(f"{path}.{key}", it, source)
-    elif value != {} or path.count(".") > 2:  # a section of nothing is not shown
+    elif value != {} or path.count(".") != 2:  # a config of nothing is not shown
         yield Entry(path, value, source.layer(path, exact=True) or "default")

@@ -48,6 +48,7 @@ class AgentsRedis(Plugin[Config]):
 
     requires = (REDIS,)
     provides = (AGENT_REGISTRY, AGENT_REPLIES)
+    autoload = False
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:

@@ -24,6 +24,7 @@ class RedisMessagesPlugin(Plugin[Config]):
 
     requires = (MESSAGE_TYPES, REDIS)
     provides = (MESSAGES,)
+    autoload = False
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:

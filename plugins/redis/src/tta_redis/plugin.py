@@ -23,6 +23,7 @@ class RedisPlugin(Plugin[Config]):
     """Redis for whoever needs it: standalone, Sentinel or Cluster."""
 
     provides = (REDIS,)
+    autoload = False
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

@@ -36,6 +36,7 @@ class SessionsRedis(Plugin[Config]):
 
     requires = (REDIS,)
     provides = (SESSIONS,)
+    autoload = False
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
