@@ -23,6 +23,11 @@ def test_a_failure_names_its_command_on_standard_error(capsys: pytest.CaptureFix
     assert capsys.readouterr().err == "tta clock: it stands still\n"
 
 
+def test_a_failure_may_have_lines_and_hides_what_a_terminal_would_obey(capsys: pytest.CaptureFixture[str]) -> None:
+    fail("clock", "no clock 'a\x1b[2J'\nknown: b\r")
+    assert capsys.readouterr().err == "tta clock: no clock 'a?[2J'\nknown: b?\n"
+
+
 @pytest.mark.parametrize(
     ("word", "known", "told"),
     [

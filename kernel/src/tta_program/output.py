@@ -16,8 +16,7 @@ def table(rows: Iterable[Sequence[str]]) -> None:
 
 def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
     """Return the lines of `table`."""
-    # An escape sequence in a foreign value would be the terminal's to obey.
-    shown = [["".join(c if c.isprintable() else "?" for c in cell) for cell in row] for row in rows]
+    shown = [[_printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     lines = []
     for row in shown:
@@ -28,5 +27,10 @@ def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
 
 def fail(command: str, why: str) -> int:
     """Say on standard error why ``tta COMMAND`` failed, and return the exit code for that."""
-    print(f"tta {command}: {why}", file=sys.stderr)
+    print("\n".join(map(_printable, f"tta {command}: {why}".split("\n"))), file=sys.stderr)
     return WANTING
+
+
+def _printable(text: str) -> str:
+    # An escape sequence in a foreign value would be the terminal's to obey.
+    return "".join(char if char.isprintable() else "?" for char in text)

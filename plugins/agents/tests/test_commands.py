@@ -125,3 +125,16 @@ def test_the_commands_are_the_plugin_s() -> None:
     parser = argparse.ArgumentParser()
     kernel.records["agents"].plugin.register_commands(Subcommands(parser))  # type: ignore[union-attr]
     assert parser.parse_args(["agents", "list"]).command.requires == (AGENT_REGISTRY,)
+
+
+@pytest.mark.parametrize(
+    "argv", [["list"], ["list", "odd"], ["show", "odd"], ["show", "odd:x"], ["show", "odd:\x1b[2J"]]
+)
+async def test_no_command_shows_a_terminal_what_it_would_obey(
+    registry: Registry, capsys: pytest.CaptureFixture[str], argv: list[str]
+) -> None:
+    await registry.register(AgentCard(AgentId("odd", "\x1b[2J"), "\x1b[2J", process="\x1b[2J", shared=True))
+    await run(argv, registry)
+    told = capsys.readouterr()
+    assert "[2J" in told.out + told.err
+    assert "\x1b" not in told.out + told.err

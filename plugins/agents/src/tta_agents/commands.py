@@ -72,7 +72,7 @@ async def _show(registry: AgentRegistry, options: argparse.Namespace) -> int:
     type, _, instance = options.agent.partition(":")
     if not instance:
         found = ", ".join(str(card.id) for card in await registry.list(type)) if type else ""
-        print(f"tta agents: an agent's address reads TYPE:INSTANCE{found and f'; there are: {found}'}", file=sys.stderr)
+        fail("agents", f"an agent's address reads TYPE:INSTANCE{found and f'; there are: {found}'}")
         return USAGE
     card = await registry.get(AgentId(type, instance))
     if card is None:
