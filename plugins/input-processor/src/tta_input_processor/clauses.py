@@ -37,7 +37,7 @@ class Clause(NamedTuple):
         return self._replace(words=self.words[count:], cased=self.cased[count:])
 
 
-def clauses(words: Sequence[str], cased: Sequence[str]) -> list[Clause]:
+def split_clauses(words: Sequence[str], cased: Sequence[str]) -> list[Clause]:
     """Cut at punctuation and at the words that join sentences."""
     found: list[Clause] = []
     start, junction = 0, ""
@@ -64,7 +64,7 @@ def clauses(words: Sequence[str], cased: Sequence[str]) -> list[Clause]:
     return found
 
 
-class Opened(NamedTuple):
+class Stripped(NamedTuple):
     """A clause without what only leads up to it."""
 
     clause: Clause
@@ -74,7 +74,7 @@ class Opened(NamedTuple):
     """The words by which it was declined, if it was."""
 
 
-def plainer(clause: Clause) -> Clause:
+def strip_fillers(clause: Clause) -> Clause:
     """Leave out `really`, `just` and the like, which only stand in the way of what is asked."""
     kept = [at for at, word in enumerate(clause.words) if word not in _FILLING]
     if not kept or len(kept) == len(clause.words):
@@ -83,10 +83,10 @@ def plainer(clause: Clause) -> Clause:
     return clause._replace(words=words, cased=tuple(clause.cased[at] for at in kept))
 
 
-def opened(clause: Clause) -> Opened:
+def strip_lead_in(clause: Clause) -> Stripped:
     """Take `I think I'll just`, `could you please` and `I don't want to` off a clause."""
     wish = False
-    clause = plainer(clause)
+    clause = strip_fillers(clause)
     for _ in range(6):
         rest = clause.words
         if rest[:1] == ("try",) and begins(rest[1:]):
@@ -94,7 +94,7 @@ def opened(clause: Clause) -> Opened:
             continue
         for phrase in NEGATIONS:
             if rest[: len(phrase)] == phrase:
-                return Opened(clause.without(len(phrase)), wish, " ".join(phrase))
+                return Stripped(clause.without(len(phrase)), wish, " ".join(phrase))
         for phrase in OPENINGS:
             if phrase[-1] == "and" and begins(rest) > len(phrase):
                 # `go and see` is a verb of its own.
@@ -105,4 +105,4 @@ def opened(clause: Clause) -> Opened:
                 break
         else:
             break
-    return Opened(clause, wish, "")
+    return Stripped(clause, wish, "")

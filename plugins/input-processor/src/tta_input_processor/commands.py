@@ -16,8 +16,6 @@ from .verbs import Verb, begins, lexicon, spellings
 from .words import ARTICLES, CARELESS, COMPASS, DIRECTIONS, LETTERS
 
 _TRAILING = CARELESS | {"me", "do"}
-
-
 _HEADING = frozenset({"back", "to", "into", "towards", "toward", "onto", "up", "down"})
 
 
@@ -77,13 +75,13 @@ class Commands:
             words = [corrected, *words[1:]]
             size, factor = begins(words), 0.8
             if not size:
-                return self.letter(words)
+                return self.abbreviation(words)
         best: Command | None = None
         split = words
         for length in range(size, 0, -1):
             phrase = tuple(split[:length])
             for rank, verb in enumerate(lexicon().get(phrase, ())):
-                command = self._try(verb, split[length:])
+                command = self._attempt(verb, split[length:])
                 value = command.confidence * factor - 0.02 * rank - 0.04 * (size - length)
                 command = structs.replace(command, confidence=round(max(0.0, value), 3))
                 if best is None or command.confidence > best.confidence + 0.001:
@@ -99,10 +97,10 @@ class Commands:
             return None
         if words[0] == "back" and words[1] in ARTICLES | {"again"}:
             return None
-        command = self._try(Verb("go", "go"), words[1:] if words[0] == "back" else words)
+        command = self._attempt(Verb("go", "go"), words[1:] if words[0] == "back" else words)
         return command if command.confidence >= 0.6 else None
 
-    def _try(self, verb: Verb, rest: Sequence[str]) -> Command:
+    def _attempt(self, verb: Verb, rest: Sequence[str]) -> Command:
         """Read the rest under one verb, without a trace if another reading wins."""
         mentioned = dict(self.names.mentioned)
         command = read(verb, rest, self.names)
@@ -115,20 +113,20 @@ class Commands:
             return None
         for verb in lexicon().get((words[0], words[-1]), ()):
             if verb.shape in ("one", "about", "give"):
-                command = self._try(verb, words[1:-1])
+                command = self._attempt(verb, words[1:-1])
                 return structs.replace(command, confidence=min(1.0, command.confidence + 0.02))
         return None
 
-    def letter(self, words: Sequence[str]) -> Command | None:
+    def abbreviation(self, words: Sequence[str]) -> Command | None:
         """Read `x lamp`."""
         if words[0] in ("x", "l") and len(words) > 1:
-            return self._try(Verb("examine", "one"), words[1:])
+            return self._attempt(Verb("examine", "one"), words[1:])
         return None
 
-    def inner(self, words: Sequence[str]) -> Command | None:
+    def embedded(self, words: Sequence[str]) -> Command | None:
         """Find `… I walk to the sea` in a clause that begins with something else."""
         if words[0] in ("x", "l"):
-            return self.letter(words)
+            return self.abbreviation(words)
         for at, word in enumerate(words[:-1]):
             if word == "i" and at and begins(words[at + 1 :]):
                 command = self.command(words[at + 1 :])

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from tta_world import Command, Entity
 
-from .clauses import Clause, opened
+from .clauses import Clause, strip_lead_in
 from .commands import Commands
 from .telling import FIRST
 
@@ -19,13 +19,13 @@ _BODILY = frozenset(
 _ROLES = ("thing", "place", "person", "direction")
 
 
-def negated(clause: Clause, rest: Clause, negation: str, commands: Commands) -> list[Command]:
+def read_negation(clause: Clause, rest: Clause, negation: str, commands: Commands) -> list[Command]:
     """Read a clause whose beginning says no: ``rest`` is what stands after that."""
     if not rest.words:
         return [Command(name="decline", confidence=0.8)]
     if any(words in negation for words in _UNABLE):
         return _unable(clause, rest, commands)
-    lead = opened(rest).clause
+    lead = strip_lead_in(rest).clause
     command = commands.command(lead.words) if lead.words else None
     if command is None or command.name == "unclear":
         if lead.words and FIRST & set(clause.words):
@@ -36,12 +36,12 @@ def negated(clause: Clause, rest: Clause, negation: str, commands: Commands) -> 
     return [Command(name="decline", slots=_wished(command), confidence=min(0.95, command.confidence + 0.1))]
 
 
-def declined(found: Sequence[Command]) -> bool:
+def is_declined(found: Sequence[Command]) -> bool:
     """Tell whether a clause came to a no."""
     return bool(found) and found[0].name in ("decline", "suggest")
 
 
-def hesitating(command: Command) -> Command:
+def hesitation(command: Command) -> Command:
     """Return what is left of a wish that a `but` follows."""
     return Command(name="hesitate", slots=_wished(command), confidence=0.85)
 

@@ -25,7 +25,7 @@ _OPPOSITE = {"joy": "sadness", "calm": "worry", "hope": "despair", "relief": "wo
              "pride": "shame", "love": "loneliness", "gratitude": "sadness"}  # fmt: skip
 
 
-class Found(NamedTuple):
+class FoundFeelings(NamedTuple):
     """Feelings in a clause, and whether the clause is about nothing else."""
 
     feelings: tuple[Feeling, ...]
@@ -38,7 +38,7 @@ def _lexicon() -> dict[tuple[str, ...], tuple[str, float]]:
 
 
 @cache
-def _sayings() -> dict[str, tuple[tuple[tuple[str, ...], str, float], ...]]:
+def _idioms() -> dict[str, tuple[tuple[tuple[str, ...], str, float], ...]]:
     """Return the sayings by their first word, in the order of the table."""
     found: dict[str, list[tuple[tuple[str, ...], str, float]]] = {}
     for line in _TABLE.sayings:
@@ -47,50 +47,50 @@ def _sayings() -> dict[str, tuple[tuple[tuple[str, ...], str, float], ...]]:
     return {word: tuple(sorted(group, key=lambda s: -len(s[0]))) for word, group in found.items()}
 
 
-def feelings(words: tuple[str, ...]) -> Found:
+def feelings(words: tuple[str, ...]) -> FoundFeelings:
     """Find the feelings that the speaker of a clause has, or no longer has."""
-    found = list(_said(words))
+    found = list(_idiomatic(words))
     if found:
-        return Found(tuple(found), whole=True)
-    found = list(_named(words))
-    return Found(tuple(found), whole=bool(found))
+        return FoundFeelings(tuple(found), whole=True)
+    found = list(_stated(words))
+    return FoundFeelings(tuple(found), whole=bool(found))
 
 
-def _said(words: tuple[str, ...]) -> list[Feeling]:
+def _idiomatic(words: tuple[str, ...]) -> list[Feeling]:
     """Find the turns of phrase, each feeling once; despair before all that is said besides."""
     found: dict[str, Feeling] = {}
     text = " ".join(words)[:200]
     at = 0
     for start, word in enumerate(words):
-        for saying, name, strength in _sayings().get(word, ()):
+        for idiom, name, strength in _idioms().get(word, ()):
             if start < at and name != "despair":
                 continue
-            if not _stands(saying, words, start):
+            if not _matches_at(idiom, words, start):
                 continue
             before = words[max(0, start - 3) : start]
-            denied = bool(_NOT & set(before)) and saying[0] not in ("do", "cannot", "not")
+            denied = bool(_NOT & set(before)) and idiom[0] not in ("do", "cannot", "not")
             if denied and name == "despair":
                 # A denial of such a thing is still something to be gentle with.
                 denied, strength = False, 0.5
             found.setdefault(name, Feeling(name=name, text=text, strength=strength, present=not denied))
-            at = start + len(saying)
+            at = start + len(idiom)
             break
     return sorted(found.values(), key=lambda feeling: feeling.name != "despair")
 
 
-def _stands(saying: tuple[str, ...], words: tuple[str, ...], start: int) -> bool:
-    """Tell whether a saying stands here; `*` in it is one word, or two, or three."""
-    if "*" not in saying:
-        return words[start : start + len(saying)] == saying
-    gap = saying.index("*")
-    head, tail = saying[:gap], saying[gap + 1 :]
+def _matches_at(idiom: tuple[str, ...], words: tuple[str, ...], start: int) -> bool:
+    """Tell whether an idiom stands here; `*` in it is one word, or two, or three."""
+    if "*" not in idiom:
+        return words[start : start + len(idiom)] == idiom
+    gap = idiom.index("*")
+    head, tail = idiom[:gap], idiom[gap + 1 :]
     if words[start : start + gap] != head:
         return False
     ends = range(start + gap + 1, start + gap + 4)
     return any(words[end : end + len(tail)] == tail for end in ends)
 
 
-def _named(words: tuple[str, ...]) -> list[Feeling]:
+def _stated(words: tuple[str, ...]) -> list[Feeling]:
     for start in range(len(words)):
         for lead in _LEADS:
             end = start + len(lead)
@@ -100,10 +100,10 @@ def _named(words: tuple[str, ...]) -> list[Feeling]:
             before = words[start - 1] if start else "i"
             if lead[0] in ("am", "feel", "feeling") and before not in ("i", "and"):
                 continue
-            if found := _after(words, end, denied=bool(_NOT & set(lead)), bare=bare):
+            if found := _feelings_from(words, end, denied=bool(_NOT & set(lead)), bare=bare):
                 return found
     # Without a subject: `so tired`, `sad and alone`, `scared`.
-    if (found := _after(words, 0, denied=False, bare=False)) and _only_feelings(words):
+    if (found := _feelings_from(words, 0, denied=False, bare=False)) and _only_feelings(words):
         return found
     return []
 
@@ -117,7 +117,7 @@ def _only_feelings(words: tuple[str, ...]) -> bool:
     return bool(rest) and all(word in known for word in rest) and len(words) <= 6
 
 
-def _after(words: tuple[str, ...], start: int, *, denied: bool, bare: bool) -> list[Feeling]:
+def _feelings_from(words: tuple[str, ...], start: int, *, denied: bool, bare: bool) -> list[Feeling]:
     """Read the feelings that stand from here on: `not so sad any more`, `scared and alone`."""
     lexicon = _lexicon()
     found: list[Feeling] = []

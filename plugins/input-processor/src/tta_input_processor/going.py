@@ -18,7 +18,7 @@ _TO = frozenset({"to", "at", "toward", "towards", "for", "into"})
 
 def go(verb: Verb, words: list[str], names: Names) -> Slots:
     """Read what follows `go`: a direction, a place, a person, or several of these."""
-    words = [_spelt(word, names) for word in words]
+    words = [_correct_direction(word, names) for word in words]
     left = [word for word in words if word not in CARELESS or word in DIRECTIONS]
     if ANYONE & set(left[-2:]) and not names.knows(left):
         # `to the nearest person`, `to somebody`.
@@ -73,7 +73,7 @@ def _leads(entity: Entity, names: Names) -> bool:
     return entity.kind == "thing" or (entity.kind == "place" and not names.near(entity.id))
 
 
-def _spelt(word: str, names: Names) -> str:
+def _correct_direction(word: str, names: Names) -> str:
     """Mend a slip in a word for a direction."""
     if word in names.spelling or word in ANYONE:
         return word

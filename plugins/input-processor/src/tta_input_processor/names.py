@@ -77,7 +77,7 @@ class Names:
         words = tuple(word for word in words if word not in ("the", "a", "an"))
         if not words:
             return
-        variants = {words, (*words[:-1], _bent(words[-1])), ("".join(words),)}
+        variants = {words, (*words[:-1], _inflected(words[-1])), ("".join(words),)}
         for variant in variants:
             known_as = self._index.setdefault(variant, {})
             known_as[id] = max(value, known_as.get(id, 0.0))
@@ -179,21 +179,21 @@ class Names:
         if prefer == "character" and word in ANYONE:
             return Entity(text=text, kind="several", confidence=0.9)
         if word in _WHO and (prefer == "character" or word not in _IT):
-            thing = self._meant("thing", text) if word in _IT else None
+            thing = self._referent("thing", text) if word in _IT else None
             unknown = Entity(text=text, confidence=0.3) if prefer == "character" else None
-            return self._who(word, text) or thing or unknown
+            return self._person_meant(word, text) or thing or unknown
         if word in _IT:
             first, second = ("place", "thing") if prefer == "place" else ("thing", "place")
-            return self._meant(first, text) or self._meant(second, text)
+            return self._referent(first, text) or self._referent(second, text)
         if word == "there":
-            return self._meant("place", text)
+            return self._referent("place", text)
         if word == "here" and self.world is not None:
             return Entity(text=text, kind="place", id=self.world.player.at, confidence=0.9)
         if word in _ANY:
             return Entity(text=text, kind="several", confidence=0.9)
         return None
 
-    def _who(self, word: str, text: str) -> Entity | None:
+    def _person_meant(self, word: str, text: str) -> Entity | None:
         """Return whom `she` means: who was spoken of last, or who else is here."""
         world = self.world
         if world is None:
@@ -209,17 +209,17 @@ class Names:
                 return Entity(text=text, kind="character", id=id, confidence=0.85)
         return None
 
-    def _meant(self, kind: str, text: str) -> Entity | None:
+    def _referent(self, kind: str, text: str) -> Entity | None:
         id = self.mentioned.get(kind, "")
         if not id and self.world is not None:
             id = str(getattr(self.world.player.focus, kind))
         if not id and kind == "thing":
-            id = self._only()
+            id = self._only_loose_thing()
         if not id:
             return Entity(text=text, confidence=0.2) if kind == "place" else None
         return Entity(text=text, kind=self.kind(id), id=id, confidence=0.85)
 
-    def _only(self) -> str:
+    def _only_loose_thing(self) -> str:
         """Return the one thing that lies about here, if there is no other."""
         if self.world is None:
             return ""
@@ -246,7 +246,7 @@ class Names:
         fits = int(kind == prefer)
         focus = int(self.mentioned.get(kind) == id)
         thing = self.world.things.get(id) if self.world is not None else None
-        suits = _suits(thing, verb) if thing is not None else 0
+        suits = _suitability(thing, verb) if thing is not None else 0
         if prefer in ("place", "character"):
             # A far place is more likely gone to than a near thing.
             return (fits, min(near, 3), suits, focus, int(value * 100))
@@ -285,7 +285,7 @@ class Names:
         return max(fitting or known, key=lambda entity: entity.confidence, default=None)
 
 
-def _suits(thing: Thing, verb: str) -> int:
+def _suitability(thing: Thing, verb: str) -> int:
     """Tell how well a thing suits a verb, where several have the name."""
     held = thing.at == PLAYER
     if verb == "take":
@@ -299,7 +299,7 @@ def _suits(thing: Thing, verb: str) -> int:
     return -int(held) if verb in ("use", "fill", "target") else 0
 
 
-def _bent(word: str) -> str:
+def _inflected(word: str) -> str:
     """Return the plural of a singular, or the other way about."""
     if word.endswith("ies"):
         return word[:-3] + "y"

@@ -9,7 +9,7 @@ from msgspec import structs
 from tta_world import Command, Feeling, Intent, World
 
 from .reader import Reader
-from .text import MAX_CHARS, Plain, plain
+from .text import MAX_CHARS, NormalizedText, normalize
 
 MAX_COMMANDS = 6
 THRESHOLD = 0.35
@@ -26,17 +26,17 @@ def parse(
     ``max_commands`` commands are kept (``cut``). Below ``threshold`` the name is ``unclear``
     and the hint ``guess`` stands beside the commands that were guessed.
     """
-    told = plain(text, max_chars)
-    reader = Reader(told, world, max_commands)
+    typed = normalize(text, max_chars)
+    reader = Reader(typed, world, max_commands)
     commands = reader.read()
     # Whatever else was said, despair is answered first.
     found = tuple(sorted(reader.feelings, key=lambda feeling: feeling.name != "despair")[:8])
-    if not any(word[0].isalnum() or word[0] == "§" for word in told.words) and not found:
+    if not any(word[0].isalnum() or word[0] == "§" for word in typed.words) and not found:
         # Silence is silence; a lone question mark asks for help.
-        commands = [Command(name="help" if "?" in told.words else "nothing", confidence=1.0)]
+        commands = [Command(name="help" if "?" in typed.words else "nothing", confidence=1.0)]
     elif not commands:
         commands = [Command(name="unclear", confidence=1.0)]
-    hints = _hints(told, commands, found, reader)
+    hints = _hints(typed, commands, found, reader)
     confidence = min(command.confidence for command in commands)
     name = commands[0].name
     if confidence < threshold and name not in ("unclear", "nothing"):
@@ -51,12 +51,12 @@ def parse(
         commands=tuple(commands),
         entities=tuple(dict.fromkeys(entities))[:24],
         feelings=found,
-        text=told.text,
+        text=typed.text,
         hints=tuple(dict.fromkeys(hints)),
     )
 
 
-def _hints(told: Plain, commands: Sequence[Command], found: Sequence[Feeling], reader: Reader) -> list[str]:
+def _hints(typed: NormalizedText, commands: Sequence[Command], found: Sequence[Feeling], reader: Reader) -> list[str]:
     hints = []
     if commands[0].name in _META:
         hints.append("meta")
@@ -66,7 +66,7 @@ def _hints(told: Plain, commands: Sequence[Command], found: Sequence[Feeling], r
     oneself = any(c.name == "harm" and "manner" in c.slots and c.slots["manner"].text == "self" for c in commands)
     if pained or oneself:
         hints.append("heavy")
-    if told.speech:
+    if typed.speech:
         hints.append("speech")
     if reader.asked:
         hints.append("question")
@@ -74,7 +74,7 @@ def _hints(told: Plain, commands: Sequence[Command], found: Sequence[Feeling], r
         hints.append("compound")
     if reader.cut:
         hints.append("cut")
-    if told.truncated:
+    if typed.truncated:
         hints.append("truncated")
     named = [entity for c in commands for role, entity in c.slots.items()
              if role in ("thing", "target", "place", "person")]  # fmt: skip

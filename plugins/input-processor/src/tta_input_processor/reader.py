@@ -8,18 +8,18 @@ from msgspec import structs
 
 from tta_world import Command, Entity, Feeling, World, visible
 
-from .clauses import ASKING, Clause, clauses, opened, plainer
+from .clauses import ASKING, Clause, split_clauses, strip_fillers, strip_lead_in
 from .commands import Commands
-from .declining import declined, hesitating, negated
+from .consolidation import consolidate, names_nothing, only_addresses
+from .declining import hesitation, is_declined, read_negation
 from .feelings import feelings
 from .names import Names
 from .phrases import direction
 from .questions import blaming, question
-from .settling import calls, missed, settled
 from .shapes import POCKETS
-from .speech import COURTESY, introduced, offered, spoken
-from .telling import FIRST, of_life, remarked
-from .text import Plain
+from .speech import COURTESY, read_introduction, read_offer, read_speech
+from .telling import FIRST, is_about_life, is_remark
+from .text import NormalizedText
 from .verbs import begins, lexicon
 from .words import ARTICLES, CARELESS, COMPASS, DIRECTIONS, expand
 
@@ -27,21 +27,8 @@ _HOLDING = frozenset({"fear", "worry", "overwhelm", "tiredness", "sadness", "gri
 _ALL = frozenset({"take", "drop", "examine", "read"})
 _SOCIAL = frozenset({"ask", "tell", "talk", "greet", "thank", "farewell", "wonder", "where",
                      "feel", "say", "who", "share", "apologise", "hug", "help-with"})  # fmt: skip
-_SELF = frozenset(
-    {
-        "me",
-        "myself",
-        "self",
-        "my reflection",
-        "my hands",
-        "my face",
-        "my feet",
-        "my shoes",
-        "my hair",
-        "my body",
-        "my clothes",
-    }
-)
+_SELF = frozenset({"me", "myself", "self", "my reflection", "my hands", "my face", "my feet", "my shoes", "my hair",
+                   "my body", "my clothes"})  # fmt: skip
 _SOMEWHERE = frozenset({"somewhere", "anywhere", "elsewhere", "someplace"})
 _HELPING = frozenset({"can", "could", "will", "would", "have", "may"})
 _HUGS = frozenset({"hug", "hugs", "kiss", "cuddle", "squeeze"})
@@ -50,12 +37,12 @@ _HUGS = frozenset({"hug", "hugs", "kiss", "cuddle", "squeeze"})
 class Reader:
     """One reading of one text."""
 
-    def __init__(self, told: Plain, world: World | None, max_commands: int) -> None:
+    def __init__(self, typed: NormalizedText, world: World | None, max_commands: int) -> None:
         self.names = Names(world)
-        self.feelings: list[Feeling] = [Feeling(name=name, text="") for name in told.smileys]
+        self.feelings: list[Feeling] = [Feeling(name=name, text="") for name in typed.smileys]
         self.asked = False
         self.cut = False
-        self._told = told
+        self._typed = typed
         self._world = world
         self._max = max(1, max_commands)
         self._commands = Commands(self.names)
@@ -63,88 +50,88 @@ class Reader:
 
     def read(self) -> list[Command]:
         """Read every clause; return what is to be done, in order."""
-        words, cased = expand(self._told.words, self._told.cased)
+        words, cased = expand(self._typed.words, self._typed.cased)
         commands: list[Command] = []
         wishes: list[bool] = []
         if self.feelings and not words:
             return [Command(name="feel", confidence=0.8)]
-        for clause in clauses(words, cased):
+        for clause in split_clauses(words, cased):
             if clause.junction == "or" and commands:
                 continue
             before = len(self.feelings)
-            found, wish = self._clause(clause, commands)
+            found, wish = self._read_clause(clause, commands)
             felt = self.feelings[before:]
-            held = declined(found) or any(f.present and f.name in _HOLDING for f in felt)
+            held = is_declined(found) or any(f.present and f.name in _HOLDING for f in felt)
             if held and clause.junction == "but" and wishes[-1:] == [True]:
-                commands[-1] = hesitating(commands[-1])
-            if self._vocative is not None and found and calls(commands[-1:], self._vocative):
+                commands[-1] = hesitation(commands[-1])
+            if self._vocative is not None and found and only_addresses(commands[-1:], self._vocative):
                 commands.pop()
                 wishes.pop()
             commands += found
             wishes += [wish] * len(found)
         if self.feelings and not any(c.name in ("feel", "harm") for c in commands):
             commands.insert(0, Command(name="feel", confidence=0.75))
-        kept = settled(commands, self.feelings)
+        kept = consolidate(commands, self.feelings)
         self.cut = len(kept) > self._max
         return kept[: self._max]
 
     # One clause -----------------------------------------------------------------------------------
 
-    def _clause(self, clause: Clause, before: list[Command]) -> tuple[list[Command], bool]:
+    def _read_clause(self, clause: Clause, before: list[Command]) -> tuple[list[Command], bool]:
         self.asked = self.asked or clause.question
         turns = [DIRECTIONS.get(word, "") for word in clause.words]
         if len(turns) > 1 and all(turn in COMPASS | {"up", "down"} for turn in turns):
             ways = [direction(word) for word in clause.words]
             return [Command(name="go", slots={"direction": way}) for way in ways if way], False
-        clause = self._called(clause)
+        clause = self._strip_vocative(clause)
         if any(word.startswith("§") for word in clause.words):
-            said, spoken_of = spoken(clause, self._told.speech, self._commands, self._vocative)
+            said, spoken_of = read_speech(clause, self._typed.speech, self._commands, self._vocative)
             self._feel(spoken_of)
             return [said], False
         if (command := self._commands.phrase(clause.words)) is not None:
             found = feelings(clause.words)
             self._feel(found.feelings)
-            return [self._addressed(command)], False
-        lead = opened(clause)
-        telling = self._telling(lead.clause)
+            return [self._address(command)], False
+        lead = strip_lead_in(clause)
+        telling = self._read_report(lead.clause)
         if telling is not None and not lead.negation:
             return [telling], False
         felt = feelings(clause.words)
         blamed = blaming(clause.words) if clause.question else None
         if felt.feelings:
             self._feel(felt.feelings)
-            met = self._addressed(Command(name="feel", confidence=0.9))
+            met = self._address(Command(name="feel", confidence=0.9))
             despair = any(f.name == "despair" for f in felt.feelings)
             return [met] if blamed is None or despair else [blamed, met], False
         if blamed is not None:
             return [blamed], False
-        if (gift := offered(clause, self.names)) is not None:
+        if (gift := read_offer(clause, self.names)) is not None:
             return [gift], False
-        if (named := introduced(clause, self.names)) is not None:
+        if (named := read_introduction(clause, self.names)) is not None:
             return [named], False
         if lead.negation:
-            return negated(clause, lead.clause, lead.negation, self._commands), False
-        clause = plainer(clause)
+            return read_negation(clause, lead.clause, lead.negation, self._commands), False
+        clause = strip_fillers(clause)
         asked = question(clause.words, self.names, marked=False)
         if asked is not None:
-            return [self._addressed(asked)], False
-        if (again := self._continued(lead.clause, before)) is not None:
+            return [self._address(asked)], False
+        if (again := self._continue(lead.clause, before)) is not None:
             return again, lead.wish
-        command = self._commands.command(lead.clause.words) or self._commands.inner(clause.words)
+        command = self._commands.command(lead.clause.words) or self._commands.embedded(clause.words)
         inward = command is not None and command.name == "touch" and clause.words[:2] == ("i", "feel")
-        if command is not None and missed(command) and inward:
+        if command is not None and names_nothing(command) and inward:
             return [Command(name="share", confidence=0.6)], False
-        if command is not None and (missed(command) or not command.slots) and of_life(clause):
+        if command is not None and (names_nothing(command) or not command.slots) and is_about_life(clause):
             return [Command(name="share", confidence=0.6)], False
         if command is not None and (command.confidence >= 0.5 or not clause.question):
-            return self._spread(self._addressed(command)), lead.wish
+            return self._expand(self._address(command)), lead.wish
         if clause.question and (asked := question(clause.words, self.names, marked=True)):
-            return [self._addressed(asked)], False
+            return [self._address(asked)], False
         if command is not None:
-            return self._spread(command), lead.wish
-        return self._stated(clause, lead.clause, before), lead.wish
+            return self._expand(command), lead.wish
+        return self._read_statement(clause, lead.clause, before), lead.wish
 
-    def _called(self, clause: Clause) -> Clause:
+    def _strip_vocative(self, clause: Clause) -> Clause:
         """Take the name off `Bram do you like the sea?`."""
         words = clause.words
         if len(words) < 3 or words[1] not in ASKING | _HELPING:
@@ -159,7 +146,7 @@ class Reader:
         names = {feeling.name for feeling in self.feelings}
         self.feelings += [feeling for feeling in found if feeling.name not in names]
 
-    def _addressed(self, command: Command) -> Command:
+    def _address(self, command: Command) -> Command:
         """Let `Bram, where is the key?` be said to Bram."""
         person = self._vocative
         if person is None or command.name not in _SOCIAL or "person" in command.slots:
@@ -172,7 +159,7 @@ class Reader:
             return structs.replace(command, name="ask", slots=slots)
         return structs.replace(command, slots={**command.slots, "person": person})
 
-    def _telling(self, clause: Clause) -> Command | None:
+    def _read_report(self, clause: Clause) -> Command | None:
         """Read `tell Ines that I am sad`: what is told may be a feeling."""
         verb = lexicon().get(clause.words[:1], ())
         if not verb or verb[0].shape not in ("tell", "say") or len(clause.words) < 3:
@@ -185,10 +172,10 @@ class Reader:
             self._feel(felt.feelings)
             person = command.slots.get("person") if command is not None else None
             slots = {"person": person} if person is not None else {}
-            return self._addressed(Command(name="feel", slots=slots, confidence=0.9))
+            return self._address(Command(name="feel", slots=slots, confidence=0.9))
         return command
 
-    def _continued(self, clause: Clause, before: list[Command]) -> list[Command] | None:
+    def _continue(self, clause: Clause, before: list[Command]) -> list[Command] | None:
         """Read `, the key and the shell` after `take the lamp`; and `Bram,` before something."""
         words = clause.words
         if not words or (lexicon().get(words[:1]) and not self.names.knows(words)):
@@ -208,7 +195,7 @@ class Reader:
                 return []
             if last is not None and last.name in ("ask", "talk", "feel", "wonder", "tell", "where"):
                 self._vocative = entity
-                before[-1] = self._addressed(last)
+                before[-1] = self._address(last)
                 return []
         if last is not None and joined and "thing" in last.slots and entity.kind == "thing":
             self.names.mention(entity)
@@ -218,7 +205,7 @@ class Reader:
             return [Command(name="go", slots={"place": entity}, confidence=0.8)]
         return None
 
-    def _spread(self, command: Command) -> list[Command]:
+    def _expand(self, command: Command) -> list[Command]:
         """Let `take everything` be one command for each thing; and settle what pronouns mean."""
         given = command.slots.get("thing")
         if command.name == "examine" and given is not None and given.text in _SELF:
@@ -261,9 +248,9 @@ class Reader:
             for t in things
         ]
 
-    def _stated(self, clause: Clause, rest: Clause, before: list[Command]) -> list[Command]:
+    def _read_statement(self, clause: Clause, rest: Clause, before: list[Command]) -> list[Command]:
         """Read what is neither command nor question: a name, a remark, a confidence, or a riddle."""
-        if remarked(clause):
+        if is_remark(clause):
             return [Command(name="share", confidence=0.6)]
         entity = self.names.find(rest.words, "thing")
         significant = [w for w in rest.words if w not in ARTICLES and w not in CARELESS]
@@ -274,8 +261,8 @@ class Reader:
                 return [Command(name="impossible", slots={"thing": entity}, confidence=0.5)]
             if entity.kind == "character" and FIRST & set(rest.words) and len(rest.words) > 2:
                 # `Ines sent me`: about somebody, to whoever is here.
-                told = Entity(text=" ".join(rest.words)[:200], kind="topic", id=entity.id)
-                return [Command(name="tell", slots={"topic": told}, confidence=0.6)]
+                topic = Entity(text=" ".join(rest.words)[:200], kind="topic", id=entity.id)
+                return [Command(name="tell", slots={"topic": topic}, confidence=0.6)]
             if entity.kind == "character":
                 self.names.mention(entity)
                 if clause.junction == "" or clause.junction == ".":

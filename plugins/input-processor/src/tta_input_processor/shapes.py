@@ -110,7 +110,7 @@ def _pair(verb: Verb, words: list[str], names: Names) -> Slots:
     confidence = 0.95
     giving = verb.command in ("give", "show")
     first = parts[0][1]
-    if giving and not parts[0][0] and (double := _double(first, names)):
+    if giving and not parts[0][0] and (double := _person_then_thing(first, names)):
         slots = double
         parts = parts[1:]
     for prep, part in parts:
@@ -140,7 +140,7 @@ def _pair(verb: Verb, words: list[str], names: Names) -> Slots:
     return slots, confidence
 
 
-def _double(words: list[str], names: Names) -> dict[str, Entity]:
+def _person_then_thing(words: list[str], names: Names) -> dict[str, Entity]:
     """Read `Bram the twine`: first somebody, then something."""
     for cut in range(1, min(4, len(words))):
         person = names.find(words[:cut], "character")

@@ -13,7 +13,7 @@ from .commands import Commands
 from .feelings import feelings
 from .names import Names
 from .questions import question
-from .text import plain
+from .text import normalize
 from .verbs import begins, lexicon
 from .words import expand
 
@@ -29,13 +29,13 @@ _SPOKEN = frozenset({"greet", "thank", "farewell", "apologise", "talk", "ask", "
 Spoken = tuple[Command, Sequence[Feeling]]
 
 
-def spoken(clause: Clause, speeches: Sequence[str], commands: Commands, listener: Entity | None) -> Spoken:
+def read_speech(clause: Clause, speeches: Sequence[str], commands: Commands, listener: Entity | None) -> Spoken:
     """Read a clause with a speech in it; return also the feelings that it speaks of."""
     names = commands.names
     index = next(int(w[1:]) for w in clause.words if w.startswith("§"))
     speech = speeches[index] if index < len(speeches) else ""
     outside = [w for w in clause.words if not w.startswith("§")]
-    inner = plain(speech, 400)
+    inner = normalize(speech, 400)
     words, _ = expand(inner.words, inner.cased)
     said = [w for w in words if w[0].isalnum()]
     person = _listener(outside, said, names) or listener
@@ -73,7 +73,7 @@ def _listener(outside: Sequence[str], said: Sequence[str], names: Names) -> Enti
     return named[-1] if named else None
 
 
-def introduced(clause: Clause, names: Names) -> Command | None:
+def read_introduction(clause: Clause, names: Names) -> Command | None:
     """Read the player's own name."""
     words, cased = clause.words, clause.cased
     for lead in _NAMING:
@@ -91,7 +91,7 @@ def introduced(clause: Clause, names: Names) -> Command | None:
     return None
 
 
-def offered(clause: Clause, names: Names) -> Command | None:
+def read_offer(clause: Clause, names: Names) -> Command | None:
     """Read `I have a postcard for you` and `this shell is for Ines`: a gift, though no verb says so."""
     words = clause.words
     lead = next((lead for lead in _OFFERING if words[: len(lead)] == lead), None)

@@ -13,7 +13,7 @@ _REMARKS = phrases(
 _OTHERS = (("he",), ("she",), ("they",), ("nobody",), ("everyone",), ("everybody",), ("people",))
 
 
-def of_life(clause: Clause) -> bool:
+def is_about_life(clause: Clause) -> bool:
     """Tell whether somebody speaks of the life that goes on outside of the story."""
     words = clause.words
     if not FIRST & set(words):
@@ -22,7 +22,7 @@ def of_life(clause: Clause) -> bool:
     return habit or bool(LIFE & set(words))
 
 
-def remarked(clause: Clause) -> bool:
+def is_remark(clause: Clause) -> bool:
     """Tell whether a clause is a remark: `it's warm here`, `she used to sing`."""
     if clause.question or len(clause.words) < 3:
         return False

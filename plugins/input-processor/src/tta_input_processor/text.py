@@ -43,7 +43,7 @@ _SINGLE = re.compile(r"(?<![\w'])'([^']{2,300})'(?![\w'])")
 _TOKEN = re.compile(r"§\d+|[^\W_]+(?:'[^\W_]+)*|[.,;:!?]")
 
 
-class Plain(NamedTuple):
+class NormalizedText(NamedTuple):
     """A player's text, made plain."""
 
     text: str
@@ -58,7 +58,7 @@ class Plain(NamedTuple):
     truncated: bool
 
 
-def plain(raw: str, max_chars: int = MAX_CHARS) -> Plain:
+def normalize(raw: str, max_chars: int = MAX_CHARS) -> NormalizedText:
     """Make a text plain, in time that doesn't grow with its length beyond a bound."""
     head = raw[: max_chars * 2]
     text = unicodedata.normalize("NFKC", head)[: max_chars * 2].translate(_QUOTES)
@@ -76,7 +76,7 @@ def plain(raw: str, max_chars: int = MAX_CHARS) -> Plain:
     rest = _SPEECH.sub(keep, rest)
     rest = _SINGLE.sub(keep, rest)
     cased = _TOKEN.findall(fold(rest))[:MAX_WORDS]
-    return Plain(
+    return NormalizedText(
         text=text,
         words=tuple(word.lower() for word in cased),
         cased=tuple(cased),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from tta_world import Change, Deed, carried, here, period
 
 from .feeling import cry, feel
-from .grammar import Plain
+from .grammar import Verbatim
 from .nouns import join
 from .refusals import refusal, speakable
 from .scene import (
@@ -51,7 +51,7 @@ def slots(voice: Voice, deed: Deed) -> dict[str, object]:
         "person": deed.person,
         "place": deed.place or world.player.at,
         "nearby": list(deed.nearby),
-        "name": Plain(world.player.name),
+        "name": Verbatim(world.player.name),
         "direction": deed.direction,
     }
 
@@ -60,7 +60,7 @@ def _told(voice: Voice, deed: Deed) -> list[str]:
     """Tell what the story itself has to say of this."""
     said: list[str] = []
     for detail in by_aspect(deed, *_OWN):
-        said += voice.detail(detail, deed)
+        said += voice.say_detail(detail, deed)
     return said
 
 
@@ -71,7 +71,7 @@ def _rule(voice: Voice, deed: Deed) -> str:
         known += [f"{deed.name}.thing", f"{deed.name}.plain"]
     else:
         known += [f"{deed.name}.alone", f"{deed.name}.place"]
-    return voice.first((*known, "act.done"))
+    return voice.first_rule((*known, "act.done"))
 
 
 def _take(voice: Voice, deed: Deed) -> list[str]:
@@ -108,7 +108,7 @@ def _search(voice: Voice, deed: Deed) -> list[str]:
     said = _told(voice, deed)
     if deed.words:
         kind = "missing" if speakable(deed.words) else "missing-plain"
-        said += voice.say(f"search.{kind}", {"words": Plain(deed.words)})
+        said += voice.say(f"search.{kind}", {"words": Verbatim(deed.words)})
     if deed.nearby:
         said += voice.say("search.found", slots(voice, deed))
     return said
@@ -119,13 +119,13 @@ def _show(voice: Voice, deed: Deed) -> list[str]:
 
 
 def _speak(voice: Voice, deed: Deed) -> list[str]:
-    known = all(voice.heard(detail) for detail in by_aspect(deed, "line"))
+    known = all(voice.recently_told(detail) for detail in by_aspect(deed, "line"))
     said = voice.say("again.line") if deed.again and known and deed.name == "ask" else []
     told = _told(voice, deed)
     if told:
         return said + told
     kind = "thing" if deed.thing else "alone"
-    name = voice.first((f"{deed.name}.{kind}", "share.alone"))
+    name = voice.first_rule((f"{deed.name}.{kind}", "share.alone"))
     return voice.say(name, slots(voice, deed))
 
 
@@ -160,7 +160,7 @@ def _decline(voice: Voice, deed: Deed) -> list[str]:
         kind = "talk"
     if kind == "plain" and deed.name == "decline":
         kind = "thing" if deed.thing else "person" if deed.person else kind
-    return voice.say(voice.first((f"{deed.name}.{kind}", f"{deed.name}.plain")), slots(voice, deed))
+    return voice.say(voice.first_rule((f"{deed.name}.{kind}", f"{deed.name}.plain")), slots(voice, deed))
 
 
 def _share(voice: Voice, deed: Deed) -> list[str]:
@@ -199,7 +199,7 @@ def _who(voice: Voice, deed: Deed) -> list[str]:
 def _whereami(voice: Voice, deed: Deed) -> list[str]:
     said = voice.say("whereami.done", slots(voice, deed))
     for detail in by_aspect(deed, "place", "note", "dark"):
-        said += voice.detail(detail, deed)
+        said += voice.say_detail(detail, deed)
     return said
 
 
@@ -230,7 +230,7 @@ def _weather(voice: Voice, deed: Deed) -> list[str]:
     world = voice.world
     kind = "outdoors" if "outdoors" in here(world).traits else "indoors"
     base = f"colour.{kind}.{world.weather}"
-    return voice.say(voice.first((f"{base}.{period(world)}", f"{base}.any")))
+    return voice.say(voice.first_rule((f"{base}.{period(world)}", f"{base}.any")))
 
 
 def _suggest(voice: Voice, deed: Deed) -> list[str]:
@@ -240,8 +240,8 @@ def _suggest(voice: Voice, deed: Deed) -> list[str]:
     people = [id for id in deed.nearby if id in world.characters]
     things = [id for id in deed.nearby if id in world.things]
     for kind, role, ids in (("person", "person", people), ("thing", "thing", things), ("way", "place", deed.options)):
-        if ids and (kind != "thing" or not people or voice.throw("thing", 2) == 0):
-            said += voice.say(f"suggest.{kind}", {role: ids[voice.throw(kind, len(ids))]})
+        if ids and (kind != "thing" or not people or voice.roll("thing", 2) == 0):
+            said += voice.say(f"suggest.{kind}", {role: ids[voice.roll(kind, len(ids))]})
     return said
 
 

@@ -26,13 +26,13 @@ def feel(voice: Voice, deed: Deed) -> list[str]:
     elif deed.again:
         said += voice.say("feel.again")
     else:
-        said += voice.say(voice.first((f"feel.{main}", "feel.confusion")))
+        said += voice.say(voice.first_rule((f"feel.{main}", "feel.confusion")))
     if _lighter(voice, main):
         said += voice.say("feel.lighter")
     said += _comfort(voice, deed)
     for detail in by_aspect(deed, "drift"):
-        said += voice.detail(detail, deed)
-    if main in HEAVY and voice.throw("stay", 5) < (4 if main == "despair" else 2):
+        said += voice.say_detail(detail, deed)
+    if main in HEAVY and voice.roll("stay", 5) < (4 if main == "despair" else 2):
         said += voice.say("stay")
     return said or voice.say("stay")
 
@@ -42,8 +42,8 @@ def _comfort(voice: Voice, deed: Deed) -> list[str]:
     said: list[str] = []
     for detail in by_aspect(deed, "comfort"):
         rule = f"company.{detail.key}"
-        common = bool(deed.person) and voice.has(rule) and voice.heard(detail) and voice.new(rule)
-        said += voice.say(rule, {"person": deed.person}) if common else voice.detail(detail, deed)
+        common = bool(deed.person) and voice.has_rule(rule) and voice.recently_told(detail) and voice.has_unused(rule)
+        said += voice.say(rule, {"person": deed.person}) if common else voice.say_detail(detail, deed)
     return said
 
 
@@ -51,7 +51,7 @@ def _lighter(voice: Voice, main: str) -> bool:
     """Tell whether something weighed more a little while ago."""
     earlier = voice.world.player.feelings[:-1]
     heavy = any(name in HEAVY for name in earlier[-3:])
-    return heavy and main not in HEAVY and not main.startswith("-") and voice.throw("light", 3) < 2
+    return heavy and main not in HEAVY and not main.startswith("-") and voice.roll("light", 3) < 2
 
 
 def cry(voice: Voice, deed: Deed) -> list[str]:

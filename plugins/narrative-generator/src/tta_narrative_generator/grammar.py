@@ -52,7 +52,7 @@ def digest(text: str) -> str:
     return f"{crc32(text.encode()):08x}"
 
 
-class Plain(str):
+class Verbatim(str):
     """Words that are to be said as they are, even if something in the world has them for its id."""
 
     __slots__ = ()
@@ -75,12 +75,12 @@ class Chooser:
         self._age[key] = len(self._age) + 10_000
         return option
 
-    def told(self, option: str) -> bool:
+    def recently_used(self, option: str) -> bool:
         """Tell whether an alternative is still remembered."""
         return digest(option) in self._age
 
-    def throw(self, label: str, sides: int) -> int:
-        """Throw a die that falls the same way for the same seed, turn and label."""
+    def roll(self, label: str, sides: int) -> int:
+        """Roll a die that falls the same way for the same seed, turn and label."""
         return crc32(f"{self._salt}/{label}".encode()) % sides
 
     def _rank(self, option: str) -> int:
@@ -90,7 +90,7 @@ class Chooser:
 class Expander:
     """Expands templates with the words for their slots."""
 
-    def __init__(self, chooser: Chooser, words: Words) -> None:
+    def __init__(self, chooser: Chooser, words: Wording) -> None:
         self._choose = chooser.choose
         self._words = words
 
@@ -124,7 +124,7 @@ def _filled(option: str, slots: Mapping[str, object]) -> bool:
     return all(slots[name] for name in names if name in slots)
 
 
-class Words(Protocol):
+class Wording(Protocol):
     """How a slot's value is put into words; `nouns` knows the world's names."""
 
     def phrase(self, value: object, modifier: str) -> str:

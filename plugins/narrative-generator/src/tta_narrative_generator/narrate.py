@@ -46,7 +46,7 @@ def narrate(
     opening: Paragraphs = []
     beats: Paragraphs = []
     for beat in change.beats:
-        (opening if beat.about == "arrival" else beats).extend(voice.chosen(beat))
+        (opening if beat.about == "arrival" else beats).extend(voice.say_paragraphs(beat))
     body = _body(voice, change)
     tail = _tail(voice, change)
     paragraphs = [*opening, *_squeeze(body, max(1, max_paragraphs - len(beats))), *beats]
@@ -72,15 +72,15 @@ def _tail(voice: Voice, change: Change) -> list[str]:
     if change.left:
         said += voice.say("left")
     for detail in change.drift:
-        said += voice.detail(detail)
+        said += voice.say_detail(detail)
     main = change.deeds[-1] if change.deeds else Deed(name=change.kind)
     if change.kind in _ASKING or main.name in _ASKING:
         # What hasn't been named lately; and rather the first again than nothing.
-        unheard = [n for n in change.nudges if not voice.heard(n)]
+        unheard = [n for n in change.nudges if not voice.recently_told(n)]
         for nudge in (unheard or change.nudges)[:1]:
-            said += voice.detail(nudge)
-    elif (fresh := [n for n in change.nudges if not voice.heard(n)]) and _nudges(voice, change, main):
-        said += voice.detail(fresh[0])
+            said += voice.say_detail(nudge)
+    elif (fresh := [n for n in change.nudges if not voice.recently_told(n)]) and _nudges(voice, change, main):
+        said += voice.say_detail(fresh[0])
     elif not said and main.name in ("wait", "rest", "sit", "listen") and not change.beats:
         said += colour(voice, often=1)
     return said
@@ -96,9 +96,9 @@ def _nudges(voice: Voice, change: Change, main: Deed) -> bool:
         # Somebody has just said something; that has the last word.
         return False
     if main.name in ("nothing", "unclear", "look"):
-        return voice.throw("nudge", 2) == 0
+        return voice.roll("nudge", 2) == 0
     # Elsewhere it would only change the subject.
-    return main.outcome == "done" and (main.arrived or main.name in _HANDS) and voice.throw("nudge", 3) == 0
+    return main.outcome == "done" and (main.arrived or main.name in _HANDS) and voice.roll("nudge", 3) == 0
 
 
 def _body(voice: Voice, change: Change) -> list[tuple[int, list[str]]]:

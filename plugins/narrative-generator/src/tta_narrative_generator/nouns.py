@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tta_world import Character, Place, Thing, World, entity
 
-from .grammar import GrammarError, Plain, Words
+from .grammar import GrammarError, Verbatim, Wording
 
 _SILENT = ("hour", "honest", "honour", "heir")
 _CONSONANT = re.compile(r"^(?:uni|use|usu|eu|one\b|once\b|u[bcdfghjklmnpqrstvwxyz]i)")
@@ -15,7 +15,7 @@ _PRONOUNS = {"she": ("she", "her"), "he": ("he", "him"), "they": ("they", "them"
 _IRREGULAR = {"is": "are", "was": "were", "has": "have", "doesn't": "don't", "isn't": "aren't"}
 
 
-class Nouns(Words):
+class Nouns(Wording):
     """Puts ids into words, as this world names them."""
 
     def __init__(self, world: World) -> None:
@@ -26,7 +26,7 @@ class Nouns(Words):
         if isinstance(value, (tuple, list)):
             return self._several([str(one) for one in value], modifier)
         text = str(value)
-        found = None if isinstance(value, Plain) else entity(self._world, text)
+        found = None if isinstance(value, Verbatim) else entity(self._world, text)
         if found is None:
             return _capital(text) if modifier[:1].isupper() else text
         return self._one(found, modifier)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tta_world import PLAYER, Deed, entity
 
-from .grammar import Plain
+from .grammar import Verbatim
 from .nouns import join
 from .scene import by_aspect, dark
 from .voice import Voice
@@ -24,9 +24,9 @@ def refusal(voice: Voice, deed: Deed) -> list[str]:
     """Tell why something wasn't done."""
     own = by_aspect(deed, "refusal", "effect")
     # Told a moment ago, the story's own reason is put in plain words rather than told again.
-    fresh = [d for d in own if not voice.stale(d)] if deed.reason != "needs" else own
-    said = [s for d in fresh for s in voice.detail(d, deed)]
-    lines = [s for d in by_aspect(deed, "line", "comfort") for s in voice.detail(d, deed)]
+    fresh = [d for d in own if not voice.is_stale(d)] if deed.reason != "needs" else own
+    said = [s for d in fresh for s in voice.say_detail(d, deed)]
+    lines = [s for d in by_aspect(deed, "line", "comfort") for s in voice.say_detail(d, deed)]
     if deed.reason == "unknown-thing":
         said = voice.say(_rule(voice, deed), _slots(voice, deed)) + said
     if not said and not (lines and deed.reason == "no-topic"):
@@ -39,7 +39,7 @@ def _rule(voice: Voice, deed: Deed) -> str:
         return "refuse.unclear"
     reason = deed.reason
     names = [f"refuse.{reason}-{kind}" for kind in _kinds(voice, deed)]
-    return voice.first((*names, f"refuse.{reason}", "refuse.unclear"))
+    return voice.first_rule((*names, f"refuse.{reason}", "refuse.unclear"))
 
 
 def _kinds(voice: Voice, deed: Deed) -> list[str]:
@@ -100,7 +100,7 @@ def _slots(voice: Voice, deed: Deed) -> dict[str, object]:
         "owner": deed.person,
         "place": deed.place or voice.world.player.at,
         "direction": deed.direction,
-        "words": Plain(deed.words),
+        "words": Verbatim(deed.words),
         "options": options,
     }
 
@@ -116,9 +116,9 @@ def speakable(words: str) -> bool:
 
 def _nearby(voice: Voice, deed: Deed) -> list[str]:
     """Name something at hand that might do instead, now and then."""
-    if deed.reason not in _NEAR or not deed.nearby or voice.throw("near", 3) != 0:
+    if deed.reason not in _NEAR or not deed.nearby or voice.roll("near", 3) != 0:
         return []
-    id = deed.nearby[voice.throw("which", len(deed.nearby))]
+    id = deed.nearby[voice.roll("which", len(deed.nearby))]
     found = entity(voice.world, id)
     if found is None or "scenery" in found.traits:
         return []

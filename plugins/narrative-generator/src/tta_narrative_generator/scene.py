@@ -31,11 +31,11 @@ def by_aspect(deed: Deed, *aspects: str) -> list[Detail]:
 
 def arrival(voice: Voice, deed: Deed, change: Change) -> Paragraphs:
     """Tell how the player gets somewhere, and what it is like there."""
-    effects = [s for d in by_aspect(deed, "effect") for s in voice.detail(d, deed)]
+    effects = [s for d in by_aspect(deed, "effect") for s in voice.say_detail(d, deed)]
     going = _going(voice, deed)
     place, things = _sight(voice, deed, first=not deed.again)
     for detail in by_aspect(deed, "stays", "follows", "rejoins"):
-        things += voice.detail(detail, deed)
+        things += voice.say_detail(detail, deed)
     things += _barred(voice, deed)
     if not deed.reason:
         things += _ways(voice, deed, everything=not deed.again)
@@ -44,11 +44,11 @@ def arrival(voice: Voice, deed: Deed, change: Change) -> Paragraphs:
 
 def passing(voice: Voice, deed: Deed) -> Paragraphs:
     """Tell of a place that the player has left again within the turn."""
-    said = [s for d in by_aspect(deed, "effect") for s in voice.detail(d, deed)]
+    said = [s for d in by_aspect(deed, "effect") for s in voice.say_detail(d, deed)]
     if deed.again:
         return [said + voice.say("move.to", {"place": deed.place})]
     for detail in by_aspect(deed, "place", "note", "doing"):
-        said += voice.detail(detail, deed)
+        said += voice.say_detail(detail, deed)
     return [said]
 
 
@@ -61,22 +61,22 @@ def sight(voice: Voice, deed: Deed) -> Paragraphs:
 def _sight(voice: Voice, deed: Deed, *, first: bool) -> tuple[list[str], list[str]]:
     place: list[str] = []
     for detail in by_aspect(deed, "place"):
-        place += voice.detail(detail, deed)
-    if lit(voice.world) and (not first or voice.throw("colour", 3) == 0):
+        place += voice.say_detail(detail, deed)
+    if lit(voice.world) and (not first or voice.roll("colour", 3) == 0):
         place += colour(voice, often=2 if deed.arrived else 3)
     for detail in by_aspect(deed, "note")[:2]:
-        place += voice.detail(detail, deed)
+        place += voice.say_detail(detail, deed)
     things: list[str] = []
     for detail in by_aspect(deed, "doing")[:3]:
-        things += voice.detail(detail, deed)
+        things += voice.say_detail(detail, deed)
     for detail in by_aspect(deed, "lies")[:3]:
-        things += voice.detail(detail, deed)
+        things += voice.say_detail(detail, deed)
     return place, things + _loose(voice, deed)
 
 
 def colour(voice: Voice, often: int) -> list[str]:
     """Say how the hour and the weather look from here, about once in so many times."""
-    if voice.throw("colour-often", often) != 0:
+    if voice.roll("colour-often", often) != 0:
         return []
     world = voice.world
     traits = here(world).traits
@@ -87,9 +87,9 @@ def colour(voice: Voice, often: int) -> list[str]:
         kind = "indoors"
     base = f"colour.{kind}.{world.weather}"
     name = f"{base}.{period(world)}"
-    if not voice.has(name):
+    if not voice.has_rule(name):
         name = f"{base}.any"
-    return voice.say(name) if voice.has(name) and voice.new(name) else []
+    return voice.say(name) if voice.has_rule(name) and voice.has_unused(name) else []
 
 
 def _going(voice: Voice, deed: Deed) -> list[str]:
@@ -111,12 +111,12 @@ def _going(voice: Voice, deed: Deed) -> list[str]:
 
 def _barred(voice: Voice, deed: Deed) -> list[str]:
     """Say what kept one from going on."""
-    refusals = [s for d in by_aspect(deed, "refusal") for s in voice.detail(d, deed)]
+    refusals = [s for d in by_aspect(deed, "refusal") for s in voice.say_detail(d, deed)]
     if not deed.reason or refusals:
         return refusals
     if deed.reason == "dark":
         return voice.say(dark(voice))
-    return voice.say(voice.first((f"refuse.{deed.reason}", "refuse.no-exit-plain")))
+    return voice.say(voice.first_rule((f"refuse.{deed.reason}", "refuse.no-exit-plain")))
 
 
 def dark(voice: Voice) -> str:
@@ -157,14 +157,14 @@ def _ways(voice: Voice, deed: Deed, *, everything: bool) -> list[str]:
             continue
         seen.add(exit.to)
         clauses.append((exit.direction, exit.way))
-    if not clauses or (not everything and voice.throw("ways", 5) < 2):
+    if not clauses or (not everything and voice.roll("ways", 5) < 2):
         return []
     clauses = clauses if everything else clauses[:2]
     said: list[str] = []
-    manner = voice.throw("manner", 2)
+    manner = voice.roll("manner", 2)
     for start in range(0, len(clauses), 2):
         pair = [_way(direction, way, manner + at) for at, (direction, way) in enumerate(clauses[start : start + 2])]
-        said += voice.plain(", and ".join(pair) + ".")
+        said += voice.say_verbatim(", and ".join(pair) + ".")
     return said
 
 

@@ -29,55 +29,55 @@ class Voice:
         self._said = set(world.telling.said)
         self._now: list[str] = []
 
-    def throw(self, label: str, sides: int) -> int:
-        """Throw a die that falls the same way for the same seed and turn."""
-        return self._chooser.throw(label, sides)
+    def roll(self, label: str, sides: int) -> int:
+        """Roll a die that falls the same way for the same seed and turn."""
+        return self._chooser.roll(label, sides)
 
     def say(self, rule: str, slots: Mapping[str, object] | None = None) -> list[str]:
         """Say one alternative of a rule, as sentences; nothing that was just said."""
         return self._fresh(self._expander.rule(rule, slots or {}))
 
-    def has(self, rule: str) -> bool:
+    def has_rule(self, rule: str) -> bool:
         """Tell whether there is such a rule."""
         return rule in rules()
 
-    def new(self, rule: str) -> bool:
+    def has_unused(self, rule: str) -> bool:
         """Tell whether a rule has an alternative that wasn't told lately."""
-        return any(not self._chooser.told(option) for option in rules()[rule])
+        return any(not self._chooser.recently_used(option) for option in rules()[rule])
 
-    def first(self, names: Sequence[str]) -> str:
+    def first_rule(self, names: Sequence[str]) -> str:
         """Return the first of these rules that there is."""
         return next(name for name in names if name in rules())
 
-    def detail(self, detail: Detail, deed: Deed | None = None) -> list[str]:
+    def say_detail(self, detail: Detail, deed: Deed | None = None) -> list[str]:
         """Say one of a detail's texts; where all were said just now, that it is as before."""
         options = [text for text in detail.texts if not self._stale(text)]
         if options:
             return self._fresh(self._chooser.choose(options))
         if detail.aspect in _PASSING:
             return []
-        name = self.first((f"stale.{detail.aspect}", "stale.any"))
+        name = self.first_rule((f"stale.{detail.aspect}", "stale.any"))
         slots: dict[str, object] = {"place": self.world.player.at, "person": detail.about}
         if deed is not None and deed.person:
             slots["person"] = deed.person
         return self.say(name, slots)
 
-    def stale(self, detail: Detail) -> bool:
+    def is_stale(self, detail: Detail) -> bool:
         """Tell whether every text of a detail was told in the turn before, or already in this."""
         return all(self._stale(text) for text in detail.texts)
 
-    def chosen(self, detail: Detail) -> list[list[str]]:
+    def say_paragraphs(self, detail: Detail) -> list[list[str]]:
         """Say one of a detail's texts, which may be several paragraphs."""
         text = self._chooser.choose(detail.texts)
         return [self._fresh(part) for part in text.split("\n") if part.strip()]
 
-    def plain(self, text: str) -> list[str]:
+    def say_verbatim(self, text: str) -> list[str]:
         """Say a text as it is."""
         return self._fresh(text)
 
-    def heard(self, detail: Detail) -> bool:
+    def recently_told(self, detail: Detail) -> bool:
         """Tell whether every text of a detail was told not long ago."""
-        return all(self._chooser.told(text) for text in detail.texts)
+        return all(self._chooser.recently_used(text) for text in detail.texts)
 
     def telling(self) -> Telling:
         """Return what a narrator must remember until the next turn."""

@@ -1,9 +1,9 @@
 """Keeps the world of a story: what there is, what may be done with it, and what comes of it."""
 
 from .create import new_world
+from .engine import apply
 from .plugin import SPEC, Config, In, Out, WorldBuilder
 from .story import StoryError, load, shipped
-from .turns import apply
 
 __all__ = [
     "SPEC",

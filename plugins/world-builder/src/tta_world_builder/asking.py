@@ -89,13 +89,13 @@ def ask_about(turn: Turn, command: Command) -> Deed | None:
     speakers = [c for c in people(turn.world) if "animal" not in c.traits]
     if not speakers:
         return None
-    before, details = turn.world, turn.told()
+    before, details = turn.world, turn.take_details()
     deed = ask(turn, command)
     if deed.outcome == "refused":
-        turn.told()
+        turn.take_details()
         turn.restart(before, details)
         return None
-    answer = turn.told()
+    answer = turn.take_details()
     turn.restart(turn.world, (*details, *answer))
     return deed
 

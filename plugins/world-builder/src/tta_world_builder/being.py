@@ -19,7 +19,7 @@ from tta_world import (
 
 from .looking import surroundings
 from .refusing import refuse
-from .talking import hear_feeling
+from .talking import remember_feelings
 from .turn import Turn, found, slot
 
 _PLAIN = 0.5
@@ -52,7 +52,7 @@ def feel(turn: Turn, command: Command, intent: Intent) -> Deed:
         lines = text.heavy if heavy else text.bright
         # A feeling that has gone is answered with the pleasure of it.
         turn.tell("comfort", person.id, lines, "heavy" if heavy else "bright")
-        hear_feeling(turn, person, names)
+        remember_feelings(turn, person, names)
     else:
         _answer(turn, main)
     if turn.opening is False and not main.startswith("-"):

@@ -26,15 +26,15 @@ _WEATHERS: tuple[Weather, ...] = ("clear", "breezy", "cloudy", "clear", "misty",
 _BEGIN = (13 * 60 + 40, 14 * 60 + 20, 15 * 60, 10 * 60 + 10)
 
 
-def dice(seed: int, label: str, sides: int) -> int:
-    """Throw a die that falls the same way for the same seed and label."""
+def roll(seed: int, label: str, sides: int) -> int:
+    """Roll a die that falls the same way for the same seed and label."""
     return crc32(f"{seed}/{label}".encode()) % sides
 
 
 def placed(at: str | Texts, seed: int, id: str) -> str:
     """Return where a thing or character is at first."""
     choice = spots(at)
-    return choice[dice(seed, id, len(choice))]
+    return choice[roll(seed, id, len(choice))]
 
 
 def new_world(seed: int, story: str = "coast") -> World:
@@ -83,8 +83,8 @@ def create(story: Story, seed: int) -> World:
         places=places,
         things=things,
         characters=characters,
-        minutes=_BEGIN[dice(seed, "clock", len(_BEGIN))],
-        weather=_WEATHERS[dice(seed, "weather", len(_WEATHERS))],
+        minutes=_BEGIN[roll(seed, "clock", len(_BEGIN))],
+        weather=_WEATHERS[roll(seed, "weather", len(_WEATHERS))],
         edition=story.edition,
     )
 

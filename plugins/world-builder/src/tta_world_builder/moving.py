@@ -254,7 +254,7 @@ def _companions(turn: Turn, start: str, at: str) -> None:
         elif person.at == start:
             turn.move(person.id, at)
             # Now and then is enough.
-            if turn.dice("follows", 5) < 2:
+            if turn.roll("follows", 5) < 2:
                 turn.tell("follows", person.id, text.follows)
         elif person.at == at:
             turn.tell("rejoins", person.id, text.rejoins)

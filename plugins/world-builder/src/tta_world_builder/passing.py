@@ -52,9 +52,9 @@ def pass_time(turn: Turn, deeds: Sequence[Deed]) -> None:
         turn.tell("drift", "time", turn.story.threads.periods[now], now)
         return
     settled = turn.world.turn - turn.world.weather_since >= _SETTLED
-    if outdoors and settled and turn.dice("drift", _DRIFT) == 0:
+    if outdoors and settled and turn.roll("drift", _DRIFT) == 0:
         choices = _NEXT[turn.world.weather]
-        turn.turn_weather(choices[turn.dice("weather", len(choices))])
+        turn.turn_weather(choices[turn.roll("weather", len(choices))])
 
 
 def pass_beats(turn: Turn) -> tuple[tuple[Detail, ...], bool]:

@@ -12,8 +12,8 @@ from tta_kernel import Context, Hooks, Problem, hookimpl
 from tta_world import Change, Intent, World
 
 from .create import create
+from .engine import apply
 from .story import StoryError, load, shipped
-from .turns import apply
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,7 +17,7 @@ from tta_world import (
 
 from .paths import company_near
 from .refusing import lacking, refuse
-from .ruling import by_rule
+from .rules import follow_rule
 from .story import PersonText, Topic
 from .turn import Turn, found, slot
 
@@ -79,7 +79,7 @@ def _greet(turn: Turn, who: Character, text: PersonText) -> None:
         turn.tell("line", who.id, text.greet.first, "first")
     elif mood and f"asked-{mood}" not in who.heard and mood in text.remembers:
         turn.tell("line", who.id, text.remembers[mood], f"remembers-{mood}")
-        _hear(turn, who.id, f"asked-{mood}")
+        _remember(turn, who.id, f"asked-{mood}")
     else:
         turn.tell("line", who.id, text.greet.again, "again")
     turn.update_person(who.id, met=True)
@@ -216,20 +216,20 @@ def tell(turn: Turn, command: Command) -> Deed:
         _greet(turn, who, text)
     turn.tell("line", who.id, text.listens, "listens")
     if entity is not None and entity.id:
-        _hear(turn, who.id, entity.id)
+        _remember(turn, who.id, entity.id)
     return Deed(name="tell", person=who.id, topic=entity.id if entity else "")
 
 
-def _hear(turn: Turn, id: str, what: str) -> None:
+def _remember(turn: Turn, id: str, what: str) -> None:
     heard = [one for one in turn.world.characters[id].heard if one != what]
     turn.update_person(id, heard=(*heard, what)[-_KEEP:], met=True)
 
 
-def hear_feeling(turn: Turn, who: Character, feelings: tuple[str, ...]) -> None:
+def remember_feelings(turn: Turn, who: Character, feelings: tuple[str, ...]) -> None:
     """Let somebody remember that the player spoke of these feelings."""
     for feeling in feelings:
         if not feeling.startswith("-"):
-            _hear(turn, who.id, feeling)
+            _remember(turn, who.id, feeling)
     # So that they ask once more, after a new telling.
     heard = turn.world.characters[who.id].heard
     turn.update_person(who.id, heard=tuple(h for h in heard if not h.startswith("asked-")))
@@ -255,7 +255,7 @@ def courtesy(turn: Turn, command: Command) -> Deed:
 
 
 def _thing(turn: Turn, command: Command, thing: str) -> Deed:
-    turn.told()
+    turn.take_details()
     turn.tell("effect", thing, turn.story.things[thing].does.get(command.name, ()))
     return Deed(name=command.name, thing=thing)
 
@@ -281,7 +281,7 @@ def help_with(turn: Turn, command: Command) -> Deed:
         return who
     text = turn.story.people[who.id]
     named = Command(name=command.name, slots={"person": _as_entity(who)})
-    if (ruled := by_rule(turn, named)) is not None:
+    if (ruled := follow_rule(turn, named)) is not None:
         return ruled
     if slot(command, "topic") is not None:
         return ask(turn, command)

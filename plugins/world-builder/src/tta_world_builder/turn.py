@@ -26,13 +26,13 @@ from tta_world import (
 )
 
 from .conditions import HOLDS
-from .create import dice, placed
+from .create import placed, roll
 from .story import Story, Texts
 from .terms import SOFT, Term, split, terms
 
 HANDS = 10
 """How many things a player carries at most."""
-_MORNING = {"dawn": 5, "morning": 7, "midday": 11, "afternoon": 14, "dusk": 18, "night": 21}
+_STARTS_AT = {"dawn": 5, "morning": 7, "midday": 11, "afternoon": 14, "dusk": 18, "night": 21}
 
 
 class Turn:
@@ -159,7 +159,7 @@ class Turn:
             self._details.append(Detail(aspect=aspect, about=about, texts=fits, key=key))
         return bool(fits)
 
-    def told(self) -> tuple[Detail, ...]:
+    def take_details(self) -> tuple[Detail, ...]:
         """Return what has been told since the last call."""
         details, self._details = tuple(self._details), []
         return details
@@ -168,9 +168,9 @@ class Turn:
         """Go on from this world, with this told so far."""
         self.world, self._details = world, list(details)
 
-    def dice(self, label: str, sides: int) -> int:
-        """Throw a die that falls the same way for the same world, turn and label."""
-        return dice(self.world.seed, f"{self.world.turn}/{label}", sides)
+    def roll(self, label: str, sides: int) -> int:
+        """Roll a die that falls the same way for the same world, turn and label."""
+        return roll(self.world.seed, f"{self.world.turn}/{label}", sides)
 
     # Effects, by name ---------------------------------------------------------------------------
 
@@ -212,7 +212,7 @@ class Turn:
     def _do_time(self, name: str) -> None:
         """Go on to the next such time of day; not at all if it is that time already."""
         if period(self.world) != name:
-            ahead = (_MORNING[name] * 60 - self.world.minutes) % (24 * 60)
+            ahead = (_STARTS_AT[name] * 60 - self.world.minutes) % (24 * 60)
             self.update(minutes=self.world.minutes + ahead)
 
     def _do_companion(self, *ids: str) -> None:

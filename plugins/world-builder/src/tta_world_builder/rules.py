@@ -15,7 +15,7 @@ _EITHER = frozenset({"use", "put", "fill", "clean", "light", "give", "show", "wa
                      "throw", "help-with", "touch"})  # fmt: skip
 
 
-def by_rule(turn: Turn, command: Command) -> Deed | None:
+def follow_rule(turn: Turn, command: Command) -> Deed | None:
     """Answer a command by the first rule that speaks of it; None where no rule does."""
     first = slot(command, "thing", "place", "person")
     second = slot(command, "target", "person")

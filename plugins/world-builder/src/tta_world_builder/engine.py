@@ -12,7 +12,7 @@ from . import asking, being, handling, looking, moving, talking
 from .create import reconcile
 from .passing import attend, deltas, notice, nudges, pass_beats, pass_time
 from .refusing import refuse
-from .ruling import by_rule
+from .rules import follow_rule
 from .story import load
 from .turn import Turn, slot
 
@@ -51,7 +51,7 @@ HANDLERS: Mapping[str, Handler] = {
 }  # fmt: skip
 """What carries out each command. A name that isn't here is beyond this story."""
 
-_APART = frozenset({"feel", "share", "breathe", "rest", "sit", "wait", "think", "cry", "laugh", "sing", "dance",
+_INDEPENDENT = frozenset({"feel", "share", "breathe", "rest", "sit", "wait", "think", "cry", "laugh", "sing", "dance",
                     "listen", "thank", "apologise", "farewell", "say", "sleep"})  # fmt: skip
 """What is done all the same where something before it could not be."""
 _WEIGHT = ("feel", "go", "give", "light", "use", "take", "open", "ask", "talk", "greet")
@@ -70,7 +70,7 @@ def apply(world: World, intent: Intent) -> tuple[World, Change]:
         turn.arrived = True
         looking.describe(turn, "first")
         first = Deed(name="go", path=(world.player.at,), place=world.player.at, arrived=True,
-                     details=turn.told())  # fmt: skip
+                     details=turn.take_details())  # fmt: skip
         notice(turn)
         turn.arrived = False
         deeds = [first]
@@ -83,7 +83,7 @@ def apply(world: World, intent: Intent) -> tuple[World, Change]:
     while rest:
         command = rest.pop(0)
         place = slot(command, "place")
-        if turn.opening and _begins(turn, command):
+        if turn.opening and _is_opening(turn, command):
             continue
         if command.name == "search" and place is not None and place.id != turn.world.player.at:
             there = _perform(turn, Command(name="go", slots={"place": place}), intent)
@@ -96,10 +96,10 @@ def apply(world: World, intent: Intent) -> tuple[World, Change]:
         attend(turn, deed)
         deeds.append(deed)
         if deed.outcome in ("refused", "unclear"):
-            left += tuple(c.name for c in rest if c.name not in _APART)
-            rest = [c for c in rest if c.name in _APART]
+            left += tuple(c.name for c in rest if c.name not in _INDEPENDENT)
+            rest = [c for c in rest if c.name in _INDEPENDENT]
     pass_time(turn, deeds)
-    drift = turn.told()
+    drift = turn.take_details()
     beats, ending = pass_beats(turn)
     discoveries += notice(turn)
     turn.update(turn=world.turn + 1)
@@ -123,7 +123,7 @@ def apply(world: World, intent: Intent) -> tuple[World, Change]:
     return turn.world, change
 
 
-def _begins(turn: Turn, command: Command) -> bool:
+def _is_opening(turn: Turn, command: Command) -> bool:
     """Tell whether a first command is what the beginning of the story does by itself."""
     place = slot(command, "place")
     stays = place is not None and place.id == turn.world.player.at
@@ -133,13 +133,13 @@ def _begins(turn: Turn, command: Command) -> bool:
 def _perform(turn: Turn, command: Command, intent: Intent) -> Deed:
     if command.name == "feel":
         deed = being.feel(turn, command, intent)
-    elif (ruled := by_rule(turn, command)) is not None:
+    elif (ruled := follow_rule(turn, command)) is not None:
         deed = ruled
     elif handler := HANDLERS.get(command.name):
         deed = handler(turn, command)
     else:
         deed = refuse(command, "impossible")
-    return structs.replace(deed, details=(*deed.details, *turn.told())[:32])
+    return structs.replace(deed, details=(*deed.details, *turn.take_details())[:32])
 
 
 def _main(deeds: list[Deed]) -> Deed:

@@ -14,7 +14,7 @@ _NOTHING = Entity(text="")
 _NAMED = ("thing", "target", "place", "person")
 
 
-def settled(commands: list[Command], feelings: Sequence[Feeling]) -> list[Command]:
+def consolidate(commands: list[Command], feelings: Sequence[Feeling]) -> list[Command]:
     """Return what is to be done, in order, without what was only said on the way to it."""
     own = [c for c in commands if c.name in _PERSONAL]
     if len(commands) >= _LETTER and len(own) * 2 >= len(commands):
@@ -22,7 +22,7 @@ def settled(commands: list[Command], feelings: Sequence[Feeling]) -> list[Comman
         commands = own
     if any(f.present and f.name in HEAVY for f in feelings):
         # Nor is there anything to be looked for, in what a sad person says besides.
-        commands = [c for c in commands if not missed(c, words=2) and c.name != "suggest"] or [
+        commands = [c for c in commands if not names_nothing(c, words=2) and c.name != "suggest"] or [
             Command(name="feel", confidence=0.75)
         ]
     felt = any(c.name == "feel" for c in commands)
@@ -43,14 +43,14 @@ def settled(commands: list[Command], feelings: Sequence[Feeling]) -> list[Comman
             continue
         if kept and command.name != "go" and _same(kept[-1], command):
             continue
-        if kept and calls(kept[-1:], command.slots.get("person")):
+        if kept and only_addresses(kept[-1:], command.slots.get("person")):
             # `Bram! I give him the twine` is one thing to do.
             kept.pop()
         kept.append(command)
     return kept
 
 
-def missed(command: Command, words: int = 1) -> bool:
+def names_nothing(command: Command, words: int = 1) -> bool:
     """Tell whether a command names, in so many words or more, what this world knows nothing of."""
     named = [entity for role, entity in command.slots.items() if role in _NAMED]
     return any(
@@ -59,7 +59,7 @@ def missed(command: Command, words: int = 1) -> bool:
     )
 
 
-def calls(last: Sequence[Command], person: Entity | None) -> bool:
+def only_addresses(last: Sequence[Command], person: Entity | None) -> bool:
     """Tell whether the command before was only the name of who is spoken to."""
     if not last or person is None or last[0].name != "talk" or set(last[0].slots) != {"person"}:
         return False
