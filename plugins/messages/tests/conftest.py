@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from trio.testing import MockClock
 
 from tta_kernel import Event
 from tta_messages import Messages, MessagesConfig
@@ -30,5 +31,6 @@ def messages() -> Open:
 
 
 @pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    """Run on both; a test may ask for "virtual": trio with a clock that leaps ahead when all tasks wait."""
+    return ("trio", {"clock": MockClock(autojump_threshold=0.0)}) if request.param == "virtual" else request.param

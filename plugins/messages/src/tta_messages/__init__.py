@@ -15,6 +15,7 @@ from tta_program import Subcommands
 from . import hookspecs
 from .answers import FAILED, Failure, answer, bounced, respond, respond_error
 from .consume import Consumed, Reject, consume, consume_batches
+from .leases import Backoff, LeaseCounts, LeaseKeeper
 from .memory import MemoryMessages
 from .model import (
     MESSAGE_TYPES,
@@ -39,48 +40,17 @@ from .model import (
     Subscription,
 )  # fmt: skip
 from .prepare import Codec, Prepared
+from .replies import REPLY_SETTINGS, ReplyQueue
 from .requests import AnswerError, Asked, Requests, Unsent
 from .types import declared
 
 __all__ = [
-    "FAILED",
-    "MESSAGES",
-    "MESSAGE_TYPES",
-    "AnswerError",
-    "Asked",
-    "Codec",
-    "Consumed",
-    "DeadLetter",
-    "Delivery",
-    "Failure",
-    "Filter",
-    "HistoryEntry",
-    "Message",
-    "MessageDied",
-    "Messages",
-    "MessagesConfig",
-    "MessagesError",
-    "MessagesMemory",
-    "MessagesPlugin",
-    "Prepared",
-    "Priority",
-    "QueueFilled",
-    "QueueSettings",
-    "QueueStats",
-    "Reject",
-    "Requests",
-    "Requeued",
-    "SendError",
-    "SendResult",
-    "Settled",
-    "Subscription",
-    "Unsent",
-    "answer",
-    "bounced",
-    "consume",
-    "consume_batches",
-    "respond",
-    "respond_error",
+    "FAILED", "MESSAGES", "MESSAGE_TYPES", "REPLY_SETTINGS", "AnswerError", "Asked", "Backoff", "Codec", "Consumed",
+    "DeadLetter", "Delivery", "Failure", "Filter", "HistoryEntry", "LeaseCounts", "LeaseKeeper", "Message",
+    "MessageDied", "Messages", "MessagesConfig", "MessagesError", "MessagesMemory", "MessagesPlugin", "Prepared",
+    "Priority", "QueueFilled", "QueueSettings", "QueueStats", "Reject", "ReplyQueue", "Requests", "Requeued",
+    "SendError", "SendResult", "Settled", "Subscription", "Unsent", "answer", "bounced", "consume",
+    "consume_batches", "respond", "respond_error",
 ]  # fmt: skip
 
 

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import os
+from collections.abc import Sequence
 from typing import Never
 
 import anyio
 import msgspec
 
 from .answers import FAILED, Failure
-from .consume import consume
-from .model import Delivery, Message, Messages, MessagesError, QueueSettings, SendResult
-from .prepare import check_queue
+from .model import Delivery, Message, Messages, MessagesError, SendResult
+from .replies import ReplyQueue
 
+log = logging.getLogger("tta.messages")
 _WITHDRAW = 1.0
 _FAREWELL = 2.0
-_AGAIN = 5.0
 _SLACK = 0.25
 """How much longer than its asker waits a question lives, in seconds, so that it is withdrawn and doesn't die of age."""
-SETTINGS = QueueSettings(retries=1, ttl=600.0, visibility=60.0, dead_limit=0, dead_ttl=60.0, audit_limit=100)
-"""How answers wait: once their reader has gone they are worth nothing, so none is kept as a dead letter."""
 
 
 class Unsent(Exception):
@@ -76,44 +75,28 @@ class Requests:
         self._open: dict[str, _Question] = {}
         self._slots = anyio.Semaphore(limit)
         self._prefix, self._count = f"{os.urandom(8).hex()}-{os.getpid():x}", itertools.count(1)
-        self.queue = check_queue(f"{name}/{self._prefix}")
+        self._replies = ReplyQueue(messages, f"{name}/{self._prefix}")
+        self.queue = self._replies.name
 
     async def run(self) -> Never:
         """Take answers until cancelled; then the queue ends."""
         try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._keep)
-                await consume(self._messages, self.queue, self._take, limit=100)
+            await self._replies.read(self._take)
         finally:
             with anyio.move_on_after(_FAREWELL, shield=True):
-                await self._end()
-        raise AssertionError("a consumer ends only by an exception")
+                try:
+                    await self._replies.close()
+                except MessagesError as exc:
+                    log.warning("queue %s is left to its time to live: %s", self.queue, exc)
 
-    async def _keep(self) -> None:
-        """Let the queue have its settings, be it idle for long, or the store be new."""
-        while True:
-            try:
-                await self._messages.configure(self.queue, SETTINGS)
-                await anyio.sleep(SETTINGS.ttl / 2)
-            except MessagesError:  # The consumer tells of it.
-                await anyio.sleep(_AGAIN)
-
-    async def _end(self) -> None:
-        try:
-            await self._messages.purge(self.queue)
-            await self._messages.drop(self.queue)
-            # For a while, so that an answer that is on its way still is treated as the others.
-            await self._messages.configure(self.queue, SETTINGS)
-        except MessagesError:
-            return  # It ends by its time to live.
-
-    async def _take(self, delivery: Delivery) -> None:
-        question = self._open.get(delivery.message.correlation_id)
-        if question is None or question.answer is not None:
-            self.counts.late += 1
-            return
-        question.answer = delivery.message
-        question.answered.set()
+    async def _take(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            question = self._open.get(delivery.message.correlation_id)
+            if question is None or question.answer is not None:
+                self.counts.late += 1
+                continue
+            question.answer = delivery.message
+            question.answered.set()
 
     async def ask(self, message: Message) -> Message:
         """Send a question, and return the answer to it.

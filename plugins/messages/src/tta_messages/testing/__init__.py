@@ -6,7 +6,7 @@ import pytest
 
 # So that a failure shows both sides; it must come before the imports.
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{name}" for name in ("admin", "asking", "common", "machine", "receiving", "sending"))
+    *(f"{__name__}.{name}" for name in ("admin", "asking", "common", "leasing", "machine", "receiving", "sending"))
 )
 
 from .common import TYPES, Note, Open, Other, note, settings  # noqa: E402 - see above
