@@ -53,6 +53,11 @@ class Game:
         player = msgspec.structs.replace(world.player, known=known)
         self.world = msgspec.structs.replace(world, player=player)
 
+    def put(self, thing: str, at: str) -> None:
+        """Put a thing somewhere, without a turn."""
+        moved = msgspec.structs.replace(self.world.things[thing], at=at)
+        self.world = msgspec.structs.replace(self.world, things={**self.world.things, thing: moved})
+
     def told(self) -> str:
         """Return every text that the last turn could tell."""
         details = [d for deed in self.change.deeds for d in deed.details]
