@@ -621,6 +621,57 @@ def test_a_problem_inside_a_union_or_collection_is_told(key: str, raw: object, m
     assert problems_in({key: raw}, Exotic)[0].startswith(f"plugins.store.config.{message}")
 
 
+class Quick(Strict, frozen=True, tag="quick"):
+    wait: Duration
+
+
+class Slow(Strict, frozen=True, tag="slow"):
+    size: Size = 0
+
+
+class Choosing(Strict, frozen=True):
+    how: Quick | Slow = Slow()
+    limits: Limits | bool = False
+    only: Quick | None = None
+
+
+@pytest.mark.parametrize(
+    ("config", "value"),
+    [
+        ({}, Choosing()),
+        ({"how": {"type": "quick", "wait": "1m"}}, Choosing(Quick(60.0))),
+        ({"how": {"type": "slow", "size": "1kB"}}, Choosing(Slow(1000))),
+        ({"limits": {"pause": "1m"}}, Choosing(limits=Limits(pause=60.0))),
+        ({"limits": True}, Choosing(limits=True)),
+        ({"only": {"wait": "1m"}}, Choosing(only=Quick(60.0))),
+        ({"only": {"type": "quick", "wait": "1m"}}, Choosing(only=Quick(60.0))),
+    ],
+)
+def test_a_struct_of_a_union_is_read_like_any_other(config: dict[str, Any], value: Choosing) -> None:
+    assert settings_of(config).decode("store", Choosing) == value
+
+
+def test_a_variable_may_say_which_struct_of_a_union_is_meant() -> None:
+    prefix = "TTA__PLUGINS__STORE__CONFIG__HOW"
+    settings = load(environ={f"{prefix}__TYPE": "quick", f"{prefix}__WAIT": "1m"})
+    assert settings.decode("store", Choosing).how == Quick(60.0)
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ({"how": {"type": "quick", "wiat": 1, "wait": 1}}, "how.wiat: unknown key; did you mean 'wait'?"),
+        ({"how": {"type": "quick"}}, "how.wait: is missing; it has no default: set it"),
+        ({"how": {"type": "odd"}}, "how: is not allowed"),
+        ({"how": {"wait": 1}}, "how: object missing required field type"),
+        ({"limits": {"per_minute": 0}}, "limits.per_minute: expected int >= 1"),
+        ({"only": {"type": "slow", "wait": 1}}, "only: is not allowed"),
+    ],
+)
+def test_what_is_wrong_in_a_struct_of_a_union_is_told_with_its_key(config: dict[str, Any], problem: str) -> None:
+    assert problem_in(config, Choosing) == f"plugins.store.config.{problem}"
+
+
 # Durations and sizes
 
 

@@ -79,6 +79,11 @@ def test_overrides_need_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert settings.stop_timeout == 7
 
 
+def test_a_layer_is_named_even_where_the_folder_is_missing(tmp_path: Path) -> None:
+    said = problems(tmp_path / "missing", {"kernel": {"autoload": 5}})
+    assert said[1] == "overrides: kernel.autoload: expected true or false, got int"
+
+
 def test_overrides_may_be_any_mapping_and_any_sequence(folder: Path) -> None:
     wrong = MappingProxyType({"plugins": MappingProxyType({"store": MappingProxyType({"config": {"names": "ab"}})})})
     assert "names: expected a list, got str" in problems(folder, wrong)[0]

@@ -104,9 +104,9 @@ def read(
     environ = os.environ if environ is None else environ
     environment = environment or environ.get("TTA_ENV") or "development"
     overrides = _plain(overrides)  # as they are now, whatever becomes of them later
-    source, problems = Source(environment, None, environ, overrides), list[Problem]()
-    names: list[Path | str] = sorted(name for name in environ if name.startswith("TTA__"))
     layers: list[Layer] = []
+    source, problems = Source(environment, None, environ, overrides, layers), list[Problem]()
+    names: list[Path | str] = sorted(name for name in environ if name.startswith("TTA__"))
     try:
         home = _folder(folder or environ.get("TTA_CONFIG"))
         source = Source(environment, home, environ, overrides, layers)

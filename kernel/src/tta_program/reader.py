@@ -61,10 +61,13 @@ class Reader:
             self._convert(raw, dict, path)
             return {}
         known = {it.encode_name: it for it in fields(cls)}
-        above, good = f"{path}." if path else "", {}
-        tag = cls.__struct_config__.tag_field
+        above = f"{path}." if path else ""
+        good = {}
+        tag_field = cls.__struct_config__.tag_field
+        if tag_field and tag_field in raw:  # It is no field; msgspec judges it with them.
+            good[tag_field] = self.value(raw[tag_field], type(cls.__struct_config__.tag), above + tag_field)
         for key in raw if cls.__struct_config__.forbid_unknown_fields else ():
-            if key not in known and key != tag:
+            if key not in known and key not in good:
                 self.report(f"{above}{key}", "unknown key", suggest(str(key), known))
         for key, it in known.items():
             if key in raw:
