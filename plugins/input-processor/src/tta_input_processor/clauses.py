@@ -40,7 +40,8 @@ class Clause(NamedTuple):
 def split_clauses(words: Sequence[str], cased: Sequence[str]) -> list[Clause]:
     """Cut at punctuation and at the words that join sentences."""
     found: list[Clause] = []
-    start, junction = 0, ""
+    start = 0
+    junction = ""
     for at, word in enumerate([*words, "."]):
         if word not in JUNCTIONS:
             continue

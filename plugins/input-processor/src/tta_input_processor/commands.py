@@ -73,7 +73,8 @@ class Commands:
             if corrected is None or self.names.knows(words):
                 return None
             words = [corrected, *words[1:]]
-            size, factor = begins(words), 0.8
+            size = begins(words)
+            factor = 0.8
             if not size:
                 return self.abbreviation(words)
         best: Command | None = None

@@ -71,7 +71,8 @@ def _idiomatic(words: tuple[str, ...]) -> list[Feeling]:
             denied = bool(_NOT & set(before)) and idiom[0] not in ("do", "cannot", "not")
             if denied and name == "despair":
                 # A denial of such a thing is still something to be gentle with.
-                denied, strength = False, 0.5
+                denied = False
+                strength = 0.5
             found.setdefault(name, Feeling(name=name, text=text, strength=strength, present=not denied))
             at = start + len(idiom)
             break
@@ -83,7 +84,8 @@ def _matches_at(idiom: tuple[str, ...], words: tuple[str, ...], start: int) -> b
     if "*" not in idiom:
         return words[start : start + len(idiom)] == idiom
     gap = idiom.index("*")
-    head, tail = idiom[:gap], idiom[gap + 1 :]
+    head = idiom[:gap]
+    tail = idiom[gap + 1 :]
     if words[start : start + gap] != head:
         return False
     ends = range(start + gap + 1, start + gap + 4)
@@ -121,7 +123,8 @@ def _feelings_from(words: tuple[str, ...], start: int, *, denied: bool, bare: bo
     """Read the feelings that stand from here on: `not so sad any more`, `scared and alone`."""
     lexicon = _lexicon()
     found: list[Feeling] = []
-    strength, at = 0.0, start
+    strength = 0.0
+    at = start
     passed = 0
     while at < len(words) and passed < 6:
         word = words[at]
@@ -132,7 +135,8 @@ def _feelings_from(words: tuple[str, ...], start: int, *, denied: bool, bare: bo
             present = not over
             if over and name in _OPPOSITE:
                 # `not okay` says more than that the calm has gone.
-                name, present = "sadness" if match[-1] in _WELL else _OPPOSITE[name], True
+                name = "sadness" if match[-1] in _WELL else _OPPOSITE[name]
+                present = True
             base = min(1.0, max(0.1, base + strength))
             text = " ".join(words[start : at + len(match)])[:200]
             if name not in [f.name for f in found]:

@@ -193,7 +193,8 @@ def _who_and_what(words: list[str], names: Names) -> tuple[Entity | None, Entity
     while rest and rest[0] in _TO:
         rest = rest[1:]
     cut = next((at for at, word in enumerate(rest) if word in _ABOUT), len(rest))
-    head, tail = rest[:cut], rest[cut:]
+    head = rest[:cut]
+    tail = rest[cut:]
     while tail and tail[0] in _TO:
         tail = tail[1:]
     if tail and tail[0] in ("about", "concerning", "regarding", "for", "of", "that"):

@@ -75,7 +75,8 @@ def _listener(outside: Sequence[str], said: Sequence[str], names: Names) -> Enti
 
 def read_introduction(clause: Clause, names: Names) -> Command | None:
     """Read the player's own name."""
-    words, cased = clause.words, clause.cased
+    words = clause.words
+    cased = clause.cased
     for lead in _NAMING:
         if words[: len(lead)] == lead and len(words) > len(lead):
             name = [w for w in cased[len(lead) :][:2] if w.lower() not in ("a", "the")]

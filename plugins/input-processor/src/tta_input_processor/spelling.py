@@ -56,7 +56,8 @@ class Spelling:
                     continue
                 far = distance(word, other, least + 1)
                 if far < least:
-                    best, least = [other], far
+                    best = [other]
+                    least = far
                 elif far == least and far <= allowed:
                     best.append(other)
         return tuple(best[:3])
@@ -72,7 +73,9 @@ def distance(one: str, other: str, limit: int) -> int:
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, a in enumerate(one, 1):
-        last, before, row = before, row, [i] + [0] * len(other)
+        last = before
+        before = row
+        row = [i] + [0] * len(other)
         for j, b in enumerate(other, 1):
             cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (a != b))
             if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:

@@ -43,7 +43,8 @@ class Redis:
     def __init__(self, config: Config, nodes: Nodes, signals: Signals) -> None:
         self.prefix = config.prefix
         self.config = config
-        self._nodes, self._signals = nodes, signals
+        self._nodes = nodes
+        self._signals = signals
         self._dispatcher = Dispatcher(nodes, config)
         self._clustered = config.cluster is not None
         self._plain: PlainClient | None = None

@@ -137,9 +137,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"url: the host or the port can't be read; {_WRITE}") from None
         query = parse_qs(parts.query, keep_blank_values=True)
         if parts.scheme == "unix" and parts.path:
-            where, given = Address(unquote(parts.path), 0), query.pop("db", [""])[0]
+            where = Address(unquote(parts.path), 0)
+            given = query.pop("db", [""])[0]
         elif parts.scheme in ("redis", "rediss") and re.fullmatch(r"\S+", parts.hostname or "") and port:
-            where, given = Address(parts.hostname or "", port), parts.path.strip("/")
+            where = Address(parts.hostname or "", port)
+            given = parts.path.strip("/")
         else:
             raise ValueError(f"url: {_WRITE}")
         if query or parts.fragment:

@@ -186,7 +186,8 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         if self._unsent and self._transport is not None and not self.lost:
-            unsent, self._unsent = self._unsent, []
+            unsent = self._unsent
+            self._unsent = []
             self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
 
     def _check_silence(self) -> None:

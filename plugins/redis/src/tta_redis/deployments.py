@@ -20,7 +20,8 @@ from .nodes import Nodes, SingleMaster
 
 def nodes_of(config: Config) -> Nodes:
     """Return the servers that ``config`` means; raise an OSError or ValueError for unusable TLS files."""
-    server, tls = config.server(), config.secure.context() if config.secure else None
+    server = config.server()
+    tls = config.secure.context() if config.secure else None
 
     def login(username: str, password: str, database: int, *, secure: bool) -> Login:
         return Login(

@@ -73,7 +73,8 @@ class RedisPlugin(Plugin[Config]):
     async def health(self) -> Health:
         if self._redis is None:
             return Health("failing", "not connected")
-        pings, refusals = await self._redis.ping(1.0), await self._redis.refusals(0.5)
+        pings = await self._redis.ping(1.0)
+        refusals = await self._redis.refusals(0.5)
         status, detail = assess(pings, self.config.slow, refusals)
         since = self._health.since if self._health.status == status else None
         self._health = Health(status, detail, since or time.time())
@@ -120,7 +121,8 @@ def unwritable(refusals: Mapping[str, str]) -> str:
 
 def unsuitable(server: Mapping[str, Any]) -> str:
     """Say why a server can't be used, or nothing."""
-    name, version = server.get("server", "redis"), str(server.get("version", ""))
+    name = server.get("server", "redis")
+    version = str(server.get("version", ""))
     try:
         old = Version(version) < OLDEST
     except InvalidVersion:

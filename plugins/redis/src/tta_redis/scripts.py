@@ -11,7 +11,8 @@ class Script:
     """Runs on the server, whole or not at all as others see it; on a Cluster its keys share a slot."""
 
     def __init__(self, source: str, run: Callable[..., Awaitable[Any]]) -> None:
-        self.source, self._run = source, run
+        self.source = source
+        self._run = run
         self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(

@@ -89,7 +89,8 @@ def ask_about(turn: Turn, command: Command) -> Deed | None:
     speakers = [c for c in people(turn.world) if "animal" not in c.traits]
     if not speakers:
         return None
-    before, details = turn.world, turn.take_details()
+    before = turn.world
+    details = turn.take_details()
     deed = ask(turn, command)
     if deed.outcome == "refused":
         turn.take_details()

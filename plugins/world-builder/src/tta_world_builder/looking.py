@@ -113,7 +113,8 @@ def search(turn: Turn, command: Command) -> Deed:
         if manner is None or manner.text != "for":
             return lacking(turn, command, entity)
         # Looking for what isn't here is still looking about.
-        missing, what = bare(entity.text), None
+        missing = bare(entity.text)
+        what = None
     if isinstance(what, Character):
         return examine(turn, command)
     if isinstance(what, Thing) and ("container" in what.traits or not pending):

@@ -37,7 +37,8 @@ _NEXT: Mapping[Weather, tuple[Weather, ...]] = {
     "misty": ("clear", "cloudy"),
     "rainy": ("cloudy", "clear"),
 }
-_SETTLED, _DRIFT = 6, 7
+_SETTLED = 6
+_DRIFT = 7
 """The weather stays for so many turns at least; then it changes about every so many."""
 
 
@@ -100,7 +101,8 @@ def attend(turn: Turn, deed: Deed) -> None:
     focus = turn.world.player.focus
     thing = deed.thing or (deed.nearby[0] if deed.name == "search" and deed.nearby else "")
     thing = thing or (deed.topic if deed.topic in turn.world.things else "")
-    thing, turn.gained = turn.gained or thing, ""
+    thing = turn.gained or thing
+    turn.gained = ""
     loose = [d.about for d in deed.details if d.aspect == "lies"]
     if not thing and loose:
         thing = loose[-1]
@@ -128,7 +130,8 @@ def _differences(before: World, after: World) -> Iterator[Delta]:
     for name in ("flags", "beats", "minutes", "weather"):
         yield from _delta(name, getattr(before, name), getattr(after, name))
     for name in ("at", "name", "posture", "known", "feelings"):
-        old, new = getattr(before.player, name), getattr(after.player, name)
+        old = getattr(before.player, name)
+        new = getattr(after.player, name)
         yield from _delta(f"{PLAYER}.{name}", old, new)
     groups: tuple[tuple[str, Mapping[str, Place | Thing | Character],
                         Mapping[str, Place | Thing | Character]], ...] = (

@@ -48,7 +48,8 @@ def lacking(turn: Turn, command: Command, entity: Entity | None) -> Deed:
         return refuse(command, "what", outcome="unclear", nearby=nearby)
     if entity.options:
         return refuse(command, "ambiguous", outcome="unclear", words=entity.text, options=entity.options)
-    world, id = turn.world, entity.id
+    world = turn.world
+    id = entity.id
     if not id and _PRONOUNS & set(entity.text.lower().split()[:1]):
         return refuse(command, "what", outcome="unclear", words=entity.text, nearby=nearby)
     if id in world.characters:

@@ -161,12 +161,14 @@ class Turn:
 
     def take_details(self) -> tuple[Detail, ...]:
         """Return what has been told since the last call."""
-        details, self._details = tuple(self._details), []
+        details = tuple(self._details)
+        self._details = []
         return details
 
     def restart(self, world: World, details: tuple[Detail, ...]) -> None:
         """Go on from this world, with this told so far."""
-        self.world, self._details = world, list(details)
+        self.world = world
+        self._details = list(details)
 
     def roll(self, label: str, sides: int) -> int:
         """Roll a die that falls the same way for the same world, turn and label."""

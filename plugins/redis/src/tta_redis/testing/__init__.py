@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .many import RedisCluster, Sentinels, cluster, sentinel
 from .programs import program
 from .server import RedisServer, free_port, redis, redis_server, shared_redis, wait_until
+from .topologies import RedisCluster, Sentinels, cluster, sentinel
 
 __all__ = [
     "RedisCluster", "RedisServer", "Sentinels", "cluster", "free_port", "program", "redis", "redis_server",

@@ -37,9 +37,12 @@ class RedisServer:
     def __init__(
         self, folder: Path, *options: str, password: str = "", sentinel: bool = False, tls: Tls | None = None
     ) -> None:
-        self.folder, self.password, self.tls = folder, password, tls
+        self.folder = folder
+        self.password = password
+        self.tls = tls
         self.port = free_port()
-        self._options, self._sentinel = options, sentinel
+        self._options = options
+        self._sentinel = sentinel
         self._process: subprocess.Popen[bytes] | None = None
         self._name = ""
 

@@ -22,7 +22,8 @@ class Sentinels:
     """``servers``, of which one is the master, watched by ``watchers``."""
 
     def __init__(self, servers: Sequence[RedisServer], watchers: Sequence[RedisServer]) -> None:
-        self.servers, self.watchers = servers, watchers
+        self.servers = servers
+        self.watchers = watchers
 
     def config(self, **changes: Any) -> Config:
         """Return the config of a client, with a prefix of its own."""
@@ -91,7 +92,8 @@ class RedisCluster:
     """The nodes of a Cluster: first the masters it began with, then their replicas."""
 
     def __init__(self, nodes: Sequence[RedisServer], masters: int) -> None:
-        self.nodes, self._masters = nodes, masters
+        self.nodes = nodes
+        self._masters = masters
 
     def config(self, **changes: Any) -> Config:
         """Return the config of a client, with a prefix of its own."""
@@ -116,13 +118,15 @@ class RedisCluster:
 
     def begin_move(self, key: str, to: RedisServer) -> None:
         """Begin to give a key's slot away: from now on what isn't there any more is asked for at ``to``."""
-        source, slot = self.owner(key), self.slot(key)
+        source = self.owner(key)
+        slot = self.slot(key)
         to.command("CLUSTER", "SETSLOT", slot, "IMPORTING", _id(source))
         source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", _id(to))
 
     def move(self, key: str, to: RedisServer) -> None:
         """Give a key's slot to another master, with what is in it."""
-        source, slot = self.owner(key), self.slot(key)
+        source = self.owner(key)
+        slot = self.slot(key)
         self.begin_move(key, to)
         while keys := source.command("CLUSTER", "GETKEYSINSLOT", slot, 100):
             source.command("MIGRATE", "127.0.0.1", to.port, "", 0, 5000, "KEYS", *keys)
