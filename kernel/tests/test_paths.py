@@ -181,7 +181,7 @@ def test_the_config_in_force_shows_whole_paths(folder: Path) -> None:
     assert Entry("plugins.store.config.pem.key", None, "default") in shown
 
 
-async def test_a_kernel_without_the_program_s_reader_gives_paths_too(folder: Path) -> None:
+def test_a_kernel_without_the_program_s_reader_gives_paths_too(folder: Path) -> None:
     class Reads(Plugin[Pem]):
         pass
 
