@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
@@ -10,13 +9,12 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from tta_kernel import Context, correlation_id
-from tta_messages import Delivery, MessagesError, QueueSettings
+from tta_messages import Delivery, LeaseKeeper, MessagesError, QueueSettings
 
 from .acceptance import Acceptances
 from .context import CallContext
 from .execution import Execution
-from .inbox import SHUTDOWN_TIMEOUT, WAIT, Inbox, renewal
-from .leases import Backoff, LeaseKeeper
+from .inbox import SHUTDOWN_TIMEOUT, Inbox
 from .local import LocalAgents
 from .model import AgentError, AgentId
 from .outbox import Outbox
@@ -26,6 +24,9 @@ from .wire import Accepted, Answered, Call, Failed, Released, queue_of
 LEFT_TO_OTHERS = 1.0
 """How long, in seconds, a degraded agent leaves calls to others until it looks whether they are well still."""
 _MOST_AT_ONCE = 64
+_WAIT = 5.0  # in a receive; cancelling it is quicker
+_ACK_AFTER = 0.02
+"""How long, in seconds, a call that is over waits for the next receive to acknowledge it."""
 
 
 class CallConsumer:
@@ -44,16 +45,24 @@ class CallConsumer:
         self._ctx, self._log, self._inbox, self._local = ctx, ctx.log, inbox, local
         self._messages, self._group, self._visibility = inbox.messages, group, visibility
         self._served_elsewhere = served_elsewhere
-        self._leases = LeaseKeeper(inbox.messages, ctx.log, visibility)
         self._acceptances = Acceptances()
-        self._executions: set[Execution] = set()
-        self._queue = queue
+        self._executions: dict[int, Execution] = {}  # by the identity of their deliveries
         # What is addressed to one instance is worth nothing once that has gone.
-        self._instance_queue = msgspec.structs.replace(
+        own = msgspec.structs.replace(
             queue, dead_limit=min(100, queue.dead_limit), dead_ttl=min(300.0, queue.dead_ttl), audit_limit=100
         )  # fmt: skip
+        self._sources: list[tuple[LeaseKeeper, Sequence[Served]]] = [
+            (self._keeper(queue_of(AgentId(group[0].id.type)), queue), group),
+            *((self._keeper(queue_of(served.id), own), [served]) for served in group),
+        ]
         self._taking, self._closing = anyio.CancelScope(), False
         self._ended_one, self._ended = anyio.Event(), anyio.Event()
+
+    def _keeper(self, queue: str, settings: QueueSettings) -> LeaseKeeper:
+        return LeaseKeeper(
+            self._messages, queue, visibility=self._visibility, settings=settings, ack_after=_ACK_AFTER,
+            lost=self._lost, log=self._log,
+        )  # fmt: skip
 
     def open(self) -> None:
         """Begin to take calls."""
@@ -68,7 +77,7 @@ class CallConsumer:
             with anyio.move_on_after(drain):
                 await self._ended.wait()
         finally:
-            for execution in tuple(self._executions):
+            for execution in tuple(self._executions.values()):
                 execution.end("released")
             with anyio.move_on_after(SHUTDOWN_TIMEOUT, shield=True):
                 await self._ended.wait()
@@ -84,32 +93,38 @@ class CallConsumer:
     async def _run(self) -> None:
         try:
             async with anyio.create_task_group() as background:
-                background.start_soon(self._leases.run)
+                for leases, _ in self._sources:
+                    background.start_soon(leases.run)
                 background.start_soon(self._acceptances.run)
                 async with anyio.create_task_group() as tasks:
                     await self._take_all(tasks)
                 background.cancel_scope.cancel()
         finally:
             with anyio.move_on_after(SHUTDOWN_TIMEOUT, shield=True):
-                await self._leases.acknowledge()
+                await self._close_leases()
             if self._closing:  # Otherwise it has crashed, and that isn't the end.
                 self._ended.set()
 
     async def _take_all(self, tasks: TaskGroup) -> None:
         """Take calls from the type's queue and from each instance's, until `close`."""
-        type = self._group[0].id.type
         # A scope of its own each time: the kernel runs this again after a crash.
         with anyio.CancelScope() as self._taking:
             if self._closing:
                 return
             async with anyio.create_task_group() as takers:
-                takers.start_soon(self._take, queue_of(AgentId(type)), self._queue, self._group, tasks)
-                for served in self._group:
-                    takers.start_soon(self._take, queue_of(served.id), self._instance_queue, [served], tasks)
+                for leases, group in self._sources:
+                    takers.start_soon(self._take, leases, group, tasks)
 
-    async def _take(self, queue: str, settings: QueueSettings, group: Sequence[Served], tasks: TaskGroup) -> None:
-        backoff = Backoff(self._log, f"no calls are taken from {queue}")
-        configure_at, eager = -math.inf, 1
+    async def _close_leases(self) -> None:
+        """Acknowledge what is over, and give back what a crash has left."""
+        try:
+            for leases, _ in self._sources:
+                await leases.close()
+        except MessagesError as exc:
+            self._log.warning("calls come once more, because their end could not be noted: %s", exc)
+
+    async def _take(self, leases: LeaseKeeper, group: Sequence[Served], tasks: TaskGroup) -> None:
+        eager = 1
         while True:
             free = await self._free(group)
             if group is self._group and all(served.degraded for served in group) and await self._served_elsewhere():
@@ -117,22 +132,13 @@ class CallConsumer:
                 continue
             # One at a time, since what others could begin at once is theirs; more only where more keeps waiting.
             limit = min(eager, (sum(served.limit - served.taken for served in free) + 1) // 2)
-            try:
-                if anyio.current_time() >= configure_at:
-                    await self._messages.configure(queue, settings)
-                    configure_at = anyio.current_time() + renewal(settings)
-                found = await self._leases.receive(queue, limit=limit, wait=WAIT)
-            except MessagesError as exc:
-                configure_at = -math.inf  # The store may have forgotten everything.
-                await backoff.wait(exc)
-                continue
-            backoff.over()
+            found = await leases.receive(limit=limit, wait=_WAIT)
             eager = min(2 * limit, _MOST_AT_ONCE) if len(found) == limit else 1
             for delivery in found:
                 # The other queue may have taken the place meanwhile; then it is one more for a while.
                 served = min(free, key=lambda each: (each.degraded, each.taken))
                 served.taken += 1
-                tasks.start_soon(self._work, served, delivery)
+                tasks.start_soon(self._work, leases, served, delivery)
 
     async def _free(self, group: Sequence[Served]) -> Sequence[Served]:
         """Wait until some of a group can take one more call, and return them."""
@@ -140,13 +146,12 @@ class CallConsumer:
             await self._ended_one.wait()
         return free
 
-    async def _work(self, served: Served, delivery: Delivery) -> None:
+    async def _work(self, leases: LeaseKeeper, served: Served, delivery: Delivery) -> None:
         """Work on one call, and settle its delivery by how that went."""
         correlation_id.set(delivery.message.correlation_id)
         execution = Execution(self._inbox.new_id(), delivery)
-        self._executions.add(execution)
+        self._executions[id(delivery)] = execution
         self._inbox.executions[execution.id] = execution.on_signal
-        self._leases.hold(delivery, lambda: self._lost(execution))
         try:
             try:
                 with execution.scope:
@@ -155,18 +160,18 @@ class CallConsumer:
                 where = exc.exceptions[0] if isinstance(exc, ExceptionGroup) else exc
                 execution.error = f"serving it raised {type(where).__name__}"
                 self._log.error("%s", execution.error)  # without its text: it may be a person's
-            await self._settle(execution)
+            await self._settle(leases, execution)
         finally:
-            self._leases.let_go(delivery)
-            self._executions.discard(execution)
+            del self._executions[id(delivery)]
             del self._inbox.executions[execution.id]
             served.taken -= 1
             self._ended_one.set()
             self._ended_one = anyio.Event()
 
-    def _lost(self, execution: Execution) -> None:
-        self._log.warning("a call is no longer held here, and its agent stops: it goes on elsewhere")
-        execution.end("lost")
+    def _lost(self, delivery: Delivery) -> None:
+        if execution := self._executions.get(id(delivery)):
+            self._log.warning("a call is no longer held here, and its agent stops: it goes on elsewhere")
+            execution.end("lost")
 
     async def _execute(self, served: Served, execution: Execution) -> None:
         """Let the agent work, and tell the caller."""
@@ -208,22 +213,17 @@ class CallConsumer:
         except AgentError as exc:
             return Failed(message.id, execution.id, exc.code, exc.detail, exc.retryable, attempt)
 
-    async def _settle(self, execution: Execution) -> None:
+    async def _settle(self, leases: LeaseKeeper, execution: Execution) -> None:
         delivery = execution.delivery
         if execution.ended in ("", "cancelled") and not execution.error:
-            self._leases.done(delivery)
-            return
-        self._leases.let_go(delivery)
-        with anyio.move_on_after(self._visibility, shield=True):
-            try:
-                if execution.ended == "released":
-                    await self._messages.release(delivery)
-                    if execution.outbox is not None:
-                        await execution.outbox.tell(Released(delivery.message.id, execution.id))
-                elif execution.error:
-                    await self._messages.nack(delivery, error=execution.error, permanent=execution.foreign)
-            except MessagesError as exc:
-                self._log.warning("a call comes once more, because its end could not be noted: %s", exc)
+            leases.done([delivery])
+        elif execution.ended == "released":
+            await leases.release([delivery])
+            if execution.outbox is not None:
+                with anyio.move_on_after(SHUTDOWN_TIMEOUT, shield=True):
+                    await execution.outbox.tell(Released(delivery.message.id, execution.id))
+        elif execution.error:
+            await leases.fail([delivery], execution.error, permanent=execution.foreign)
 
 
 def _read(delivery: Delivery) -> Call | None:

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import secrets
 from collections.abc import Callable, Sequence
 
-import anyio
 import msgspec
 
 from tta_kernel import Context, correlation_id
-from tta_messages import FAILED, Delivery, Message, MessageDied, Messages, MessagesError, Priority, QueueSettings
+from tta_messages import FAILED, Delivery, Message, MessageDied, Messages, Priority, ReplyQueue
 
-from .leases import Backoff
 from .model import AgentId
 from .sending import send
 from .wire import SIGNALS, Accepted, Call, Cancelled, Credit, Died, Signal, caller_of, inbox_of, queue_of
 
-WAIT = 5.0
-"""How long, in seconds, one receive waits; cancelling it is quicker."""
 SHUTDOWN_TIMEOUT = 2.0
 """How long, in seconds, each farewell may take: giving calls back, leaving the registry, taking queues away."""
-SETTINGS = QueueSettings(retries=1, ttl=600.0, dead_limit=0, dead_ttl=60.0, audit_limit=100, visibility=60.0)
-"""What is in an inbox is worth nothing once its reader has gone, so none of it is kept as a dead letter."""
 
 OnSignal = Callable[[Signal], None]
 
@@ -38,6 +31,7 @@ class Inbox:
         self.calls: dict[str, OnSignal] = {}
         self.executions: dict[str, OnSignal] = {}
         self._ctx, self._log = ctx, ctx.log
+        self._queue = ReplyQueue(messages, inbox_of(process), log=ctx.log)
         self._open = False
         self._prefix, self._count = secrets.token_hex(4), 0
 
@@ -50,15 +44,12 @@ class Inbox:
         """Begin to read, once."""
         if not self._open:
             self._open = True
-            self._ctx.start_soon(self._read)
+            self._ctx.start_soon(self._queue.read, self._take)
 
     async def close(self) -> None:
-        """Leave nothing behind but the settings, for a while: what is on its way still is to end as the rest does."""
+        """Leave no queue behind; raises `MessagesError`, and then it ends by its time to live."""
         if self._open:
-            queue = inbox_of(self.process)
-            await self.messages.purge(queue)
-            await self.messages.drop(queue)
-            await self.messages.configure(queue, SETTINGS)
+            await self._queue.close()
 
     def message(self, process: str, signal: Signal, *, ttl: float, owner: str = "") -> Message:
         """Return the message that tells ``process`` of something."""
@@ -75,25 +66,10 @@ class Inbox:
         if is_call and process and event.reason != "expired":
             await send(self.messages, self.message(process, Died(event.id, ""), ttl=60.0), patience=1.0)
 
-    async def _read(self) -> None:
-        queue = inbox_of(self.process)
-        done: Sequence[Delivery] = ()
-        backoff = Backoff(self._log, "agents hear nothing of other processes")
-        configure_at = -math.inf
-        while True:
-            try:
-                if anyio.current_time() >= configure_at:
-                    await self.messages.configure(queue, SETTINGS)
-                    configure_at = anyio.current_time() + renewal(SETTINGS)
-                done = await self.messages.receive(queue, limit=100, wait=WAIT, done=done)
-            except MessagesError as exc:
-                done, configure_at = (), -math.inf  # The store may have forgotten everything.
-                await backoff.wait(exc)
-                continue
-            backoff.over()
-            stray = [back for delivery in done if (back := self._dispatch(delivery.message)) is not None]
-            if stray:
-                await send(self.messages, *stray, patience=1.0)
+    async def _take(self, deliveries: Sequence[Delivery]) -> None:
+        stray = [back for delivery in deliveries if (back := self._dispatch(delivery.message)) is not None]
+        if stray:
+            await send(self.messages, *stray, patience=1.0)
 
     def _dispatch(self, message: Message) -> Message | None:
         """Hand a signal on; return what is to be said to whoever works on a call that nobody waits for."""
@@ -116,8 +92,3 @@ class Inbox:
         elif isinstance(signal, Accepted):
             return self.message(signal.process, Cancelled(signal.call, signal.execution), ttl=60.0)
         return None
-
-
-def renewal(settings: QueueSettings) -> float:
-    """Return after how many seconds to configure a queue anew: one in which nothing happens ends, though it is read."""
-    return settings.ttl / 2
