@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -429,6 +430,31 @@ def test_a_person_at_a_terminal_is_supported_while_redis_is_dead(deployment: Dep
     terminal.expect(pexpect.EOF)
     terminal.wait()
     assert terminal.exitstatus == 0
+
+
+def test_a_person_is_forgotten_by_name_and_somebody_else_kept_out_of_their_story(
+    deployment: Deployment, server: RedisServer
+) -> None:
+    config = deployment.config()
+
+    def tta(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        line = [*command_of(config)[:-1], command, *arguments]
+        return subprocess.run(line, capture_output=True, text=True, env=environment(), timeout=PATIENCE, check=False)
+
+    assert tta("play", "--user", "anna", "--session", "hers", "--", "look").returncode == 0
+    assert tta("play", "--user", "ben", "--session", "his", "--", "look").returncode == 0
+    refused = tta("play", "--user", "ben", "--session", "hers", "--", "look")
+    assert refused.returncode == 1
+    assert refused.stdout.startswith("(this story belongs to somebody else")
+
+    forgotten = tta("forget", "anna", "--json")
+    assert forgotten.returncode == 0, forgotten.stderr
+    assert json.loads(forgotten.stdout)["erased"]["sessions-redis"] == 1
+    assert [it for it in server.command("KEYS", "*:session") if b"hers" in it] == []
+    assert key_of(server, "his")
+    again = tta("forget", "anna")
+    assert again.returncode == 0
+    assert re.search(r"sessions-redis +0$", again.stdout, re.MULTILINE)
 
 
 def terminate(player: Player) -> None:

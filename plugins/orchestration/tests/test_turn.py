@@ -394,7 +394,7 @@ AT = "plugins.workflows.config.workflows.turn"
         ({"text": "input.txt"}, "text: 'orchestration' gives no 'txt'; did you mean 'text'?"),
         ({"text": "input.seed"}, "text: input.seed is int, and 'teller' takes str; what would fit: input.text"),
         ({"text": "input.world"}, "text: input.world is dict, and 'teller' takes str; what would fit: input.text"),
-        ({"text": "input.text.loud"}, "text: 'input.text.loud': there is no 'loud' in 'text'; there are: none"),
+        ({"text": "input.text.loud"}, "text: 'input.text.loud': there is no 'loud' in 'text'; known: none"),
     ],
 )
 def test_an_input_that_a_turn_does_not_give_is_a_problem(input: Mapping[str, str], objection: str) -> None:
@@ -423,7 +423,7 @@ def test_a_missing_input_is_suggested_from_what_a_turn_gives() -> None:
             "world: input.world may be None, and is left out then, but 'orchestration' always needs 'world'",
             "what would fit: steps.story.world",
         ),
-        ({"mood": "steps.story.text"}, "mood: 'orchestration' takes no 'mood'", "there are: text, world"),
+        ({"mood": "steps.story.text"}, "mood: 'orchestration' takes no 'mood'", "known: text, world"),
     ],
 )
 def test_an_output_that_a_turn_cannot_use_is_a_problem(output: Mapping[str, str], what: str, hint: str) -> None:
@@ -491,3 +491,26 @@ async def test_a_turn_after_the_end_is_refused() -> None:
         await orchestration.process_user_input("hello", "s")
     with pytest.raises(NotRunning):
         await orchestration.coordinate_agents("turn", {"text": "hello"})
+
+
+@pytest.mark.parametrize(("text", "user"), [("", "anna"), ("hello", "ben")], ids=["empty", "somebody else's"])
+async def test_who_reads_a_turn_that_cannot_be_played_hears_why(text: str, user: str) -> None:
+    async with kernel(safe) as k:
+        orchestration = k.get(ORCHESTRATION)
+        await orchestration.process_user_input("hello", "s", user="anna")
+
+        async def read() -> str:
+            async with orchestration.stream_user_input(text, "s", user=user) as stream:
+                pieces = [piece async for piece in stream]
+                return stream.response.text or "".join(pieces)
+
+        with pytest.raises(InputError):
+            await read()
+
+
+async def test_who_opens_a_turn_that_cannot_be_played_and_reads_nothing_hears_why_too() -> None:
+    async with kernel(safe) as k:
+        unread = k.get(ORCHESTRATION).stream_user_input("", "s")
+        with pytest.raises(InputError):
+            async with unread:
+                await anyio.wait_all_tasks_blocked()

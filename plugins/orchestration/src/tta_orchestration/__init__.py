@@ -31,11 +31,13 @@ from .model import (
     TurnPlayed,
     TurnStream,
 )  # fmt: skip
+from .texts import NOT_YOURS
 from .turns import Limits, Turns
 
 __all__ = [
-    "ORCHESTRATION", "Component", "Failure", "InputError", "NotRunning", "Orchestration", "OrchestrationPlugin",
-    "OrchestrationResponse", "Outcome", "Part", "StoreFailed", "TurnInput", "TurnOutput", "TurnPlayed", "TurnStream",
+    "NOT_YOURS", "ORCHESTRATION", "Component", "Failure", "InputError", "NotRunning", "Orchestration",
+    "OrchestrationPlugin", "OrchestrationResponse", "Outcome", "Part", "StoreFailed", "TurnInput", "TurnOutput",
+    "TurnPlayed", "TurnStream",
 ]  # fmt: skip
 
 

@@ -43,7 +43,7 @@ UNKEPT = (
 )
 ANEW = "what was written of your story before can't be found or read any more, so it begins anew; you did nothing wrong"
 AFTER_ALL = "what you did before the pause was written down after all, and the story goes on from there."
-SOMEBODY_ELSES = (
+NOT_YOURS = (
     "this story belongs to somebody else, or to another name of yours: choose another session name, "
     "or play as the person who began it"
 )

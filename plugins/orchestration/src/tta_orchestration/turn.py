@@ -98,7 +98,7 @@ class Turn:
                 notices += (texts.ANEW,)  # It was there a moment ago.
             session = Session(before.id, before.user)
         elif session.user != before.user:
-            raise InputError(texts.SOMEBODY_ELSES)
+            raise InputError(texts.NOT_YOURS)
         self._notices |= dict.fromkeys(notices)
         first = self._seed if self._seed is not None else int(run[:8], 16) & 0x7FFFFFFF
         seed = first if story.seed is None else story.seed

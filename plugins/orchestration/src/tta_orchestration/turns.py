@@ -37,20 +37,34 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Stream:
-    """The released pieces of a turn, and then its response."""
+    """The released pieces of a turn, and then its response; or what the turn raised, told once."""
 
     def __init__(self, pieces: MemoryObjectReceiveStream[str]) -> None:
         self._pieces = pieces
         self._response: OrchestrationResponse | None = None
+        self._error: Exception | None = None
 
     @property
     def response(self) -> OrchestrationResponse:
+        self._raise()
         if self._response is None:
             raise RuntimeError("the turn isn't over; read its pieces to the end first")
         return self._response
 
     def __aiter__(self) -> AsyncIterator[str]:
-        return self._pieces.__aiter__()
+        return self
+
+    async def __anext__(self) -> str:
+        try:
+            return await self._pieces.receive()
+        except anyio.EndOfStream:
+            self._raise()
+            raise StopAsyncIteration from None
+
+    def _raise(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
 
 class Turns:
@@ -84,16 +98,20 @@ class Turns:
 
         async def respond() -> None:
             async with send:
-                stream._response = await self._respond(text, session, user, seed, send.send)
+                try:
+                    stream._response = await self._respond(text, session, user, seed, send.send)
+                except Exception as exc:  # noqa: BLE001 - its reader raises it, where the pieces end
+                    stream._error = exc
 
         try:
             async with receive, anyio.create_task_group() as tasks:
                 tasks.start_soon(respond)
                 yield stream
+                stream._raise()
                 # A reader that leaves early has seen enough; the turn is not committed.
                 tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
-            # Callers of a stream catch what a turn raises, not that a task raised it.
+            # Whoever reads a stream catches what it raised, not that there was a task group.
             exc: BaseException = group
             while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
                 exc = exc.exceptions[0]

@@ -11,10 +11,10 @@ from tta_program import Subcommands
 __all__ = ["Play"]
 
 
-async def _play(kernel: Kernel, options: argparse.Namespace) -> int:
-    from .play import play  # The terminal's libraries are slow to import.
+async def _run(kernel: Kernel, options: argparse.Namespace) -> int:
+    from .terminal import run  # Its libraries are slow to import.
 
-    return await play(kernel, options)
+    return await run(kernel, options)
 
 
 class Play(Plugin[NoConfig]):
@@ -25,9 +25,12 @@ class Play(Plugin[NoConfig]):
 
     @hookimpl(optionalhook=True)
     def register_commands(self, subcommands: Subcommands) -> None:
-        parser = subcommands.add("play", _play, help="play the story", whole=True)
+        parser = subcommands.add("play", _run, help="play the story", whole=True)
         parser.add_argument("text", nargs="*", help="play this one turn and leave")
         parser.add_argument("--session", default="", metavar="NAME", help="the story to go on with")
+        parser.add_argument(
+            "--user", default="", metavar="NAME", help="who plays: `tta forget NAME` erases what they said"
+        )
         parser.add_argument("--seed", type=int, help="make a new story repeatable")
         parser.add_argument("--json", action="store_true", help="print one JSON object a line, without the world")
         parser.add_argument("--world", action="store_true", help="with --json: with the world and the history")

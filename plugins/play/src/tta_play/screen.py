@@ -7,16 +7,16 @@ from typing import TextIO
 
 import msgspec
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from tta_orchestration import OrchestrationResponse
 from tta_world import World, carried, here, people, visible, ways
 
+from .writing import Writing
+
 MEASURE = 84
 """How many columns a line of the story has at most; longer ones are tiring to read."""
-_SPEECH = r"“[^”]*”"
 Rows = Sequence[tuple[str, ...]]
 
 
@@ -31,13 +31,12 @@ class Screen:
         )  # fmt: skip
 
     def story(self, text: str, *, whole: bool = False) -> None:
-        """Tell a turn: in paragraphs on a terminal, else in one line, unless the ``whole`` of it is asked for."""
-        if not self.terminal:
-            self._console.print(Text(text if whole else " ".join(text.split())))
-            return
-        told = Text(text)
-        told.highlight_regex(_SPEECH, "italic")
-        self._print(Padding(told, (1, 2)))
+        """Tell a turn in a pipe: in one line, unless the ``whole`` of it is asked for."""
+        self._console.print(Text(text if whole else " ".join(text.split())))
+
+    def writing(self) -> Writing:
+        """Begin a turn that is told on a terminal as it comes."""
+        return Writing(self._console, MEASURE)
 
     def note(self, text: str) -> None:
         """Say something about the game rather than of the story."""
@@ -85,7 +84,7 @@ class Screen:
             table.add_column(column, justify="right" if column and column == right else "left", overflow="fold")
         return table
 
-    def _print(self, what: Text | Padding) -> None:
+    def _print(self, what: Text) -> None:
         if self.terminal:
             self._console.print(what, width=min(self._console.width, MEASURE))
         else:

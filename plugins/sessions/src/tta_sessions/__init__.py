@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from tta_kernel import Context, Duration, Event, NoConfig, Plugin, Size, hookimpl
+from tta_program import Subcommands
 
 from . import hookspecs
 from .memory import MemorySessions
@@ -34,13 +35,19 @@ __all__ = [
 
 
 class SessionsPlugin(Plugin[NoConfig]):
-    """The vocabulary of sessions, and the hook ``forget``."""
+    """The vocabulary of sessions, the hook ``forget`` and its command."""
 
     hookspecs: ClassVar[ModuleType | None] = hookspecs
 
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:
         return (SessionCommitted,)
+
+    @hookimpl(optionalhook=True)
+    def register_commands(self, subcommands: Subcommands) -> None:
+        from . import commands  # Only a command needs them.
+
+        commands.add(subcommands)
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

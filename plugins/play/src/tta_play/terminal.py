@@ -14,7 +14,7 @@ import anyio
 import msgspec
 
 from tta_kernel import Kernel
-from tta_orchestration import ORCHESTRATION, InputError, OrchestrationResponse
+from tta_orchestration import NOT_YOURS, ORCHESTRATION, InputError, OrchestrationResponse
 from tta_sessions import SESSIONS
 
 from .lines import Unreadable, lines
@@ -36,7 +36,7 @@ _END = (signal.SIGTERM, signal.SIGHUP)
 log = logging.getLogger("tta.play")
 
 
-async def play(kernel: Kernel, options: argparse.Namespace) -> int:
+async def run(kernel: Kernel, options: argparse.Namespace) -> int:
     """Play until the input ends, or a signal ends it.
 
     The exit code is 0, or 1 if the one turn asked for could not be played, or 128 and the signal's number.
@@ -53,37 +53,39 @@ async def play(kernel: Kernel, options: argparse.Namespace) -> int:
                     tasks.cancel_scope.cancel()
 
             tasks.start_soon(leave)
-            code = await _play(_Table(kernel, options), options)
+            code = await _converse(_Game(kernel, options), options)
             tasks.cancel_scope.cancel()
     return code
 
 
-async def _play(table: _Table, options: argparse.Namespace) -> int:
+async def _converse(game: _Game, options: argparse.Namespace) -> int:
     if options.text:
-        return 0 if await table.turn(" ".join(options.text)) else 1
+        return 0 if await game.turn(" ".join(options.text)) else 1
     interactive = sys.stdin.isatty() and not options.json
     if interactive:
-        table.open()
+        game.open()
     async for line in _lines(interactive=interactive):
         if isinstance(line, Unreadable):
-            table.refuse(line.why)
+            game.refuse(line.why)
         elif line.strip() in (":quit", ":q", ":exit"):
             break
         elif line.strip().startswith(":"):
-            await table.command(line.strip())
+            await game.command(line.strip())
         elif not line.strip() and sys.stdin.isatty():
             continue
         else:
-            await table.turn(line)
+            await game.turn(line)
     return 0
 
 
-class _Table:
-    """Where the player sits: says what came of each line, in words or in JSON."""
+class _Game:
+    """One session of one player: says what came of each line, in words or in JSON."""
 
     def __init__(self, kernel: Kernel, options: argparse.Namespace) -> None:
         self._kernel, self._options = kernel, options
         self._session = options.session or f"play-{uuid.uuid4().hex[:12]}"
+        self._user: str = options.user
+        self._seed: int | None = options.seed
         self._last: OrchestrationResponse | None = None
         self._screen = Screen(sys.stdout)
 
@@ -91,23 +93,44 @@ class _Table:
         self._screen.note(OPENING)
 
     async def turn(self, text: str) -> bool:
-        orchestration = self._kernel.get(ORCHESTRATION)
+        """Play a turn, and say whether it could be played."""
+        streams = self._screen.terminal and not self._options.json
         try:
-            response = await orchestration.process_user_input(text, self._session, seed=self._options.seed)
+            response = await (self._streamed(text) if streams else self._whole(text))
         except InputError as exc:
             self.refuse(str(exc))
             return False
         self._last = response
-        if self._options.json:
-            _print(response if self._options.world else _short(response))
-            return True
-        for notice in response.notices:
-            self._screen.note(f"({notice})")
-        # From a pipe, one line of input has one line of answer.
-        self._screen.story(response.text, whole=self._options.trace)
-        if self._options.trace:
+        if self._options.trace and not self._options.json:
             self._screen.trace(response)
         return True
+
+    async def _streamed(self, text: str) -> OrchestrationResponse:
+        """Write each sentence on the terminal as soon as it is released; notices of the turn come after it."""
+        writing = self._screen.writing()
+        orchestration = self._kernel.get(ORCHESTRATION)
+        async with orchestration.stream_user_input(text, self._session, user=self._user, seed=self._seed) as stream:
+            async for piece in stream:
+                writing.add(piece)
+            response = stream.response
+        writing.end()
+        self._notice(response)
+        return response
+
+    async def _whole(self, text: str) -> OrchestrationResponse:
+        """Print a turn at once: from a pipe, one line of input has one line of answer."""
+        orchestration = self._kernel.get(ORCHESTRATION)
+        response = await orchestration.process_user_input(text, self._session, user=self._user, seed=self._seed)
+        if self._options.json:
+            _print(response if self._options.world else _short(response))
+        else:
+            self._notice(response)
+            self._screen.story(response.text, whole=self._options.trace)
+        return response
+
+    def _notice(self, response: OrchestrationResponse) -> None:
+        for notice in response.notices:
+            self._screen.note(f"({notice})")
 
     def refuse(self, why: str) -> None:
         if self._options.json:
@@ -140,6 +163,9 @@ class _Table:
         try:
             with anyio.fail_after(PATIENCE):
                 session = await self._kernel.get(SESSIONS).get(self._session)
+            if session and session.user != self._user:
+                self.refuse(NOT_YOURS)
+                return
             world = session.context.get("world") if session else None
             if self._options.json:
                 _print({"world": world})
