@@ -166,11 +166,11 @@ GOOD = {
         (None, "it is a string"),
     ],
 )
-async def test_what_is_no_session_is_put_aside_with_its_reason(
+async def test_what_is_no_session_is_quarantined_with_its_reason(
     redis: Redis, change: dict[str, object] | None, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     sessions = store(redis)
-    place, (aside, *_), reasons = session_keys(redis, "a")
+    place, (quarantined, *_), reasons = session_keys(redis, "a")
     if change is None:
         await redis.execute("SET", place, "what a person wrote")
     else:
@@ -180,12 +180,12 @@ async def test_what_is_no_session_is_put_aside_with_its_reason(
     with pytest.raises(SessionCorrupt, match=reason):
         await sessions.get("a")
     assert await sessions.get("a") is None
-    assert await redis.execute("DUMP", aside) == before
+    assert await redis.execute("DUMP", quarantined) == before
     assert reason in (await redis.execute("HGET", reasons, 1)).decode()
-    for key in (aside, reasons):
+    for key in (quarantined, reasons):
         assert 0 < await redis.execute("PTTL", key) <= 120_000
     assert (await sessions.commit(Session("a", "u"))).version == 1
-    assert "it lies aside" in caplog.text
+    assert "it is in quarantine" in caplog.text
     assert "person wrote" not in caplog.text
     assert await sessions.forget("u") == 1
     assert await keys(redis) == []
@@ -193,11 +193,11 @@ async def test_what_is_no_session_is_put_aside_with_its_reason(
 
 async def test_a_commit_over_what_is_no_session_changes_nothing_of_it(redis: Redis) -> None:
     sessions = store(redis)
-    place, (aside, *_), _ = session_keys(redis, "a")
+    place, (quarantined, *_), _ = session_keys(redis, "a")
     await redis.execute("LPUSH", place, "x")
     with pytest.raises(SessionCorrupt, match="it is a list"):
         await sessions.commit(Session("a"))
-    assert await redis.execute("LRANGE", aside, 0, -1) == [b"x"]
+    assert await redis.execute("LRANGE", quarantined, 0, -1) == [b"x"]
 
 
 async def test_the_fifth_corrupt_value_stays_and_is_said_each_time(redis: Redis) -> None:
@@ -205,13 +205,13 @@ async def test_the_fifth_corrupt_value_stays_and_is_said_each_time(redis: Redis)
     place = session_keys(redis, "a").value
     for number in range(6):
         await redis.execute("SET", place, number)
-        with pytest.raises(SessionCorrupt, match="too many such lie aside" if number > 3 else "the session is gone"):
+        with pytest.raises(SessionCorrupt, match="too many such are in quarantine" if number > 3 else "the session is gone"):
             await sessions.get("a")
     assert await redis.execute("GET", place) == b"5"
     assert await sessions.delete("a")
 
 
-async def test_a_corrupt_index_is_put_aside_and_forgetting_says_what_may_be_left(
+async def test_a_corrupt_index_is_quarantined_and_forgetting_says_what_may_be_left(
     redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     sessions = store(redis)
