@@ -231,12 +231,12 @@ class Caller:
         self.heard = ""
 
     async def call(self, text: str, instance: str | None = None) -> None:
-        async def hear(piece: str) -> None:
+        async def on_piece(piece: str) -> None:
             self.heard += piece
 
         try:
             agent = AgentId("slow", instance)
-            self.replies.append(await self.agents.call(agent, {"text": text}, key=text, on_piece=hear))
+            self.replies.append(await self.agents.call(agent, {"text": text}, key=text, on_piece=on_piece))
         except AgentError as exc:
             self.errors.append(exc)
 

@@ -53,7 +53,7 @@ LINES = [
 ]  # fmt: skip
 
 
-def play(world: World, line: str) -> tuple[World, str]:
+def take_turn(world: World, line: str) -> tuple[World, str]:
     """Play one turn, with every step through msgpack, as it travels between agents."""
     intent = parse(line, _travelled(world))
     world, change = apply(_travelled(world), _travelled(intent))
@@ -69,7 +69,7 @@ def _travelled(value: T) -> T:
 def test_the_arc_of_the_coast_can_be_typed_from_the_bus_to_the_supper() -> None:
     world = new_world(5)
     for line in ARC:
-        world, _ = play(world, line)
+        world, _ = take_turn(world, line)
 
     assert "homecoming" in world.beats
 
@@ -81,7 +81,7 @@ def test_a_month_of_typing_reads_cleanly_and_says_nothing_twice_in_a_row(seed: i
     before: set[str] = set()
     for _ in range(80):
         line = rng.choice(LINES)
-        world, text = play(world, line)
+        world, text = take_turn(world, line)
 
         said = {s for part in text.split("\n\n") for s in sentences(part)}
         assert not said & before, line

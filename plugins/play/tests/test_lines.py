@@ -46,14 +46,14 @@ async def test_a_line_that_comes_in_pieces_is_one(pipe: tuple[int, int]) -> None
     found: list[str | Unreadable] = []
     arrived = anyio.Event()
 
-    async def hear() -> None:
+    async def collect() -> None:
         async for line in lines(reading):
             found.append(line)
             arrived.set()
 
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(hear)
+            tasks.start_soon(collect)
             for piece in ("😀".encode()[:2], "😀".encode()[2:], b" look", b"\nnext"):
                 os.write(writing, piece)
                 await anyio.wait_writable(writing)

@@ -205,7 +205,9 @@ async def test_the_fifth_corrupt_value_stays_and_is_said_each_time(redis: Redis)
     place = session_keys(redis, "a").value
     for number in range(6):
         await redis.execute("SET", place, number)
-        with pytest.raises(SessionCorrupt, match="too many such are in quarantine" if number > 3 else "the session is gone"):
+        with pytest.raises(
+            SessionCorrupt, match="too many such are in quarantine" if number > 3 else "the session is gone"
+        ):
             await sessions.get("a")
     assert await redis.execute("GET", place) == b"5"
     assert await sessions.delete("a")

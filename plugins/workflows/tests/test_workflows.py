@@ -105,11 +105,11 @@ async def test_a_path_to_nothing_leaves_the_field_its_default() -> None:
 async def test_only_steps_that_stream_hand_on_their_pieces() -> None:
     heard: list[str] = []
 
-    async def hear(piece: str) -> None:
+    async def on_piece(piece: str) -> None:
         heard.append(piece)
 
     async with running(w=TWICE) as kernel:
-        await run(kernel, {"text": "hi", "tail": {"end": "!"}}, on_piece=hear)
+        await run(kernel, {"text": "hi", "tail": {"end": "!"}}, on_piece=on_piece)
     assert heard == ["hi!"]
 
 

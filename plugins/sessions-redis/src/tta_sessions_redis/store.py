@@ -149,8 +149,8 @@ class RedisSessions:
                 raise SessionsError(f"{count} sessions are forgotten, and there are more: forget once more")
         if not whole:
             raise SessionCorrupt(
-                f"the index of a person's sessions was corrupt and is in quarantine: {count} sessions are forgotten, and "
-                "those may be left that nobody has played since; they end by themselves"
+                f"the index of a person's sessions was corrupt and is in quarantine: {count} sessions are forgotten, "
+                "and those may be left that nobody has played since; they end by themselves"
             )  # fmt: skip
         return count
 
@@ -209,7 +209,11 @@ class RedisSessions:
     def _corrupt(self, reason: bytes, place: bytes) -> SessionCorrupt:
         what = reason.decode(errors="replace")
         log.error("what is stored as a session isn't one (%s); %s", what, _where(place))
-        then = "it was quarantined, and the session is gone" if place else "it stays, as too many such are in quarantine already"
+        then = (
+            "it was quarantined, and the session is gone"
+            if place
+            else "it stays, as too many such are in quarantine already"
+        )
         return SessionCorrupt(f"the stored session is corrupt: {what}; {then}")
 
     @asynccontextmanager
@@ -227,7 +231,9 @@ class RedisSessions:
 def _where(place: bytes) -> str:
     # Without the name, which a person has chosen.
     kept = place.rpartition(b":")[2].decode(errors="replace")
-    return f"it is in quarantine: redis-cli --scan --pattern '*:sessions:*:{kept}'" if kept else "the quarantine is full"
+    return (
+        f"it is in quarantine: redis-cli --scan --pattern '*:sessions:*:{kept}'" if kept else "the quarantine is full"
+    )
 
 
 def _seconds(micros: bytes) -> float:
