@@ -28,7 +28,7 @@ from .matching import (
 from .similarity import cosines, unit
 from .strategies import Matcher, semantic, sought
 
-EMBEDDING = 5.0
+EMBEDDING_TIMEOUT = 5.0
 """How many seconds an embedder may take until tf-idf answers in its place."""
 BATCH = 64
 """How many texts it is given at once."""
@@ -47,14 +47,14 @@ class Finder:
     async def match(
         self, criteria: MatchCriteria, strategy: Strategy = "weighted", *, max_results: int = 10
     ) -> Sequence[MatchResult]:
-        matches, _ = await self._safely(criteria, strategy, max_results)
+        matches, _ = await self._search(criteria, strategy, max_results)
         return matches
 
     async def discover(self, request: DiscoveryRequest) -> DiscoveryResult:
         began, at = time.perf_counter(), time.time()
         by_score = request.sort_by == "match_score" and request.sort_descending in (None, True)
         wanted = request.max_results if by_score else sys.maxsize
-        matches, error = await self._safely(request.criteria, request.strategy, wanted)
+        matches, error = await self._search(request.criteria, request.strategy, wanted)
         if not by_score:
             matches = _sorted(matches, request)[: request.max_results]
         return DiscoveryResult(
@@ -68,7 +68,7 @@ class Finder:
     def discovered(self) -> Sequence[Discovered]:
         return self._discovery.discovered()
 
-    async def _safely(self, criteria: MatchCriteria, strategy: Strategy, limit: int) -> tuple[list[MatchResult], str]:
+    async def _search(self, criteria: MatchCriteria, strategy: Strategy, limit: int) -> tuple[list[MatchResult], str]:
         if strategy not in _STRATEGIES:
             raise ValueError(f"no strategy {strategy!r}; there are {', '.join(_STRATEGIES)}")
         if limit < 1:
@@ -85,15 +85,15 @@ class Finder:
     async def _find(self, criteria: MatchCriteria, strategy: Strategy, limit: int) -> list[MatchResult]:
         if strategy == "semantic" and self._embedder is not None and (words := sought(criteria)):
             try:
-                with anyio.fail_after(EMBEDDING):
-                    scores = await self._near(self._embedder, words)
+                with anyio.fail_after(EMBEDDING_TIMEOUT):
+                    scores = await self._embedded(self._embedder, words)
             except Exception as exc:  # noqa: BLE001 - a stranger's embedder
                 self._log.warning("the embedder raised %s; tf-idf answers instead", type(exc).__name__)
             else:
                 return semantic(self._index, criteria, limit, scores, "embedding")
         return self._matcher.match(criteria, strategy, limit)
 
-    async def _near(self, embedder: Embedder, words: str) -> Mapping[str, float]:
+    async def _embedded(self, embedder: Embedder, words: str) -> Mapping[str, float]:
         texts = list(self._index.texts)
         self._vectors = {text: self._vectors[text] for text in texts if text in self._vectors}
         new = [text for text in texts if text not in self._vectors]

@@ -10,7 +10,7 @@ from itertools import count
 from tta_agents import AgentId
 
 from .matching import CapabilitySet, MatchCriteria
-from .postings import Entry, Item, Occupant, Postings, merged
+from .postings import Entry, IndexedAgent, Item, Postings, merged
 from .similarity import text_of
 
 _PARTS = 1024
@@ -21,8 +21,8 @@ class CapabilityIndex:
     """Who can do what, and how busy they are; a load changes in O(log n) comparisons."""
 
     def __init__(self) -> None:
-        self._agents: dict[AgentId, Occupant] = {}
-        self._by_load: list[tuple[float, str, int, Occupant]] = []
+        self._agents: dict[AgentId, IndexedAgent] = {}
+        self._by_load: list[tuple[float, str, int, IndexedAgent]] = []
         self._names: dict[str, Postings] = {}
         self._texts: dict[str, dict[Entry, None]] = {}
         self._versions: Counter[str] = Counter()
@@ -58,7 +58,7 @@ class CapabilityIndex:
         if known is not None and known.capabilities == found.capabilities:
             self._update(known, found.load_factor, available=found.availability, degraded=found.degraded)
             return
-        agent = Occupant(found, next(self._numbers))  # Before the old one goes: it may be refused.
+        agent = IndexedAgent(found, next(self._numbers))  # Before the old one goes: it may be refused.
         self.remove(found.agent_id)
         self._agents[agent.id] = agent
         insort(self._by_load, agent.item)
@@ -110,7 +110,7 @@ class CapabilityIndex:
         )
         return True
 
-    def _update(self, agent: Occupant, load: float, *, available: bool, degraded: bool) -> None:
+    def _update(self, agent: IndexedAgent, load: float, *, available: bool, degraded: bool) -> None:
         if load == agent.load and available == agent.available and degraded == agent.degraded:
             return
         old, was_ready = agent.item, agent.ready

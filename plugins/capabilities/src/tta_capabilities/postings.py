@@ -19,7 +19,7 @@ Item = tuple[float, str, int, "Entry"]
 """Load, then what decides between equal loads, then a number that no two share: entries are never compared."""
 
 
-class Occupant:
+class IndexedAgent:
     """An agent in the index."""
 
     __slots__ = ("available", "capabilities", "degraded", "entries", "id", "item", "key", "load", "number", "ready")
@@ -42,22 +42,24 @@ class Occupant:
 class Entry:
     """A capability of an agent, with what a scan looks at."""
 
-    __slots__ = ("agent", "capability", "deprecated", "duration", "inputs", "item", "text", "type", "usual", "version")
+    __slots__ = (
+        "agent", "capability", "deprecated", "duration", "eligible", "inputs", "item", "text", "type", "version",
+    )  # fmt: skip
 
-    def __init__(self, agent: Occupant, capability: Capability, key: str, number: int, text: str) -> None:
+    def __init__(self, agent: IndexedAgent, capability: Capability, key: str, number: int, text: str) -> None:
         self.agent, self.capability, self.text = agent, capability, text
         self.type, self.version = capability.type, capability.version
         self.deprecated = capability.status == "deprecated"
         self.duration = capability.estimated_duration_ms or 0.0
         self.inputs = capability.required_inputs | capability.optional_inputs
         self.item: Item = (agent.load, key, number, self)
-        self.settle()
+        self.refresh()
 
-    def settle(self) -> None:
-        """Take over how the agent is; a ``usual`` entry needs no second look at what it and its agent are."""
+    def refresh(self) -> None:
+        """Take over how the agent is; an ``eligible`` entry needs no second look at what it and its agent are."""
         _, key, number, _ = self.item
         self.item = (self.agent.load, key, number, self)
-        self.usual = self.agent.ready and not self.deprecated
+        self.eligible = self.agent.ready and not self.deprecated
 
 
 class Postings:
@@ -91,7 +93,7 @@ class Postings:
         """Put an entry where its agent's new state wants it."""
         items = self.ready if was_ready else self.away
         del items[bisect_left(items, entry.item)]
-        entry.settle()
+        entry.refresh()
         insort(self.ready if entry.agent.ready else self.away, entry.item)
 
     def lists(self, criteria: MatchCriteria, only: Set[str]) -> list[list[Item]]:
@@ -123,9 +125,9 @@ def admitted(items: Iterable[Item], criteria: MatchCriteria) -> Iterator[tuple[E
             return
         if kind is not None and entry.type != kind:
             continue
-        if judge.particular and not (verdict := judge[entry.version]):
+        if judge.selective and not (verdict := judge[entry.version]):
             continue
-        if not entry.usual:
+        if not entry.eligible:
             agent = entry.agent
             if (available and not agent.available) or (agent.degraded and not degraded):
                 continue

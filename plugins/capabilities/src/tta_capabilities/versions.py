@@ -9,6 +9,8 @@ from typing import Literal
 
 from semver import Version
 
+__all__ = ["Constraint", "Verdict", "Verdicts", "constraint", "verdicts", "version"]
+
 Verdict = Literal[0, 1, 2]
 """Of a version: 0 out of range, 1 in range, 2 the preferred one."""
 
@@ -97,7 +99,7 @@ class Verdicts(dict[str, Verdict]):
         self._within = constraint(within)
         self._low, self._high = low and version(low), high and version(high)
         self._preferred = preferred and version(preferred)
-        self.particular = bool(within or low or high or preferred)
+        self.selective = bool(within or low or high or preferred)
         """Whether any version is judged otherwise than the others."""
 
     def __missing__(self, text: str) -> Verdict:
