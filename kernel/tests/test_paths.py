@@ -117,6 +117,23 @@ def test_a_default_is_relative_to_the_config_folder(folder: Path) -> None:
     assert found.pem == Pem(folder / "certs/own.pem")
 
 
+def test_defaults_in_collections_are_whole_too(folder: Path) -> None:
+    class Collections(Strict, frozen=True):
+        table: dict[str, ConfigPath] = field(default_factory=lambda: {"a": Path("a"), "b": Path("/b")})
+        fixed: tuple[ConfigPath, ...] = (Path("a"),)
+        some: frozenset[ConfigPath] = frozenset({Path("a")})
+        pairs: tuple[tuple[str, Pem], ...] = (("x", Pem()),)
+
+    read(folder)
+    found = load(folder, environ={}).decode("store", Collections)
+    assert found == Collections(
+        {"a": folder / "a", "b": Path("/b")},
+        (folder / "a",),
+        frozenset({folder / "a"}),
+        (("x", Pem(folder / "certs/own.pem")),),
+    )
+
+
 def test_a_default_is_relative_to_the_working_directory_where_there_is_no_folder(folder: Path) -> None:
     assert read(None).path == Path.cwd() / "data"
 
