@@ -215,7 +215,7 @@ async def test_an_id_without_a_body_is_a_dead_letter(
     assert (letter.id, letter.reason, letter.raw) == ("nobody", "corrupt", b"nobody")
 
 
-@pytest.mark.parametrize("field", ["settings", "state", "odds", "g5", "passed", "retried"])
+@pytest.mark.parametrize("field", ["settings", "state", "irregular", "tombstones-5", "passed-over", "retried"])
 async def test_a_foreign_field_stops_nobody(both: tuple[Redis, RedisMessages], field: str) -> None:
     redis, m = both
     await m.send(note("a"))
@@ -238,7 +238,7 @@ async def test_a_letter_that_cannot_be_read_is_shown_as_it_is(both: tuple[Redis,
 
 async def test_foreign_subscriptions_and_index_are_put_aside(both: tuple[Redis, RedisMessages]) -> None:
     redis, m = both
-    for name in ("{subscriptions}:wishes", "{subscriptions}:ends", "{subscriptions}:version", "queues"):
+    for name in ("{subscriptions}:wishes", "{subscriptions}:ends", "{subscriptions}:changed", "queues"):
         await redis.execute("RPUSH", f"{redis.prefix}:messages:{name}", "what is this?")
     await m.send(note("a"))
     subscription = await m.subscribe("q", note_filter())
@@ -365,7 +365,7 @@ async def test_nothing_is_left_behind_whatever_becomes_of_messages(
         }  # fmt: skip
         # Both have one entry of their own, with which they never get empty.
         assert lengths == dict.fromkeys(lengths, 0) | {"holds": 1, "lease": 1}
-        ghosts = await redis.execute("HMGET", key(redis, "queue"), "g9", "g5", "g1")
+        ghosts = await redis.execute("HMGET", key(redis, "queue"), "tombstones-9", "tombstones-5", "tombstones-1")
         assert {int(each or 0) for each in ghosts} == {0}
 
 

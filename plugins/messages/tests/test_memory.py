@@ -98,14 +98,6 @@ async def test_subscriptions_are_bounded_and_those_that_ended_make_room() -> Non
     assert [s.queue for s in await m.subscriptions()] == ["r"]
 
 
-async def test_a_failure_that_sounds_like_a_vanished_holder_is_an_ordinary_retry() -> None:
-    m = MemoryMessages(settings(), TYPES)
-    await m.send(note("a"), note("b"), note("c"))
-    for held in await m.receive("q", limit=3):
-        await m.nack(held, error="its hold ran out", delay=0.0)
-    assert [(d.last_error, d.suspect) for d in await m.receive("q", limit=3)] == [("its hold ran out", False)] * 3
-
-
 async def test_the_pause_is_shortened_by_a_random_part() -> None:
     clock, dice = Clock(), iter([0.0, 0.5])
     m = MemoryMessages(settings(backoff_base=10.0, jitter=0.4), TYPES, clock=clock, random=lambda: next(dice))

@@ -131,7 +131,7 @@ class Admin(Shared):
             return 0
 
         async def forget(known: Queue) -> int:
-            found, phase, cursor = 0, b"bundles", b"0"
+            found, phase, cursor = 0, b"bodies", b"0"
             while phase:
                 count, phase, cursor = (await self._admin(known, "forget", wire.owner_mark(owner), phase, cursor))[0]
                 found += count

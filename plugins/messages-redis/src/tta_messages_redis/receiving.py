@@ -9,9 +9,9 @@ from typing import Any
 import anyio
 
 from tta_messages import Delivery, Settled
-from tta_messages.prepare import VANISHED, check_queue, check_receive, shorten
+from tta_messages.prepare import check_queue, check_receive, shorten
 
-from . import wire
+from . import layout, wire
 from .bell import Bell, Waiter
 from .shared import CHUNK, UNUSUAL, Queue, Shared
 from .store import Unknown
@@ -132,7 +132,7 @@ class Receiving(Shared):
             if reply := await self._cycle_quickly(queue, args):
                 joined, values, deadline, due = reply
             else:
-                reply = await self._store.run(scripts.cycle, queue.name, queue.keys, args)
+                reply = await self._store.run(scripts.receive, queue.name, queue.keys, args)
                 _, _, joined, values, infos, deadline, due = reply
         except (anyio.get_cancelled_exc_class(), Unknown):
             self._soon(self._abandon, queue, hold)
@@ -140,17 +140,15 @@ class Receiving(Shared):
         deadline = int(deadline) / 1e6
         held: list[Delivery] = []
         decode = self._codec.decode
-        for number, (id, envelope) in enumerate(zip(joined.split(), wire.read_bodies(values), strict=False)):
-            attempts, error = wire.history(infos[number]) if infos else (0, "")
+        for number, (id, value) in enumerate(zip(joined.split(), values, strict=False)):
+            attempts, error, suspect = wire.history(infos[number]) if infos else (0, "", False)
             try:
-                message = decode(envelope)
+                message = decode(value[layout.VALUE.size :])
                 if message.id != id.decode() or message.queue != queue.name:
                     raise ValueError("it is another message")
             except ValueError:
                 self._soon(self._quarantine, queue, id, hold)
                 continue
-            # The stored history has no field for it yet, so the text stands for it.
-            suspect = error == VANISHED
             held.append(Delivery(message, hold, deadline, attempts + 1, error, suspect))
         return held, 0 if values else int(due) / 1e6
 
@@ -160,7 +158,7 @@ class Receiving(Shared):
             queue.unusual[1] -= 1
             return ()
         keys = queue.keys
-        reply = await self._store.quick(self._store.scripts.quick_cycle, keys.quick_cycle, keys.settings, args)
+        reply = await self._store.quick(self._store.scripts.fast_receive, keys.fast_receive, keys.settings, args)
         if not reply:
             queue.unusual[1] = UNUSUAL
             return ()
@@ -197,11 +195,11 @@ class Receiving(Shared):
             if await self._cycle_quickly(queue, args):
                 return b""
         except Unknown:
-            reply = await self._store.run(scripts.cycle, queue.name, queue.keys, args)
+            reply = await self._store.run(scripts.receive, queue.name, queue.keys, args)
             if not _all(reply):  # It is done either way, but who can say which of the two did it?
                 raise
         else:
-            reply = await self._store.once(scripts.cycle, queue.name, queue.keys, args, _all)
+            reply = await self._store.once(scripts.receive, queue.name, queue.keys, args, _all)
         codes: bytes = reply[0]
         return codes
 
@@ -271,7 +269,7 @@ class Receiving(Shared):
 
     async def _poke(self, queue: Queue) -> None:
         args = [self._nonce(), 0, "", "", ""]
-        await self._store.run(self._store.scripts.cycle, queue.name, queue.keys, args, retry=True)
+        await self._store.run(self._store.scripts.receive, queue.name, queue.keys, args, retry=True)
 
 
 def _seconds(visibility: float | None) -> float | str:

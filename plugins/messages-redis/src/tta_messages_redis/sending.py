@@ -17,7 +17,7 @@ from .shared import CHUNK, UNUSUAL, Outgoing, Queue, Shared
 from .store import Unknown
 from .subscriptions import Subscriptions
 
-_BYTES, _BUNDLE = 4_000_000, 100_000
+_BYTES = 4_000_000
 _END = Struct(">d").pack
 
 
@@ -27,7 +27,7 @@ class Call(NamedTuple):
     mark: str
     """By which it can be found out whether this batch, and no other, was accepted whole."""
     usual: bool
-    """Whether `quick_send` may have it: one priority, one time to live, no delay."""
+    """Whether `fast_send` may have it: one priority, one time to live, no delay."""
     ttl: float | None
     chosen: bool
     """Whether some ids weren't made up just now, so that they may have been sent before."""
@@ -36,13 +36,9 @@ class Call(NamedTuple):
     head: bytes
     """When they end, if they live as long as the queue says."""
     batch: Sequence[Outgoing]
-    together: bool
-    """Whether this is what one call has sent, so that it can be kept in one piece."""
 
     def quick(self, before: str) -> Sequence[Any]:
-        """Return what `quick_send` is told, after what all are."""
-        if self.together and len(bundle := wire.bundle(self.head, [item.data for item in self.batch])) <= _BUNDLE:
-            return (before, b"", b"bundle", 1, self.mark, *[item.id for item in self.batch], bundle)
+        """Return what `fast_send` is told, after what all are."""
         ttl = "" if self.ttl is None else min(self.ttl, wire.FOR_EVER)
         return (before, ttl, b"chosen" if self.chosen else b"", len(self.remembered), *self.remembered, *self._pairs())
 
@@ -165,7 +161,7 @@ class Sending(Shared):
             scripts.append(call.quick(before))
             before = call.mark
         try:
-            codes = await self._store.quick_all(self._store.scripts.quick_send, keys.quick_send, keys.settings, scripts)
+            codes = await self._store.quick_all(self._store.scripts.fast_send, keys.fast_send, keys.settings, scripts)
         finally:
             if queue.trying == own:
                 queue.trying = ""
@@ -215,8 +211,7 @@ class Sending(Shared):
                 usual = False
         if not marks:
             marks.append(" " + self._nonce())
-        together = len(batch) > 1 and usual and ttl is None and not chosen and len(marks) == 1
-        return Call(marks[-1], usual, ttl, bool(chosen), others, chosen + marks, head, batch, together)
+        return Call(marks[-1], usual, ttl, bool(chosen), others, chosen + marks, head, batch)
 
     def _results(self, queue: Queue, batch: Sequence[Outgoing], reply: Sequence[Any]) -> list[SendResult]:
         codes, _, length, window, listed, clock, life = reply

@@ -226,7 +226,7 @@ class Shared:
 
     async def _mend_index(self) -> None:
         types = (7 * 86_400_000, "zset")
-        await self._store.put_aside("index of queues", self._store.scripts.aside, [self._index_key], types)
+        await self._store.put_aside("index of queues", self._store.scripts.quarantine, [self._index_key], types)
 
     async def _names(self) -> list[str]:
         found = await self._ask_index("ZRANGE", 0, -1) or ()

@@ -14,7 +14,7 @@ from tta_kernel import Event
 from tta_messages import Codec, Message, MessageDied, MessagesError, bounced
 from tta_redis import Redis, RedisDown, Script
 
-from . import wire
+from . import layout, wire
 
 log = logging.getLogger("tta.messages-redis")
 _QUARANTINE_MS = 7 * 86_400_000
@@ -29,6 +29,9 @@ def translated(exc: RedisDown | ResponseError) -> MessagesError:
     """Return the capability's own error."""
     if isinstance(exc, RedisDown):
         return (Unknown if exc.unknown else MessagesError)(str(exc))
+    told = str(exc).partition("NEWERSTORAGE ")[2]
+    if told:
+        return MessagesError(f"{told}: run a release that does")
     return MessagesError(f"Redis refuses: {str(exc).partition(', with args')[0][:200]}")
 
 
@@ -36,16 +39,16 @@ class Scripts:
     """All scripts of one client."""
 
     def __init__(self, redis: Redis) -> None:
-        self.quick_send = redis.script(wire.source("quick_send"))
-        self.quick_cycle = redis.script(wire.source("quick_cycle"))
-        self.send = redis.script(wire.source("send"))
-        self.cycle = redis.script(wire.source("cycle"))
-        self.settle = redis.script(wire.source("settle"))
-        self.admin = redis.script(wire.source("admin"))
-        self.repair = redis.script(wire.source("repair"))
-        self.aside = redis.script(wire.source("aside"))
-        self.subscriptions = redis.script(wire.source("subscriptions"))
-        self.index = redis.script(wire.source("index"))
+        self.fast_send = redis.script(layout.source("fast_send"))
+        self.fast_receive = redis.script(layout.source("fast_receive"))
+        self.send = redis.script(layout.source("send"))
+        self.receive = redis.script(layout.source("receive"))
+        self.settle = redis.script(layout.source("settle"))
+        self.admin = redis.script(layout.source("admin"))
+        self.repair = redis.script(layout.source("repair"))
+        self.quarantine = redis.script(layout.source("quarantine"))
+        self.subscriptions = redis.script(layout.source("subscriptions"))
+        self.index = redis.script(layout.source("index"))
 
 
 class Store:

@@ -12,7 +12,7 @@ from tta_messages import Filter, Message, MessagesError, Subscription
 from tta_messages.prepare import check_queue, subscription_id
 from tta_redis import RedisDown
 
-from . import wire
+from . import layout, wire
 from .store import Store, translated
 
 _LIMIT = 10_000
@@ -36,7 +36,7 @@ class Subscriptions:
 
     def __init__(self, store: Store, prefix: str) -> None:
         self._store = store
-        self._keys = [f"{prefix}:messages:{{subscriptions}}:{part}".encode() for part in ("wishes", "ends", "version")]
+        self._keys = [f"{prefix}:messages:{{subscriptions}}:{part}".encode() for part in layout.SUBSCRIPTION_KEYS]
         self._known = _Known()
 
     async def add(self, queue: str, wanted: Filter, ttl: float) -> Subscription:
@@ -73,8 +73,8 @@ class Subscriptions:
             except ResponseError as exc:
                 if again or "WRONGTYPE" not in str(exc):
                     raise translated(exc) from exc
-                types = (7 * 86_400_000, "hash", "zset", "string")
-                await self._store.put_aside("subscriptions", scripts.aside, self._keys, types)
+                types = (7 * 86_400_000, *layout.SUBSCRIPTION_KEYS.values())
+                await self._store.put_aside("subscriptions", scripts.quarantine, self._keys, types)
         raise AssertionError
 
 

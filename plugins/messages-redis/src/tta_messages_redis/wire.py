@@ -4,91 +4,68 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from importlib.resources import files
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import NamedTuple, get_args, get_type_hints
 
 import msgspec
 
 from tta_messages import Codec, DeadLetter, HistoryEntry, Message, Priority, QueueSettings, QueueStats
 
-HEAD = 17
-"""Bytes before an envelope: when it ends (8), its priority (1), its owner (8)."""
+from . import layout
+
 QUEUE = re.compile(rb"[A-Za-z0-9._/@+-]{1,200}")
 FOR_EVER = 1e9
 """Seconds that are as good as any more."""
 
-_PARTS = (
-    "queue", "body", "high", "normal", "low", "info", "holds", "lease", "delayed", "ttl", "seen-0", "seen-1", "dead",
-    "letters", "audit", "idle",
-)  # fmt: skip
-_QUICK_CYCLE = ("queue", "body", "high", "normal", "low", "holds", "lease", "audit", "idle", "ttl")
-_QUICK_SEND = (
-    "queue", "body", "seen-0", "seen-1", "audit", "idle", "holds", "lease", "high", "normal", "low", "ttl",
-)  # fmt: skip
 _WHAT = frozenset(get_args(get_type_hints(HistoryEntry)["what"]))
 
 
 class Keys(NamedTuple):
-    """The keys of one queue, all in one slot of a Cluster."""
+    """The keys of one queue, all in one slot of a Cluster, as the scripts take them."""
 
     all: tuple[bytes, ...]
-    quick_cycle: tuple[bytes, ...]
-    quick_send: tuple[bytes, ...]
+    fast_receive: tuple[bytes, ...]
+    fast_send: tuple[bytes, ...]
+    queue: bytes
+    audit: bytes
     settings: bytes
     """What the process's own config says."""
-
-    @property
-    def queue(self) -> bytes:
-        return self.all[0]
-
-    @property
-    def audit(self) -> bytes:
-        return self.all[14]
 
 
 def keys(prefix: str, queue: str, settings: QueueSettings) -> Keys:
     """Return the keys of a queue."""
-    of = {part: f"{prefix}:messages:{{{queue}}}:{part}".encode() for part in _PARTS}
+    of = {part: f"{prefix}:messages:{{{queue}}}:{part}".encode() for part in layout.KEYS}
+
+    def for_script(name: str) -> tuple[bytes, ...]:
+        return tuple(of[part] for part in layout.SCRIPT_KEYS[name])
+
     return Keys(
-        tuple(of.values()),
-        tuple(of[part] for part in _QUICK_CYCLE),
-        tuple(of[part] for part in _QUICK_SEND),
+        tuple(of.values()), for_script("fast_receive"), for_script("fast_send"), of["queue"], of["audit"],
         pack_settings(settings),
-    )
-
-
-def source(name: str) -> str:
-    """Return a script, with what it has in common with others."""
-    folder = files(__package__) / "lua"
-    own = (folder / f"{name}.lua").read_text(encoding="utf-8")
-    if name in ("send", "cycle", "settle", "admin"):
-        return (folder / "common.lua").read_text(encoding="utf-8") + own
-    return own
+    )  # fmt: skip
 
 
 def pack_settings(settings: QueueSettings) -> bytes:
     """Return settings as the scripts read them."""
-    return _SETTINGS.pack(*msgspec.structs.astuple(settings))
+    return layout.SETTINGS.pack(layout.MARK, *msgspec.structs.astuple(settings))
 
 
 def read_settings(packed: bytes) -> QueueSettings | None:
     """Return what was packed, or None if it can't be read."""
     try:
-        values = zip(QueueSettings.__struct_fields__, _SETTINGS.unpack(packed), strict=True)
+        mark, *numbers = layout.SETTINGS.unpack(packed)
+        if mark != layout.MARK:
+            return None
+        values = zip(QueueSettings.__struct_fields__, numbers, strict=True)
         return msgspec.convert({name: int(v) if name in _INTEGERS else v for name, v in values}, QueueSettings)
     except (struct.error, ValueError, OverflowError):
         return None
 
 
-_LENGTH = struct.Struct(">I")
-_SETTINGS = struct.Struct(f">{len(QueueSettings.__struct_fields__)}d")
 _INTEGERS = frozenset(field.name for field in msgspec.structs.fields(QueueSettings) if isinstance(field.default, int))
-
-
-_DIGITS = {priority: b"%d" % priority for priority in Priority}
+_PRIORITIES = {priority: bytes((priority,)) for priority in Priority}
 
 
 @lru_cache(maxsize=4096)
@@ -99,66 +76,47 @@ def owner_mark(owner: str) -> bytes:
 
 def value_of(message: Message, data: bytes) -> bytes:
     """Return what is stored of a message after when it ends."""
-    return _DIGITS[message.priority] + owner_mark(message.owner) + data
+    return _PRIORITIES[message.priority] + owner_mark(message.owner) + data
 
 
 def read_value(codec: Codec, queue: str, id: bytes, value: bytes) -> Message:
     """Return the message of a stored value; raises a ValueError for what isn't one."""
-    message = codec.decode(value[HEAD:])
+    message = codec.decode(value[layout.VALUE.size :])
     if message.id.encode() != id or message.queue != queue:
         raise ValueError("it is another message")
     return message
 
 
 def read_handed(payload: bytes) -> tuple[float, list[bytes]]:
-    """Return what `quick_send` hands over: until when it is held, in seconds, and the envelopes."""
+    """Return what `fast_send` hands over: until when it is held, in seconds, and the envelopes."""
     head, _, rest = payload.partition(b"\n")
-    return int(head.split(b" ")[2]) / 1e6, _open(rest)
-
-
-def bundle(head: bytes, values: Sequence[bytes]) -> bytes:
-    """Return what one call has sent as it is kept together; ``head`` is when it ends."""
-    parts = [_LENGTH.pack(len(values))]
-    for value in values:
-        parts += (_LENGTH.pack(len(head) + len(value)), head, value)
-    return b"".join(parts)
-
-
-def read_bodies(bodies: Iterable[bytes]) -> list[bytes]:
-    """Return the envelopes in what a receive got: values, which begin with when they end, and bundles."""
-    found: list[bytes] = []
-    for body in bodies:
-        if body[0]:
-            found.append(body[HEAD:])
-        else:
-            found += _open(body)
-    return found
-
-
-def _open(bundle: bytes) -> list[bytes]:
-    found, at = [], 4
-    while at + 4 + HEAD <= len(bundle):
-        end = at + 4 + _LENGTH.unpack_from(bundle, at)[0]
-        found.append(bundle[at + 4 + HEAD : end])
+    envelopes, at, before = [], 0, layout.LENGTH.size + layout.VALUE.size
+    while at + before <= len(rest):
+        end = at + layout.LENGTH.size + layout.LENGTH.unpack_from(rest, at)[0]
+        envelopes.append(rest[at + before : end])
         at = end
-    return found
+    return int(head.split(b" ")[2]) / 1e6, envelopes
 
 
 def read_letter(codec: Codec, queue: str, id: bytes, letter: bytes) -> DeadLetter:
     """Return a dead letter; one that can't be read is corrupt, too."""
     name = id.decode(errors="replace")
     try:
-        size = 4 + int.from_bytes(letter[:4])
-        value = letter[4:size]
-        reason, attempts, died_at, error = letter[size:].decode(errors="replace").split("\n", 3)
+        attempts, died_at, size = layout.LETTER.unpack_from(letter)
+        end = layout.LETTER.size + size
+        value = letter[layout.LETTER.size : end]
+        reason, _, error = letter[end:].decode(errors="replace").partition("\n")
         message = None if reason == "corrupt" else read_value(codec, queue, id, value)
-        raw = (value[HEAD:] if value[8:9] in (b"1", b"5", b"9") else value) if message is None else b""
+        raw = b"" if message else value[layout.VALUE.size :] if _is_whole(value) else value
         if reason not in ("rejected", "retries", "expired", "corrupt"):
             raise ValueError("no such reason")
-        at = int(died_at) / 1e6
-        return DeadLetter(name, queue, reason, error, int(attempts), at, message, raw)  # type: ignore[arg-type]
-    except ValueError:
+        return DeadLetter(name, queue, reason, error, attempts, died_at / 1e6, message, raw)  # type: ignore[arg-type]
+    except (struct.error, ValueError):
         return DeadLetter(name, queue, "corrupt", "its letter cannot be read", 0, 0.0, None, letter)
+
+
+def _is_whole(value: bytes) -> bool:
+    return value[layout.VALUE.position("priority") - 1 :][:1] in _PRIORITIES.values()
 
 
 def read_stats(reply: Sequence[int]) -> QueueStats:
@@ -187,12 +145,17 @@ def read_history(entries: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[Histo
     return found
 
 
-def history(info: bytes | None) -> tuple[int, str]:
-    """Return how often a message was received before, and what went wrong."""
-    if not info or not info.startswith(b"-"):
-        return 0, ""
-    attempts, _, error = info[1:].partition(b":")
-    return int(attempts) if attempts.isdigit() else 0, error.decode(errors="replace")
+class History(NamedTuple):
+    """What became of a message before it was received."""
+
+    attempts: int = 0
+    error: str = ""
+    suspect: bool = False
 
 
-Reply = Any
+def history(info: bytes | None) -> History:
+    """Return what `info` tells of a message that comes again; of one that doesn't, and of a foreign value, nothing."""
+    if not info or len(info) < layout.HISTORY.size or info[0] != layout.HISTORY_KIND:
+        return History()
+    _, attempts, suspect = layout.HISTORY.unpack_from(info)
+    return History(attempts, info[layout.HISTORY.size :].decode(errors="replace"), suspect == 1)

@@ -1,4 +1,6 @@
--- ARGV: settings, queue, channel, all, what, then by what:
+-- What operators do with a queue, and what a process does for itself: shows, changes, and gives back.
+--
+-- ARGV: 1-4 see common.lua, 5 what, then by what, with the result:
 --   recover                      how many, whether there are more
 --   stats                        lengths and counters, or nothing of a queue that isn't there
 --   configure: settings          1
@@ -9,11 +11,12 @@
 --   listed                       1 (it is in the index of all queues)
 --   dead: limit, after           id and letter by turns
 --   letters: ids...              id and letter by turns
---   requeue: id, time to live (s) by turns      a letter each: r(equeued), f(ull), a(live), u(nknown)
+--   requeue: id, time to live (s) by turns      a character each: r(equeued), f(ull), a(live), u(nknown)
 --   purge_dead: ids..., or none  how many, whether there are more
 --   forget: owner, phase, cursor     how many, next phase ('' when through), next cursor
---   abandon: hold, who           how many (what a cancelled receive got, given back; and nobody waits with this entry)
--- Replies: who died; the result.
+--   abandon: hold, entry         how many (what a cancelled receive got, given back; and nobody waits with this entry)
+-- Replies: see common.lua; the result; foreign.
+-- Atomicity: a long piece of work (purge, recover, forget) is many calls, between which others have their turn.
 local what = ARGV[5]
 if what == 'settings' then
   return {died, kept[1] or '', 0}
@@ -45,12 +48,12 @@ local function letters(ids)
   return found
 end
 
-local function bury(ids)
+local function delete_letters(ids)
   call('ZREM', DEAD, unpack(ids))
   return call('HDEL', LETTERS, unpack(ids))
 end
 
--- Delete a living message; one in a list leaves a ghost.
+-- Delete a living message; one in a list leaves a tombstone.
 local function drop(id, value, hold)
   if hold then
     R.leave(hold, id)
@@ -60,7 +63,7 @@ local function drop(id, value, hold)
   call('HDEL', INFO, id)
   call('ZREM', TTL, id)
   if waits then
-    R.ghost(id, value)
+    R.bury(id, value)
   end
 end
 
@@ -72,27 +75,28 @@ if what == 'recover' then
   result = {recovered, more and 1 or 0}
 elseif what == 'stats' then
   if known or call('EXISTS', QUEUE) == 1 then
-    local living = call('HLEN', BODY) + bundled
-    for i, list in ipairs({HIGH, NORMAL, LOW}) do
-      result[i] = math.max(0, call('LLEN', list) - (tonumber(odds[i]) or 0))
+    local living = call('HLEN', BODY)
+    for i, priority in ipairs({HIGHEST, MIDDLE, LOWEST}) do
+      result[i] = R.waiting(priority)
       living = living - result[i]
     end
     result[4], result[6] = call('ZCARD', DELAYED), call('ZCARD', DEAD)
-    result[5] = math.max(0, living - result[4])
+    result[5] = math.max(0, living - result[4])  -- What neither waits nor is delayed is held.
     local numbers = call('HMGET', QUEUE, 'refused', 'retried', 'died', 'recovered', 'expired', 'stale')
     for i = 1, 6 do
       result[7 + i] = tonumber(numbers[i]) or 0
     end
-    result[7], result[14], result[15] = sent_count, delivered_count, done_count
+    result[7], result[14], result[15] = sent, delivered, acknowledged
   end
 elseif what == 'configure' then
   call('HSET', QUEUE, 'settings', ARGV[6])
-  local new = {struct.unpack('>ddddddddddddd', ARGV[6])}
+  _, max_length, retries, backoff_base, backoff_factor, backoff_cap, jitter, visibility, ttl, starvation_limit,
+    dedup_window, dead_limit, dead_ttl, audit_limit = struct.unpack(SETTINGS, ARGV[6])
   if call('HLEN', BODY) + call('ZCARD', DEAD) == 0 then
     ends = 0  -- Another life: all keys get an end anew. What is in them has its own, which may be later.
   end
-  next_due = 0
-  finish((math.min(new[8], 1e9) + math.min(new[12], 1e9)) * 1000)
+  next_due = 0  -- What is due, and when, may be another now: look with the next call.
+  finish((math.min(ttl, 1e9) + math.min(dead_ttl, 1e9)) * 1000)
   return {died, 1, 0}
 elseif what == 'purge' then
   local gone = {}
@@ -100,12 +104,11 @@ elseif what == 'purge' then
     local ids = #gone == 0 and call('LPOP', list, 500) or nil
     if ids then
       more = true
-      open(ids)
       local values, infos = call('HMGET', BODY, unpack(ids)), call('HMGET', INFO, unpack(ids))
       for i, id in ipairs(ids) do
-        if infos[i] and string.byte(infos[i]) == 33 and not values[i] then
-          call('HDEL', INFO, id)
-          call('HINCRBY', QUEUE, 'g' .. string.sub(infos[i], 2), -1)
+        local priority = R.buried_in(infos[i])
+        if priority and not values[i] then
+          R.unbury(id, priority)
         else
           gone[#gone + 1] = id
         end
@@ -126,11 +129,11 @@ elseif what == 'purge' then
   result = {#gone, more and 1 or 0}
 elseif what == 'empty' or what == 'drop' then
   local there = call('HLEN', BODY) + call('ZCARD', DEAD)
-  for i, list in ipairs({HIGH, NORMAL, LOW}) do
-    there = there + math.max(0, call('LLEN', list) - (tonumber(odds[i]) or 0))
+  for _, priority in ipairs({HIGHEST, MIDDLE, LOWEST}) do
+    there = there + R.waiting(priority)
   end
   if what == 'drop' and there == 0 then
-    call('UNLINK', unpack(KEYS, 1, #KEYS - 1))
+    call('UNLINK', unpack(KEYS, 1, #KEYS - 1))  -- All but IDLE, the last: who waits for this queue still does.
     return {died, 1, 0}
   end
   result = there == 0 and 1 or 0
@@ -146,23 +149,25 @@ elseif what == 'letters' then
   result = letters(args(6))
 elseif what == 'requeue' then
   local alive, bodies, became = {}, {}, {}
-  local size = call('HLEN', BODY) + bundled
+  local size = call('HLEN', BODY)
   for i = 6, #ARGV, 2 do
     local id = ARGV[i]
     local letter = call('HGET', LETTERS, id)
-    became[#became + 1] = not letter and 'u' or call('HEXISTS', BODY, id) == 1 and 'a' or size >= MAX_LENGTH and 'f' or 'r'
+    became[#became + 1] = not letter and 'u' or call('HEXISTS', BODY, id) == 1 and 'a' or size >= max_length and 'f' or 'r'
     if became[#became] == 'r' then
-      local value = string.sub(letter, 5, 4 + struct.unpack('>I4', letter))
-      R.lay(id)
+      local _, _, length = struct.unpack(LETTER, letter)
+      local value = string.sub(letter, LETTER_SIZE + 1, LETTER_SIZE + length)
+      R.forget_tombstone(id)
       call('HDEL', INFO, id)
-      value = struct.pack('>d', now + (tonumber(ARGV[i + 1]) or LIFE) * 1000000) .. string.sub(value, 9)
+      local expires = now + (tonumber(ARGV[i + 1]) or ttl) * 1000000
+      value = struct.pack(EXPIRES, expires) .. string.sub(value, EXPIRES_SIZE + 1)
       call('HSET', BODY, id, value)
       size = size + 1
       alive[#alive + 1], bodies[#bodies + 1] = id, value
     end
   end
   if #alive > 0 then
-    bury(alive)
+    delete_letters(alive)
     keep(BODY)
     R.put_back(alive, bodies, false)
     note('requeued', table.concat(alive, ' '))
@@ -182,7 +187,7 @@ elseif what == 'purge_dead' then
     end
   end
   if #ids > 0 then
-    result = {bury(ids), more and 1 or 0}
+    result = {delete_letters(ids), more and 1 or 0}
     if result[1] > 0 then
       note('purged', table.concat(there, ' '), 'detail', 'dead letters')
     end
@@ -190,25 +195,20 @@ elseif what == 'purge_dead' then
     result = {0, 0}
   end
 elseif what == 'forget' then
-  -- First all bundles are opened: a part of one that is opened meanwhile could end up where was looked already. Letters come
-  -- last, since whatever dies meanwhile becomes one.
+  -- Letters come last, since whatever dies meanwhile becomes one.
   local owner, phase, cursor, gone = ARGV[6], ARGV[7], ARGV[8], {}
-  local after = {bundles = 'bodies', bodies = 'letters', letters = ''}
+  local after = {bodies = 'letters', letters = ''}
   local held
   repeat
     local found = call('HSCAN', phase == 'letters' and LETTERS or BODY, cursor, 'COUNT', 100)
     for i = 1, #found[2], 2 do
       local id, value = found[2][i], found[2][i + 1]
-      local mark = phase ~= 'letters' and string.match(id, '^ (.+)')
       if phase == 'letters' then
-        if string.sub(value, 14, 21) == owner and bury({id}) == 1 then
+        local whose = string.sub(value, LETTER_SIZE + VALUE_OWNER_AT, LETTER_SIZE + VALUE_SIZE)
+        if whose == owner and delete_letters({id}) == 1 then
           gone[#gone + 1] = id
         end
-      elseif mark then  -- In the second round it is one that was sent since the first began.
-        if phase == 'bundles' then
-          open({mark .. '.0'})
-        end
-      elseif phase == 'bodies' and R.whole(value) and string.sub(value, 10, 17) == owner and call('HEXISTS', BODY, id) == 1 then
+      elseif R.whole(value) and string.sub(value, VALUE_OWNER_AT, VALUE_SIZE) == owner and call('HEXISTS', BODY, id) == 1 then
         held = held or R.held()
         drop(id, value, held[id])
         gone[#gone + 1] = id
@@ -238,4 +238,4 @@ end
 if known or #died > 0 then
   finish()
 end
-return {died, result, odd and 1 or 0}
+return {died, result, foreign and 1 or 0}

@@ -1,68 +1,64 @@
--- What every script begins with: one queue's keys, its settings, the server's time, and what is due.
+-- The first part of send, receive, settle and admin: it reads a queue's state and settings, and has what several of them do.
+-- What every key and packed field is stands in STORAGE.md; the names in capitals that are nowhere defined here are made of
+-- layout.py: keys (QUEUE, BODY...), formats and sizes of packed strings, positions of fields in them.
 --
--- queue     HASH    settings; state, which all everyday work needs, packed: until (ms), next (us), how many were sent, delivered
---                   and acknowledged, bucket (of seen) and window (s), bundled (see body), and LISTED (it is in the index of all queues) + TIMED
---                   (some are in ttl); other counters; odds is there if these may be: g9 g5 g1 (ghosts in the lists), passed (see
---                   starvation_limit), told (messages that nobody holds may have an info)
--- body      HASH    id -> when it ends (us, a big-endian double), priority (a digit), owner (8 bytes), envelope; or, all that one
---                   call has sent in a bundle: blank and mark -> how many (4 bytes), the values of mark.0, mark.1..., each after
---                   its length (4 bytes). Its ids wait side by side, or are in one hold; for whatever happens to some of them, it is opened.
---                   bundled is how many more messages than fields that makes
--- high...   LISTs   of ids that wait; a ghost is an id that waits no more: its body is gone, its info is '!'
--- info      HASH    id -> '-' .. how often it was received .. ':' .. error, of those that come again
--- holds     HASH    hold -> the ids that are held, with blanks between; of one that was extended: hold/id -> id
--- lease     ZSET    holds by when they run out (us)
--- delayed, ttl: ZSETs of ids by time (us); dead: ZSET of ids by death, letters: HASH of what is known of them
--- idle      SET     of who waits: process, hold, how many, for how long (s, or '-'), with blanks between. He is called, and so
---                   no longer in it: by queue and hold, to look for himself; or, by quick_send, with messages, in that hold
--- seen-0, seen-1: SETs by turns for a window each: of ids, and of marks, each after a blank. A mark stands for all ids that
---                   are made of it, a dot and a number: those of one call of send, if they were made up, and accepted, all of them
-local QUEUE, BODY, HIGH, NORMAL, LOW, INFO, HOLDS, LEASE, DELAYED, TTL, SEEN0, SEEN1, DEAD, LETTERS, AUDIT, IDLE =
-  unpack(KEYS)
-local HEAD, NEVER, SOME, VANISHED = 17, 9e15, 200, 'its hold ran out'
+-- ARGV of all four: 1 the settings of the calling process, 2 the queue's name, 3 the channel on which processes are woken,
+-- without their name, 4 '1' on a Cluster, then what the script itself says.
+-- Replies of all four: first who died, each as id, reason, value and error; what the script says; and in third place 1 if a
+-- key that the work doesn't depend on holds something foreign, so that the caller has it repaired.
+-- Atomicity: Redis runs a script alone, but doesn't undo what it did before an error. So a script touches each key whose type
+-- it relies on before the first write (LLEN, ZCARD and HLEN fail on a foreign type), or uses `attempt`, which doesn't raise.
+local SOME = 200  -- of what is due, so many at a time: the others wait for the next script, so that no call is long.
+local NEVER = 9e15  -- us; still exact as a double
 local call, attempt = redis.call, redis.pcall
 
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
-local STATE, LISTED, TIMED = '>dddddddI4B', 1, 2
-local kept = call('HMGET', QUEUE, 'settings', 'state', 'odds')
-local odds = kept[3] and call('HMGET', QUEUE, 'g9', 'g5', 'g1', 'passed', 'told') or {}
+local kept = call('HMGET', QUEUE, 'settings', 'state', 'irregular')
 local packed, state = kept[1], kept[2]
-local known = state
-if not state or #state ~= 61 then
-  state = struct.pack(STATE, 0, 0, 0, 0, 0, 0, 0, 0, TIMED)
+
+-- A newer release may mean something else by all that is here: touch nothing, and say so. Anything else that we can't
+-- read is foreign, and replaced.
+for _, each in ipairs({state or '', packed or ''}) do
+  local mark = #each >= LENGTH_SIZE and struct.unpack(LENGTH, each) or 0
+  if mark > MARK and mark <= NEWEST_MARK then
+    return redis.error_reply('NEWERSTORAGE ' .. QUEUE .. ' has storage version ' .. mark - MARK + VERSION
+      .. ', and this release knows versions up to ' .. VERSION)
+  end
 end
-if not packed or #packed ~= 104 then
+local known = state
+if not state or #state ~= STATE_SIZE or struct.unpack(LENGTH, state) ~= MARK then
+  -- TIMED, since there may be something in TTL: the first look there finds out.
+  state = struct.pack(STATE, MARK, 0, 0, 0, 0, 0, 0, 0, TIMED)
+end
+if not packed or #packed ~= SETTINGS_SIZE or struct.unpack(LENGTH, packed) ~= MARK then
   packed = ARGV[1]
 end
-local MAX_LENGTH, RETRIES, BASE, FACTOR, CAP, JITTER, VISIBILITY, LIFE, STARVATION_LIMIT, WINDOW, DEAD_LIMIT, DEAD_LIFE, STEPS =
-  struct.unpack('>ddddddddddddd', packed)
+local mark, ends, next_due, sent, delivered, acknowledged, seen_bucket, seen_window, flags = struct.unpack(STATE, state)
+local _, max_length, retries, backoff_base, backoff_factor, backoff_cap, jitter, visibility, ttl, starvation_limit,
+  dedup_window, dead_limit, dead_ttl, audit_limit = struct.unpack(SETTINGS, packed)
 -- A thousand million seconds are for ever, and still a number that Redis can count with.
-if LIFE > 1e9 then
-  LIFE = 1e9
-end
-if DEAD_LIFE > 1e9 then
-  DEAD_LIFE = 1e9
-end
-if VISIBILITY > 1e9 then
-  VISIBILITY = 1e9
-end
-if WINDOW > 1e9 then
-  WINDOW = 1e9
-end
-local ends, next_due, sent_count, delivered_count, done_count, seen_turn, seen_window, bundled, flags =
-  struct.unpack(STATE, state)
+visibility, ttl = math.min(visibility, 1e9), math.min(ttl, 1e9)
+dedup_window, dead_ttl = math.min(dedup_window, 1e9), math.min(dead_ttl, 1e9)
+
+-- `irregular` is there while one of these may be: without it, one field is read instead of six. While it is there, the fast
+-- path isn't eligible.
+local odds = kept[3] and call('HMGET', QUEUE, 'tombstones-9', 'tombstones-5', 'tombstones-1', 'passed-over', 'has-info') or {}
+local tombstones = {[HIGHEST] = tonumber(odds[1]) or 0, [MIDDLE] = tonumber(odds[2]) or 0, [LOWEST] = tonumber(odds[3]) or 0}
+local passed_over, has_info = odds[4], odds[5]
+
 local listed, timed = flags % 2 == LISTED, flags >= TIMED
 if ends < now / 1000 then
   ends = 0
 end
-local said_due, died, odd = next_due, {}, false
+local said_due, died, foreign = next_due, {}, false
 
+-- Lua writes large numbers as 1e+15, which Redis doesn't take as whole ones.
 local function int(number)
   return string.format('%.0f', number)
 end
 
--- Bookkeeping never undoes the work: where somebody else's value is in the way, say so, and go on.
+-- Bookkeeping never undoes the work: where somebody else's value is in the way, it is overwritten, or told.
 local function count(field, by)
   local all = attempt('HINCRBY', QUEUE, field, by)
   if type(all) == 'table' then
@@ -73,47 +69,19 @@ local function count(field, by)
 end
 
 local function note(what, ids, more, others)
-  if STEPS >= 1 then
+  if audit_limit >= 1 then
     local done
     if more then
-      done = attempt('XADD', AUDIT, 'MAXLEN', '~', STEPS, '*', what, ids, more, others)
+      done = attempt('XADD', AUDIT, 'MAXLEN', '~', audit_limit, '*', what, ids, more, others)
     else
-      done = attempt('XADD', AUDIT, 'MAXLEN', '~', STEPS, '*', what, ids)
+      done = attempt('XADD', AUDIT, 'MAXLEN', '~', audit_limit, '*', what, ids)
     end
-    odd = odd or type(done) == 'table'
+    foreign = foreign or type(done) == 'table'
   end
 end
 
--- Put the bodies of what is in a bundle under their own ids, for all bundles that hold some of these.
-local function open(ids)
-  local last
-  for _, id in ipairs(ids) do
-    local mark = string.match(id, '^(.+)%.%d+$')
-    local bundle = mark and mark ~= last and call('HGET', BODY, ' ' .. mark)
-    last = mark
-    if bundle then
-      local at, count = 5, 0
-      while at + 3 <= #bundle do
-        local size = struct.unpack('>I4', bundle, at)
-        call('HSET', BODY, mark .. '.' .. count, string.sub(bundle, at + 4, at + 3 + size))
-        at, count = at + 4 + size, count + 1
-      end
-      call('HDEL', BODY, ' ' .. mark)
-      bundled = math.max(0, bundled - count + 1)
-    end
-  end
-end
-
-if state ~= known then
-  -- What it said is lost: nobody knows what is in bundles.
-  local some = {}
-  for _, field in ipairs(call('HKEYS', BODY)) do
-    some[#some + 1] = string.match(field, '^ ') and string.sub(field, 2) .. '.0' or nil
-  end
-  open(some)
-end
-
--- Let keys end with the queue; of a queue that hasn't an end yet `finish` gives them one.
+-- Let keys end with the queue. Redis drops a key that gets empty, and its end with it, so this comes after each write that may
+-- have made one anew. Of a queue that hasn't an end yet, `finish` gives all keys one.
 local function keep(...)
   if ends > 0 then
     local at = int(ends)
@@ -123,46 +91,47 @@ local function keep(...)
   end
 end
 
--- Let the keys live on for as long as anything in them may (ms), and longer, so that this is rare. A queue that has an end
--- has an entry of its own in holds and lease, with which these never get empty: so they keep theirs.
+-- Write the state, and let the keys live on for as long as anything in them may (ms): an eighth longer, so that this is rare.
+-- HOLDS and LEASE have then an entry of their own with which they never get empty, since of all keys they would do so most
+-- often: the fast path may rely on their having an end.
 local function finish(life)
-  local least = now / 1000 + (life or (LIFE + DEAD_LIFE) * 1000)
+  local least = now / 1000 + (life or (ttl + dead_ttl) * 1000)
   local longer = ends < least
   if longer then
     ends = least + (least - now / 1000) / 8 + 60000
   end
   flags = (listed and LISTED or 0) + (timed and TIMED or 0)
-  local last = struct.pack(
-    STATE, ends, next_due, sent_count, delivered_count, done_count, seen_turn, seen_window, bundled, flags
-  )
+  local last = struct.pack(STATE, mark, ends, next_due, sent, delivered, acknowledged, seen_bucket, seen_window, flags)
   if last ~= state then
     call('HSET', QUEUE, 'state', last)
   end
   if longer then
     call('HSET', HOLDS, ' ', '')
     call('ZADD', LEASE, '+inf', ' ')
-    if STEPS >= 1 and call('EXISTS', AUDIT) == 0 then
+    if audit_limit >= 1 and call('EXISTS', AUDIT) == 0 then
       call('XDEL', AUDIT, call('XADD', AUDIT, '*', '', ''))  -- It is there now, empty, and ends with the others.
     end
     keep(QUEUE, BODY, HIGH, NORMAL, LOW, INFO, HOLDS, LEASE, DELAYED, TTL, DEAD, LETTERS, AUDIT)
   end
 end
 
--- Call one of those who wait; a process that is gone doesn't count. A Cluster's node can't tell, so there call them all.
+-- Wake one of those who wait. PUBLISH says how many heard it: a process that is gone doesn't count, and the next is tried. On a
+-- Cluster it counts only who listens at this very node, so there all are woken.
 local function wake()
   for _ = 1, 64 do
     local entry = attempt('SPOP', IDLE)
     if type(entry) ~= 'string' then
-      odd = odd or type(entry) == 'table'
+      foreign = foreign or type(entry) == 'table'
       return
     end
-    if call('PUBLISH', ARGV[3] .. string.sub(entry, 1, 12), ARGV[2] .. string.sub(entry, 13, 25)) > 0 and ARGV[4] ~= '1' then
+    local process, hold = string.match(entry, '^(%S+) (%S+)')
+    if process and call('PUBLISH', ARGV[3] .. process, ARGV[2] .. ' ' .. hold) > 0 and ARGV[4] ~= '1' then
       return
     end
   end
 end
 
--- All that isn't everyday work: made only when it is needed, since making functions costs time.
+-- All that isn't everyday work: made only when it is needed, since making functions costs a tenth of a script's time.
 local made
 local function rare()
   if made then
@@ -170,34 +139,47 @@ local function rare()
   end
   local R = {}
   made = R
-  local LISTS = {[57] = HIGH, [53] = NORMAL, [49] = LOW}
+  local LISTS = {[HIGHEST] = HIGH, [MIDDLE] = NORMAL, [LOWEST] = LOW}
   R.LISTS = LISTS
 
   function R.due_at(time)
-    if time < next_due then
-      next_due = time
+    next_due = math.min(next_due, time)
+  end
+
+  -- Of a message that nobody holds: how often it was received, what went wrong, and whether its last holder vanished.
+  function R.history(info)
+    if info and #info >= HISTORY_SIZE and string.byte(info) == HISTORY_KIND then
+      local _, attempts, suspect = struct.unpack(HISTORY, info)
+      return attempts, string.sub(info, HISTORY_SIZE + 1), suspect == 1
+    end
+    return 0, '', false
+  end
+
+  -- In which list the id of a message is that is gone; nil if this is no tombstone.
+  function R.buried_in(info)
+    if info and #info == TOMBSTONE_SIZE and string.byte(info) == TOMBSTONE_KIND then
+      local _, priority = struct.unpack(TOMBSTONE, info)
+      return LISTS[priority] and priority
     end
   end
 
-  -- Of a message that nobody holds: how often it was received, and what went wrong.
-  function R.history(info)
-    if info and string.byte(info) == 45 then
-      local attempts, err = string.match(info, '^%-(%d+):(.*)$')
-      return tonumber(attempts) or 0, err or ''
-    end
-    return 0, ''
+  function R.priority(value)
+    return string.byte(value, VALUE_PRIORITY_AT)
+  end
+
+  function R.whole(value)
+    return value and #value >= VALUE_SIZE and LISTS[R.priority(value)] ~= nil
   end
 
   -- Take an id out of a hold; false if the hold doesn't have it (any more).
   function R.leave(hold, id)
     local ids, rest = call('HGET', HOLDS, hold), ''
-    open({id})
     local padded = ' ' .. (ids or '') .. ' '
     local from, to = string.find(padded, ' ' .. id .. ' ', 1, true)
     if from then
       rest = string.match(string.sub(padded, 1, from) .. string.sub(padded, to + 1), '^ *(.-) *$')
     else
-      hold = hold .. '/' .. id
+      hold = hold .. '/' .. id  -- It was extended, and has a hold of its own since.
       if call('HGET', HOLDS, hold) ~= id then
         return false
       end
@@ -217,31 +199,28 @@ local function rare()
     local all = call('HGETALL', HOLDS)
     for i = 1, #all, 2 do
       for id in string.gmatch(all[i + 1], '[^ ]+') do
-        found[id] = string.sub(all[i], 1, 12)
+        found[id] = string.sub(all[i], 1, HOLD_SIZE)
       end
     end
     return found
   end
 
-  function R.whole(value)
-    return value and #value >= HEAD and LISTS[string.byte(value, 9)] ~= nil
-  end
-
   function R.tell(id, info)
     call('HSET', INFO, id, info)
-    call('HSET', QUEUE, 'odds', 1, 'told', 1)
+    call('HSET', QUEUE, 'irregular', 1, 'has-info', 1)
     keep(INFO)
   end
 
-  -- Ghosts go when their turn comes; but where nobody receives, it never does: so there may not be many more than messages.
-  local function exorcise(digit)
-    local list, left = LISTS[string.byte(digit)], {}
+  -- Write a list anew without its tombstones. They go when their turn comes; but where nobody receives it never does, so there
+  -- may not be many more of them than messages.
+  local function compact(priority)
+    local list, left = LISTS[priority], {}
     local ids = call('LRANGE', list, 0, -1)
     for from = 1, #ids, SOME do
       local to, gone = math.min(from + SOME - 1, #ids), {}
       for i, info in ipairs(call('HMGET', INFO, unpack(ids, from, to))) do
         local id = ids[from + i - 1]
-        if info and string.byte(info) == 33 then
+        if R.buried_in(info) then
           gone[#gone + 1] = id
         else
           left[#left + 1] = id
@@ -256,25 +235,31 @@ local function rare()
       call('RPUSH', list, unpack(left, from, math.min(from + SOME - 1, #left)))
     end
     keep(list)
-    call('HSET', QUEUE, 'g' .. digit, 0)
+    call('HSET', QUEUE, 'tombstones-' .. priority, 0)
   end
 
-  function R.ghost(id, value)
-    local list = string.char(string.byte(value, 9))
-    R.tell(id, '!' .. list)
-    local ghosts = call('HINCRBY', QUEUE, 'g' .. list, 1)
-    if ghosts > SOME and 2 * ghosts > call('LLEN', LISTS[string.byte(list)]) then
-      exorcise(list)
+  -- Of a message that is gone its id stays in the list, since LREM would look at all of it: a tombstone says so.
+  function R.bury(id, value)
+    local priority = R.priority(value)
+    R.tell(id, struct.pack(TOMBSTONE, TOMBSTONE_KIND, priority))
+    local all = count('tombstones-' .. priority, 1)
+    if all > SOME and 2 * all > call('LLEN', LISTS[priority]) then
+      compact(priority)
     end
   end
 
-  -- An id is about to wait again, and its ghost from the last time may still be in a list.
-  function R.lay(id)
-    local info = call('HGET', INFO, id)
-    if info and string.byte(info) == 33 then
-      local was = string.sub(info, 2)
-      if call('LREM', LISTS[string.byte(was)], 1, id) == 1 then
-        call('HINCRBY', QUEUE, 'g' .. was, -1)
+  -- A tombstone was met at its turn, or is no longer needed.
+  function R.unbury(id, priority)
+    call('HDEL', INFO, id)
+    count('tombstones-' .. priority, -1)
+  end
+
+  -- An id is about to wait again, and may still be in a list from the last time: there it would be taken for the new one.
+  function R.forget_tombstone(id)
+    local priority = R.buried_in(call('HGET', INFO, id))
+    if priority then
+      if call('LREM', LISTS[priority], 1, id) == 1 then
+        count('tombstones-' .. priority, -1)
       end
       call('HDEL', INFO, id)
     end
@@ -291,11 +276,10 @@ local function rare()
     call('HDEL', BODY, id)
     call('HDEL', INFO, id)
     call('ZREM', TTL, id)
-    local at = int(now + #died)
-    call('ZADD', DEAD, at, id)
-    local letter = reason .. '\n' .. attempts .. '\n' .. at .. '\n' .. err
-    call('HSET', LETTERS, id, struct.pack('>I4', #value) .. value .. letter)
-    local over = call('ZCARD', DEAD) - DEAD_LIMIT
+    local at = now + #died  -- a microsecond each, so that they are shown in the order of their death
+    call('ZADD', DEAD, int(at), id)
+    call('HSET', LETTERS, id, struct.pack(LETTER, attempts, at, #value) .. value .. reason .. '\n' .. err)
+    local over = call('ZCARD', DEAD) - dead_limit
     if over > 0 then
       local oldest = call('ZPOPMIN', DEAD, math.min(over, SOME))
       for i = 1, #oldest, 2 do
@@ -303,7 +287,7 @@ local function rare()
       end
     end
     keep(DEAD, LETTERS)
-    R.due_at(now + DEAD_LIFE * 1000000)
+    R.due_at(now + dead_ttl * 1000000)
     count('died', 1)
     if reason == 'expired' then
       count('expired', 1)
@@ -321,15 +305,15 @@ local function rare()
     local lists = {}
     for i, id in ipairs(ids) do
       local value = values[i]
-      local expires = struct.unpack('>d', value)
+      local expires = struct.unpack(EXPIRES, value)
       if expires <= now then
         local attempts, err = R.history(call('HGET', INFO, id))
         R.die(id, value, 'expired', err, attempts)
       else
-        local list = LISTS[string.byte(value, 9)]
+        local list = LISTS[R.priority(value)]
         lists[list] = lists[list] or {}
         table.insert(lists[list], id)
-        R.limit(id, expires)
+        R.limit(id, expires)  -- What is held doesn't expire, and what waits does.
       end
     end
     for list, those in pairs(lists) do
@@ -346,21 +330,26 @@ local function rare()
     end
   end
 
-  -- Give back unharmed what was held, to the head and in order.
-  function R.release(ids)
-    local back, bodies = {}, {}
-    open(ids)
+  -- The messages of some ids, by ids and values; an id without one is a dead letter.
+  function R.messages(ids)
+    local found, values = {}, {}
     for _, id in ipairs(ids) do
       local value = call('HGET', BODY, id)
       if R.whole(value) then
-        back[#back + 1], bodies[#bodies + 1] = id, value
+        found[#found + 1], values[#values + 1] = id, value
       else
         R.corrupt(id, value)
       end
     end
+    return found, values
+  end
+
+  -- Give back unharmed what was held, to the head and in order.
+  function R.release(ids)
+    local back, values = R.messages(ids)
     if #back > 0 then
       note('retried', table.concat(back, ' '), 'detail', 'released')
-      R.put_back(back, bodies, true)
+      R.put_back(back, values, true)
       wake()
     end
     return #back
@@ -384,7 +373,7 @@ local function rare()
         local attempts, err = R.history(call('HGET', INFO, id))
         R.die(id, value, 'expired', err, attempts)
         if waits then
-          R.ghost(id, value)
+          R.bury(id, value)
         end
       end
     end
@@ -393,22 +382,15 @@ local function rare()
 
   local function promote()
     local ids, more = due(DELAYED)
-    local back, bodies = {}, {}
-    for _, id in ipairs(ids) do
-      local value = call('HGET', BODY, id)
-      if R.whole(value) then
-        back[#back + 1], bodies[#bodies + 1] = id, value
-      else
-        R.corrupt(id, value)
-      end
-    end
-    R.put_back(back, bodies, false)
+    local back, values = R.messages(ids)
+    R.put_back(back, values, false)
     return more
   end
 
+  -- Take back what was held for too long. Whoever held it may be gone because of it: it is suspect from now on.
   local function take_back()
     local holds = call('ZRANGEBYSCORE', LEASE, '-inf', int(now), 'LIMIT', 0, SOME)
-    local back, bodies, all, more = {}, {}, {}, #holds == SOME
+    local back, values, all, more = {}, {}, {}, #holds == SOME
     for _, hold in ipairs(holds) do
       if #all >= 1000 then  -- The others next time: a hold may have as many, and meanwhile nobody else has a turn.
         more = true
@@ -420,7 +402,6 @@ local function rare()
       call('ZREM', LEASE, hold)
       call('HDEL', HOLDS, hold)
     end
-    open(all)
     if #all > 0 then
       note('recovered', table.concat(all, ' '))
       count('recovered', #all)
@@ -430,34 +411,31 @@ local function rare()
       local attempts = R.history(call('HGET', INFO, id)) + 1
       if not R.whole(value) then
         R.corrupt(id, value)
-      elseif attempts > RETRIES then
+      elseif attempts > retries then
         R.die(id, value, 'retries', VANISHED, attempts)
       else
-        R.tell(id, '-' .. attempts .. ':' .. VANISHED)
-        back[#back + 1], bodies[#bodies + 1] = id, value
+        R.tell(id, struct.pack(HISTORY, HISTORY_KIND, attempts, 1) .. VANISHED)
+        back[#back + 1], values[#values + 1] = id, value
       end
     end
-    R.put_back(back, bodies, true)
+    R.put_back(back, values, true)
     return #all, more
   end
 
-  -- Let happen what is due; return how many holds have run out, and whether some were left for the next time.
+  -- Let happen what is due; return how many messages were taken back, and whether some were left for the next time.
   function R.sweep()
-    local more = expire()
+    local more = expire()  -- First: what is delayed beyond its end dies, instead of waiting once more.
     more = promote() or more
     local recovered, rest = take_back()
     more = rest or more
-    local old = call('ZRANGEBYSCORE', DEAD, '-inf', int(now - DEAD_LIFE * 1000000), 'LIMIT', 0, SOME)
+    local old = call('ZRANGEBYSCORE', DEAD, '-inf', int(now - dead_ttl * 1000000), 'LIMIT', 0, SOME)
     if #old > 0 then
       call('ZREM', DEAD, unpack(old))
       call('HDEL', LETTERS, unpack(old))
     end
 
-    if bundled > 0 and call('HLEN', BODY) == 0 then
-      bundled = 0  -- Somebody else took a bundle away.
-    end
     next_due = more and 0 or NEVER
-    for key, life in pairs({[LEASE] = 0, [DELAYED] = 0, [TTL] = 0, [DEAD] = DEAD_LIFE * 1000000}) do
+    for key, life in pairs({[LEASE] = 0, [DELAYED] = 0, [TTL] = 0, [DEAD] = dead_ttl * 1000000}) do
       local first = call('ZRANGE', key, 0, 0, 'WITHSCORES')
       if first[2] then
         R.due_at(tonumber(first[2]) + life)
@@ -466,13 +444,20 @@ local function rare()
       end
     end
     if call('HLEN', INFO) == 0 then
-      call('HDEL', QUEUE, 'told', 'g9', 'g5', 'g1')
+      call('HDEL', QUEUE, 'has-info', 'tombstones-9', 'tombstones-5', 'tombstones-1')
     end
-    odds = call('HMGET', QUEUE, 'g9', 'g5', 'g1', 'passed', 'told')
-    if not (odds[1] or odds[2] or odds[3] or odds[4] or odds[5]) then
-      call('HDEL', QUEUE, 'odds')
+    odds = call('HMGET', QUEUE, 'tombstones-9', 'tombstones-5', 'tombstones-1', 'passed-over', 'has-info')
+    tombstones = {[HIGHEST] = tonumber(odds[1]) or 0, [MIDDLE] = tonumber(odds[2]) or 0, [LOWEST] = tonumber(odds[3]) or 0}
+    passed_over, has_info = odds[4], odds[5]
+    if not (odds[1] or odds[2] or odds[3] or passed_over or has_info) then
+      call('HDEL', QUEUE, 'irregular')
     end
     return recovered, more
+  end
+
+  -- How many messages wait in a list: its length, less the ids in it whose messages are gone.
+  function R.waiting(priority)
+    return math.max(0, call('LLEN', LISTS[priority]) - tombstones[priority])
   end
 
   return R

@@ -1,10 +1,23 @@
--- KEYS: a queue's keys, then where each is put if it holds something foreign. ARGV: for how long that is kept (ms).
--- What the loss of a key left dangling is found its place again. Replies with the names of the moved keys.
-local QUEUE, BODY, HIGH, NORMAL, LOW, INFO, HOLDS, LEASE, DELAYED, TTL, SEEN0, SEEN1, DEAD, LETTERS, AUDIT, IDLE = unpack(KEYS)
-local TYPES = {
-  'hash', 'hash', 'list', 'list', 'list', 'hash', 'hash', 'zset', 'zset', 'zset', 'set', 'set', 'zset', 'hash', 'stream', 'set'
-}
+-- Renames keys that hold something foreign, and gives what that left dangling its place again: a message without a list waits
+-- in one, a hold without an end ends now, a letter without a death died now. It reads all of the queue, and is rare.
+--
+-- KEYS: a queue's keys, then, in the same order, the names under which they are kept if they hold something foreign.
+-- ARGV: for how long that is kept (ms).
+-- Replies: the names of the moved keys.
+-- Atomicity: it may run again after an error in its middle; each step finds what the one before it left.
 local call = redis.call
+-- To a newer release other types may be right: touch nothing. This is the one thing that no release may change: QUEUE is a HASH
+-- whose fields `state` and `settings` begin with a mark.
+local kept = redis.pcall('HMGET', QUEUE, 'state', 'settings')
+for i = 1, 2 do
+  local packed = not kept.err and kept[i] or ''
+  local mark = #packed >= LENGTH_SIZE and struct.unpack(LENGTH, packed) or 0
+  if mark > MARK and mark <= NEWEST_MARK then
+    return redis.error_reply('NEWERSTORAGE ' .. QUEUE .. ' has storage version ' .. mark - MARK + VERSION
+      .. ', and this release knows versions up to ' .. VERSION)
+  end
+end
+
 local moved = {}
 for i, wanted in ipairs(TYPES) do
   local found = call('TYPE', KEYS[i])['ok']
@@ -17,28 +30,17 @@ end
 
 local clock = call('TIME')
 local now = string.format('%.0f', clock[1] * 1000000 + clock[2])
-for _, field in ipairs(call('HKEYS', BODY)) do
-  local mark = string.match(field, '^ (.+)')
-  if mark then
-    local bundle, at, count = call('HGET', BODY, field), 5, 0
-    while at + 3 <= #bundle do
-      local size = struct.unpack('>I4', bundle, at)
-      call('HSET', BODY, mark .. '.' .. count, string.sub(bundle, at + 4, at + 3 + size))
-      at, count = at + 4 + size, count + 1
-    end
-    call('HDEL', BODY, field)
-  end
-end
 local there = {}
-for digit, list in pairs({['9'] = HIGH, ['5'] = NORMAL, ['1'] = LOW}) do
-  local ghosts = 0
+local LISTS = {[HIGHEST] = HIGH, [MIDDLE] = NORMAL, [LOWEST] = LOW}
+for priority, list in pairs(LISTS) do
+  local tombstones = 0
   for _, id in ipairs(call('LRANGE', list, 0, -1)) do
     there[id] = true
-    if call('HEXISTS', BODY, id) == 0 and string.sub(call('HGET', INFO, id) or '', 1, 1) == '!' then
-      ghosts = ghosts + 1
+    if call('HEXISTS', BODY, id) == 0 and string.byte(call('HGET', INFO, id) or ' ') == TOMBSTONE_KIND then
+      tombstones = tombstones + 1
     end
   end
-  call('HSET', QUEUE, 'g' .. digit, ghosts)
+  call('HSET', QUEUE, 'tombstones-' .. priority, tombstones)
 end
 for _, id in ipairs(call('ZRANGE', DELAYED, 0, -1)) do
   there[id] = true
@@ -58,11 +60,10 @@ for _, id in ipairs(call('HKEYS', INFO)) do
     call('HDEL', INFO, id)
   end
 end
-local LISTS = {[57] = HIGH, [53] = NORMAL, [49] = LOW}
 for _, id in ipairs(call('HKEYS', BODY)) do
   if not there[id] then
     -- A body that is none comes to light when its turn comes.
-    call('RPUSH', LISTS[string.byte(call('HGET', BODY, id), 9)] or NORMAL, id)
+    call('RPUSH', LISTS[string.byte(call('HGET', BODY, id), VALUE_PRIORITY_AT)] or NORMAL, id)
   end
 end
 local letters = {}
@@ -77,12 +78,13 @@ for _, id in ipairs(call('ZRANGE', DEAD, 0, -1)) do
 end
 -- The next script gives all keys their end anew, and looks for what is due.
 local state = call('HGET', QUEUE, 'state')
-if not state or #state ~= 61 then
-  state = string.rep('\0', 61)
+if not state or #state ~= STATE_SIZE or struct.unpack(LENGTH, state) ~= MARK then
+  state = struct.pack(STATE, MARK, 0, 0, 0, 0, 0, 0, 0, 0)
 end
-local counted, flags = string.sub(state, 17, 40), string.byte(state, 61)
-state = struct.pack('>dd', 0, 0) .. counted .. struct.pack('>ddI4B', 0, 0, 0, flags % 2 + 2)
-call('HSET', QUEUE, 'state', state, 'odds', 1, 'told', 1)
+local mark, ends, next_due, sent, delivered, acknowledged, seen_bucket, seen_window, flags = struct.unpack(STATE, state)
+ends, next_due, seen_bucket, seen_window, flags = 0, 0, 0, 0, flags % 2 + TIMED
+state = struct.pack(STATE, mark, ends, next_due, sent, delivered, acknowledged, seen_bucket, seen_window, flags)
+call('HSET', QUEUE, 'state', state, 'irregular', 1, 'has-info', 1)
 call('PEXPIRE', QUEUE, ARGV[1])
 for i = 2, 10 do
   call('PEXPIRE', KEYS[i], ARGV[1])

@@ -1,10 +1,14 @@
--- ARGV: settings, queue, channel, all ('1' on a Cluster), others, kind, how much is to be remembered if all is accepted, that,
--- then id and value by turns.
--- others: '' or msgpack: index -> {time to live or false, delay}, in seconds. kind: 'again' if this may be the second time.
--- What is remembered are the ids that were chosen, and marks, of which the last is of this batch and no other; see common.lua.
--- A value's first 8 bytes will be when it ends.
--- Replies: who died; '' or one digit a message (0 accepted, 1 was before, 2 full, 3 was before, by this very batch); odd;
--- how long the queue may get; how long it knows an id (ms); whether it is listed; our time (us) and how long messages live (s).
+-- Sends a batch of messages to one queue, whatever they are: the full path in. See fast_send.lua for the other.
+--
+-- ARGV: 1-4 see common.lua, 5 others, 6 'again' if this may be the second time, 7 how much is to be remembered if all is
+-- accepted, that, then id and value by turns.
+-- others: '' or msgpack: index -> {time to live or false, delay}, in seconds. A value comes with any EXPIRES, which is replaced.
+-- What is remembered are the ids that the caller chose, and marks. A mark stands for all ids that one call of send made up: the
+-- mark, a dot and a number; so one member of a SET stands for many ids. The last mark is of this batch and of no other.
+-- Replies: see common.lua; '' or one digit a message (0 accepted, 1 was before, 2 full, 3 was before, by this very batch); foreign;
+-- how long the queue may get; how long it knows an id (ms); whether it is listed; our time (us); how long messages live (s).
+-- Atomicity: once something was taken nothing may fail, so the types of keys are checked before the first write, and Redis without
+-- memory refuses the first write, as Lua is then allowed to go on.
 local FIRST = 8 + tonumber(ARGV[7])
 local total = (#ARGV - FIRST + 1) / 2
 local ids = {}
@@ -12,25 +16,27 @@ for i = 1, total do
   ids[i] = ARGV[FIRST + 2 * i - 2]
 end
 if now >= next_due then
-  call('HSETNX', QUEUE, 'state', state)  -- Fail now, if there is no memory left: once something was taken, nothing fails.
+  call('HSETNX', QUEUE, 'state', state)  -- Fail now, if there is no memory left, before the sweep takes anything away.
   rare().sweep()
 end
 local R = rare()
-open(ids)
-local size = call('HLEN', BODY) + bundled
+local size = call('HLEN', BODY)
 local stored = call('HMGET', BODY, unpack(ids))
+
+-- Two SETs by turns, each for one window: what is in either was sent not longer ago than two windows, and nothing
+-- is forgotten before one has passed. Their turn is that of the server's clock.
 local bucket, current, other
 local before, again = {}, false
-if WINDOW > 0 then
-  bucket = math.floor(now / 1000000 / WINDOW)
-  current, other = SEEN0, SEEN1
+if dedup_window > 0 then
+  bucket = math.floor(now / 1000000 / dedup_window)
+  current, other = SEEN_0, SEEN_1
   if bucket % 2 == 1 then
-    current, other = SEEN1, SEEN0
+    current, other = SEEN_1, SEEN_0
   end
   local looked = {}
   for i, id in ipairs(ids) do
-    local mark = string.match(id, '^(.+)%.%d+$')
-    looked[2 * i - 1], looked[2 * i] = id, mark and ' ' .. mark or id
+    local mark_of = string.match(id, '^(.+)%.%d+$')
+    looked[2 * i - 1], looked[2 * i] = id, mark_of and ' ' .. mark_of or id
   end
   looked[2 * total + 1] = ARGV[FIRST - 1]
   local one, two = call('SMISMEMBER', current, unpack(looked)), call('SMISMEMBER', other, unpack(looked))
@@ -42,10 +48,10 @@ end
 
 -- Keep in mind what was accepted: for one window at least, and two at most; but no more ids than some times the queue.
 local function accept(those, all)
-  sent_count = sent_count + #those
+  sent = sent + #those
   note('sent', table.concat(those, ' '))
   if current then
-    if sent_count % 1000 < #those and call('SCARD', current) > 10 * math.max(MAX_LENGTH, 1000) then
+    if sent % 1000 < #those and call('SCARD', current) > 10 * math.max(max_length, 1000) then
       call('UNLINK', other)
       call('RENAME', current, other)
       seen_window = 0
@@ -53,11 +59,11 @@ local function accept(those, all)
     if all then
       call('SADD', current, unpack(ARGV, 8, FIRST - 1))
     else
-      call('SADD', current, unpack(those))
+      call('SADD', current, unpack(those))  -- A mark would say that the refused ones were sent, too.
     end
-    if seen_turn ~= bucket or seen_window ~= WINDOW then
-      call('PEXPIREAT', current, int((bucket + 2) * WINDOW * 1000 - 1))
-      seen_turn, seen_window = bucket, WINDOW
+    if seen_bucket ~= bucket or seen_window ~= dedup_window then
+      call('PEXPIREAT', current, int((bucket + 2) * dedup_window * 1000 - 1))
+      seen_bucket, seen_window = bucket, dedup_window
     end
   end
   wake()
@@ -65,7 +71,7 @@ end
 
 local others = ARGV[5] ~= '' and cmsgpack.unpack(ARGV[5]) or {}
 local codes, bodies, mine, lists, delayed, limited = {}, {}, {}, {}, {}, {}
-local taken, refused, longest, plain = {}, 0, LIFE, true
+local taken, refused, longest, plain = {}, 0, ttl, true
 for i = 1, total do
   local id, value = ids[i], ARGV[FIRST + 2 * i - 1]
   local code = '0'
@@ -73,21 +79,23 @@ for i = 1, total do
     code = '1'
   elseif before[i] or stored[i] then
     code = again and '3' or '1'
-  elseif size >= MAX_LENGTH then
+  elseif size >= max_length then
     code = '2'
     refused = refused + 1
   else
     size = size + 1
     mine[id] = true
-    local ttl = others[i] and others[i][1] or LIFE
+    local own_ttl = others[i] and others[i][1] or ttl
     local delay = others[i] and others[i][2] or 0
-    local expires = now + ttl * 1000000
-    value = struct.pack('>d', expires) .. string.sub(value, 9)
-    longest = math.max(longest, ttl)
-    if odds[5] then
-      R.lay(id)
+    local expires = now + own_ttl * 1000000
+    value = struct.pack(EXPIRES, expires) .. string.sub(value, EXPIRES_SIZE + 1)
+    longest = math.max(longest, own_ttl)
+    if has_info then
+      R.forget_tombstone(id)
     end
-    if others[i] or LIFE <= 3600 then
+    -- What lives as long as the queue says, and long, isn't in TTL, which would cost as much as the rest: it is
+    -- found to have expired when its turn comes.
+    if others[i] or ttl <= 3600 then
       limited[#limited + 1] = int(expires)
       limited[#limited + 1] = id
       R.due_at(expires)
@@ -97,7 +105,7 @@ for i = 1, total do
       delayed[#delayed + 1] = id
       R.due_at(now + delay * 1000000)
     else
-      local list = R.LISTS[string.byte(value, 9)]
+      local list = R.LISTS[R.priority(value)]
       if not lists[list] then
         call('LLEN', list)  -- Is it a list? Fail now, before more is written.
         lists[list] = {}
@@ -136,8 +144,8 @@ end
 if refused > 0 then
   count('refused', refused)
 end
-finish((longest + DEAD_LIFE) * 1000)
+finish((longest + dead_ttl) * 1000)
 return {
-  died, plain and '' or table.concat(codes), odd and 1 or 0, MAX_LENGTH, int(WINDOW * 1000), listed and 1 or 0, int(now),
-  string.format('%.17g', LIFE)
+  died, plain and '' or table.concat(codes), foreign and 1 or 0, max_length, int(dedup_window * 1000), listed and 1 or 0,
+  int(now), string.format('%.17g', ttl)
 }

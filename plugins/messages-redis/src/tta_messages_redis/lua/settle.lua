@@ -1,16 +1,19 @@
--- ARGV: settings, queue, channel, all, what, then by what:
+-- Says what becomes of messages that are held, other than being acknowledged; and cancels one that isn't.
+--
+-- ARGV: 1-4 see common.lua, 5 what, then by what:
 --   nack: id, hold, error, '1' if permanent, delay (s, or ''), a random number from 0 up to 1
 --   release: id, hold, id, hold...
 --   extend: id, hold, seconds
 --   cancel: id
---   corrupt: id, hold, why (a hold whose body nobody can read)
--- Replies: who died; the result: a word for nack, a digit each for the rest; odd.
+--   corrupt: id, hold, why (a held one whose envelope the caller can't read)
+-- Replies: see common.lua; the result: a word for nack, a digit each for the rest ('1': done, '0': it wasn't held, or there); foreign.
+-- Atomicity: a hold is left first, since only who holds it decides; what fails after that is repaired by the caller, and found.
 local what = ARGV[5]
 local R = rare()
-local result, life = '', (LIFE + DEAD_LIFE) * 1000
+local result, life = '', (ttl + dead_ttl) * 1000
 if what == 'nack' then
-  local id, err = ARGV[6], ARGV[8]
-  if not R.leave(ARGV[7], id) then
+  local id, hold, err, permanent, delay, random = unpack(ARGV, 6)
+  if not R.leave(hold, id) then
     return {died, 'stale', 0}
   end
   local value = call('HGET', BODY, id)
@@ -18,21 +21,21 @@ if what == 'nack' then
   result = 'dead'
   if not R.whole(value) then
     R.corrupt(id, value)
-  elseif ARGV[9] == '1' then
+  elseif permanent == '1' then
     R.die(id, value, 'rejected', err, attempts)
-  elseif attempts > RETRIES then
+  elseif attempts > retries then
     R.die(id, value, 'retries', err, attempts)
   else
-    local pause = tonumber(ARGV[10])
+    local pause = tonumber(delay)
     if not pause then
-      pause = math.min(BASE * FACTOR ^ (attempts - 1), CAP) * (1 - JITTER * tonumber(ARGV[11]))
+      pause = math.min(backoff_base * backoff_factor ^ (attempts - 1), backoff_cap) * (1 - jitter * tonumber(random))
     end
-    local at, expires = now + pause * 1000000, struct.unpack('>d', value)
+    local at, expires = now + pause * 1000000, struct.unpack(EXPIRES, value)
     if at >= expires then
       R.die(id, value, 'expired', err, attempts)
     else
       result = 'retry'
-      R.tell(id, '-' .. attempts .. ':' .. err)
+      R.tell(id, struct.pack(HISTORY, HISTORY_KIND, attempts, 0) .. err)  -- It failed otherwise: no suspect any more.
       if pause > 0 then
         call('ZADD', DELAYED, int(at), id)
         keep(DELAYED)
@@ -43,7 +46,7 @@ if what == 'nack' then
       end
       count('retried', 1)
       note('retried', id, 'detail', err)
-      wake()
+      wake()  -- Whoever waits may now have to look sooner.
     end
   end
 elseif what == 'release' then
@@ -62,6 +65,7 @@ elseif what == 'extend' then
   local held = R.leave(hold, id)
   result = held and '1' or '0'
   if held then
+    -- A hold of its own from now on, since the others of the same receive keep their end.
     local at, own = now + seconds * 1000000, hold .. '/' .. id
     call('HSET', HOLDS, own, id)
     call('ZADD', LEASE, int(at), own)
@@ -74,7 +78,6 @@ elseif what == 'cancel' then
     R.sweep()
   end
   local id = ARGV[6]
-  open({id})
   local value = call('HGET', BODY, id)
   local delayed = value and call('ZREM', DELAYED, id) == 1
   result = value and (delayed or not R.held()[id]) and '1' or '0'
@@ -83,20 +86,20 @@ elseif what == 'cancel' then
     call('HDEL', INFO, id)
     call('ZREM', TTL, id)
     if not delayed and R.whole(value) then
-      R.ghost(id, value)
+      R.bury(id, value)
     end
     note('purged', id, 'detail', 'cancelled')
   end
 elseif what == 'corrupt' then
-  local id = ARGV[6]
-  local held = R.leave(ARGV[7], id)
+  local id, hold, why = ARGV[6], ARGV[7], ARGV[8]
+  local held = R.leave(hold, id)
   result = held and '1' or '0'
   if held then
     local attempts = R.history(call('HGET', INFO, id)) + 1
-    R.die(id, call('HGET', BODY, id) or id, 'corrupt', ARGV[8], attempts)
+    R.die(id, call('HGET', BODY, id) or id, 'corrupt', why, attempts)
   end
 end
 if known or #died > 0 then
   finish(life)
 end
-return {died, result, odd and 1 or 0}
+return {died, result, foreign and 1 or 0}

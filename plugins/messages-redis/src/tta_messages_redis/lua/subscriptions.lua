@@ -1,8 +1,11 @@
--- KEYS: wishes (HASH id -> queue and filter), their ends (ZSET, us), version. ARGV: what, then by what:
+-- Adds, removes and shows subscriptions: who wants which messages.
+--
+-- KEYS: WISHES (HASH id -> queue and filter, msgpack), ENDS (ZSET of ids by when they end, us), CHANGED (a number).
+-- ARGV: what, then by what, with the reply:
 --   add: id, wish, time to live (s), how many there may be     when it ends (us), or nothing where there are too many
 --   remove: id                                                 1, or 0 where there was none
 --   look: version                                              now (us), version; and if it is another, ids, wishes, ends
-local WISHES, ENDS, VERSION = unpack(KEYS)
+-- A process remembers all of them, and asks with each publish whether its version is still the one: so a publish costs one GET.
 local call = redis.call
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
@@ -14,19 +17,19 @@ end
 local function changed()
   local last = call('ZRANGE', ENDS, -1, -1, 'WITHSCORES')
   -- A time is a version that nobody has seen before, even after all of this was gone for a while.
-  local version = math.max(now, (tonumber(call('GET', VERSION)) or 0) + 1)
-  call('SET', VERSION, int(version))
+  local version = math.max(now, (tonumber(call('GET', CHANGED)) or 0) + 1)
+  call('SET', CHANGED, int(version))
   if last[2] then
     for _, key in ipairs(KEYS) do
       call('PEXPIREAT', key, int(last[2] / 1000 + 60000))
     end
   else
-    call('PEXPIRE', VERSION, 60000)
+    call('PEXPIRE', CHANGED, 60000)
   end
 end
 
 if ARGV[1] == 'look' then
-  local version = call('GET', VERSION) or ''
+  local version = call('GET', CHANGED) or ''
   if version == ARGV[2] then
     return {int(now), version}
   end

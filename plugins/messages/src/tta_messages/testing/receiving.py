@@ -184,6 +184,14 @@ class ReceivingContract:
             assert texts(again) == ["c", "d", "a"]
             assert [delivery.suspect for delivery in again] == [False, False, False]
 
+    async def test_a_failure_that_sounds_like_a_vanished_holder_is_an_ordinary_retry(self, messages: Open) -> None:
+        async with messages() as m:
+            await put(m, note("a"), note("b"), note("c"))
+            for held in await take(m, 3):
+                await m.nack(held, error="its hold ran out", delay=0.0)
+            again = await take(m, 3)
+            assert [(d.last_error, d.suspect) for d in again] == [("its hold ran out", False)] * 3
+
     async def test_what_is_to_be_received_alone_costs_no_turn_before(self, messages: Open) -> None:
         async with messages(settings(starvation_limit=2)) as m:
             await put(m, note("normal"))

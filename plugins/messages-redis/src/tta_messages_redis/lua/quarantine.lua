@@ -1,5 +1,8 @@
--- KEYS: some keys, then where each is put if it holds something foreign. ARGV: for how long that is kept (ms), the types.
--- Replies with the names of the moved keys.
+-- Renames keys that hold something foreign, and that belong to no queue: the index of queues, subscriptions.
+--
+-- KEYS: some keys, then, in the same order, the names under which they are kept. ARGV: for how long that is kept (ms), the types
+-- that they should have.
+-- Replies: the names of the moved keys.
 local moved = {}
 for i = 1, #KEYS / 2 do
   local found = redis.call('TYPE', KEYS[i])['ok']
