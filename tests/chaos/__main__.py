@@ -19,7 +19,7 @@ def line(name: str, seed: int, outcome: Outcome) -> str:
     verdict, stats = outcome.verdict, outcome.end.stats
     return (
         f"{name:<27} seed {seed:<6} accepted {verdict.accepted:>5}  handled {verdict.handled:>5}  "
-        f"again {verdict.again:>3}  lost {verdict.lost}  voided {verdict.voided:>2}  late {verdict.late:>2}  "
+        f"duplicates {verdict.duplicates:>3}  lost {verdict.lost}  voided {verdict.voided:>2}  late {verdict.late:>2}  "
         f"recovered {stats.recovered:>3}  not replicated {verdict.not_replicated:>3}  "
         f"{outcome.seconds:5.1f} s  {'WRONG' if verdict.wrong else 'ok'}"
     )

@@ -1,4 +1,4 @@
-"""What a process did and saw: written down before it goes on, so that a SIGKILL can't take it away."""
+"""Operation a process did and saw: written down before it goes on, so that a SIGKILL can't take it away."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 
 from tta_messages import Delivery, Message, Messages, QueueSettings, SendResult, Settled
 
-What = Literal["send", "receive", "ack", "nack", "release", "extend"]
+Operation = Literal["send", "receive", "ack", "nack", "release", "extend"]
 
 
 class Held(msgspec.Struct, frozen=True, array_like=True):
@@ -25,14 +25,14 @@ class Held(msgspec.Struct, frozen=True, array_like=True):
     priority: int = 5
 
 
-class Called(msgspec.Struct, frozen=True, tag="called", omit_defaults=True):
+class Invoked(msgspec.Struct, frozen=True, tag="invoked", omit_defaults=True):
     """A call begins: ``at`` is the monotonic clock that all processes share, ``wall`` the clock that the servers have.
 
     ``ids`` are what is sent or given back, in a receive what is done; ``seconds`` are a hold's.
     """
 
     call: int
-    what: What
+    operation: Operation
     at: float
     wall: float
     ids: tuple[str, ...] = ()
@@ -41,8 +41,8 @@ class Called(msgspec.Struct, frozen=True, tag="called", omit_defaults=True):
     seconds: float = 0.0
 
 
-class Answered(msgspec.Struct, frozen=True, tag="answered", omit_defaults=True):
-    """A call's end; one that was killed, or never answered, has none. ``results`` is one word an id."""
+class Completed(msgspec.Struct, frozen=True, tag="completed", omit_defaults=True):
+    """A call's end; one that was killed, or never completed, has none. ``results`` is one word an id."""
 
     call: int
     at: float
@@ -52,7 +52,7 @@ class Answered(msgspec.Struct, frozen=True, tag="answered", omit_defaults=True):
     error: str = ""
 
 
-class Began(msgspec.Struct, frozen=True, tag="began"):
+class HandlerStarted(msgspec.Struct, frozen=True, tag="started"):
     """A handler was called with a message."""
 
     id: str
@@ -61,7 +61,7 @@ class Began(msgspec.Struct, frozen=True, tag="began"):
     wall: float
 
 
-class Handled(msgspec.Struct, frozen=True, tag="handled"):
+class HandlerReturned(msgspec.Struct, frozen=True, tag="returned"):
     """A handler has returned."""
 
     id: str
@@ -70,11 +70,11 @@ class Handled(msgspec.Struct, frozen=True, tag="handled"):
     wall: float
 
 
-Entry = Called | Answered | Began | Handled
+Entry = Invoked | Completed | HandlerStarted | HandlerReturned
 _decode = msgspec.json.Decoder(Entry).decode
 
 
-class Recorder:
+class HistoryWriter:
     """Appends to one process's file; each entry is one write, which is the kernel's from then on."""
 
     def __init__(self, path: Path) -> None:
@@ -84,19 +84,19 @@ class Recorder:
     def write(self, entry: Entry) -> None:
         os.write(self._file, msgspec.json.encode(entry) + b"\n")
 
-    def called(self, what: What, **fields: Any) -> int:
+    def invoked(self, operation: Operation, **fields: Any) -> int:
         self._calls += 1
-        self.write(Called(self._calls, what, time.monotonic(), time.time(), **fields))
+        self.write(Invoked(self._calls, operation, time.monotonic(), time.time(), **fields))
         return self._calls
 
-    def answered(self, call: int, **fields: Any) -> None:
-        self.write(Answered(call, time.monotonic(), time.time(), **fields))
+    def completed(self, call: int, **fields: Any) -> None:
+        self.write(Completed(call, time.monotonic(), time.time(), **fields))
 
-    def began(self, delivery: Delivery) -> None:
-        self.write(Began(delivery.message.id, delivery.token, time.monotonic(), time.time()))
+    def handler_started(self, delivery: Delivery) -> None:
+        self.write(HandlerStarted(delivery.message.id, delivery.token, time.monotonic(), time.time()))
 
-    def handled(self, delivery: Delivery) -> None:
-        self.write(Handled(delivery.message.id, delivery.token, time.monotonic(), time.time()))
+    def handler_returned(self, delivery: Delivery) -> None:
+        self.write(HandlerReturned(delivery.message.id, delivery.token, time.monotonic(), time.time()))
 
 
 def read(path: Path) -> list[Entry]:
@@ -105,21 +105,21 @@ def read(path: Path) -> list[Entry]:
     return [_decode(line) for line in lines]
 
 
-class Recorded:
-    """What of `Messages` the workers and `consume` use, recorded."""
+class RecordedMessages:
+    """Operation of `Messages` the workers and `consume` use, recorded."""
 
-    def __init__(self, messages: Messages, recorder: Recorder) -> None:
-        self._messages, self._recorder = messages, recorder
+    def __init__(self, messages: Messages, history: HistoryWriter) -> None:
+        self._messages, self._history = messages, history
 
     @property
-    def whole(self) -> Messages:
+    def as_messages(self) -> Messages:
         return cast(Messages, self)
 
     async def send(self, *messages: Message) -> Sequence[SendResult]:
         ids, priorities = tuple(each.id for each in messages), tuple(int(each.priority) for each in messages)
-        call = self._recorder.called("send", ids=ids, priorities=priorities)
-        results = await self._watched(call, self._messages.send(*messages))
-        self._recorder.answered(call, results=tuple(each.error or "accepted" for each in results))
+        call = self._history.invoked("send", ids=ids, priorities=priorities)
+        results = await self._completed_on_error(call, self._messages.send(*messages))
+        self._history.completed(call, results=tuple(each.error or "accepted" for each in results))
         return cast(Sequence[SendResult], results)
 
     async def receive(
@@ -127,51 +127,51 @@ class Recorded:
         done: Collection[Delivery] = (),
     ) -> Sequence[Delivery]:  # fmt: skip
         assert visibility is not None, "the checker reckons with it"
-        call = self._recorder.called("receive", seconds=visibility, **_named(*done))
-        deliveries: Sequence[Delivery] = await self._watched(
+        call = self._history.invoked("receive", seconds=visibility, **_ids_and_tokens(*done))
+        deliveries: Sequence[Delivery] = await self._completed_on_error(
             call, self._messages.receive(queue, limit=limit, wait=wait, visibility=visibility, done=done)
         )
         held = tuple(
             Held(each.message.id, each.token, each.deadline, each.attempt, int(each.message.priority))
             for each in deliveries
         )
-        self._recorder.answered(call, held=held)
+        self._history.completed(call, held=held)
         return deliveries
 
     async def ack(self, *deliveries: Delivery) -> Sequence[bool]:
-        call = self._recorder.called("ack", **_named(*deliveries))
-        results: Sequence[bool] = await self._watched(call, self._messages.ack(*deliveries))
-        self._recorder.answered(call, results=tuple("yes" if each else "no" for each in results))
+        call = self._history.invoked("ack", **_ids_and_tokens(*deliveries))
+        results: Sequence[bool] = await self._completed_on_error(call, self._messages.ack(*deliveries))
+        self._history.completed(call, results=tuple("yes" if each else "no" for each in results))
         return results
 
     async def nack(self, delivery: Delivery, **how: Any) -> Settled:
-        call = self._recorder.called("nack", **_named(delivery))
-        result: Settled = await self._watched(call, self._messages.nack(delivery, **how))
-        self._recorder.answered(call, results=(result.value,))
+        call = self._history.invoked("nack", **_ids_and_tokens(delivery))
+        result: Settled = await self._completed_on_error(call, self._messages.nack(delivery, **how))
+        self._history.completed(call, results=(result.value,))
         return result
 
     async def release(self, *deliveries: Delivery) -> Sequence[bool]:
-        call = self._recorder.called("release", **_named(*deliveries))
-        results: Sequence[bool] = await self._watched(call, self._messages.release(*deliveries))
-        self._recorder.answered(call, results=tuple("yes" if each else "no" for each in results))
+        call = self._history.invoked("release", **_ids_and_tokens(*deliveries))
+        results: Sequence[bool] = await self._completed_on_error(call, self._messages.release(*deliveries))
+        self._history.completed(call, results=tuple("yes" if each else "no" for each in results))
         return results
 
     async def extend(self, delivery: Delivery, seconds: float) -> bool:
-        call = self._recorder.called("extend", seconds=seconds, **_named(delivery))
-        result: bool = await self._watched(call, self._messages.extend(delivery, seconds))
-        self._recorder.answered(call, results=("yes" if result else "no",))
+        call = self._history.invoked("extend", seconds=seconds, **_ids_and_tokens(delivery))
+        result: bool = await self._completed_on_error(call, self._messages.extend(delivery, seconds))
+        self._history.completed(call, results=("yes" if result else "no",))
         return result
 
     async def settings(self, queue: str) -> QueueSettings:
         return await self._messages.settings(queue)
 
-    async def _watched(self, call: int, doing: Any) -> Any:
+    async def _completed_on_error(self, call: int, operation: Any) -> Any:
         try:
-            return await doing
+            return await operation
         except BaseException as exc:
-            self._recorder.answered(call, error=type(exc).__name__)
+            self._history.completed(call, error=type(exc).__name__)
             raise
 
 
-def _named(*deliveries: Delivery) -> dict[str, tuple[str, ...]]:
+def _ids_and_tokens(*deliveries: Delivery) -> dict[str, tuple[str, ...]]:
     return {"ids": tuple(each.message.id for each in deliveries), "tokens": tuple(each.token for each in deliveries)}

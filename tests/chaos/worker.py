@@ -18,20 +18,20 @@ from tta_messages import MESSAGES, Delivery, Message, MessagesError, MessagesPlu
 from tta_messages_redis import RedisMessagesPlugin
 from tta_redis import RedisPlugin
 
-from .history import Recorded, Recorder
+from .history import HistoryWriter, RecordedMessages
 
 QUEUE = "chaos"
 
 
 class Task(msgspec.Struct, frozen=True):
-    """What a message asks for: seconds of work, failures before it, or the death of whoever handles it."""
+    """What a message asks for: seconds of work, failures before it, or the death of the process that handles it."""
 
     work: float = 0.0
-    fails: int = 0
-    kills: bool = False
+    failures: int = 0
+    poisonous: bool = False
 
 
-class Spec(msgspec.Struct, frozen=True):
+class WorkerSpec(msgspec.Struct, frozen=True):
     """What a process does; ``redis`` and ``messages`` are the configs of those plugins."""
 
     name: str
@@ -43,10 +43,10 @@ class Spec(msgspec.Struct, frozen=True):
     visibility: float = 1.0
     concurrency: int = 1
     count: int = 0
-    lasts: float = 1.0
+    duration: float = 1.0
     work: float = 0.01
-    fails: float = 0.0
-    kills: int = 0
+    failure_rate: float = 0.0
+    poisonous: int = 0
 
 
 class Types(Plugin[NoConfig]):
@@ -56,7 +56,7 @@ class Types(Plugin[NoConfig]):
 
 
 def kernel(redis: Mapping[str, Any], messages: Mapping[str, Any]) -> Kernel:
-    """Return a small kernel, as everybody here uses."""
+    """Return the kernel of each process here: messages on Redis, and nothing else."""
     plugins: Mapping[str, type[Plugin[Any]]] = {
         "redis": RedisPlugin, "messages": MessagesPlugin, "messages-redis": RedisMessagesPlugin, "chaos": Types
     }  # fmt: skip
@@ -66,14 +66,14 @@ def kernel(redis: Mapping[str, Any], messages: Mapping[str, Any]) -> Kernel:
     return Kernel(KernelSettings(plugins=settings), plugins=plugins)
 
 
-async def produce(spec: Spec, recorded: Recorded) -> None:
-    """Send all messages over about ``lasts`` seconds; what was not accepted again, by its id, until it is."""
+async def produce(spec: WorkerSpec, messages: RecordedMessages) -> None:
+    """Send all messages over about ``duration`` seconds; what was not accepted again, by its id, until it is."""
     async with anyio.create_task_group() as tasks:
         for lane in range(2):
-            tasks.start_soon(_lane, spec, recorded, lane)
+            tasks.start_soon(_send_half, spec, messages, lane)
 
 
-async def _lane(spec: Spec, recorded: Recorded, lane: int) -> None:
+async def _send_half(spec: WorkerSpec, messages: RecordedMessages, lane: int) -> None:
     random = Random(f"{spec.seed} {spec.name} {lane}")
     sent, count = 0, spec.count // 2
     while sent < count:
@@ -81,21 +81,21 @@ async def _lane(spec: Spec, recorded: Recorded, lane: int) -> None:
         for _ in range(min(random.randint(1, 10), count - sent)):
             task = Task(
                 work=random.uniform(0, 2 * spec.work),
-                fails=random.choice((1, 2)) if random.random() < spec.fails else 0,
-                kills=lane == 0 and sent % 20 == 19 and sent < 20 * spec.kills,
+                failures=random.choice((1, 2)) if random.random() < spec.failure_rate else 0,
+                poisonous=lane == 0 and sent % 20 == 19 and sent < 20 * spec.poisonous,
             )
             # At first all are alike, which Redis's scripts treat in a way of its own.
             priority = Priority.NORMAL if sent < 0.6 * count else random.choice((*Priority,))
             batch.append(Message.to(QUEUE, "chaos.task", task, id=f"{spec.name}.{lane}.{sent}", priority=priority))
             sent += 1
-        await _send(recorded, batch)
-        await anyio.sleep(random.uniform(0, 2) * spec.lasts * 5 / count)
+        await _send_until_accepted(messages, batch)
+        await anyio.sleep(random.uniform(0, 2) * spec.duration * 5 / count)
 
 
-async def _send(recorded: Recorded, batch: list[Message]) -> None:
+async def _send_until_accepted(messages: RecordedMessages, batch: list[Message]) -> None:
     while batch:
         try:
-            results = await recorded.send(*batch)
+            results = await messages.send(*batch)
         except MessagesError:
             await anyio.sleep(0.05)
             continue
@@ -104,41 +104,42 @@ async def _send(recorded: Recorded, batch: list[Message]) -> None:
             await anyio.sleep(0.05)
 
 
-async def work(spec: Spec, recorder: Recorder, recorded: Recorded) -> None:
+async def consume_all(spec: WorkerSpec, history: HistoryWriter, messages: RecordedMessages) -> None:
     """Consume until cancelled."""
 
     async def handle(delivery: Delivery) -> None:
-        recorder.began(delivery)
+        history.handler_started(delivery)
         task = delivery.message.decode(Task)
-        if task.kills:
+        if task.poisonous:
             os.kill(os.getpid(), signal.SIGKILL)
         await anyio.sleep(task.work)
-        if delivery.attempt <= task.fails:
+        if delivery.attempt <= task.failures:
             raise RuntimeError
-        recorder.handled(delivery)
+        history.handler_returned(delivery)
 
     await consume(
-        recorded.whole, QUEUE, handle, limit=10, concurrency=spec.concurrency, visibility=spec.visibility, wait=1.0
+        messages.as_messages, QUEUE, handle, limit=10, concurrency=spec.concurrency, visibility=spec.visibility,
+        wait=1.0,
     )  # fmt: skip
 
 
-async def main(spec: Spec) -> None:
+async def main(spec: WorkerSpec) -> None:
     async with kernel(spec.redis, spec.messages) as running, anyio.create_task_group() as tasks:
-        recorder = Recorder(Path(spec.history))
-        recorded = Recorded(running.get(MESSAGES), recorder)
-        tasks.start_soon(_until_terminated, tasks.cancel_scope)
+        history = HistoryWriter(Path(spec.history))
+        messages = RecordedMessages(running.get(MESSAGES), history)
+        tasks.start_soon(_cancel_on_sigterm, tasks.cancel_scope)
         if spec.role == "producer":
-            await produce(spec, recorded)
+            await produce(spec, messages)
             tasks.cancel_scope.cancel()
         else:
-            await work(spec, recorder, recorded)
+            await consume_all(spec, history, messages)
 
 
-async def _until_terminated(scope: anyio.CancelScope) -> None:
+async def _cancel_on_sigterm(scope: anyio.CancelScope) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM) as signals:
         async for _ in signals:
             scope.cancel()
 
 
 if __name__ == "__main__":
-    anyio.run(main, msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Spec))
+    anyio.run(main, msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=WorkerSpec))
