@@ -63,7 +63,7 @@ NEXT_IN_TREE = """\
 {target} holds the {storey} {name}, requirements-dev.txt installs it, and plugins/README.md shows it. Next:
 
   make dev
-  .venv-dev/bin/pytest plugins/{name} tests/test_storeys.py
+  .venv-dev/bin/pytest plugins/{name} tests/storeys
 
 Say what it is for in its pyproject.toml (then `make map`) and in its README.md. Where it is to run in staging and
 production, name it in config/staging.yaml and config/production.yaml: nothing runs there unless it is named.

@@ -233,8 +233,8 @@ def test_a_distribution_made_in_the_tree_passes_what_is_asked_of_every_one(tree:
     held = (
         "test_hygiene.py::test_every_plugin_has_a_readme_of_half_a_page",
         "test_requirements.py",
-        "test_storeys.py::test_the_map_says_what_the_manifests_say",
-        "test_storeys.py::test_this_tree_keeps_its_storeys",
+        "storeys/test_storeys.py::test_the_map_says_what_the_manifests_say",
+        "storeys/test_storeys.py::test_this_tree_keeps_its_storeys",
     )
     source = f"pythonpath=plugins/{name}/src"
     tests = [f"plugins/{name}", *(f"tests/{each}" for each in held)]

@@ -1,0 +1,1 @@
+"""The storeys of the tree: which distribution may use which."""
