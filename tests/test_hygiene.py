@@ -9,6 +9,7 @@ import re
 import subprocess
 import tokenize
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,25 @@ def test_tokens_are_counted_without_docstrings_comments_and_layout() -> None:
 def test_the_kernel_stays_small(root: Path) -> None:
     modules = [file for file in root.glob("kernel/src/tta_kernel/**/*.py") if file.stem != "testing"]
     assert sum(tokens(file.read_text(encoding="utf-8")) for file in modules) <= KERNEL_TOKENS, "say for what"
+
+
+@pytest.mark.parametrize("package", ["tta_kernel", "tta_program"])
+def test_its_modules_form_no_circle(root: Path, package: str) -> None:
+    """Count imports for type checkers and those within functions, too: whoever reads meets them all the same."""
+    folder = root / "kernel/src" / package
+    needs = {file.stem: set(siblings(file)) for file in folder.glob("*.py") if file.stem != "__init__"}
+    assert needs.keys() > {"hooks", "kernel"} or needs.keys() > {"config", "run"}
+    list(TopologicalSorter(needs).static_order())
+
+
+def siblings(file: Path) -> Iterator[str]:
+    """Name the modules of its own package that a module imports."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        match node:
+            case ast.ImportFrom(level=1, module=str(module)):
+                yield module
+            case ast.ImportFrom(level=1, module=None, names=names):
+                yield from (each.name for each in names)
 
 
 def test_the_kernel_never_imports_the_program(root: Path) -> None:

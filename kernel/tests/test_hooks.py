@@ -149,6 +149,21 @@ def test_a_plain_hook_is_collected_of_what_does_not_run_too() -> None:
     assert isinstance(answers["raises"], ValueError)
 
 
+async def test_a_plugin_collects_what_others_say_while_it_starts() -> None:
+    heard: dict[str, object] = {}
+
+    class Curious(Plugin[NoConfig]):
+        hookspecs = SPECS
+
+        @asynccontextmanager
+        async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+            heard.update(ctx.collect(words))
+            yield
+
+    async with Kernel(plugins={"curious": Curious, "x": Answers}):
+        assert heard == {"x": ("one",)}
+
+
 def test_two_plugins_may_share_a_module_of_hookspecs() -> None:
     kernel = Kernel(plugins={"asks": Asks, "answers": Answers})
     assert kernel.hooks.implementers(words) == ["answers"]

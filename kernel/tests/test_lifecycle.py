@@ -24,7 +24,6 @@ from tta_kernel import (
     Restart,
     Service,
 )
-from tta_kernel.plugin import _RESTART
 
 Log = list[str]
 A, B, C = Service[str]("a"), Service[str]("b"), Service[str]("c")
@@ -488,7 +487,7 @@ async def test_the_context_gives_only_what_a_plugin_declares() -> None:
 
 
 def test_the_default_restart_is_what_the_manual_says() -> None:
-    assert (_RESTART.times, _RESTART.within) == (3, 60.0)
+    assert (Restart().times, Restart().within) == (3, 60.0)
 
 
 async def test_a_level_may_take_its_time_to_stop_while_those_after_it_keep_a_second_each() -> None:

@@ -332,6 +332,15 @@ def test_a_command_runs_with_just_what_it_requires_and_its_code_is_the_exit_code
     assert (done.returncode, done.stdout) == (5, "five ['speaking']\n")
 
 
+def test_a_command_that_uses_what_it_does_not_require_hears_so(folder: Path, ship: Ship) -> None:
+    code = COMMAND.replace("requires=(KEY,)", "requires=()").replace("print(options.word,", "kernel.get(KEY), print(")
+    ship("speaking", "speaking = speaking:P", code)
+    name_them(folder, "speaking")
+    done = tta(folder, "say", "it", "five")
+    assert done.returncode == 3
+    assert "'speaking', which provides it, is skipped (the command doesn't require it)" in done.stderr
+
+
 def test_a_command_that_cannot_be_added_is_a_problem(folder: Path, ship: Ship) -> None:
     ship("speaking", "speaking = speaking:P\nlouder = speaking:Q", COMMAND + "class Q(P):\n    provides = ()\n")
     name_them(folder, "speaking", "louder")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .context import Context, Restart
 from .errors import ConfigError, KernelError, NotReady, PluginError, Problem, raised_at
 from .events import Event, EventBus, Subscription, correlation_id
 from .hooks import Hooks, hookimpl, hookspec
 from .hookspecs import Health
-from .kernel import KERNEL, Kernel, Reloaded
+from .kernel import KERNEL, Kernel
 from .lifecycle import PluginStateChanged
-from .plugin import Context, NoConfig, Plugin, Restart
+from .plugin import NoConfig, Plugin
+from .records import State
+from .reload import Reloaded
 from .services import Service
 from .settings import ConfigPath, KernelSettings, PluginSettings, Secret
 from .spelling import suggest
 from .units import Duration, Size
-from .wiring import State
 
 if TYPE_CHECKING:
     from .blocking import BlockingKernel

@@ -40,8 +40,10 @@ class Subscription(Generic[E]):
     """
 
     def __init__(self, types: tuple[type[E], ...], buffer: int, owner: str) -> None:
-        self.types, self.owner = types, owner
-        self.dropped = self.failed = 0
+        self.types = types
+        self.owner = owner
+        self.dropped = 0
+        self.failed = 0
         self.buffer: deque[E] = deque(maxlen=buffer)
         self._size = buffer
         self._wake: anyio.Event | None = None

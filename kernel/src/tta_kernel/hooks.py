@@ -5,15 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import anyio
 import pluggy
 
 from .errors import PluginError
-
-if TYPE_CHECKING:
-    from .wiring import Record
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,19 +28,34 @@ def hookspec(*, timeout: float = 5.0, together: bool = False) -> Callable[[F], F
     """
 
     def decorate(function: F) -> F:
-        function.__dict__["tta_rules"] = timeout, together
+        function.__dict__["tta_rules"] = (timeout, together)
         return _mark(function)
 
     return decorate
 
 
+class Implementer(Protocol):
+    """What must be known of a plugin before its hooks are called."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is an instance of it, running or not."""
+
+    @property
+    def running(self) -> bool:
+        """Whether its lifespan has started, and does not stop yet."""
+
+    def trouble(self) -> str:
+        """Say why others have to do without it."""
+
+
 class Hooks:
     """The hooks of one kernel: who implements what, and asking them."""
 
-    def __init__(self, records: Mapping[str, Record], timeouts: Mapping[str, float]) -> None:
+    def __init__(self, plugins: Mapping[str, Implementer], timeouts: Mapping[str, float]) -> None:
         self._manager = _Manager("tta")
         self._modules: list[ModuleType] = []
-        self._records = records
+        self._plugins = plugins
         self.timeouts = timeouts
         """Time limits in place of those of the specifications, by the hook's name."""
 
@@ -59,8 +71,8 @@ class Hooks:
 
     def trouble(self, plugin: str) -> str:
         """Say why others have to do without an installed plugin (``is disabled``); empty where they don't."""
-        record = self._records.get(plugin)
-        return record.trouble() if record and record.plugin is None else ""
+        found = self._plugins.get(plugin)
+        return found.trouble() if found and not found.usable else ""
 
     def implementers(self, spec: Callable[..., Any]) -> list[str]:
         """Name the plugins that implement ``spec``, in the order in which they are asked."""
@@ -73,11 +85,13 @@ class Hooks:
     def flaws(self) -> Iterator[tuple[str, str, str]]:
         """Find implementations of unknown hooks, and of the wrong colour: who, which hook, what is wrong."""
         for hook in vars(self._manager.hook).values():
-            wanted = hook.spec is not None and inspect.iscoroutinefunction(hook.spec.function)
             for impl in hook.get_hookimpls():
-                if hook.spec is None and not impl.optionalhook:
-                    yield impl.plugin_name, hook.name, ""
-                elif hook.spec is not None and wanted != inspect.iscoroutinefunction(impl.function):
+                if hook.spec is None:
+                    if not impl.optionalhook:
+                        yield impl.plugin_name, hook.name, ""
+                    continue
+                wanted = inspect.iscoroutinefunction(hook.spec.function)
+                if wanted != inspect.iscoroutinefunction(impl.function):
                     what = f"hook {hook.name!r} must be written as `{'async def' if wanted else 'def'}`"
                     yield impl.plugin_name, hook.name, what
 
@@ -87,7 +101,7 @@ class Hooks:
         answers: dict[str, R | Exception] = {}
         for impl in self._impls(spec):
             try:
-                if self._records[impl.plugin_name].plugin is None:
+                if not self._plugins[impl.plugin_name].usable:
                     raise PluginError(impl.plugin_name, "is enabled, but cannot be used")
                 answers[impl.plugin_name] = impl.function(*(given[n] for n in impl.argnames))
             except Exception as exc:  # noqa: BLE001 - a plugin's error is its answer
@@ -108,7 +122,7 @@ class Hooks:
 
         async def one(impl: Any) -> None:
             try:
-                if self._records[impl.plugin_name].state != "running":
+                if not self._plugins[impl.plugin_name].running:
                     raise PluginError(impl.plugin_name, "is enabled, but not running")
                 with anyio.move_on_after(timeout):
                     answers[impl.plugin_name] = await impl.function(*(given[name] for name in impl.argnames))

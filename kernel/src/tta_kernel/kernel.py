@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal, Self
 
 import anyio
-import msgspec
 from anyio.abc import TaskStatus
 
 from . import hookspecs
-from .errors import ConfigError, KernelError, Problem
+from .errors import ConfigError, KernelError
 from .events import EventBus
 from .hookspecs import Health
 from .lifecycle import Abandoned, Supervisor, unwrap
 from .plugin import Plugin
+from .records import Record, State
+from .reload import Reloaded, prepare
 from .services import Service, ServiceRegistry, T
-from .settings import KernelKeys, KernelSettings
-from .wiring import EMBEDDER, Record, State, Wiring
+from .settings import KernelSettings
+from .wiring import EMBEDDER, Wiring
 
 log = logging.getLogger("tta.kernel")
-_Commit = tuple[Plugin[Any], msgspec.Struct, Callable[[], None]]
-
-
-class Reloaded(msgspec.Struct, frozen=True):
-    """What a reload did: plugins and keys that changed, and all that still waits for a restart."""
-
-    changed: Sequence[str] = ()
-    restart_needed: Sequence[str] = ()
 
 
 class Kernel(anyio.AsyncContextManagerMixin):
@@ -72,7 +65,8 @@ class Kernel(anyio.AsyncContextManagerMixin):
         """What no log may show; a reload may add to it."""
 
     def _raise_problems(self) -> None:
-        if problems := self.wiring.problems:
+        problems = self.wiring.problems
+        if problems:
             raise ConfigError(*problems)
 
     @property
@@ -97,7 +91,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
             log.warning("%s", note)
         try:
             async with anyio.create_task_group() as tasks:
-                supervisor = Supervisor(self, tasks)
+                supervisor = Supervisor(self.wiring, self.services, self.events, tasks, abandoned=self.abandoned)
                 try:
                     with supervisor.body:
                         await supervisor.start()
@@ -110,7 +104,8 @@ class Kernel(anyio.AsyncContextManagerMixin):
                 if supervisor.failure:
                     raise supervisor.failure
         except BaseExceptionGroup as group:
-            if (exc := unwrap(group)) is group:
+            exc = unwrap(group)
+            if exc is group:
                 raise
             raise exc from exc.__cause__
 
@@ -131,7 +126,10 @@ class Kernel(anyio.AsyncContextManagerMixin):
         value = self.services.get(key)
         if value is None:
             holder = self.records.get(self.wiring.providers.get(key, ""))
-            why = f"{holder.name!r}, which provides it, is {holder.state}" if holder else "install one"
+            why = "install one"
+            if holder:
+                reason = f" ({holder.reason})" if holder.state is State.SKIPPED else ""
+                why = f"{holder.name!r}, which provides it, is {holder.state}{reason}"
             raise KernelError(f"no running plugin provides {key}; {why}")
         return value
 
@@ -140,7 +138,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
         answers = await self.hooks.ask(hookspecs.health)
         found = {}
         for record in self.records.values():
-            if record.state in (State.DISABLED, State.YIELDING, State.READY):
+            if record.state in (State.DISABLED, State.YIELDING, State.SKIPPED, State.READY):
                 continue
             answer = answers.get(record.name)
             if record.state is not State.RUNNING:
@@ -162,11 +160,11 @@ class Kernel(anyio.AsyncContextManagerMixin):
         async with self._reloading:
             fresh = await anyio.to_thread.run_sync(self._wired_anew, settings)
             self.secrets |= fresh.settings.secrets
-            commits, restart = await self._prepare(fresh)
-            for plugin, config, commit in commits.values():
-                commit()
-                plugin.config = config
-            changed = [*commits]
+            changes, restart = await prepare(self.wiring, fresh)
+            for change in changes.values():
+                change.commit()
+                change.plugin.config = change.config
+            changed = [*changes]
             if self.hooks.timeouts != fresh.settings.hook_timeouts:
                 self.hooks.timeouts = fresh.settings.hook_timeouts
                 changed.append("kernel.hook_timeouts")
@@ -177,39 +175,13 @@ class Kernel(anyio.AsyncContextManagerMixin):
 
     def _wired_anew(self, settings: KernelSettings | None) -> Wiring:
         """Wire what a restart would wire; in a thread, since it reads files."""
-        fresh = self.wiring.anew(self.settings.read() if settings is None else settings)
+        fresh = self.wiring.with_settings(self.settings.read() if settings is None else settings)
         fresh.check()
         known = self.wiring.warnings
-        if problems := fresh.problems + [it for it in fresh.warnings if it not in known]:
-            raise ConfigError(*problems)
-        return fresh
-
-    async def _prepare(self, fresh: Wiring) -> tuple[dict[str, _Commit], list[str]]:
-        """Ask whoever has a new config to agree; compare the rest with what runs, whatever earlier reloads said."""
-        new, problems, commits = fresh.settings, list[Problem](), dict[str, _Commit]()
-        fixed = [field for field in KernelKeys.__struct_fields__ if field != "hook_timeouts"]
-        restart = [f"kernel.{field}" for field in fixed if getattr(new, field) != getattr(self.wiring.settings, field)]
-        for name in sorted({*self.records, *fresh.records}):
-            here, there = self.records.get(name), fresh.records.get(name)
-            if here is None or there is None or here.role() != there.role():
-                restart.append(name)
-                continue
-            if here.plugin is None or there.plugin is None or here.plugin.config == there.plugin.config:
-                continue
-            plugin, config = here.plugin, there.plugin.config
-            if type(plugin).prepare is Plugin.prepare or here.state is not State.RUNNING:
-                restart.append(name)
-                continue
-            try:
-                with anyio.fail_after(plugin.start_timeout or new.start_timeout):
-                    commits[name] = plugin, config, await plugin.prepare(config)
-            except ConfigError as exc:
-                problems += exc.problems
-            except Exception as exc:  # noqa: BLE001 - whatever it raises, it does not agree
-                problems.append(Problem(f"plugins.{name}.config", f"{name!r} objects: {exc}"))
+        problems = fresh.problems + [it for it in fresh.warnings if it not in known]
         if problems:
             raise ConfigError(*problems)
-        return commits, restart
+        return fresh
 
 
 KERNEL = Service[Kernel]("kernel")

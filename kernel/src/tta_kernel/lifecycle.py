@@ -6,19 +6,17 @@ import logging
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
 
+from .context import Context
 from .errors import KernelError, NotReady, PluginError, raised_at
-from .events import Event
-from .plugin import Context
+from .events import Event, EventBus
+from .records import Record, State
+from .services import ServiceRegistry
 from .stacks import stacks
-from .wiring import Record, State
-
-if TYPE_CHECKING:
-    from .kernel import Kernel
+from .wiring import Wiring
 
 log = logging.getLogger("tta.kernel")
 GRACE = 1.0
@@ -48,19 +46,30 @@ class _Run:
 
     def __init__(self, record: Record) -> None:
         self.record = record
-        self.begun = self.abandoned = False
+        self.begun = False
+        self.abandoned = False
         self.error: PluginError | None = None
-        self.settled = anyio.Event()  # Running, waiting or out.
-        self.stop, self.stopped = anyio.Event(), anyio.Event()
+        self.settled = anyio.Event()
+        """It runs, waits or is out: whoever starts plugins may go on."""
+        self.stop = anyio.Event()
+        """It is to stop."""
+        self.stopped = anyio.Event()
         self.scope: anyio.CancelScope | None = None
+        """Its deadline moves: to start, none while it runs, to stop."""
 
 
 class Supervisor:
     """Starts plugins level by level, and stops them in reverse; ``body`` ends with the kernel."""
 
-    def __init__(self, kernel: Kernel, tasks: TaskGroup) -> None:
-        self._kernel, self._wiring, self._tasks = kernel, kernel.wiring, tasks
-        self._runs = {name: _Run(record) for name, record in kernel.wiring.chosen().items()}
+    def __init__(
+        self, wiring: Wiring, services: ServiceRegistry, events: EventBus, tasks: TaskGroup, *, abandoned: Abandoned
+    ) -> None:
+        self._wiring = wiring
+        self._services = services
+        self._events = events
+        self._tasks = tasks
+        self._abandoned = abandoned
+        self._runs = {name: _Run(record) for name, record in wiring.chosen().items()}
         self._stopping = False
         self.failure: PluginError | None = None
         self.body = anyio.CancelScope()
@@ -81,15 +90,18 @@ class Supervisor:
         end = anyio.current_time() + self._wiring.settings.stop_timeout
         for left, level in reversed([*enumerate(self._wiring.levels, 1)]):
             # A level may use all that is left, but for a second (or an equal share) for each that comes after it.
-            share = (rest := max(0.0, end - anyio.current_time())) - (left - 1) * min(1.0, rest / left)
+            rest = max(0.0, end - anyio.current_time())
+            reserved = min(1.0, rest / left)
+            share = rest - (left - 1) * reserved
             async with anyio.create_task_group() as tasks:
                 for name in level:
                     tasks.start_soon(self._stop, self._runs[name], share, end)
 
     async def _stop(self, run: _Run, share: float, end: float) -> None:
-        record, now = run.record, anyio.current_time()
+        record = run.record
+        now = anyio.current_time()
         if record.state is State.WAITING and not run.begun:
-            self._to(run, State.STOPPED, "never started")
+            self._change(run, State.STOPPED, "never started")
         if not run.begun or run.stopped.is_set():
             return
         run.stop.set()
@@ -104,21 +116,21 @@ class Supervisor:
             run.abandoned = True
             where = stacks(f"plugin {record.name}")
             log.critical("plugin %r ignores cancellation; it is at:\n%s", record.name, where)
-            self._kernel.abandoned(record.name, where)
+            self._abandoned(record.name, where)
 
     def _begin(self, run: _Run) -> None:
         """Start a plugin, unless what it needs is out, or not there yet."""
         record = run.record
+        if run.begun or self._stopping:
+            return
         states = {name: self._runs[name].record.state for name in sorted(record.needs)}
         failed = [name for name, state in states.items() if state in (State.FAILED, State.STOPPED)]
         waited = [name for name, state in states.items() if state is not State.RUNNING]
-        if run.begun or self._stopping:
-            return
         if failed:
             self._fail(run, PluginError(record.name, f"not started, because {failed[0]!r} failed"))
-            self._to(run, State.FAILED)
+            self._change(run, State.FAILED)
         elif waited:
-            self._to(run, State.WAITING, f"waits for {waited[0]!r}")
+            self._change(run, State.WAITING, f"waits for {waited[0]!r}")
         else:
             run.begun = True
             self._tasks.start_soon(self._live, run, name=f"plugin {record.name}")
@@ -128,7 +140,7 @@ class Supervisor:
         delay = 0.1
         try:
             while not await self._try(run):
-                self._to(run, State.WAITING, f"not ready: {run.record.reason}")
+                self._change(run, State.WAITING, f"not ready: {run.record.reason}")
                 with anyio.move_on_after(delay):
                     await run.stop.wait()
                     break
@@ -137,34 +149,45 @@ class Supervisor:
             self._fail(run, exc)
         finally:
             # Cancelled before it ran: that is a stop, and nobody's fault.
-            self._kernel.services.remove_all(run.record.name)
+            self._services.remove_all(run.record.name)
             with anyio.CancelScope(shield=True):
                 await self._stop_dependents(run)
             cancelled = run.record.state in (State.STARTING, State.WAITING)
-            self._to(run, State.FAILED if run.error else State.STOPPED, "its start was cancelled" if cancelled else "")
+            reason = "its start was cancelled" if cancelled else ""
+            self._change(run, State.FAILED if run.error else State.STOPPED, reason)
             run.stopped.set()
 
     async def _try(self, run: _Run) -> bool:
         """Run the plugin until it stops; False if it was not ready and should be tried again."""
-        record, plugin = run.record, run.record.plugin
+        record = run.record
+        plugin = record.plugin
         assert plugin is not None
         limit = plugin.start_timeout or self._wiring.settings.start_timeout
         ctx: Context | None = None
-        self._to(run, State.STARTING)
+        self._change(run, State.STARTING)
         try:
             with anyio.CancelScope(deadline=anyio.current_time() + limit) as run.scope:
                 async with anyio.create_task_group() as tasks:
-                    crashed = partial(self._crashed, run)
-                    ctx = Context(record.name, self._kernel, plugin, tasks, crashed)
+                    ctx = Context(
+                        record.name,
+                        plugin,
+                        services=self._services,
+                        events=self._events,
+                        hooks=self._wiring.hooks,
+                        tasks=tasks,
+                        crashed=partial(self._crashed, run),
+                    )
                     async with plugin.lifespan(ctx):
-                        if lacking := [key for key in plugin.provides if key not in self._kernel.services]:
+                        lacking = [key for key in plugin.provides if key not in self._services]
+                        if lacking:
                             raise PluginError(record.name, f"started without providing {lacking[0]}")
+                        run.scope.deadline = math.inf
                         # A cancelled caller may interrupt a start, but never a stop.
-                        run.scope.deadline, run.scope.shield = math.inf, True
-                        self._to(run, State.RUNNING)
+                        run.scope.shield = True
+                        self._change(run, State.RUNNING)
                         await run.stop.wait()
-                        self._to(run, State.STOPPING)
-                        self._kernel.services.remove_all(record.name)
+                        self._change(run, State.STOPPING)
+                        self._services.remove_all(record.name)
                         await ctx._close()
         except Exception as exc:
             reason = unwrap(exc)
@@ -177,7 +200,7 @@ class Supervisor:
             return False
         finally:
             # Before another try, and whatever went wrong in this one.
-            self._kernel.services.remove_all(record.name)
+            self._services.remove_all(record.name)
             if ctx is not None:
                 ctx._detach()
         starting = record.state is State.STARTING
@@ -207,9 +230,10 @@ class Supervisor:
 
     def _fail(self, run: _Run, exc: BaseException) -> None:
         """Remember the first thing that went wrong, and what the plugin was doing; one that is required ends all."""
-        record, exc = run.record, unwrap(exc)
         if run.error is not None:
             return
+        record = run.record
+        exc = unwrap(exc)
         # What ends the start is raised, and told by whoever wanted it.
         told = record.vital and record.state is State.STARTING and not (self._stopping or self.failure)
         if isinstance(exc, PluginError) and exc.plugin == record.name:
@@ -224,14 +248,15 @@ class Supervisor:
             self.body.cancel()
         log.log(logging.DEBUG if told else logging.ERROR, "%s", run.error, exc_info=run.error.__cause__)
 
-    def _to(self, run: _Run, state: State, reason: str = "") -> None:
+    def _change(self, run: _Run, state: State, reason: str = "") -> None:
         record = run.record
-        record.to(state, run.error.reason if run.error else reason)
+        record.change_to(state, run.error.reason if run.error else reason)
         if state not in (State.STARTING, State.STOPPING):
             run.settled.set()
         event = PluginStateChanged(plugin=record.name, state=state, reason=record.reason)
-        self._kernel.events.publish(event, source="kernel")
+        self._events.publish(event, source="kernel")
         log.debug("plugin %r is %s", record.name, state)
-        for dependent in self._dependents(run) if state in (State.RUNNING, State.FAILED, State.STOPPED) else ():
-            if dependent.record.state is State.WAITING:
-                self._begin(dependent)
+        if state in (State.RUNNING, State.FAILED, State.STOPPED):
+            for dependent in self._dependents(run):
+                if dependent.record.state is State.WAITING:
+                    self._begin(dependent)

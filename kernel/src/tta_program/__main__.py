@@ -73,7 +73,7 @@ def _main(argv: Sequence[str]) -> int:
             sub.add_argument("--no-secrets", action="store_true", help="leave out what only the real deployment has")
     for name, answer in wiring.hooks.collect(hookspecs.register_commands, subcommands).items():
         if isinstance(answer, Exception) and wiring.records[name].plugin is not None:
-            wiring.rule_out(wiring.records[name], PluginError(name, f"its commands: {answer!r}"))
+            wiring.records[name].rule_out(PluginError(name, f"its commands: {answer!r}"))
     absent = wiring.records.get(rest[0]) if rest and rest[0] not in subcommands else None
     if absent and absent.plugin is None:
         parser.error(f"the plugin {absent.name!r} {absent.trouble()}: {absent.reason or 'enable it'}")
@@ -110,7 +110,7 @@ async def _command(kernel: Kernel, command: Command, options: argparse.Namespace
     if not command.whole:
         names = {kernel.wiring.providers[key] for key in command.requires if key in kernel.wiring.providers}
         names |= {name for spec in command.asks for name in kernel.hooks.implementers(spec)}
-        kernel.wiring.keep(names & kernel.records.keys())
+        kernel.wiring.skip_all_but(names & kernel.records.keys())
     async with kernel:
         return int(await command.run(kernel, options))
 

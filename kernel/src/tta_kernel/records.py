@@ -1,0 +1,151 @@
+"""What operators see of each installed plugin: its state, since when, and why."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from time import time
+from typing import Any
+
+from .discovery import Found
+from .errors import KernelError, Problem
+from .plugin import Plugin
+
+
+class State(enum.StrEnum):
+    """What a plugin is doing.
+
+    ``YIELDING``: a fallback whose place another plugin takes. ``SKIPPED``: it could run, but the ``tta …``
+    command that this kernel is for doesn't require it.
+    """
+
+    DISABLED = "disabled"
+    YIELDING = "yielding"
+    SKIPPED = "skipped"
+    READY = "ready"
+    WAITING = "waiting"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class Record:
+    """One installed plugin."""
+
+    def __init__(self, found: Found, *, required: bool) -> None:
+        self.name = found.name
+        self.found = found
+        self.required = required
+        self.cls: type[Plugin[Any]] = Plugin  # until its own is imported
+        self.plugin: Plugin[Any] | None = None
+        """None where it is disabled, yields, or can't be used."""
+        self.vital = required
+        """It is required, or something that is required needs it."""
+        self.yields_to = ""
+        self.needs = frozenset[str]()
+        """Plugins that provide what it requires; without them it can't run."""
+        self.problems: list[Problem] = []
+        """What is wrong with itself."""
+        self.causes: list[Record] = []
+        """Other plugins for want of which it can't be used."""
+        self.consequences: list[Record] = []
+        """Those of which it is a cause."""
+        self.state = State.READY
+        self.reason = ""
+        self.since = time()
+
+    @property
+    def imported(self) -> bool:
+        """Whether its class is known."""
+        return self.cls is not Plugin
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is an instance of it, running or not."""
+        return self.plugin is not None
+
+    @property
+    def running(self) -> bool:
+        """Whether its lifespan has started, and does not stop yet."""
+        return self.state is State.RUNNING
+
+    def change_to(self, state: State, reason: str = "") -> None:
+        """Change the state; the first reason of a failure stays."""
+        self.state = state
+        self.since = time()
+        if reason or state is not State.FAILED:
+            self.reason = reason
+
+    def rule_out(self, error: KernelError) -> None:
+        """Note that it can't be used, because of what is wrong with itself."""
+        self.problems += error.problems
+        self.change_to(State.FAILED, str(error))
+
+    def miss(self, other: Record, what: str) -> None:
+        """Note that it can't be used for want of another plugin, or of what that one misses."""
+        for cause in other.causes or [other]:
+            if self not in cause.consequences:
+                cause.consequences.append(self)
+                self.causes.append(cause)
+        self.change_to(State.FAILED, f"{what}, which {other.trouble()}")
+
+    def trouble(self) -> str:
+        """Say why others have to do without it."""
+        return "can't be used" if self.state is State.FAILED else f"is {self.state}"
+
+    def role(self) -> tuple[bool, str, bool]:
+        """Return what only a restart changes: whether it runs, for whom it makes room, whether it is required."""
+        enabled = self.state is not State.DISABLED
+        return enabled, self.yields_to, enabled and self.required
+
+    def describe(self) -> dict[str, Any]:
+        """Return what operators see of the plugin; ``since`` is in seconds since the epoch."""
+        return {
+            "name": self.name,
+            "state": self.state,
+            "reason": self.reason,
+            "since": self.since,
+            "required": self.required,
+            "yields_to": self.yields_to,
+            "distribution": self.found.distribution,
+            "version": self.found.version,
+            "provides": [key.name for key in self.cls.provides],
+            "requires": [key.name for key in self.cls.requires],
+        }
+
+
+def findings(records: Iterable[Record], *, vital: bool) -> list[Problem]:
+    """Return what is wrong, each cause before what follows from it, which one line tells.
+
+    With ``vital`` it is what concerns a required plugin, and otherwise the rest.
+    """
+    found: list[Problem] = []
+    for cause in records:
+        lost = sorted(cause.consequences, key=lambda it: it.name)
+        concerned = [*lost, cause] if cause.problems else lost
+        if any(it.required for it in concerned) is not vital:
+            continue
+        found += cause.problems
+        if lost:
+            found.append(_follows(cause, lost))
+    return found
+
+
+def _follows(cause: Record, lost: list[Record]) -> Problem:
+    """Tell which plugins can't be used because of one other."""
+    if len(lost) == 1:
+        where = f"plugin {lost[0].name!r}"
+        what = lost[0].reason
+    else:
+        where = f"plugin {cause.name!r}"
+        names = ", ".join(it.name for it in lost)
+        what = f"{cause.trouble()}, and {len(lost)} that need it can't run: {names}"
+    return Problem(
+        where,
+        what,
+        # Where something is wrong with the cause itself, the line before says what to do.
+        hint="" if cause.problems else "enable it, or disable what needs it",
+        deployment_only=bool(cause.problems) and all(it.deployment_only for it in cause.problems),
+    )
