@@ -338,7 +338,7 @@ def test_a_command_that_uses_what_it_does_not_require_hears_so(folder: Path, shi
     name_them(folder, "speaking")
     done = tta(folder, "say", "it", "five")
     assert done.returncode == 3
-    assert "'speaking', which provides it, is skipped (the command doesn't require it)" in done.stderr
+    assert "'speaking', which provides it, is skipped: the command doesn't require it" in done.stderr
 
 
 def test_a_command_that_cannot_be_added_is_a_problem(folder: Path, ship: Ship) -> None:

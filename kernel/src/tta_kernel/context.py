@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, Protocol
 
 import anyio
 import msgspec
@@ -33,12 +33,9 @@ RESTART = Restart()
 class Declares(Protocol):
     """The services that a plugin's class names."""
 
-    @property
-    def provides(self) -> Collection[Service[Any]]: ...
-    @property
-    def requires(self) -> Collection[Service[Any]]: ...
-    @property
-    def after(self) -> Collection[Service[Any]]: ...
+    provides: ClassVar[tuple[Service[Any], ...]]
+    requires: ClassVar[tuple[Service[Any], ...]]
+    after: ClassVar[tuple[Service[Any], ...]]
 
 
 class Context:

@@ -32,7 +32,8 @@ def find(own: Classes | None, *, beside: bool) -> tuple[dict[str, Found], list[P
     if own is None:
         return installed()
     found, problems = installed(without=own) if beside else ({}, [])
-    return dict(sorted((found | given(own)).items())), problems
+    found |= {name: Found(name, "", "", given=cls) for name, cls in own.items()}
+    return dict(sorted(found.items())), problems
 
 
 def installed(without: Container[str] = ()) -> tuple[dict[str, Found], list[Problem]]:
@@ -49,14 +50,9 @@ def installed(without: Container[str] = ()) -> tuple[dict[str, Found], list[Prob
         if old := found.get(new.name):
             first, second = sorted((old.distribution, new.distribution))
             what = f"both {first} and {second} install a plugin of that name"
-            problems.append(Problem(f"plugin {new.name!r}", what, f"uninstall {first} or {second}"))
+            problems.append(Problem(f"plugin {new.name!r}", what, "uninstall one of them"))
         found[new.name] = new
     return dict(sorted(found.items())), problems
-
-
-def given(classes: Classes) -> dict[str, Found]:
-    """Treat these classes as the installed plugins."""
-    return {name: Found(name, "", "", given=cls) for name, cls in sorted(classes.items())}
 
 
 def load(found: Found) -> type[Plugin[Any]]:

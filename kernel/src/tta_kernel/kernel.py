@@ -126,10 +126,9 @@ class Kernel(anyio.AsyncContextManagerMixin):
         value = self.services.get(key)
         if value is None:
             holder = self.records.get(self.wiring.providers.get(key, ""))
-            why = "install one"
-            if holder:
-                reason = f" ({holder.reason})" if holder.state is State.SKIPPED else ""
-                why = f"{holder.name!r}, which provides it, is {holder.state}{reason}"
+            why = f"{holder.name!r}, which provides it, is {holder.state}" if holder else "install one"
+            if holder and holder.reason:
+                why += f": {holder.reason}"
             raise KernelError(f"no running plugin provides {key}; {why}")
         return value
 

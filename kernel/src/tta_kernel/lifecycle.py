@@ -148,10 +148,9 @@ class Supervisor:
         except Exception as exc:  # noqa: BLE001 - kept as the plugin's reason
             self._fail(run, exc)
         finally:
-            # Cancelled before it ran: that is a stop, and nobody's fault.
-            self._services.remove_all(run.record.name)
             with anyio.CancelScope(shield=True):
                 await self._stop_dependents(run)
+            # Cancelled before it ran: that is a stop, and nobody's fault.
             cancelled = run.record.state in (State.STARTING, State.WAITING)
             reason = "its start was cancelled" if cancelled else ""
             self._change(run, State.FAILED if run.error else State.STOPPED, reason)

@@ -142,10 +142,7 @@ def _follows(cause: Record, lost: list[Record]) -> Problem:
         where = f"plugin {cause.name!r}"
         names = ", ".join(it.name for it in lost)
         what = f"{cause.trouble()}, and {len(lost)} that need it can't run: {names}"
-    return Problem(
-        where,
-        what,
-        # Where something is wrong with the cause itself, the line before says what to do.
-        hint="" if cause.problems else "enable it, or disable what needs it",
-        deployment_only=bool(cause.problems) and all(it.deployment_only for it in cause.problems),
-    )
+    if not cause.problems:
+        return Problem(where, what, "enable it, or disable what needs it")
+    # Each problem of the cause itself has said what to do.
+    return Problem(where, what, deployment_only=all(it.deployment_only for it in cause.problems))

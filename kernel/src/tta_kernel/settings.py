@@ -94,15 +94,13 @@ def _measured(raw: Any, type_: Any, path: str) -> Any:
             return Path(raw).expanduser().absolute()
     except (ValueError, RuntimeError) as error:
         raise ConfigError(Problem(path, str(error))) from None
-    if isinstance(raw, Mapping) and is_struct(bare):
-        types = {field.encode_name: field.type for field in fields(bare)}
-        return {key: _measured(value, types.get(key, Any), f"{path}.{key}") for key, value in raw.items()}
-    inner = [it for it in get_args(bare) if it is not ...]
-    if isinstance(raw, Mapping) and len(inner) == 2:
-        return {key: _measured(value, inner[1], f"{path}.{key}") for key, value in raw.items()}
-    if isinstance(raw, list) and inner:
-        types_of_items = inner + inner[-1:] * len(raw)  # a tuple may have one for each place
-        return [_measured(value, types_of_items[n], f"{path}.{n}") for n, value in enumerate(raw)]
+    inner = [it for it in get_args(bare) if it is not ...] or [Any]
+    if isinstance(raw, Mapping):
+        types = {field.encode_name: field.type for field in fields(bare)} if is_struct(bare) else {}
+        return {key: _measured(value, types.get(key, inner[-1]), f"{path}.{key}") for key, value in raw.items()}
+    if isinstance(raw, list):
+        inner += inner[-1:] * len(raw)  # A tuple may have a type for each place; all else has one.
+        return [_measured(value, inner[n], f"{path}.{n}") for n, value in enumerate(raw)]
     return raw
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from types import ModuleType
 from typing import Any
@@ -40,10 +41,8 @@ class Wiring:
         specs: Sequence[ModuleType] = (),
     ) -> None:
         self.settings = settings
-        self._plugins = plugins
-        self._given = given
-        self._installed = installed
-        self._specs = specs
+        self.with_settings = partial(Wiring, plugins=plugins, given=given, installed=installed, specs=specs)
+        """Wire the same plugins with other settings."""
         self.records: dict[str, Record] = {}
         self.providers: dict[Service[Any], str] = dict.fromkeys(given, EMBEDDER)
         self.levels: list[list[str]] = []
@@ -54,17 +53,13 @@ class Wiring:
         """What the plugins remark on their deployment."""
         self._dormant: dict[str, type[Plugin[Any]]] = {}
         """Disabled plugins that something else has imported: to say what is missed with them."""
-        self._find_plugins()
+        self._find_plugins(plugins, installed=installed)
         self._find_providers()
         self.hooks = Hooks(self.records, self.settings.hook_timeouts)
-        self._register_hooks()
+        self._register_hooks(specs)
         self._check_event_tags()
         self._check_hook_timeouts()
         self._order()
-
-    def with_settings(self, settings: KernelSettings) -> Wiring:
-        """Wire the same plugins with other settings."""
-        return Wiring(settings, self._plugins, self._given, installed=self._installed, specs=self._specs)
 
     @property
     def problems(self) -> list[Problem]:
@@ -96,21 +91,9 @@ class Wiring:
                 record.rule_out(ConfigError(*objections))
         self._order()
 
-    def skip_all_but(self, names: Collection[str]) -> None:
-        """Start only ``names`` and what they need: for a command that requires no more."""
-        wanted = set[str]()
-        todo = set(names)
-        while todo:
-            wanted |= todo
-            todo = {needed for name in todo for needed in self.records[name].needs} - wanted
-        for name, record in self.chosen().items():
-            if name not in wanted:
-                record.change_to(State.SKIPPED, "the command doesn't require it")
-        self._order()
-
-    def _find_plugins(self) -> None:
+    def _find_plugins(self, own: Classes | None, *, installed: bool) -> None:
         """Import and construct whatever is to run."""
-        found, self.general = discovery.find(self._plugins, beside=self._installed)
+        found, self.general = discovery.find(own, beside=installed)
         self.general += unknown_plugins(self.settings, found)
         for name, each in found.items():
             section = self.settings.plugins.get(name)
@@ -122,8 +105,7 @@ class Wiring:
                 record.rule_out(exc)
         # Only now, since importing one plugin may import the module of another.
         for record in self.records.values():
-            cls = discovery.seen(record.found) if record.state is State.DISABLED else None
-            if cls is not None:
+            if record.state is State.DISABLED and (cls := discovery.seen(record.found)):
                 self._dormant[record.name] = cls
 
     def _choose(self, record: Record, *, named: bool) -> None:
@@ -163,8 +145,8 @@ class Wiring:
             what = f"provides {key}, and so does {holder!r}"
             self.general.append(Problem(f"plugin {record.name!r}", what, "disable one of them"))
 
-    def _register_hooks(self) -> None:
-        for module in (hookspecs, *self._specs):
+    def _register_hooks(self, specs: Sequence[ModuleType]) -> None:
+        for module in (hookspecs, *specs):
             self.hooks.add_specs(module)
         present = [it for it in self.records.values() if it.imported and it.state is not State.YIELDING]
         for record in present:
@@ -225,17 +207,12 @@ class Wiring:
         """Object to a time limit that no hook would keep."""
         if any(not record.imported and record.state is State.FAILED for record in self.records.values()):
             return  # It may be for a hook of what couldn't be imported, which is told already.
-        specs = self.hooks.specs()
-        timed = [name for name, spec in specs.items() if inspect.iscoroutinefunction(spec)]
+        timed = [name for name, spec in self.hooks.specs().items() if inspect.iscoroutinefunction(spec)]
         for name in self.settings.hook_timeouts:
             if name in timed or self._dormant_owner(name):
                 continue
-            what = "no enabled plugin specifies a hook of that name"
-            hint = suggest(name, timed)
-            if name in specs:
-                what = "this hook is called without waiting, and has no time limit"
-                hint = "leave it out"
-            self.general.append(self.settings.problem(f"kernel.hook_timeouts.{name}", what, hint))
+            what = "no enabled plugin specifies an async hook of that name"
+            self.general.append(self.settings.problem(f"kernel.hook_timeouts.{name}", what, suggest(name, timed)))
 
     def _order(self) -> None:
         """Rule out what misses something, and so on up; sort the rest into levels."""

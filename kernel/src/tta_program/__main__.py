@@ -18,7 +18,7 @@ from tta_kernel import KERNEL, Kernel, KernelError, Plugin, PluginError, Problem
 from tta_kernel.wiring import Wiring
 
 from . import hookspecs, logs
-from .commands import Command, Subcommands
+from .commands import Command, Subcommands, skip_what_it_leaves_alone
 from .config import LayeredSettings, entries, read
 from .exits import DONE, INTERRUPTED, NOT_STARTED, UNREAD, WANTING
 from .output import aligned
@@ -107,10 +107,7 @@ def _look(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace
 
 
 async def _command(kernel: Kernel, command: Command, options: argparse.Namespace) -> int:
-    if not command.whole:
-        names = {kernel.wiring.providers[key] for key in command.requires if key in kernel.wiring.providers}
-        names |= {name for spec in command.asks for name in kernel.hooks.implementers(spec)}
-        kernel.wiring.skip_all_but(names & kernel.records.keys())
+    skip_what_it_leaves_alone(command, kernel)
     async with kernel:
         return int(await command.run(kernel, options))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tta_kernel import Kernel, Service
+from tta_kernel import Kernel, Service, State
 
 if TYPE_CHECKING:
     import argparse  # Plugins import this module wherever they run, and need argparse only for `tta`.
@@ -21,6 +21,27 @@ class Command(NamedTuple):
     requires: Sequence[Service[Any]]
     asks: Sequence[Callable[..., Any]]
     whole: bool
+
+
+def skip_what_it_leaves_alone(command: Command, kernel: Kernel) -> None:
+    """Let a kernel start only what provides what the command requires or implements what it asks, and what that needs.
+
+    So a command beside a running system neither serves anything nor takes a message.
+    """
+    if command.whole:
+        return
+    wiring = kernel.wiring
+    todo = {wiring.providers[key] for key in command.requires if key in wiring.providers}
+    for spec in command.asks:
+        todo.update(kernel.hooks.implementers(spec))
+    todo &= wiring.records.keys()  # The host's own services are there anyway.
+    wanted: set[str] = set()
+    while todo:
+        wanted |= todo
+        todo = {needed for name in todo for needed in wiring.records[name].needs} - wanted
+    for name, record in wiring.chosen().items():
+        if name not in wanted:
+            record.change_to(State.SKIPPED, "the command doesn't require it")
 
 
 class Subcommands:
