@@ -1,13 +1,17 @@
-"""How many tests run side by side, and what they cost: with ``--cpu 20`` the twenty dearest are named."""
+"""How tests run side by side, and what they cost: with ``--cpu 20`` the twenty dearest are named."""
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 from collections import defaultdict
 from collections.abc import Generator
 
 import pytest
+
+_STUCK = 60.0
+"""Seconds in which the fixtures of a test that has failed must end."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -17,6 +21,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(_ProcessorTime(config.getoption("cpu")))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        config.pluginmanager.register(_EndsIfStuck())
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -76,6 +82,24 @@ class _ProcessorTime:
         terminalreporter.write_line(
             f"{tests} tests took {total:.0f} s of processor time, {1000 * total / tests:.0f} ms each"
         )
+
+
+class _EndsIfStuck:
+    """Ends a worker that doesn't come back from a failure: pytest-xdist says in which test, and starts another.
+
+    A test on trio that has run out of its time leaves a task behind for which the fixtures' end waits, without a limit.
+    """
+
+    def __init__(self) -> None:
+        self._stderr = os.dup(2)
+
+    # Last, since pytest's own plugin calls the timer off in this hook.
+    @pytest.hookimpl(trylast=True)
+    def pytest_exception_interact(self) -> None:
+        faulthandler.dump_traceback_later(_STUCK, exit=True, file=self._stderr)
+
+    def pytest_runtest_logfinish(self) -> None:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _used() -> float:
