@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -126,10 +127,19 @@ def test_a_limit_that_is_none_is_a_problem(tmp_path: Path, limit: str) -> None:
     )
 
 
-def test_the_hook_of_a_plugin_that_cannot_be_used_is_not_unknown() -> None:
+def test_the_hook_of_a_disabled_plugin_is_unknown_whoever_has_imported_it() -> None:
     off = KernelSettings(hook_timeouts={"smell": 1.0}, plugins={"tea": PluginSettings(enabled=False)})
-    plugins: dict[str, type[Plugin[Any]]] = {"tea": Tea}
-    assert Kernel(off, plugins=plugins).settings.hook_timeouts == {"smell": 1.0}
+    with pytest.raises(ConfigError, match=r"kernel\.hook_timeouts\.smell: no enabled plugin specifies"):
+        Kernel(off, plugins={"tea": Tea})
+
+
+@pytest.mark.usefixtures("nothing_installed")
+def test_an_optional_plugin_that_cannot_be_imported_takes_no_kernel_with_it_for_its_hooks(
+    ship: Callable[..., Path],
+) -> None:
+    ship("broken-tea", "tea = broken_tea:Tea", "raise OSError('no libfoo')")
+    settings = KernelSettings(hook_timeouts={"smell": 1.0}, plugins={"tea": PluginSettings(required=False)})
+    assert Kernel(settings).records["tea"].state == "failed"
 
 
 def test_the_config_in_force_shows_the_limits(tmp_path: Path) -> None:

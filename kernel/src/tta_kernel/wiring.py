@@ -209,10 +209,9 @@ class Wiring:
             return  # It may be for a hook of what couldn't be imported, which is told already.
         timed = [name for name, spec in self.hooks.specs().items() if inspect.iscoroutinefunction(spec)]
         for name in self.settings.hook_timeouts:
-            if name in timed or self._dormant_owner(name):
-                continue
-            what = "no enabled plugin specifies an async hook of that name"
-            self.general.append(self.settings.problem(f"kernel.hook_timeouts.{name}", what, suggest(name, timed)))
+            if name not in timed:
+                what = "no enabled plugin specifies an async hook of that name"
+                self.general.append(self.settings.problem(f"kernel.hook_timeouts.{name}", what, suggest(name, timed)))
 
     def _order(self) -> None:
         """Rule out what misses something, and so on up; sort the rest into levels."""
