@@ -122,11 +122,12 @@ def kernel(config: Config, replicas: int) -> Kernel:
     for name in ("sentinel", "cluster"):
         if (value := getattr(config, name)) is not None:
             redis[name] = msgspec.to_builtins(value)
-    messages = {
-        "wait_replicas": replicas, "wait_timeout": 0.5,
-        "defaults": {"max_length": 10_000_000, "visibility": 2.0, "retries": 100},
-    }  # fmt: skip
-    settings = {"redis": PluginSettings(config=redis), "messages-redis": PluginSettings(config=messages)}
+    configs: dict[str, dict[str, Any]] = {
+        "redis": redis,
+        "messages": {"defaults": {"max_length": 10_000_000, "visibility": 2.0, "retries": 100}},
+        "messages-redis": {"wait_replicas": replicas, "wait_timeout": 0.5},
+    }
+    settings = {name: PluginSettings(config=config) for name, config in configs.items()}
     return Kernel(KernelSettings(plugins=settings), plugins={**PLUGINS, "types": Types})
 
 

@@ -53,6 +53,6 @@ async def open_messages(
     plugins: dict[str, type[Plugin[Any]]] = {
         "messages": MessagesPlugin, "messages-memory": MessagesMemory, "around": Around,
     }  # fmt: skip
-    settings = KernelSettings(plugins={"messages-memory": PluginSettings(config=msgspec.to_builtins(config))})
+    settings = KernelSettings(plugins={"messages": PluginSettings(config=msgspec.to_builtins(config))})
     async with Kernel(settings, plugins=plugins) as kernel:
         yield kernel.get(MESSAGES)

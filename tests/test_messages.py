@@ -24,9 +24,9 @@ async def test_the_page_on_messages_shows_what_works(root: Path) -> None:
         "club": shown["Club"],
     }  # fmt: skip
     (settings,) = re.findall(r"^```yaml\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
-    memory = PluginSettings(**yaml.safe_load(settings)["plugins"]["messages-memory"])
+    configured = PluginSettings(**yaml.safe_load(settings)["plugins"]["messages"])
     with anyio.fail_after(10):
-        async with Kernel(KernelSettings(plugins={"messages-memory": memory}), plugins=plugins) as kernel:
+        async with Kernel(KernelSettings(plugins={"messages": configured}), plugins=plugins) as kernel:
             messages = kernel.get(MESSAGES)
             assert await shown["write"](messages) == ""
             office, asking = (kernel.records[name].plugin for name in ("post-office", "asking"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import anyio
 import msgspec
@@ -38,7 +39,11 @@ class Types(Plugin[NoConfig]):
 def kernel() -> Kernel:
     """Return a kernel with what moves messages, and nothing else."""
     plugins = {"redis": RedisPlugin, "messages": MessagesPlugin, "messages-redis": RedisMessagesPlugin, "types": Types}
-    configs = {"redis": {"url": URL}, "messages-redis": {"batch": BATCH, "defaults": {"max_length": 1_000_000}}}
+    configs: dict[str, dict[str, Any]] = {
+        "redis": {"url": URL},
+        "messages": {"defaults": {"max_length": 1_000_000}},
+        "messages-redis": {"batch": BATCH},
+    }
     return Kernel(
         KernelSettings(plugins={name: PluginSettings(config=config) for name, config in configs.items()}),
         plugins=plugins,

@@ -46,7 +46,7 @@ class _Run:
     def __init__(self, scenario: Scenario, seed: int, folder: Path, servers: Servers) -> None:
         self._scenario, self._folder = scenario, folder
         self._redis = _redis_section(servers.config(socket_timeout=1.0, connect_timeout=1.0))
-        self._messages = _messages_section(scenario)
+        self._messages = _messages_sections(scenario)
 
         def worker(name: str, role: str, **more: Any) -> WorkerProcess:
             spec = WorkerSpec(
@@ -123,12 +123,13 @@ def _redis_section(config: Config) -> dict[str, Any]:
     return section
 
 
-def _messages_section(scenario: Scenario) -> dict[str, Any]:
+def _messages_sections(scenario: Scenario) -> dict[str, Any]:
     defaults = {
         "visibility": scenario.visibility, "retries": scenario.retries, "backoff_base": 0.05, "backoff_cap": 0.2,
         "max_length": 100_000, "dedup_window": 600.0, "audit_limit": 100, "dead_limit": 100_000,
     }  # fmt: skip
-    return {"defaults": defaults, "wait_replicas": scenario.wait_replicas, "wait_timeout": 1.0}
+    replication = {"wait_replicas": scenario.wait_replicas, "wait_timeout": 1.0}
+    return {"messages": {"defaults": defaults}, "messages-redis": replication}
 
 
 @contextmanager

@@ -55,14 +55,12 @@ class Types(Plugin[NoConfig]):
         return {"chaos.task": Task}
 
 
-def kernel(redis: Mapping[str, Any], messages: Mapping[str, Any]) -> Kernel:
-    """Return the kernel of each process here: messages on Redis, and nothing else."""
+def kernel(redis: Mapping[str, Any], messages: Mapping[str, Mapping[str, Any]]) -> Kernel:
+    """Return the kernel of each process here: messages on Redis, and nothing else; ``messages`` is by plugin."""
     plugins: Mapping[str, type[Plugin[Any]]] = {
         "redis": RedisPlugin, "messages": MessagesPlugin, "messages-redis": RedisMessagesPlugin, "chaos": Types
     }  # fmt: skip
-    settings = {
-        "redis": PluginSettings(config=dict(redis)), "messages-redis": PluginSettings(config=dict(messages))
-    }  # fmt: skip
+    settings = {name: PluginSettings(config=dict(config)) for name, config in {"redis": redis, **messages}.items()}
     return Kernel(KernelSettings(plugins=settings), plugins=plugins)
 
 

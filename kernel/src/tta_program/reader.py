@@ -66,9 +66,11 @@ class Reader:
         tag_field = cls.__struct_config__.tag_field
         if tag_field and tag_field in raw:  # It is no field; msgspec judges it with them.
             good[tag_field] = self.value(raw[tag_field], type(cls.__struct_config__.tag), above + tag_field)
+        moved: Mapping[str, str] = getattr(cls, "__moved__", {})
         for key in raw if cls.__struct_config__.forbid_unknown_fields else ():
             if key not in known and key not in good:
-                self.report(f"{above}{key}", "unknown key", suggest(str(key), known))
+                hint = f"it is {moved[key]} now" if key in moved else suggest(str(key), known)
+                self.report(f"{above}{key}", "unknown key", hint)
         for key, it in known.items():
             if key in raw:
                 good[key] = self.value(raw[key], it.type, above + key)

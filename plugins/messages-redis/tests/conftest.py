@@ -20,25 +20,27 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+DEFAULT = MessagesConfig()
 OpenRedis = Callable[..., AbstractAsyncContextManager[RedisMessages]]
 
 
 @pytest.fixture
 def open_on() -> OpenRedis:
-    """Open messages on a server: of any config of the capability, or of ours."""
+    """Open messages on a server: with settings of queues, of the backend, or both."""
 
     @asynccontextmanager
     async def open_on(
         where: RedisConfig,
-        config: MessagesConfig | None = None,
+        settings: MessagesConfig = DEFAULT,
         *,
+        config: Config | None = None,
         types: Types = TYPES,
         publish: Callable[[Event], None] = lambda event: None,
     ) -> AsyncIterator[RedisMessages]:
-        if not isinstance(config, Config):
-            given = config or MessagesConfig()
-            config = Config(given.defaults, given.queues, given.max_size)
-        async with connect(where) as client, open_messages(client, config, types, publish=publish) as messages:
+        async with (
+            connect(where) as client,
+            open_messages(client, settings, types, config, publish=publish) as messages,
+        ):
             yield messages
 
     return open_on

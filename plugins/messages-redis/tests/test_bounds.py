@@ -9,15 +9,15 @@ from typing import Any
 import anyio
 import pytest
 
-from tta_messages import MessagesError, Priority, QueueSettings
+from tta_messages import MessagesConfig, MessagesError, Priority, QueueSettings
 from tta_messages.testing import Note, note
 from tta_messages.testing.common import until
-from tta_messages_redis import Config, RedisMessages
+from tta_messages_redis import RedisMessages
 from tta_redis import Redis, connect
 from tta_redis.testing import RedisServer, redis_server
 
 OpenRedis = Callable[..., AbstractAsyncContextManager[RedisMessages]]
-SETTINGS = Config(defaults=QueueSettings(max_length=10_000, dead_limit=10))
+SETTINGS = MessagesConfig(defaults=QueueSettings(max_length=10_000, dead_limit=10))
 
 
 @pytest.fixture

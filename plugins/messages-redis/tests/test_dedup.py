@@ -9,14 +9,14 @@ from typing import Any
 import anyio
 import pytest
 
-from tta_messages import Message, Priority, QueueSettings, SendResult
+from tta_messages import Message, MessagesConfig, Priority, QueueSettings, SendResult
 from tta_messages.testing import note
-from tta_messages_redis import Config, RedisMessages
+from tta_messages_redis import RedisMessages
 from tta_redis import Redis, connect
 from tta_redis.testing import RedisServer
 
 OpenRedis = Callable[..., AbstractAsyncContextManager[RedisMessages]]
-SMALL = Config(defaults=QueueSettings(max_length=5))
+SMALL = MessagesConfig(defaults=QueueSettings(max_length=5))
 WAYS = pytest.mark.parametrize("quick", [True, False], ids=["quick", "whole"])
 
 
@@ -125,7 +125,8 @@ async def test_a_mark_is_no_id_and_ids_that_look_alike_are_none_of_it(
 async def test_an_id_is_known_through_the_turn_of_its_window(shared_redis: RedisServer, open_on: OpenRedis) -> None:
     window = 0.3
     where = shared_redis.config()
-    async with connect(where) as redis, open_on(where, Config(defaults=QueueSettings(dedup_window=window))) as m:
+    settings = MessagesConfig(defaults=QueueSettings(dedup_window=window))
+    async with connect(where) as redis, open_on(where, settings) as m:
         turns = 0
         with anyio.fail_after(30):
             while turns < 3:

@@ -12,9 +12,9 @@ import anyio
 import pytest
 
 from tta_kernel import Event
-from tta_messages import MessageDied, Priority, QueueSettings, Requeued
+from tta_messages import MessageDied, MessagesConfig, Priority, QueueSettings, Requeued
 from tta_messages.testing import Note, note
-from tta_messages_redis import Config, RedisMessages
+from tta_messages_redis import RedisMessages
 from tta_redis import Redis, connect
 from tta_redis.testing import RedisServer
 
@@ -114,7 +114,7 @@ async def test_a_queue_that_nobody_uses_is_gone_when_all_in_it_would_be(
     shared_redis: RedisServer, open_on: OpenRedis
 ) -> None:
     where, short = shared_redis.config(), QueueSettings(ttl=0.2, dead_ttl=0.2, dedup_window=0.2)
-    async with connect(where) as redis, open_on(where, Config(defaults=short)) as m:
+    async with connect(where) as redis, open_on(where, MessagesConfig(defaults=short)) as m:
         await m.send(note("a"))
         assert 0 < await redis.execute("PTTL", key(redis, "body")) < 61_000
 
@@ -263,7 +263,7 @@ async def test_scripts_that_the_server_forgot_are_loaded_again(both: tuple[Redis
 
 async def test_ids_that_are_known_are_bounded(shared_redis: RedisServer, open_on: OpenRedis) -> None:
     where = shared_redis.config()
-    async with connect(where) as redis, open_on(where, Config(defaults=QueueSettings(max_length=1000))) as m:
+    async with connect(where) as redis, open_on(where, MessagesConfig(defaults=QueueSettings(max_length=1000))) as m:
         for n in range(25):
             await m.send(*(note(id=f"{n}-{each}") for each in range(1000)))
             await m.purge("q")
@@ -275,7 +275,7 @@ async def test_dead_letters_and_history_are_bounded(shared_redis: RedisServer, o
     where = shared_redis.config()
     async with (
         connect(where) as redis,
-        open_on(where, Config(defaults=QueueSettings(dead_limit=10, audit_limit=100))) as m,
+        open_on(where, MessagesConfig(defaults=QueueSettings(dead_limit=10, audit_limit=100))) as m,
     ):
         for _ in range(10):
             await m.send(*(note() for _ in range(50)))
@@ -307,7 +307,7 @@ async def test_nothing_is_left_behind_whatever_becomes_of_messages(
     acknowledged: set[str] = set()
     sent: set[str] = set()
     cancelled: set[str] = set()
-    async with connect(where) as redis, open_on(where, Config(defaults=short)) as m:
+    async with connect(where) as redis, open_on(where, MessagesConfig(defaults=short)) as m:
 
         async def send() -> None:
             for _ in range(60):

@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from tta_messages import Delivery, Filter, Messages, MessagesError, Priority, QueueSettings
+from tta_messages import Delivery, Filter, Messages, MessagesConfig, MessagesError, Priority, QueueSettings
 from tta_messages.testing import Note, note
 from tta_messages_redis import Config, RedisMessages
 from tta_redis import Redis, connect
@@ -57,7 +57,7 @@ def test_it_runs_under_whatever_started_the_event_loop(open_on: OpenRedis) -> No
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context))  # noqa: TID251
         config = Config(batch=2, linger=0.01)
         with redis_server(own=True) as server:
-            async with open_on(server.config(), config) as m, anyio.create_task_group() as tasks:
+            async with open_on(server.config(), config=config) as m, anyio.create_task_group() as tasks:
                 await m.send(note())
                 server.pause()
                 for _ in range(6):
@@ -242,13 +242,14 @@ async def test_what_a_vanished_process_held_comes_to_others(shared_redis: RedisS
     program = f"""
 import anyio
 import anyio.lowlevel
+from tta_messages import MessagesConfig
 from tta_messages.testing import TYPES
-from tta_messages_redis import Config, open_messages
+from tta_messages_redis import open_messages
 from tta_redis import Config as RedisConfig, connect
 
 async def main():
     async with connect(RedisConfig(url={where.url!r}, prefix={where.prefix!r})) as redis:
-        async with open_messages(redis, Config(), TYPES) as m:
+        async with open_messages(redis, MessagesConfig(), TYPES) as m:
             held = await m.receive("q", limit=3, wait=10, visibility=0.3)
             print(len(held), flush=True)
             await anyio.sleep_forever()
@@ -295,7 +296,7 @@ async def test_all_is_there_after_the_server_was_killed_and_started_again(open_o
 async def test_senders_and_receivers_live_through_restarts(open_on: OpenRedis) -> None:
     with redis_server("--appendonly", "yes", "--appendfsync", "always", own=True) as server:
         settings = QueueSettings(visibility=1.0, retries=50)
-        async with open_on(server.config(), Config(defaults=settings)) as m:
+        async with open_on(server.config(), MessagesConfig(defaults=settings)) as m:
             sent: set[str] = set()
             got: set[str] = set()
             stopping = False
@@ -341,7 +342,7 @@ async def test_senders_and_receivers_live_through_restarts(open_on: OpenRedis) -
 async def test_replicas_vouch_for_what_is_sent(open_on: OpenRedis) -> None:
     with sentinel(replicas=1, sentinels=1) as those:
         config = Config(wait_replicas=1, wait_timeout=1.0)
-        async with open_on(those.config(), config) as m:
+        async with open_on(those.config(), config=config) as m:
             assert [(r.delivered, r.error) for r in await m.send(note("a"))] == [(True, "")]
             (replica,) = those.replicas()
             replica.pause()

@@ -9,9 +9,10 @@ import pytest
 
 from tta_kernel import ConfigError, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl, hookspec
 from tta_kernel.hookspecs import snapshot
-from tta_messages import MESSAGE_TYPES, MESSAGES, Message, MessagesMemory, MessagesPlugin, QueueFilled
+from tta_messages import MESSAGE_TYPES, MESSAGES, BackendConfig, Message, MessagesMemory, MessagesPlugin, QueueFilled
 from tta_messages.answers import FAILED, Failure
 from tta_messages.testing import Note, Other
+from tta_program import load
 
 OURS: dict[str, type[Plugin[Any]]] = {"messages": MessagesPlugin, "messages-memory": MessagesMemory}
 
@@ -57,7 +58,7 @@ async def test_what_is_declared_wrongly_is_found_before_anything_starts(types: A
 
 async def test_the_config_holds_for_each_queue() -> None:
     config = {"defaults": {"max_length": 5, "visibility": "2m"}, "queues": {"q": {"max_length": 1}}, "max_size": "1KB"}
-    settings = KernelSettings(plugins={"messages-memory": PluginSettings(config=config)})
+    settings = KernelSettings(plugins={"messages": PluginSettings(config=config)})
     plugins = OURS | {"a": declaring({"test.note": Note})}
     async with Kernel(settings, plugins=plugins) as kernel:
         messages = kernel.get(MESSAGES)
@@ -67,8 +68,17 @@ async def test_the_config_holds_for_each_queue() -> None:
         assert result.error == "too_large"
 
 
+@pytest.mark.parametrize("key", ["defaults", "queues", "max_size"])
+def test_a_setting_of_queues_in_the_config_of_a_backend_is_told_where_it_belongs(key: str) -> None:
+    overrides: Mapping[str, Any] = {"plugins": {"messages-memory": {"config": {key: {}}}}}
+    with pytest.raises(ConfigError) as caught:
+        load(environ={}, overrides=overrides).decode("messages-memory", BackendConfig)
+    where, what = f"plugins.messages-memory.config.{key}", f"it is plugins.messages.config.{key} now"
+    assert [str(problem) for problem in caught.value.problems] == [f"overrides: {where}: unknown key; {what}"]
+
+
 async def test_the_plugin_tells_its_numbers_and_events() -> None:
-    settings = KernelSettings(plugins={"messages-memory": PluginSettings(config={"defaults": {"max_length": 1}})})
+    settings = KernelSettings(plugins={"messages": PluginSettings(config={"defaults": {"max_length": 1}})})
     plugins = OURS | {"a": declaring({"test.note": Note})}
     async with Kernel(settings, plugins=plugins) as kernel:
         with kernel.events.subscribe(QueueFilled) as events:

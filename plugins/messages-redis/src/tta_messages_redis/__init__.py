@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from tta_kernel import Context, Health, Plugin, hookimpl
-from tta_messages import MESSAGE_TYPES, MESSAGES, MessagesError
+from tta_messages import MESSAGE_TYPES, MESSAGES, MESSAGES_CONFIG, MessagesError
 from tta_redis import REDIS, unwritable
 
 from .config import Config
@@ -22,15 +22,16 @@ __all__ = ["Config", "RedisMessages", "RedisMessagesPlugin", "open_messages"]
 class RedisMessagesPlugin(Plugin[Config]):
     """Messages of all processes that use the same Redis."""
 
-    requires = (MESSAGE_TYPES, REDIS)
+    requires = (MESSAGE_TYPES, MESSAGES_CONFIG, REDIS)
     provides = (MESSAGES,)
     autoload = False
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        types = ctx.get(MESSAGE_TYPES)
         self._redis, self._health = ctx.get(REDIS), Health(since=time.time())
-        async with open_messages(self._redis, self.config, types, publish=ctx.publish) as messages:
+        async with open_messages(
+            self._redis, ctx.get(MESSAGES_CONFIG), ctx.get(MESSAGE_TYPES), self.config, publish=ctx.publish
+        ) as messages:
             self._messages = messages
             ctx.provide(MESSAGES, messages)
             yield

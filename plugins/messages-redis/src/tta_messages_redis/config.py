@@ -7,10 +7,10 @@ from typing import Annotated
 import msgspec
 
 from tta_kernel import Duration
-from tta_messages import MessagesConfig
+from tta_messages import BackendConfig
 
 
-class Config(MessagesConfig, frozen=True, forbid_unknown_fields=True):
+class Config(BackendConfig, frozen=True, forbid_unknown_fields=True):
     """How sends travel together, and how many replicas must have them before they count."""
 
     batch: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10

@@ -19,7 +19,7 @@ from anyio.abc import TaskGroup
 from redis.exceptions import ResponseError
 
 from tta_kernel import Event
-from tta_messages import Codec, Delivery, Message, MessagesError, QueueSettings, SendResult
+from tta_messages import Codec, Delivery, Message, MessagesConfig, MessagesError, QueueSettings, SendResult
 from tta_messages.prepare import Types, check_queue
 from tta_redis import Redis, RedisDown
 
@@ -99,10 +99,18 @@ class Shared:
     """The parts of `RedisMessages` are made of this, and it of nothing of theirs but how a queue's lines fly."""
 
     def __init__(
-        self, redis: Redis, config: Config, types: Types, *, publish: Callable[[Event], None], tasks: TaskGroup
+        self,
+        redis: Redis,
+        settings: MessagesConfig,
+        types: Types,
+        config: Config,
+        *,
+        publish: Callable[[Event], None],
+        tasks: TaskGroup,
     ) -> None:
-        self._redis, self._config, self._publish, self._tasks = redis, config, publish, tasks
-        self._codec = Codec(types, max_size=config.max_size)
+        self._redis, self._settings, self._config = redis, settings, config
+        self._publish, self._tasks = publish, tasks
+        self._codec = Codec(types, max_size=settings.max_size)
         self._store = Store(redis, self._codec, publish, self._bounce, redis.key("messages", "wake", ""))
         self._bounces: list[Message] = []
         self._queues: OrderedDict[str, Queue] = OrderedDict()
@@ -168,7 +176,7 @@ class Shared:
         return dict(sorted(found.items()))
 
     def _own_settings(self, queue: str) -> QueueSettings:
-        return self._config.queues.get(queue, self._config.defaults)
+        return self._settings.of(queue)
 
     def _queue(self, name: str) -> Queue:
         known = self._queues.get(name)

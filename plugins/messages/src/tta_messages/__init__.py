@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from tta_kernel import KERNEL, Context, Event, Hooks, NoConfig, Plugin, Problem, hookimpl
+from tta_kernel import KERNEL, Context, Event, Hooks, Plugin, Problem, hookimpl
 from tta_program import Subcommands
 
 from . import hookspecs
@@ -20,6 +20,8 @@ from .memory import MemoryMessages
 from .model import (
     MESSAGE_TYPES,
     MESSAGES,
+    MESSAGES_CONFIG,
+    BackendConfig,
     DeadLetter,
     Delivery,
     Filter,
@@ -45,26 +47,27 @@ from .requests import AnswerError, Asked, Requests, Unsent
 from .types import declared
 
 __all__ = [
-    "FAILED", "MESSAGES", "MESSAGE_TYPES", "REPLY_SETTINGS", "AnswerError", "Asked", "Backoff", "Codec", "Consumed",
-    "DeadLetter", "Delivery", "Failure", "Filter", "HistoryEntry", "LeaseCounts", "LeaseKeeper", "Message",
-    "MessageDied", "Messages", "MessagesConfig", "MessagesError", "MessagesMemory", "MessagesPlugin", "Prepared",
-    "Priority", "QueueFilled", "QueueSettings", "QueueStats", "Reject", "ReplyQueue", "Requests", "Requeued",
-    "SendError", "SendResult", "Settled", "Subscription", "Unsent", "answer", "bounced", "consume",
-    "consume_batches", "respond", "respond_error",
+    "FAILED", "MESSAGES", "MESSAGES_CONFIG", "MESSAGE_TYPES", "REPLY_SETTINGS", "AnswerError", "Asked",
+    "BackendConfig", "Backoff", "Codec", "Consumed", "DeadLetter", "Delivery", "Failure", "Filter", "HistoryEntry",
+    "LeaseCounts", "LeaseKeeper", "Message", "MessageDied", "Messages", "MessagesConfig", "MessagesError",
+    "MessagesMemory", "MessagesPlugin", "Prepared", "Priority", "QueueFilled", "QueueSettings", "QueueStats",
+    "Reject", "ReplyQueue", "Requests", "Requeued", "SendError", "SendResult", "Settled", "Subscription", "Unsent",
+    "answer", "bounced", "consume", "consume_batches", "respond", "respond_error",
 ]  # fmt: skip
 
 
-class MessagesPlugin(Plugin[NoConfig]):
-    """The vocabulary of messages, and what types of them there are."""
+class MessagesPlugin(Plugin[MessagesConfig]):
+    """The vocabulary of messages, what types of them there are, and how queues treat them."""
 
     requires = (KERNEL,)
-    provides = (MESSAGE_TYPES,)
+    provides = (MESSAGE_TYPES, MESSAGES_CONFIG)
     hookspecs: ClassVar[ModuleType | None] = hookspecs
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         types, _ = declared(ctx.get(KERNEL).hooks)
         ctx.provide(MESSAGE_TYPES, types)
+        ctx.provide(MESSAGES_CONFIG, self.config)
         yield
 
     @hookimpl
@@ -87,16 +90,16 @@ class MessagesPlugin(Plugin[NoConfig]):
         commands.add(subcommands)
 
 
-class MessagesMemory(Plugin[MessagesConfig]):
+class MessagesMemory(Plugin[BackendConfig]):
     """Messages of a deployment with one process; they end with it."""
 
-    requires = (MESSAGE_TYPES,)
+    requires = (MESSAGE_TYPES, MESSAGES_CONFIG)
     provides = (MESSAGES,)
     fallback = True
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        self._messages = MemoryMessages(self.config, ctx.get(MESSAGE_TYPES), publish=ctx.publish)
+        self._messages = MemoryMessages(ctx.get(MESSAGES_CONFIG), ctx.get(MESSAGE_TYPES), publish=ctx.publish)
         ctx.provide(MESSAGES, self._messages)
         yield
 

@@ -250,7 +250,7 @@ class MemoryMessages:
     async def settings(self, queue: str) -> QueueSettings:
         await checkpoint()
         kept = self._queues.find(queue)
-        return kept.queue.settings if kept else self._config.queues.get(queue, self._config.defaults)
+        return kept.queue.settings if kept else self._config.of(queue)
 
     @_bouncing
     async def purge(self, queue: str) -> int:
@@ -309,7 +309,7 @@ class MemoryMessages:
         return sum(kept.queue.forget(owner, now) for kept in self._queues.all()) if owner else 0
 
     def _make(self, name: str) -> Queue:
-        settings = self._config.queues.get(name, self._config.defaults)
+        settings = self._config.of(name)
         return Queue(name, settings, token=lambda: f"{next(self._tokens):x}", random=self._random, died=self._died)
 
     def _died(self, letter: DeadLetter) -> None:

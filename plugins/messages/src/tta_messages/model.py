@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import enum
 from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Any, Literal, Protocol, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 import msgspec
 
@@ -151,12 +151,24 @@ class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MessagesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What every backend can be told: ``queues`` holds settings by a queue's name, ``defaults`` those of the rest."""
+    """What holds for every backend: ``queues`` has settings by a queue's name, ``defaults`` those of the rest."""
 
     defaults: QueueSettings = QueueSettings()
     queues: Mapping[str, QueueSettings] = {}
     max_size: Size = 1_000_000
     """The largest message, all of it, in bytes."""
+
+    def of(self, queue: str) -> QueueSettings:
+        """Return what a queue does until it is configured."""
+        return self.queues.get(queue, self.defaults)
+
+
+class BackendConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a backend's own config derives from: it has no settings of queues, and says where those are."""
+
+    __moved__: ClassVar[Mapping[str, str]] = {
+        name: f"plugins.messages.config.{name}" for name in MessagesConfig.__struct_fields__
+    }
 
 
 class Filter(msgspec.Struct, frozen=True):
@@ -369,5 +381,7 @@ class QueueFilled(Event, frozen=True, tag="messages.queue-filled"):
 
 
 MESSAGES = Service[Messages]("messages")
+MESSAGES_CONFIG = Service[MessagesConfig]("messages-config")
+"""What a backend is to do, be it which: the config of plugin ``messages``."""
 MESSAGE_TYPES = Service[Mapping[str, type[msgspec.Struct]]]("message-types")
 """What plugins declare by the hook ``message_types``: each type's name, and what its body must fit."""
