@@ -15,6 +15,7 @@ def test_a_host_brings_settings_and_a_plugin_of_its_own(
     for name in ("TTA_ENV", "TTA_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     page = (root / "docs/kernel.md").read_text(encoding="utf-8")
-    [code] = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    section = page.partition("\n## A host of its own\n")[2].partition("\n## ")[0]
+    [code] = re.findall(r"^```python\n(.*?)^```$", section, flags=re.MULTILINE | re.DOTALL)
     exec(compile(code, "kernel.md", "exec"), {"__name__": "kernel_page"})
     assert capsys.readouterr().out == "good evening\nTrue\n"
