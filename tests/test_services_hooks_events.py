@@ -16,10 +16,11 @@ import msgspec
 import pytest
 
 from tta_kernel import Context, Plugin
-from tta_kernel.testing import published, running, until
+from tta_kernel.hookspecs import snapshot
+from tta_kernel.testing import published, running, until, wrong_figures
 from tta_program import Subcommands
 
-NAMES = ["tta_tides", "tta_bell", "tta_harbour_hooks", "tta_harbour", "tta_tide_command"]
+NAMES = ["tta_tides", "tta_bell", "tta_harbour_hooks", "tta_harbour", "tta_gauge", "tta_tide_command"]
 
 
 @pytest.fixture
@@ -66,6 +67,13 @@ async def test_the_hook_is_asked_and_silence_means_no(modules: dict[str, ModuleT
         assert [await pier.sails("lifeboat"), await pier.sails("trawler")] == [True, False]
     async with running(harbour.Harbour) as kernel:
         assert await kernel.get(harbour.PIER).sails("trawler")
+
+
+async def test_the_figures_are_numbers_in_the_snapshot(modules: dict[str, ModuleType]) -> None:
+    async with running(modules["tta_gauge"].Gauge, modules["tta_tides"].TidesPlugin) as kernel:
+        assert await wrong_figures(kernel) == []
+        answer: Any = (await kernel.ask(snapshot))["gauge"]
+    assert (answer["gauge.readings"], answer["gauge.height"]) == (2, {"0": 3.5, "6": 1.0})
 
 
 async def test_the_command_shows_what_it_asked_for(

@@ -8,7 +8,7 @@ from .context import Context, Restart
 from .errors import ConfigError, KernelError, NotReady, PluginError, Problem, raised_at
 from .events import Event, EventBus, Subscription, correlation_id
 from .hooks import Hooks, hookimpl, hookspec
-from .hookspecs import Health
+from .hookspecs import Figure, Health
 from .kernel import KERNEL, Kernel
 from .lifecycle import PluginStateChanged
 from .plugin import NoConfig, Plugin
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from .blocking import BlockingKernel
 
 __all__ = [
-    "KERNEL", "BlockingKernel", "ConfigError", "ConfigPath", "Context", "Duration", "Event", "EventBus", "Health",
-    "Hooks", "Kernel", "KernelError", "KernelSettings", "NoConfig", "NotReady", "Plugin", "PluginError",
+    "KERNEL", "BlockingKernel", "ConfigError", "ConfigPath", "Context", "Duration", "Event", "EventBus", "Figure",
+    "Health", "Hooks", "Kernel", "KernelError", "KernelSettings", "NoConfig", "NotReady", "Plugin", "PluginError",
     "PluginSettings", "PluginStateChanged", "Problem", "Reloaded", "Restart", "Secret", "Service", "Size", "State",
     "Subscription", "correlation_id", "hookimpl", "hookspec", "raised_at", "suggest",
 ]  # fmt: skip

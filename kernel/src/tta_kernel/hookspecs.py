@@ -28,7 +28,36 @@ async def health() -> Health:
 
 @hookspec(timeout=2.0, together=True)
 async def snapshot() -> Mapping[str, Any]:
-    """Return a picture of the plugin's inside for operators: builtins only, no person's text."""
+    """Return a picture of the plugin's inside for operators: builtins only, no person's text.
+
+    Under the names of its `figures` stand numbers; all other keys are the plugin's own.
+    """
+    raise AssertionError("a specification is never called")
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """A number that a plugin gives in its `snapshot`, under this name.
+
+    The name is ``owner.what``, the owner being the plugin, or the part of its name before a hyphen: what
+    takes another's place gives the same figures. A ``counter`` only grows for as long as the plugin
+    runs; a ``gauge`` goes up and down. ``unit`` is such as ``seconds`` or ``bytes``, and empty for what is
+    simply counted. With a ``label`` there is one number for each of its values.
+    """
+
+    name: str
+    help: str
+    kind: Literal["counter", "gauge"] = "gauge"
+    unit: str = ""
+    label: str = ""
+
+
+@hookspec()
+def figures() -> Sequence[Figure]:
+    """Declare the numbers in the plugin's `snapshot`, so that something else can collect them.
+
+    For each the snapshot holds, under its name, a finite number, or where it has a label a mapping from
+    the label's values to numbers. What can't be known just now is left out, and never made up.
+    """
     raise AssertionError("a specification is never called")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from tta_program import LayeredSettings
 
 from .errors import ConfigError
 from .events import E, Subscription
+from .hookspecs import Figure, figures, snapshot
 from .kernel import Kernel
 from .plugin import Plugin
 from .services import Service
@@ -64,6 +66,50 @@ def problems(*plugins: Plugins, config: Mapping[str, Any]) -> list[str]:
     except ConfigError as error:
         return [str(problem) for problem in error.problems]
     return []
+
+
+_FIGURE = re.compile(r"([a-z][a-z0-9-]*)\.[a-z][a-z0-9_]*")
+
+
+async def wrong_figures(kernel: Kernel) -> list[str]:
+    """Say what is wrong with the `figures` of running plugins, and with the numbers in their snapshots."""
+    declared = kernel.hooks.collect(figures)
+    answers = await kernel.ask(snapshot)
+    found: list[str] = []
+    owners: dict[str, str] = {}
+    for plugin, given in declared.items():
+        if isinstance(given, Exception):
+            found.append(f"{plugin}: figures raised {given!r}")
+            continue
+        answer = answers.get(plugin, {})
+        if isinstance(answer, Exception):
+            found.append(f"{plugin}: snapshot raised {answer!r}")
+            continue
+        for figure in given:
+            found += [f"{plugin}: {figure.name}: {why}" for why in _wrong(figure, plugin, answer)]
+            other = owners.setdefault(figure.name, plugin)
+            if other != plugin or sum(each.name == figure.name for each in given) > 1:
+                found.append(f"{plugin}: {figure.name}: is declared twice, here and by {other}")
+    return found
+
+
+def _wrong(figure: Figure, plugin: str, answer: Mapping[str, Any]) -> Iterator[str]:
+    named = _FIGURE.fullmatch(figure.name)
+    if not named or not f"{plugin}-".startswith(f"{named[1]}-"):
+        yield f"must read 'owner.what', the owner being {plugin!r} or the part of it before a hyphen"
+    if figure.name not in answer:
+        yield "is missing from the snapshot"
+        return
+    value = answer[figure.name]
+    if isinstance(value, Mapping) != bool(figure.label):
+        yield "must be " + ("a mapping from its label's values to numbers" if figure.label else "a number")
+        return
+    numbers = value.items() if isinstance(value, Mapping) else [("", value)]
+    for key, number in numbers:
+        if not isinstance(key, str):
+            yield f"its label has the value {key!r}, which is no text"
+        if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+            yield f"{number!r} is no finite number"
 
 
 class Published(Generic[E]):

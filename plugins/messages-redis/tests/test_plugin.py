@@ -44,7 +44,7 @@ async def test_it_takes_the_place_of_memory(shared_redis: RedisServer) -> None:
         await messages.send(note("a", owner="u"))
         seen = (await kernel.ask(snapshot))["messages-redis"]
         assert not isinstance(seen, Exception)
-        assert seen["q"]["waiting"] == {"high": 0, "normal": 1, "low": 0}
+        assert seen["queues"]["q"]["waiting"] == {"high": 0, "normal": 1, "low": 0}
 
 
 async def test_a_message_outlives_its_kernel(shared_redis: RedisServer) -> None:

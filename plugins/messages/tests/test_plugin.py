@@ -88,7 +88,7 @@ async def test_the_plugin_tells_its_numbers_and_events() -> None:
         assert (event.queue, event.source) == ("q", "messages-memory")
         shown = (await kernel.ask(snapshot))["messages-memory"]
         assert isinstance(shown, Mapping)
-        assert (shown["q"]["sent"], shown["q"]["refused"]) == (1, 1)
+        assert (shown["queues"]["q"]["sent"], shown["queues"]["q"]["refused"]) == (1, 1)
 
 
 async def test_a_person_is_forgotten_where_somebody_asks_for_it() -> None:

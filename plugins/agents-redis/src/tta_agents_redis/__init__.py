@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import msgspec
 
 from tta_agents import AGENT_REGISTRY, AGENT_REPLIES, AgentStatusChanged
-from tta_kernel import Context, Duration, Health, Plugin, Size, hookimpl
+from tta_kernel import Context, Duration, Figure, Health, Plugin, Size, hookimpl
 from tta_redis import REDIS
 
 from .registry import RedisRegistry
@@ -41,6 +41,13 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("ttl is at least 100ms")
         if self.interval is not None and not 0 < self.interval < self.ttl:
             raise ValueError("interval lies between 0 and ttl")
+
+
+FIGURES = (
+    Figure("agents.registered", "agents that are alive, by whether this process serves them", label="where"),
+    Figure("agents.displaced", "agents of this process whose names others have taken"),
+    Figure("agents.quarantined", "entries of the registry that were put aside, 100 at most"),
+)
 
 
 class AgentsRedis(Plugin[Config]):
@@ -83,6 +90,18 @@ class AgentsRedis(Plugin[Config]):
         return self._health
 
     @hookimpl
+    def figures(self) -> Sequence[Figure]:
+        return FIGURES
+
+    @hookimpl
     async def snapshot(self) -> Mapping[str, Any]:
-        found: Any = msgspec.to_builtins(await self._registry.snapshot())
-        return {**found, "quarantined": await self._store.quarantined()}
+        found = await self._registry.snapshot()
+        quarantined = await self._store.quarantined()
+        cards: Any = msgspec.to_builtins(found)
+        return {
+            **cards,
+            "quarantined": quarantined,
+            "agents.registered": {"local": len(found.local), "remote": len(found.remote)},
+            "agents.displaced": len(self._registry.displaced),
+            "agents.quarantined": len(quarantined),
+        }

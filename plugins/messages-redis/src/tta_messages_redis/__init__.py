@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import msgspec
-
-from tta_kernel import Context, Health, Plugin, hookimpl
-from tta_messages import MESSAGE_TYPES, MESSAGES, MESSAGES_CONFIG, MessagesError
+from tta_kernel import Context, Figure, Health, Plugin, hookimpl
+from tta_messages import FIGURES, MESSAGE_TYPES, MESSAGES, MESSAGES_CONFIG, MessagesError, picture
 from tta_redis import REDIS, unwritable
 
 from .config import Config
@@ -49,9 +47,13 @@ class RedisMessagesPlugin(Plugin[Config]):
         return self._health
 
     @hookimpl
+    def figures(self) -> Sequence[Figure]:
+        return FIGURES
+
+    @hookimpl
     async def snapshot(self) -> Mapping[str, Any]:
         try:
             found = await self._messages.stats()
         except MessagesError as exc:
             return {"error": str(exc)}
-        return {name: msgspec.to_builtins(each) for name, each in found.items()}
+        return picture(found)

@@ -9,12 +9,13 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from tta_kernel import KERNEL, Context, Event, Hooks, Plugin, Problem, hookimpl
+from tta_kernel import KERNEL, Context, Event, Figure, Hooks, Plugin, Problem, hookimpl
 from tta_program import Subcommands
 
 from . import hookspecs
 from .answers import FAILED, Failure, answer, bounced, respond, respond_error
 from .consume import Consumed, Reject, consume, consume_batches
+from .figures import FIGURES, picture
 from .leases import Backoff, LeaseCounts, LeaseKeeper
 from .memory import MemoryMessages
 from .model import (
@@ -47,12 +48,12 @@ from .requests import AnswerError, Asked, Requests, Unsent
 from .types import declared
 
 __all__ = [
-    "FAILED", "MESSAGES", "MESSAGES_CONFIG", "MESSAGE_TYPES", "REPLY_SETTINGS", "AnswerError", "Asked",
+    "FAILED", "FIGURES", "MESSAGES", "MESSAGES_CONFIG", "MESSAGE_TYPES", "REPLY_SETTINGS", "AnswerError", "Asked",
     "BackendConfig", "Backoff", "Codec", "Consumed", "DeadLetter", "Delivery", "Failure", "Filter", "HistoryEntry",
     "LeaseCounts", "LeaseKeeper", "Message", "MessageDied", "Messages", "MessagesConfig", "MessagesError",
     "MessagesMemory", "MessagesPlugin", "Prepared", "Priority", "QueueFilled", "QueueSettings", "QueueStats",
     "Reject", "ReplyQueue", "Requests", "Requeued", "SendError", "SendResult", "Settled", "Subscription", "Unsent",
-    "answer", "bounced", "consume", "consume_batches", "respond", "respond_error",
+    "answer", "bounced", "consume", "consume_batches", "picture", "respond", "respond_error",
 ]  # fmt: skip
 
 
@@ -108,5 +109,9 @@ class MessagesMemory(Plugin[BackendConfig]):
         return await self._messages.forget(user)
 
     @hookimpl
+    def figures(self) -> Sequence[Figure]:
+        return FIGURES
+
+    @hookimpl
     async def snapshot(self) -> Mapping[str, Any]:
-        return {name: msgspec.to_builtins(each) for name, each in (await self._messages.stats()).items()}
+        return picture(await self._messages.stats())

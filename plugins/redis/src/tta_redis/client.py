@@ -188,11 +188,15 @@ class Redis:
         return found
 
     def counts(self) -> Mapping[str, int]:
-        """Return how many listeners and scripts there are, and how often listening was interrupted."""
+        """Return what is counted, by the names of the plugin's figures."""
+        connections = self.connections()
         return {
-            "listeners": self._signals.listeners,
-            "listening_reconnects": self._signals.reconnects,
-            "scripts": len(self._dispatcher.sources),
+            "redis.calls": self._dispatcher.calls,
+            "redis.connections": len(connections),
+            "redis.pending": sum(each.pending for each in connections),
+            "redis.listeners": self._signals.listeners,
+            "redis.listening_reconnects": self._signals.reconnects,
+            "redis.scripts": len(self._dispatcher.sources),
         }
 
     async def close_client(self) -> None:

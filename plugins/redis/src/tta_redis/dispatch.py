@@ -103,9 +103,11 @@ class Dispatcher:
         self._loop = running_loop()
         self.sources: dict[str, str] = {}
         """Scripts by their SHA-1, for servers that don't know them."""
+        self.calls = 0
 
     async def execute(self, pipeline: Pipeline, limit: float | None) -> list[Reply]:
         """Return the reply to each command, errors among them; ``limit`` is in seconds, else the config's."""
+        self.calls += len(pipeline.commands)
         silence = self._config.socket_timeout + pipeline.wait
         if limit is None:
             limit = self._config.command_timeout + pipeline.wait

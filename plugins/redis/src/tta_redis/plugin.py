@@ -10,13 +10,21 @@ from typing import Any, Literal
 import anyio
 from packaging.version import InvalidVersion, Version
 
-from tta_kernel import Context, Health, NotReady, Plugin, PluginError, Problem, hookimpl
+from tta_kernel import Context, Figure, Health, NotReady, Plugin, PluginError, Problem, hookimpl
 
 from .client import REDIS, Redis, connect
 from .config import Config
 from .errors import RedisDown
 
 OLDEST = Version("6.2")
+FIGURES = (
+    Figure("redis.calls", "commands that were to be answered, each pipeline's all", "counter"),
+    Figure("redis.connections", "open connections"),
+    Figure("redis.pending", "answers that servers owe"),
+    Figure("redis.listeners", "what listens to published messages"),
+    Figure("redis.listening_reconnects", "interruptions of listening", "counter"),
+    Figure("redis.scripts", "scripts that servers are taught when they don't know them"),
+)
 
 
 class RedisPlugin(Plugin[Config]):
@@ -79,6 +87,10 @@ class RedisPlugin(Plugin[Config]):
         since = self._health.since if self._health.status == status else None
         self._health = Health(status, detail, since or time.time())
         return self._health
+
+    @hookimpl
+    def figures(self) -> Sequence[Figure]:
+        return FIGURES
 
     @hookimpl
     async def snapshot(self) -> Mapping[str, Any]:

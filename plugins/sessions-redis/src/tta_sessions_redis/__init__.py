@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
-from tta_kernel import Context, Duration, Health, Plugin, PluginError, Size, hookimpl
+from tta_kernel import Context, Duration, Figure, Health, Plugin, PluginError, Size, hookimpl
 from tta_redis import REDIS
-from tta_sessions import SESSIONS
+from tta_sessions import FIGURES, SESSIONS
 
 from .store import RedisSessions
 
@@ -61,3 +61,13 @@ class SessionsRedis(Plugin[Config]):
     async def health(self) -> Health:
         unconfirmed = self._sessions.unconfirmed if self._sessions else ""
         return Health("degraded" if unconfirmed else "ok", unconfirmed)
+
+    @hookimpl
+    def figures(self) -> Sequence[Figure]:
+        return FIGURES
+
+    @hookimpl
+    async def snapshot(self) -> Mapping[str, Any]:
+        if self._sessions is None:
+            return {}
+        return {"sessions.commits": self._sessions.commits, "sessions.conflicts": self._sessions.conflicts}

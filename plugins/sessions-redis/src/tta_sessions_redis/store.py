@@ -42,6 +42,7 @@ class RedisSessions:
         self._replicas = wait_replicas
         self._wait_timeout = wait_timeout
         self.unconfirmed = ""
+        self.commits = self.conflicts = 0
         self._ttl = max(1, int(ttl * 1000))
         self._quarantine_ttl = max(1, int(quarantine * 1000))
         # A corrupt index is kept as long as there may be sessions that only it lists: `forget` says so meanwhile.
@@ -98,9 +99,11 @@ class RedisSessions:
                 self._replicas,
             )  # fmt: skip
         if status == b"conflict":
+            self.conflicts += 1
             raise SessionConflict(f"session is at version {int(found[0])}, not {session.version}")
         if status != b"ok":
             raise self._corrupt(*found)
+        self.commits += 1
         self._confirmed(replicas)
         try:
             await self._index(session)

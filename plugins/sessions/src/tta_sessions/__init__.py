@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import ModuleType
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from tta_kernel import Context, Duration, Event, NoConfig, Plugin, Size, hookimpl
+from tta_kernel import Context, Duration, Event, Figure, NoConfig, Plugin, Size, hookimpl
 from tta_program import Subcommands
 
 from . import hookspecs
 from .memory import MemorySessions
 from .model import (
+    FIGURES,
     SESSIONS,
     Session,
     SessionCommitted,
@@ -29,8 +30,8 @@ from .model import (
 )
 
 __all__ = [
-    "SESSIONS", "Session", "SessionCommitted", "SessionConflict", "SessionCorrupt", "SessionTooLarge", "Sessions",
-    "SessionsError", "SessionsMemory", "SessionsPlugin", "is_text", "pack",
+    "FIGURES", "SESSIONS", "Session", "SessionCommitted", "SessionConflict", "SessionCorrupt", "SessionTooLarge",
+    "Sessions", "SessionsError", "SessionsMemory", "SessionsPlugin", "is_text", "pack",
 ]  # fmt: skip
 
 
@@ -75,3 +76,16 @@ class SessionsMemory(Plugin[Config]):
     @hookimpl
     async def forget(self, user: str) -> int:
         return await self._sessions.forget(user)
+
+    @hookimpl
+    def figures(self) -> Sequence[Figure]:
+        return (*FIGURES, Figure("sessions.kept", "sessions in memory, also ended ones that nobody has asked for"))
+
+    @hookimpl
+    async def snapshot(self) -> Mapping[str, Any]:
+        sessions = self._sessions
+        return {
+            "sessions.commits": sessions.commits,
+            "sessions.conflicts": sessions.conflicts,
+            "sessions.kept": len(sessions),
+        }

@@ -20,6 +20,11 @@ class MemorySessions:
     def __init__(self, clock: Callable[[], float], *, ttl: float, limit: int, max_size: int = 1_000_000) -> None:
         self._clock, self._ttl, self._limit, self._max_size = clock, ttl, limit, max_size
         self._stored: OrderedDict[str, bytes] = OrderedDict()
+        self.commits = self.conflicts = 0
+
+    def __len__(self) -> int:
+        """Count what is kept, also what has ended and was not looked at since."""
+        return len(self._stored)
 
     async def get(self, id: str) -> Session | None:
         return self._read(id)
@@ -29,6 +34,7 @@ class MemorySessions:
         stored = self._read(session.id)
         version = stored.version if stored else 0
         if session.version != version:
+            self.conflicts += 1
             raise SessionConflict(f"session is at version {version}, not {session.version}")
         now = self._clock()
         new = msgspec.structs.replace(
@@ -41,6 +47,7 @@ class MemorySessions:
         self._stored.move_to_end(session.id)
         while len(self._stored) > self._limit:
             self._stored.popitem(last=False)
+        self.commits += 1
         return new
 
     async def delete(self, id: str) -> bool:

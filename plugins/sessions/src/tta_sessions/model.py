@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tta_kernel import Event, Service
+from tta_kernel import Event, Figure, Service
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -99,4 +99,9 @@ class SessionCommitted(Event, frozen=True, tag="sessions.committed"):
     owner: str = ""
 
 
+FIGURES = (
+    Figure("sessions.commits", "commits that were stored, by this process", "counter"),
+    Figure("sessions.conflicts", "commits refused since somebody else had committed, by this process", "counter"),
+)
+"""What each implementation counts."""
 SESSIONS = Service[Sessions]("sessions")

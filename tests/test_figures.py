@@ -1,0 +1,94 @@
+"""Whoever declares figures gives them, as finite numbers, in the snapshot of a running instance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from typing import Any
+
+import msgspec
+import pytest
+
+from tta_agents import AGENT_REGISTRY, AgentCard, AgentId, AgentsPlugin
+from tta_agents_redis import AgentsRedis
+from tta_kernel import Kernel, NoConfig, Plugin, hookimpl
+from tta_kernel.hookspecs import figures, snapshot
+from tta_kernel.testing import running, wrong_figures
+from tta_messages import FAILED, MESSAGES, MessagesMemory, MessagesPlugin
+from tta_messages.testing import TYPES, note
+from tta_messages_redis import RedisMessagesPlugin
+from tta_redis import RedisPlugin
+from tta_redis.testing import RedisServer, redis_server
+from tta_sessions import SESSIONS, Session, SessionConflict, SessionsMemory, SessionsPlugin
+from tta_sessions_redis import SessionsRedis
+
+MEMORY: dict[str, type[Plugin[Any]]] = {"sessions-memory": SessionsMemory, "messages-memory": MessagesMemory}
+REDIS: dict[str, type[Plugin[Any]]] = {
+    "redis": RedisPlugin, "sessions-redis": SessionsRedis, "messages-redis": RedisMessagesPlugin,
+    "agents-redis": AgentsRedis, "agents": AgentsPlugin,
+}  # fmt: skip
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with redis_server() as found:
+        yield found
+
+
+def kernel(server: RedisServer, backends: dict[str, type[Plugin[Any]]]) -> Kernel:
+    vocabulary: dict[str, type[Plugin[Any]]] = {"sessions": SessionsPlugin, "messages": MessagesPlugin}
+    configs = {"redis": msgspec.to_builtins(server.config())} if backends is REDIS else {}
+    return running(vocabulary, declaring(), backends, configs=configs)
+
+
+def declaring() -> dict[str, type[Plugin[Any]]]:
+    class Types(Plugin[NoConfig]):
+        @hookimpl
+        def message_types(self) -> Any:
+            return {name: type for name, type in TYPES.items() if name != FAILED}
+
+    return {"types": Types}
+
+
+@pytest.mark.parametrize("backends", [MEMORY, REDIS], ids=["memory", "redis"])
+async def test_each_declared_figure_is_a_number_in_the_snapshot(
+    server: RedisServer, backends: dict[str, type[Plugin[Any]]]
+) -> None:
+    async with kernel(server, backends) as k:
+        sessions, messages = k.get(SESSIONS), k.get(MESSAGES)
+        await sessions.commit(Session("s"))
+        with pytest.raises(SessionConflict):
+            await sessions.commit(Session("s"))
+        await messages.send(note("a"), note("b"))
+        await messages.receive("q")
+        assert await wrong_figures(k) == []
+        seen: dict[str, Any] = {}
+        for answer in (await k.ask(snapshot)).values():
+            assert not isinstance(answer, Exception)
+            seen |= answer
+    assert (seen["sessions.commits"], seen["sessions.conflicts"]) == (1, 1)
+    assert (seen["messages.waiting"]["q"], seen["messages.held"]["q"], seen["messages.sent"]["q"]) == (1, 1, 2)
+    assert seen["queues"]["q"]["sent"] == 2
+
+
+async def test_the_figures_of_redis_and_of_the_registry_move(server: RedisServer) -> None:
+    async with kernel(server, REDIS) as k:
+        before: Any = (await k.ask(snapshot))["redis"]
+        await k.get(AGENT_REGISTRY).register(AgentCard(AgentId("a", "1"), process="p", shared=True))
+        after = await k.ask(snapshot)
+    redis: Any = after["redis"]
+    agents: Any = after["agents-redis"]
+    assert redis["redis.calls"] > before["redis.calls"]
+    assert redis["redis.connections"] >= 1
+    assert agents["agents.registered"]["local"] == 1
+
+
+def test_every_installed_plugin_with_figures_is_tried_here() -> None:
+    names = {entry.name for entry in entry_points(group="tta.plugins") if hasattr(entry.load(), figures.__name__)}
+    assert names <= MEMORY.keys() | REDIS.keys()
+    assert {"redis", "messages-redis", "sessions-memory"} <= names
