@@ -316,7 +316,7 @@ async def test_what_a_killed_process_had_taken_goes_on_at_the_other(
     assert caller.replies[-1].output["before"] == 1
 
 
-async def test_a_process_that_is_stopped_leaves_no_ghost_and_gives_back_what_it_had_taken(
+async def test_a_process_that_is_stopped_leaves_no_entry_and_gives_back_what_it_had_taken(
     processes: tuple[Caller, Sequence[Running]],
 ) -> None:
     caller, running = processes

@@ -114,7 +114,7 @@ class Deployment:
         agents = {"auto_register": True, "visibility": "2s", "drain": "200ms", **agents}
         return self.config((*names, "slow"), slow={"serve": serve}, workflows=workflows, agents=agents)
 
-    def play(self, config: Path, session: str = "s") -> Player:
+    def start_player(self, config: Path, session: str = "s") -> Player:
         self._players.append(Player(self, config, session))
         return self._players[-1]
 
@@ -180,7 +180,7 @@ class Player:
         self.process.stdin.write(text + "\n")
         self.process.stdin.flush()
 
-    def hear(self) -> Mapping[str, Any]:
+    def read_turn(self) -> Mapping[str, Any]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, self.errors
@@ -189,7 +189,7 @@ class Player:
 
     def turn(self, text: str) -> Mapping[str, Any]:
         self.say(text)
-        return self.hear()
+        return self.read_turn()
 
     def kill(self) -> None:
         self.process.kill()
@@ -237,14 +237,14 @@ def is_fallback(response: Mapping[str, Any], part: str, *codes: str) -> None:
 
 def test_a_story_goes_on_where_its_process_was_killed(deployment: Deployment, server: RedisServer) -> None:
     config = deployment.config()
-    first = deployment.play(config, "lasting")
+    first = deployment.start_player(config, "lasting")
     assert first.turn("I look around")["turn"] == 1
     there = first.turn("I walk to the lighthouse")
     assert (there["turn"], there["outcome"]) == (2, "story")
     before = world(server, "lasting")
     first.kill()
     assert world(server, "lasting") == before
-    second = deployment.play(config, "lasting")
+    second = deployment.start_player(config, "lasting")
     here = second.turn("I look around")
     assert here["turn"] == 3
     assert "lighthouse" in here["text"].lower()
@@ -257,7 +257,7 @@ def test_a_story_goes_on_where_its_process_was_killed(deployment: Deployment, se
 
 
 def test_the_world_survives_redis_being_killed_too(deployment: Deployment, server: RedisServer) -> None:
-    player = deployment.play(deployment.config())
+    player = deployment.start_player(deployment.config())
     assert player.turn("I take the lantern")["turn"] == 1
     server.kill()
     server.start()
@@ -267,14 +267,16 @@ def test_the_world_survives_redis_being_killed_too(deployment: Deployment, serve
 
 def test_two_processes_play_one_story_in_turns(deployment: Deployment) -> None:
     config = deployment.config()
-    one, two = deployment.play(config), deployment.play(config)
+    one, two = deployment.start_player(config), deployment.start_player(config)
     turns = [player.turn("I look around")["turn"] for player in (one, two, one, two)]
     assert turns == [1, 2, 3, 4]
     assert (one.leave(), two.leave()) == (0, 0)
 
 
 def test_without_redis_the_player_is_told_where_it_was_looked_for(deployment: Deployment) -> None:
-    player = deployment.play(deployment.config(redis={"url": "redis://:hunter2@127.0.0.1:1", "connect_timeout": "1s"}))
+    player = deployment.start_player(
+        deployment.config(redis={"url": "redis://:hunter2@127.0.0.1:1", "connect_timeout": "1s"})
+    )
     assert player.process.wait(PATIENCE) == 3
     assert "127.0.0.1:1: connection refused" in player.errors
     assert "hunter2" not in player.errors
@@ -285,7 +287,7 @@ def test_while_redis_is_dead_each_turn_is_a_fallback_and_then_the_story_goes_on(
     deployment: Deployment, server: RedisServer, names: Sequence[str]
 ) -> None:
     agents = {"auto_register": names is SHARED}
-    player = deployment.play(deployment.config(names, agents=agents))
+    player = deployment.start_player(deployment.config(names, agents=agents))
     before = player.turn("I walk to the green")
     server.kill()
     try:
@@ -309,7 +311,7 @@ def test_while_redis_is_dead_each_turn_is_a_fallback_and_then_the_story_goes_on(
 def test_while_redis_is_silent_a_turn_is_a_fallback_within_its_limits(
     deployment: Deployment, server: RedisServer
 ) -> None:
-    player = deployment.play(deployment.config(SHARED, agents={"auto_register": True}))
+    player = deployment.start_player(deployment.config(SHARED, agents={"auto_register": True}))
     player.turn("I look around")
     server.pause()
     try:
@@ -323,14 +325,14 @@ def test_while_redis_is_silent_a_turn_is_a_fallback_within_its_limits(
 
 
 def test_a_turn_in_which_redis_dies_is_not_kept_and_is_not_told(deployment: Deployment, server: RedisServer) -> None:
-    player = deployment.play(deployment.slow(names=(*ALONE, "messages", "messages-redis")))
+    player = deployment.start_player(deployment.slow(names=(*ALONE, "messages", "messages-redis")))
     player.turn("I look around")
     player.say("I wait, and walk to the green")
     deployment.began()
     server.kill()
     try:
         deployment.go()
-        response = player.hear()
+        response = player.read_turn()
         is_fallback(response, "sessions.commit", "unavailable", "timeout")
         assert "hasn't happened" in response["text"]
     finally:
@@ -342,15 +344,15 @@ def test_a_turn_in_which_redis_dies_is_not_kept_and_is_not_told(deployment: Depl
 
 
 def test_a_turn_in_which_redis_is_restarted_goes_on(deployment: Deployment, server: RedisServer) -> None:
-    serving = deployment.play(deployment.slow(), "other")
-    player = deployment.play(deployment.slow(serve=False))
+    serving = deployment.start_player(deployment.slow(), "other")
+    player = deployment.start_player(deployment.slow(serve=False))
     serving.turn("I look around")
     player.say("I wait, and walk to the green")
     assert deployment.began() == serving.process.pid
     server.kill()
     server.start()
     deployment.go()
-    response = player.hear()
+    response = player.read_turn()
     assert (response["outcome"], response["kept"]) == ("story", True)
     assert (player.leave(), serving.leave()) == (0, 0)
 
@@ -358,7 +360,7 @@ def test_a_turn_in_which_redis_is_restarted_goes_on(deployment: Deployment, serv
 def test_a_session_that_is_damaged_begins_anew_and_the_player_hears_it_once(
     deployment: Deployment, server: RedisServer
 ) -> None:
-    player = deployment.play(deployment.config(), "damaged")
+    player = deployment.start_player(deployment.config(), "damaged")
     player.turn("I walk to the green")
     server.command("HSET", key_of(server, "damaged"), "context", b"\xc1 no msgpack")
     first, second = player.turn("I look around"), player.turn("I look around")
@@ -371,12 +373,12 @@ def test_a_session_that_is_damaged_begins_anew_and_the_player_hears_it_once(
 
 def test_two_turns_of_one_story_at_the_same_time_are_both_played(deployment: Deployment) -> None:
     config = deployment.slow(names=(*ALONE, "messages", "messages-redis"))
-    one, two = deployment.play(config), deployment.play(config)
+    one, two = deployment.start_player(config), deployment.start_player(config)
     one.say("I wait, and look around")
     two.say("I wait, and look around")
     deployment.began(deployment.began())
     deployment.go()
-    responses = [one.hear(), two.hear()]
+    responses = [one.read_turn(), two.read_turn()]
     assert [response["outcome"] for response in responses] == ["story", "story"]
     assert sorted(response["turn"] for response in responses) == [1, 2]
     assert (one.leave(), two.leave()) == (0, 0)
@@ -466,10 +468,10 @@ def test_a_call_that_a_leaving_player_serves_goes_on_at_another(
     deployment: Deployment, leave: Callable[[Player], None]
 ) -> None:
     config = deployment.slow()
-    serving = [deployment.play(config, "one"), deployment.play(config, "two")]
+    serving = [deployment.start_player(config, "one"), deployment.start_player(config, "two")]
     for each in serving:
         each.turn("I look around")
-    player = deployment.play(deployment.slow(serve=False), "three")
+    player = deployment.start_player(deployment.slow(serve=False), "three")
     player.say("I wait, and look around")
     pid = deployment.began()
     [leaving] = [each for each in serving if each.process.pid == pid]
@@ -478,32 +480,32 @@ def test_a_call_that_a_leaving_player_serves_goes_on_at_another(
     assert "Traceback" not in leaving.errors
     assert deployment.began(pid) in {each.process.pid for each in serving}
     deployment.go()
-    response = player.hear()
+    response = player.read_turn()
     assert (response["outcome"], response["turn"]) == ("story", 1)
 
 
 def test_a_player_who_leaves_ends_first_what_others_wait_for(deployment: Deployment) -> None:
     config = deployment.slow(drain="8s")
-    serving = [deployment.play(config, "one"), deployment.play(config, "two")]
+    serving = [deployment.start_player(config, "one"), deployment.start_player(config, "two")]
     for each in serving:
         each.turn("I look around")
-    player = deployment.play(deployment.slow(serve=False), "three")
+    player = deployment.start_player(deployment.slow(serve=False), "three")
     player.say("I wait, and look around")
     pid = deployment.began()
     [leaving] = [each for each in serving if each.process.pid == pid]
     leaving.quit()
     deployment.go()
-    assert player.hear()["outcome"] == "story"
+    assert player.read_turn()["outcome"] == "story"
     assert leaving.process.wait(PATIENCE) == 0
     assert len(list(deployment.folder.glob("began-*"))) == 1
 
 
 def test_the_last_words_of_a_server_that_leaves_are_heard(deployment: Deployment) -> None:
-    serving = deployment.play(deployment.slow(drain="8s"), "one")
+    serving = deployment.start_player(deployment.slow(drain="8s"), "one")
     serving.turn("I look around")
-    player = deployment.play(deployment.slow(serve=False), "two")
+    player = deployment.start_player(deployment.slow(serve=False), "two")
     player.say("I wait, and look around")
     assert deployment.began() == serving.process.pid
     serving.quit()
     deployment.go()
-    assert player.hear()["outcome"] == "story"
+    assert player.read_turn()["outcome"] == "story"

@@ -104,15 +104,15 @@ async def produce(one: One, many: Many | None = None, *, chunk: int = 100) -> No
 
 
 def run(produced: Callable[[], Awaitable[None]], consumed: Callable[[], Awaitable[None]]) -> None:
-    """Play the role that the driver asks for."""
+    """Take the part that the driver asks for."""
     import asyncio
 
-    async def play() -> None:
+    async def main() -> None:
         await (produced if ROLE == "produce" else consumed)()
 
     if os.environ.get("BENCH_LOOP") == "uvloop":
         import uvloop
 
-        uvloop.run(play())
+        uvloop.run(main())
     else:
-        asyncio.run(play())  # noqa: TID251
+        asyncio.run(main())  # noqa: TID251
