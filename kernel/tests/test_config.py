@@ -18,8 +18,9 @@ from msgspec import Meta, Struct
 from tta_kernel import ConfigError, Duration, KernelSettings, PluginSettings, Problem, Secret, Size
 from tta_kernel.settings import unknown_plugins
 from tta_program import LayeredSettings, load
-from tta_program.config import Entry, entries, read
 from tta_program.config import __file__ as config_module
+from tta_program.config import read
+from tta_program.effective import Entry, entries
 
 Write = Callable[..., Path]
 REDACTED = "<redacted>"

@@ -13,7 +13,7 @@ import pytest
 
 from tta_kernel import ConfigError, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl, hookspec
 from tta_program import load
-from tta_program.config import Entry, entries
+from tta_program.effective import Entry, entries
 
 specs = ModuleType("specs")
 

@@ -14,7 +14,7 @@ from tta_kernel import ConfigError, Duration, Kernel, Plugin, PluginSettings, Se
 from tta_kernel.settings import unknown_plugins
 from tta_kernel.units import EXAMPLES
 from tta_program import load
-from tta_program.config import Entry, entries
+from tta_program.effective import Entry, entries
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from tta_kernel import ConfigError, ConfigPath, Kernel, KernelSettings, Plugin, PluginSettings, Secret
 from tta_program import LayeredSettings, load
-from tta_program.config import Entry, entries
+from tta_program.effective import Entry, entries
 
 pytestmark = pytest.mark.usefixtures("nothing_installed")
 

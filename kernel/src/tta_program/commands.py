@@ -73,6 +73,12 @@ class Subcommands:
         parser.set_defaults(command=Command(name, run, requires, asks, whole))
         return parser
 
+    def add_own(self, name: str, text: str) -> argparse.ArgumentParser:
+        """Add a command of the program itself, which starts nothing or everything."""
+        parser = self._parser(name, text)
+        parser.set_defaults(command=None, look=None)
+        return parser
+
     def _parser(self, name: str, text: str) -> argparse.ArgumentParser:
         *path, leaf = name.split()
         parser: argparse.ArgumentParser = self._group(tuple(path)).add_parser(leaf, help=text, description=text)

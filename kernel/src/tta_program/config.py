@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
-from msgspec import NODEFAULT, Struct, field, to_builtins
-from msgspec.structs import fields
+from msgspec import Struct, field
 
 from tta_kernel import ConfigError, KernelSettings, PluginSettings, Problem, suggest
 from tta_kernel.settings import KernelKeys, Section
-from tta_kernel.units import is_struct, unwrap
 
-from .defaults import default_of
 from .files import parse, read_text
 from .layers import BAD, Layer, Source, Text
-from .reader import Reader, written
-from .secrets import REDACTED, mask
+from .reader import Reader
 
 Environ = Mapping[str, str] | None
 S = TypeVar("S", bound=Struct)
@@ -66,14 +62,6 @@ class _Top(Struct, forbid_unknown_fields=True):
     plugins: Section = {}
 
 
-class Entry(Struct, frozen=True):
-    """One value in force, with secrets redacted, and the layer that it comes from."""
-
-    key: str
-    value: Any
-    layer: str
-
-
 def load(
     folder: Path | None = None,
     environment: str | None = None,
@@ -105,7 +93,8 @@ def read(
     environment = environment or environ.get("TTA_ENV") or "development"
     overrides = _plain(overrides)  # as they are now, whatever becomes of them later
     layers: list[Layer] = []
-    source, problems = Source(environment, None, environ, overrides, layers), list[Problem]()
+    source = Source(environment, None, environ, overrides, layers)
+    problems: list[Problem] = []
     names: list[Path | str] = sorted(name for name in environ if name.startswith("TTA__"))
     try:
         home = _folder(folder or environ.get("TTA_CONFIG"))
@@ -158,15 +147,21 @@ def _folder(named: Path | str | None) -> Path | None:
 
 def _files(home: Path | None, environment: str) -> list[Path]:
     names = sorted(it.stem for it in home.glob("*.yaml")) if home else ["development"]
-    where, choices = f"{home}/{environment}.yaml", [it for it in names if it != "base"]
-    if home is None:
-        where = f"environment {environment!r}, without a config folder, which --config or TTA_CONFIG names"
+    choices = [it for it in names if it != "base"]
     if environment not in choices:
+        where = f"{home}/{environment}.yaml"
+        if home is None:
+            where = f"environment {environment!r}, without a config folder, which --config or TTA_CONFIG names"
+        what = "there is no such file"
+        if environment in names:
+            what = "is what every environment shares, and none itself"
         hint = suggest(environment, choices)
-        hint += f" ({', '.join(choices)})" if hint.endswith("?") else ""
-        what = "is what every environment shares, and none itself" if environment in names else "there is no such file"
+        if hint.endswith("?"):
+            hint += f" ({', '.join(choices)})"
         raise ConfigError(Problem(where, what, hint))
-    return [home / "base.yaml", home / f"{environment}.yaml"] if home else []
+    if home is None:
+        return []
+    return [home / "base.yaml", home / f"{environment}.yaml"]
 
 
 def _file(path: Path) -> Layer:
@@ -211,52 +206,3 @@ def _merge(low: Any, high: Any) -> Any:
     if {*low, *high} == {"file", "env"} and all(isinstance(it, str) for it in high.values()):
         return high  # Two ways to a secret don't merge.
     return low | {key: _merge(low.get(key), it) for key, it in high.items()}
-
-
-def entries(settings: LayeredSettings, types: Mapping[str, type[Struct]]) -> list[Entry]:
-    """List the config in force, key by key, as it is written; a plugin without a type shows its raw section."""
-    source = settings.source
-    found = [*_leaves("kernel", _discreet(_in_force(KernelKeys, {}, settings), "", Reader(source)), source)]
-    for name in sorted({*settings.plugins, *types}):
-        path, section = f"plugins.{name}", settings.plugins.get(name)
-        raw: Any = section.config if section else {}
-        reader = Reader(source, reveal=False)
-        reader.value(raw, types.get(name, Any), f"{path}.config")
-        shown: dict[str, Any] = {"enabled": section.enabled, "required": section.required} if section else {}
-        shown["config"] = _in_force(types[name], raw) if name in types else raw
-        found += _leaves(path, _discreet(shown, path, reader), source)
-    return found
-
-
-def _in_force(type_: type[Struct], raw: Mapping[str, Any], given: Struct | None = None) -> dict[str, Any]:
-    """Return what is written, else what is ``given``, else the default, by key."""
-    shown = {}
-    for it in fields(type_):
-        value = raw.get(it.encode_name, getattr(given, it.name, default_of(it)))
-        if isinstance(value, Struct):
-            value = _in_force(type(value), {}, value)
-        elif isinstance(value, Mapping) and is_struct(kind := unwrap(it.type)[0]):
-            value = _in_force(kind, value)
-        shown[it.encode_name] = "<missing>" if value is NODEFAULT else written(value, it.type)
-    return shown
-
-
-def _discreet(value: Any, path: str, reader: Reader) -> Any:
-    """Return ``value`` as builtins, without its secrets and with whole paths."""
-    if isinstance(value, Mapping):
-        return {str(key): _discreet(it, f"{path}.{key}", reader) for key, it in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_discreet(it, f"{path}.{n}", reader) for n, it in enumerate(value)]
-    if path in reader.hidden:
-        return REDACTED
-    if path in reader.placed:
-        return str(reader.placed[path])
-    return mask(str(value)) if isinstance(value, str) else to_builtins(value, enc_hook=str)
-
-
-def _leaves(path: str, value: Any, source: Source) -> Iterator[Entry]:
-    if isinstance(value, dict) and value:
-        for key, it in value.items():
-            yield from _leaves(f"{path}.{key}", it, source)
-    elif value != {} or path.count(".") != 2:  # a config of nothing is not shown
-        yield Entry(path, value, source.layer(path, exact=True) or "default")

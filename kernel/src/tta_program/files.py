@@ -30,9 +30,13 @@ def parse(text: str, where: str) -> Any:
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             lines: dict[str, int] = {}
             for key, _ in node.value:
-                if (name := str(key.value)) in lines:
-                    what, note = f"the key {name!r} is there twice", f"merge both; the first is in line {lines[name]}"
-                    raise yaml.MarkedYAMLError(problem=what, problem_mark=key.start_mark, note=note)
+                name = str(key.value)
+                if name in lines:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"the key {name!r} is there twice",
+                        problem_mark=key.start_mark,
+                        note=f"merge both; the first is in line {lines[name]}",
+                    )
                 lines[name] = key.start_mark.line + 1
             return super().construct_mapping(node, deep)
 
@@ -44,12 +48,16 @@ def parse(text: str, where: str) -> Any:
                 raise yaml.MarkedYAMLError(problem="aliases are refused", problem_mark=mark, note=_QUOTES)
         return yaml.load(text, Loader=Loader)  # noqa: S506  # it is a safe one
     except yaml.YAMLError as error:
-        mark, what, hint = (getattr(error, it, None) for it in ("problem_mark", "problem", "note"))
-        if "constructor for the tag" in (what or ""):  # not quoted: a password may begin with !
-            what, hint = "tags are refused, and nothing makes Python objects", _QUOTES
-        elif "cannot start any token" in (what or ""):
+        mark = getattr(error, "problem_mark", None)
+        what = getattr(error, "problem", None) or "odd characters"
+        hint = getattr(error, "note", None) or ""
+        if "constructor for the tag" in what:
+            what = "tags are refused, and nothing makes Python objects"  # not quoted: a password may begin with !
+            hint = _QUOTES
+        elif "cannot start any token" in what:
             hint = _QUOTES
     except (ValueError, TypeError, LookupError, AttributeError):  # PyYAML, on the 31st of February
-        what, hint = "there is no such number or date", _QUOTES
+        what = "there is no such number or date"
+        hint = _QUOTES
     at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-    raise ConfigError(Problem(where + at, f"cannot be read as YAML: {what or 'odd characters'}", hint or ""))
+    raise ConfigError(Problem(where + at, f"cannot be read as YAML: {what}", hint))

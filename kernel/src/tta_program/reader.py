@@ -28,9 +28,11 @@ def written(value: Any, type_: Any) -> Any:
     bare, extra = unwrap(type_)
     if isinstance(value, Mapping) and len(get_args(bare)) == 2:
         return {key: written(it, get_args(bare)[1]) for key, it in value.items()}
-    units = UNITS.get(extra.get("unit", ""), {})
-    number = isinstance(value, int | float) and not isinstance(value, bool) and value
-    for unit, factor in sorted(units.items(), key=lambda it: -it[1]) if number else ():
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if "unit" not in extra or not number or not value:
+        return value
+    largest_first = sorted(UNITS[extra["unit"]].items(), key=lambda it: -it[1])
+    for unit, factor in largest_first:
         if value >= factor and round(value / factor, 9) % 1 == 0:
             return f"{value / factor:g}{unit}"
     return value
@@ -44,13 +46,16 @@ class Reader:
     """
 
     def __init__(self, source: Source, *, reveal: bool = True) -> None:
-        self.source, self._reveal = source, reveal
+        self.source = source
+        self._reveal = reveal
         self.problems: list[Problem] = []
         self.hidden: set[str] = set()
         self.placed: dict[str, Path] = {}
         self._unrevealed = False
+        """A secret was left where it lies, so that a Struct may refuse what stands in its place."""
 
     def report(self, path: str, what: str, hint: str = "", *, deployment_only: bool = False) -> Any:
+        """Note a problem with the value at ``path``, and return what stands in place of a good one."""
         where = ": ".join(filter(None, (self.source.layer(path), path)))
         self.problems.append(Problem(where, what, hint, deployment_only))
         return BAD
@@ -85,7 +90,8 @@ class Reader:
 
     def value(self, raw: Any, type_: Any, path: str, *, secret: bool = False) -> Any:
         """Return what ``raw`` means as a ``type_``, from the inside out; BAD where a problem keeps it from that."""
-        (bare, extra), before = unwrap(type_), len(self.problems)
+        bare, extra = unwrap(type_)
+        before = len(self.problems)
         choice = get_origin(bare) in (Union, UnionType, Literal)
         kinds = [it for it in get_args(bare) if it is not ... and not choice] or [Any, Any]
         if isinstance(raw, Text):
@@ -135,8 +141,9 @@ class Reader:
         try:
             return convert(raw, type_)
         except ValidationError as error:
-            what, own = str(error).partition(" - at `$")[0], error.__cause__ is not None
-        bare, hint = unwrap(type_)[0], ""
+            what = str(error).partition(" - at `$")[0]
+            own = error.__cause__ is not None  # It comes from a Struct's __post_init__.
+        bare, _ = unwrap(type_)
         if own:
             what = self._discreet(mask(what), getattr(bare, "__name__", "it"))
             return self.report(path, what, deployment_only=self._unrevealed)
@@ -148,6 +155,7 @@ class Reader:
             what = what.replace(word, plain)
         if isinstance(raw, list | Mapping) and not raw:
             what += f", got an empty {'list' if isinstance(raw, list) else 'mapping'}"
+        hint = ""
         if bare in (str, Path) and isinstance(raw, int | float | date):
             hint = "put it in quotes"
         return self.report(path, what[0].lower() + what[1:], hint)
@@ -155,8 +163,9 @@ class Reader:
     def _discreet(self, what: str, who: str) -> str:
         """Return what a Struct says of its values, unless it holds a part of a secret, as of the port in a URL."""
         words = [word for word in re.findall(r"[^\s'\"]+", what) if len(word) > 2]
-        if any(it in what or repr(it) in what or any(word in it for word in words) for it in self.source.secrets):
-            return f"{who} refuses its values, and what it says of them may hold a secret"
+        for secret in self.source.secrets:
+            if secret in what or repr(secret) in what or any(word in secret for word in words):
+                return f"{who} refuses its values, and what it says of them may hold a secret"
         return what
 
     def _parsed(self, text: str, path: str) -> Any:
@@ -176,14 +185,18 @@ class Reader:
         written = isinstance(name, str) or (kind == "file" and isinstance(name, Path))
         if len(raw) != 1 or kind not in ("file", "env") or not (name and written):
             return self.report(path, "expected text, {file: PATH} or {env: NAME}, got a mapping")
-        found, why = self.source.environ.get(str(name), ""), "is empty, or not set"
+        why = "is empty, or not set"
         if not self._reveal:
-            self._unrevealed, found = True, REDACTED
-        elif kind == "file":
+            self._unrevealed = True
+            found = REDACTED
+        elif kind == "env":
+            found = self.source.environ.get(str(name), "")
+        else:
             try:
                 found = read_text(self.source.whole(name, f"{path}.file")).removesuffix("\n")
             except ValueError as error:
-                found, why = "", str(error)
+                found = ""
+                why = str(error)
         if not found:
             what = f"the secret's {kind} {str(name)!r} {why}"
             return self.report(path, what, "put the secret there", deployment_only=True)

@@ -23,6 +23,7 @@ from .exits import ABANDONED, DONE, NOT_STARTED, WANTING
 from .layers import Source
 
 _HUP: int | None = getattr(signal, "SIGHUP", None)
+"""None on Windows, which has no such signal."""
 log = logging.getLogger("tta.kernel")
 
 
@@ -37,13 +38,14 @@ def run(wiring: Wiring, source: Source) -> int:
 
 
 async def _run(kernel: Kernel, source: Source, watchdog: _Watchdog, wake: socket.socket) -> int:
-    started, problem = False, None
+    started = False
+    problem: KernelError | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_obey, kernel, wake, tasks)
         try:
             async with kernel:
                 started = True
-                names = ", ".join(r.name for r in kernel.records.values() if r.state == "running")
+                names = ", ".join(record.name for record in kernel.records.values() if record.running)
                 log.info("running, as %s says: %s", source, names or "nothing")
                 try:
                     await anyio.sleep_forever()
@@ -93,7 +95,8 @@ class _Watchdog:
             self._timer.start()
 
     def _end(self) -> None:
-        stuck = [r.name for r in self._kernel.records.values() if r.state in (State.STARTING, State.STOPPING)]
+        unsettled = (State.STARTING, State.STOPPING)
+        stuck = [record.name for record in self._kernel.records.values() if record.state in unsettled]
         log.critical("abandoned: not stopped within %g s: %s; this is where all threads are", self._limit, stuck)
         faulthandler.dump_traceback(2, all_threads=True)
         logging.shutdown()
@@ -109,13 +112,14 @@ def _signals(watchdog: _Watchdog) -> Iterator[socket.socket]:
 
     def handle(number: int, frame: object) -> None:
         if number != _HUP:
-            if seen:
+            if seen:  # A second one: whoever sends it won't wait for order.
                 os._exit(128 + number)
             seen.append(number)
             watchdog.arm()
         writer.send(bytes([number]))
 
-    old = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM, _HUP) if n is not None}
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM, _HUP) if number is not None]
+    old = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield reader
     finally:
