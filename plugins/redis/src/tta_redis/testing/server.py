@@ -95,8 +95,9 @@ class RedisServer:
             raise AssertionError(f"the server {self._name} ended with {code}: {self.log[-2000:]}")
         try:
             # Another process may have taken the port a moment before.
-            ours = self.command("INFO", "server")["process_id"] == self._process.pid
-            return ours and bool(self.command("PING"))
+            with self._client() as client:
+                ours = client.execute_command("INFO", "server")["process_id"] == self._process.pid
+                return ours and bool(client.execute_command("PING"))
         except (redis_py.exceptions.ConnectionError, redis_py.exceptions.TimeoutError):
             return False
         except redis_py.exceptions.ResponseError:  # LOADING
@@ -235,10 +236,12 @@ def free_port() -> int:
 
 
 def wait_until(holds: Callable[[], object], what: str, *, limit: float = PATIENCE) -> None:
-    """Look again and again until something holds; fail after ``limit`` seconds."""
-    pause = threading.Event()
-    for _ in range(int(limit / 0.02)):
-        if holds():
-            return
-        pause.wait(0.02)
-    raise AssertionError(f"not within {limit:g} s: {what}")
+    """Look again and again until something holds, less and less often; fail after ``limit`` seconds of waiting."""
+    clock = threading.Event()
+    waited, pause = 0.0, 0.02
+    while not holds():
+        if waited > limit:
+            raise AssertionError(f"not within {limit:g} s: {what}")
+        clock.wait(pause)
+        waited += pause
+        pause = min(1.1 * pause, 0.1)
