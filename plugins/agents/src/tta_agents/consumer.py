@@ -91,6 +91,8 @@ class CallConsumer:
             self._log.warning("queues of instances are left to their time to live: %s", exc)
 
     async def _run(self) -> None:
+        for served in self._group:
+            served.taken = 0  # A crash may have ended tasks that had not begun.
         try:
             async with anyio.create_task_group() as background:
                 for leases, _ in self._sources:
