@@ -40,22 +40,22 @@ class Sessions(MemorySessions):
 
     def __init__(self) -> None:
         super().__init__(time.time, ttl=1000, limit=10, max_size=100_000)
-        self.gets: list[Fault | None] = []
-        self.commits: list[Fault | None] = []
+        self.get_faults: list[Fault | None] = []
+        self.commit_faults: list[Fault | None] = []
         self.committed: list[Session] = []
 
     async def get(self, id: str) -> Session | None:
         async def really() -> Session | None:
             return await super(Sessions, self).get(id)
 
-        return await _next(self.gets, really)  # type: ignore[no-any-return]
+        return await _next(self.get_faults, really)  # type: ignore[no-any-return]
 
     async def commit(self, session: Session) -> Session:
         async def really() -> Session:
             self.committed.append(await super(Sessions, self).commit(session))
             return self.committed[-1]
 
-        return await _next(self.commits, really)  # type: ignore[no-any-return]
+        return await _next(self.commit_faults, really)  # type: ignore[no-any-return]
 
 
 async def _next(faults: list[Fault | None], really: Do) -> Any:
@@ -141,7 +141,7 @@ async def test_a_session_that_cannot_be_read_means_the_fallback_and_the_next_tur
 ) -> None:  # fmt: skip
     async with kernel(sessions) as k:
         await play(k)
-        sessions.gets = [fault]
+        sessions.get_faults = [fault]
         with published(k, StoreFailed) as events:
             response = await play(k)
             [event] = await events.rest()
@@ -158,7 +158,7 @@ async def test_a_session_that_cannot_be_read_means_the_fallback_and_the_next_tur
 
 async def test_a_crisis_is_heard_even_where_no_session_can_be_read(sessions: Sessions) -> None:
     async with kernel(sessions) as k:
-        sessions.gets = [DOWN]
+        sessions.get_faults = [DOWN]
         response = await said(k, "I want to hurt myself")
     assert (response.outcome, response.failure, response.kept) == (
         "supportive", Failure("sessions.get", "unavailable"), False,
@@ -171,7 +171,7 @@ async def test_a_crisis_is_heard_even_where_no_session_can_be_read(sessions: Ses
 async def test_a_story_that_cannot_be_kept_is_not_told(sessions: Sessions, fault: Fault, code: str) -> None:
     async with kernel(sessions) as k:
         await said(k)
-        sessions.commits = [fault, fault]
+        sessions.commit_faults = [fault, fault]
         response = await said(k)
         assert (response.outcome, response.failure) == ("fallback", Failure("sessions.commit", code))
         assert not response.kept
@@ -187,7 +187,7 @@ async def test_a_story_that_was_read_and_cannot_be_kept_gets_an_ending(
     sessions: Sessions, fault: Fault, code: str
 ) -> None:
     async with kernel(sessions) as k:
-        sessions.commits = [fault, fault]
+        sessions.commit_faults = [fault, fault]
         response = await read(k)
         assert (response.outcome, response.failure) == ("fallback", Failure("sessions.commit", code))
         story, ending = response.text.split("\n\n")
@@ -198,7 +198,7 @@ async def test_a_story_that_was_read_and_cannot_be_kept_gets_an_ending(
 
 async def test_a_supportive_answer_stands_where_it_cannot_be_kept(sessions: Sessions) -> None:
     async with kernel(sessions) as k:
-        sessions.commits = [DOWN, DOWN]
+        sessions.commit_faults = [DOWN, DOWN]
         response = await read(k, "I want to hurt myself")
     assert (response.outcome, response.kept) == ("supportive", False)
     assert response.text.endswith("the story will wait for as long as you like.")
@@ -207,7 +207,7 @@ async def test_a_supportive_answer_stands_where_it_cannot_be_kept(sessions: Sess
 @pytest.mark.parametrize("fault", [DOWN, STRANGE], ids=["raises", "strange"])
 async def test_a_commit_that_failed_once_is_tried_again(sessions: Sessions, fault: Fault) -> None:
     async with kernel(sessions) as k:
-        sessions.commits = [fault]
+        sessions.commit_faults = [fault]
         response = await said(k)
     assert (response.outcome, response.kept) == ("story", True)
     assert [session.version for session in sessions.committed] == [1]
@@ -216,7 +216,7 @@ async def test_a_commit_that_failed_once_is_tried_again(sessions: Sessions, faul
 @pytest.mark.parametrize("fault", [stored_but_unheard, stored_but_late])
 async def test_a_commit_that_arrived_unheard_is_found_and_not_made_twice(sessions: Sessions, fault: Fault) -> None:
     async with kernel(sessions) as k:
-        sessions.commits = [fault]
+        sessions.commit_faults = [fault]
         response = await said(k)
         assert (response.outcome, response.kept, response.failure) == ("story", True, None)
         assert (await said(k)).turn == 2
@@ -228,7 +228,7 @@ async def test_a_commit_that_is_found_later_is_told_then(
     sessions: Sessions, play: Callable[[Kernel], Awaitable[OrchestrationResponse]]
 ) -> None:
     async with kernel(sessions) as k:
-        sessions.gets, sessions.commits = [None, DOWN], [stored_but_unheard]
+        sessions.get_faults, sessions.commit_faults = [None, DOWN], [stored_but_unheard]
         lost = await play(k)
         assert (lost.outcome, lost.kept) == ("fallback", False)
         after, later = await play(k), await play(k)
@@ -244,7 +244,7 @@ async def test_a_session_that_is_too_large_says_so_and_stays_as_it_was(
 ) -> None:
     async with kernel(sessions) as k:
         await said(k)
-        sessions.commits = [TOO_LARGE]
+        sessions.commit_faults = [TOO_LARGE]
         response = await said(k)
         assert (response.outcome, response.failure) == ("fallback", Failure("sessions.commit", "too_large"))
         assert "The book of your story is full" in response.text
@@ -258,7 +258,7 @@ async def test_a_corrupt_session_begins_anew_and_the_player_hears_it_once(sessio
     async with kernel(sessions) as k:
         await said(k)
         await sessions.delete("s")
-        sessions.gets = [CORRUPT]
+        sessions.get_faults = [CORRUPT]
         first, second = await said(k), await said(k)
     assert (first.outcome, first.turn, first.kept) == ("story", 1, True)
     [notice] = first.notices
@@ -268,7 +268,7 @@ async def test_a_corrupt_session_begins_anew_and_the_player_hears_it_once(sessio
 
 async def test_what_cannot_be_put_aside_is_no_new_beginning_until_it_is(sessions: Sessions) -> None:
     async with kernel(sessions) as k:
-        sessions.gets = [CORRUPT, CORRUPT]
+        sessions.get_faults = [CORRUPT, CORRUPT]
         stuck, after = await said(k), await said(k)
     assert (stuck.outcome, stuck.failure, stuck.notices) == ("fallback", Failure("sessions.get", "corrupt"), ())
     assert (after.outcome, len(after.notices)) == ("story", 1)
@@ -298,7 +298,7 @@ def elsewhere(sessions: Sessions, turns: int) -> Fault:
 
 async def test_a_turn_that_was_overtaken_is_played_again_from_what_is_there_now(sessions: Sessions) -> None:
     async with kernel(sessions) as k:
-        sessions.commits = [elsewhere(sessions, 4), elsewhere(sessions, 7)]
+        sessions.commit_faults = [elsewhere(sessions, 4), elsewhere(sessions, 7)]
         response = await said(k)
     assert (response.outcome, response.turn, response.text) == ("story", 8, "Turn 8. The sea answers.")
     assert response.updated_context["world"] == {"turns": 8}
@@ -306,17 +306,17 @@ async def test_a_turn_that_was_overtaken_is_played_again_from_what_is_there_now(
 
 async def test_a_turn_that_is_overtaken_all_the_while_falls_back(sessions: Sessions) -> None:
     async with kernel(sessions) as k:
-        sessions.commits = [elsewhere(sessions, n) for n in range(1, 9)]
+        sessions.commit_faults = [elsewhere(sessions, n) for n in range(1, 9)]
         response = await said(k)
         assert (response.outcome, response.failure) == ("fallback", Failure("sessions.commit", "conflict"))
         assert "played in another place at the same time" in response.text
-        sessions.commits = []
+        sessions.commit_faults = []
         assert (await said(k)).turn == 4
 
 
 async def test_a_turn_that_was_read_and_overtaken_is_ended_and_not_told_twice(sessions: Sessions) -> None:
     async with kernel(sessions) as k:
-        sessions.commits = [elsewhere(sessions, 4)]
+        sessions.commit_faults = [elsewhere(sessions, 4)]
         response = await read(k)
         assert (response.outcome, response.failure) == ("fallback", Failure("sessions.commit", "conflict"))
         assert response.text.startswith("Turn 1. The sea answers.\n\nI must stop here")
@@ -325,7 +325,7 @@ async def test_a_turn_that_was_read_and_overtaken_is_ended_and_not_told_twice(se
 
 async def test_a_supportive_answer_that_was_overtaken_is_kept_beside_the_other_turn(sessions: Sessions) -> None:
     async with kernel(sessions) as k:
-        sessions.commits = [elsewhere(sessions, 4)]
+        sessions.commit_faults = [elsewhere(sessions, 4)]
         response = await read(k, "I want to hurt myself")
     assert (response.outcome, response.kept, response.turn) == ("supportive", True, 5)
     assert response.updated_context["world"] == {"turns": 4}
@@ -339,7 +339,7 @@ async def test_a_story_that_vanishes_in_the_middle_of_a_turn_begins_anew_and_say
 
     async with kernel(sessions) as k:
         await said(k)
-        sessions.commits = [gone]
+        sessions.commit_faults = [gone]
         response = await said(k)
     assert (response.outcome, response.turn, len(response.notices)) == ("story", 1, 1)
 
@@ -360,7 +360,7 @@ async def test_agents_out_of_reach_mean_the_fallback_and_a_human_is_told(
 
 async def test_neither_agents_nor_sessions_in_reach_means_the_fallback_too(sessions: Sessions) -> None:
     async with kernel(sessions, AgentError("timeout", "nobody answered", retryable=True)) as k:
-        sessions.commits = [DOWN, DOWN]
+        sessions.commit_faults = [DOWN, DOWN]
         response = await said(k)
     assert (response.outcome, response.failure) == ("fallback", Failure("sessions.commit", "unavailable"))
     assert "thread" not in response.text
@@ -370,7 +370,7 @@ async def test_neither_agents_nor_sessions_in_reach_means_the_fallback_too(sessi
 async def test_a_turn_that_is_not_kept_is_not_announced_as_committed(sessions: Sessions) -> None:
     async with kernel(sessions) as k:
         with published(k, SessionCommitted) as commits:
-            sessions.commits = [DOWN, DOWN]
+            sessions.commit_faults = [DOWN, DOWN]
             await said(k)
             assert await commits.rest() == []
 
@@ -383,7 +383,7 @@ async def test_a_slow_store_does_not_hold_up_other_sessions(sessions: Sessions) 
         await anyio.sleep_forever()
 
     async with kernel(sessions) as k, anyio.create_task_group() as tasks:
-        sessions.gets = [sticking]
+        sessions.get_faults = [sticking]
         tasks.start_soon(said, k)
         await stuck.wait()
         with anyio.fail_after(5):

@@ -14,7 +14,7 @@ from tta_sessions import Session
 from . import texts
 from .guard import NotKept, Overtaken, SessionGuard, Story
 from .model import InputError, TurnInput
-from .telling import Answer, Telling
+from .responder import Answer, Responder
 
 TRIES = 3
 """How often a turn is played while others commit the same session."""
@@ -48,9 +48,9 @@ class Turn:
     """One turn of ``session``, which is a new one until it was read; ``seed`` is that of a story that begins."""
 
     def __init__(
-        self, guard: SessionGuard, telling: Telling, session: Session, *, seed: int | None, history: int
+        self, guard: SessionGuard, responder: Responder, session: Session, *, seed: int | None, history: int
     ) -> None:
-        self._guard, self._telling = guard, telling
+        self._guard, self._responder = guard, responder
         self._seed, self._history = seed, history
         self._place = _Place(session)
         self._notices: dict[str, None] = {}
@@ -63,10 +63,10 @@ class Turn:
             for _ in range(TRIES):
                 place = await self._read()
                 if begun is None:
-                    begun = answer = await self._telling.check_input(whole, place.number)
+                    begun = answer = await self._responder.check_input(whole, place.number)
                 if answer is begun and answer.outcome == "story":
                     input = TurnInput(read, place.seed, place.number, place.story.world)
-                    answer = await self._telling.tell(begun, input, place.run)
+                    answer = await self._responder.tell(begun, input, place.run)
                 try:
                     kept = self._written(answer, read)
                     return self._played(answer, await self._guard.commit(kept, place.run, unread=not answer.released))
@@ -82,8 +82,8 @@ class Turn:
         except NotKept as exc:
             if begun is None:
                 # A crisis doesn't wait for a store.
-                answer = await self._telling.check_input(whole, self._place.number)
-            return self._played(await self._telling.retract(answer, exc.failure), None)
+                answer = await self._responder.check_input(whole, self._place.number)
+            return self._played(await self._responder.retract(answer, exc.failure), None)
 
     async def _read(self) -> _Place:
         """Find out where the story stands, and give the turn a name of its own."""

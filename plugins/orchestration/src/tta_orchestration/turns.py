@@ -21,7 +21,7 @@ from .checks import Checks
 from .guard import SessionGuard
 from .model import InputError, NotRunning, OrchestrationResponse, TurnPlayed
 from .release import Send
-from .telling import Telling
+from .responder import Responder
 from .turn import Played, Turn
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -130,11 +130,11 @@ class Turns:
     ) -> OrchestrationResponse:
         read, notices = self._clean(text)
         async with self._alone(session):
-            telling = Telling(
+            responder = Responder(
                 self._ctx, self._workflows, self._checks, workflow=self._limits.workflow, session=session, owner=user,
                 send=send,
             )  # fmt: skip
-            turn = Turn(self._guard, telling, Session(session, user), seed=seed, history=self._limits.history)
+            turn = Turn(self._guard, responder, Session(session, user), seed=seed, history=self._limits.history)
             began = time.perf_counter()
             played = await turn.play(text, read)
             seconds = time.perf_counter() - began

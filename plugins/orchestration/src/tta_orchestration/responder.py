@@ -35,7 +35,7 @@ class Answer(msgspec.Struct, frozen=True):
     released: bool = False
 
 
-class Telling:
+class Responder:
     """Answers one turn of a session, to a reader where there is one (``send``); every step returns a new `Answer`."""
 
     def __init__(
