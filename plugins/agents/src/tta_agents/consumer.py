@@ -9,12 +9,12 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from tta_kernel import Context, correlation_id
-from tta_messages import Delivery, LeaseKeeper, MessagesError, QueueSettings
+from tta_messages import SHUTDOWN_TIMEOUT, Delivery, LeaseKeeper, MessagesError, QueueSettings
 
 from .acceptance import Acceptances
 from .context import CallContext
 from .execution import Execution
-from .inbox import SHUTDOWN_TIMEOUT, Inbox
+from .inbox import Inbox
 from .local import LocalAgents
 from .model import AgentError, AgentId
 from .outbox import Outbox

@@ -14,9 +14,6 @@ from .model import AgentId
 from .sending import send
 from .wire import SIGNALS, Accepted, Call, Cancelled, Credit, Died, Signal, caller_of, inbox_of, queue_of
 
-SHUTDOWN_TIMEOUT = 2.0
-"""How long, in seconds, each farewell may take: giving calls back, leaving the registry, taking queues away."""
-
 OnSignal = Callable[[Signal], None]
 
 

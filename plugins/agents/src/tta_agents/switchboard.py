@@ -15,12 +15,12 @@ import anyio
 import msgspec
 
 from tta_kernel import Context
-from tta_messages import MessageDied, Messages, MessagesError
+from tta_messages import SHUTDOWN_TIMEOUT, MessageDied, Messages, MessagesError
 
 from .config import AgentSettings, Config, Instance
 from .consumer import CallConsumer
 from .context import CallContext, text_of
-from .inbox import SHUTDOWN_TIMEOUT, Inbox
+from .inbox import Inbox
 from .local import LocalAgents
 from .model import (
     Agent,

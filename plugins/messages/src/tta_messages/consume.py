@@ -12,12 +12,11 @@ import anyio
 
 from tta_kernel import correlation_id, raised_at
 
-from .leases import LeaseCounts, LeaseKeeper
+from .leases import SETTLE_TIMEOUT, LeaseCounts, LeaseKeeper
 from .model import Delivery, Messages, MessagesError
 from .prepare import check_receive
 
 log = logging.getLogger("tta.messages")
-_SETTLE = 5.0  # seconds for giving back, so that a store that is gone can't keep anybody from stopping
 _SLACK = 1.05
 _ACK_AFTER = 0.02
 """How long, in seconds, what is done waits for the next receive to acknowledge it, where that may be under way."""
@@ -170,7 +169,7 @@ class _Consumer:
                     scope.deadline = min(scope.deadline, anyio.current_time() + self._grace)
 
     async def _close(self) -> None:
-        with anyio.move_on_after(_SETTLE, shield=True):
+        with anyio.move_on_after(SETTLE_TIMEOUT, shield=True):
             try:
                 await self._leases.close()
             except MessagesError as exc:

@@ -16,7 +16,7 @@ from .model import Delivery, Messages, MessagesError, QueueSettings
 
 _log = logging.getLogger("tta.messages")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
-_SETTLE = 5.0
+SETTLE_TIMEOUT = 5.0
 """How long, in seconds, giving back may take: a store that is gone must not keep anybody from stopping."""
 _ACK_AGAIN = 1.0
 _VISIBILITY = 30.0
@@ -158,7 +158,7 @@ class LeaseKeeper:
     async def fail(self, deliveries: Sequence[Delivery], error: str, *, permanent: bool = False) -> None:
         """Give deliveries back as failed, be the caller cancelled or not."""
         self._drop(deliveries)
-        with anyio.move_on_after(_SETTLE, shield=True):
+        with anyio.move_on_after(SETTLE_TIMEOUT, shield=True):
             try:
                 for delivery in deliveries:
                     await self._messages.nack(delivery, error=error, permanent=permanent)
@@ -170,7 +170,7 @@ class LeaseKeeper:
 
     async def release(self, deliveries: Sequence[Delivery]) -> None:
         """Give deliveries back unharmed, as far as they are still held, be the caller cancelled or not."""
-        with anyio.move_on_after(_SETTLE, shield=True):
+        with anyio.move_on_after(SETTLE_TIMEOUT, shield=True):
             try:
                 await self._release(deliveries)
             except MessagesError as exc:

@@ -12,6 +12,8 @@ from .prepare import check_queue
 
 REPLY_SETTINGS = QueueSettings(retries=1, ttl=600.0, visibility=60.0, dead_limit=0, dead_ttl=60.0, audit_limit=100)
 """How replies wait: once their reader has gone they are worth nothing, so none is kept as a dead letter."""
+SHUTDOWN_TIMEOUT = 2.0
+"""How long, in seconds, each thing that a process does while it stops may take, such as ending its queue."""
 _WAIT = 5.0  # in a receive; cancelling it is quicker
 _AT_ONCE = 100
 _log = logging.getLogger("tta.messages")

@@ -14,11 +14,10 @@ import msgspec
 
 from .answers import FAILED, Failure
 from .model import Delivery, Message, Messages, MessagesError, SendResult
-from .replies import ReplyQueue
+from .replies import SHUTDOWN_TIMEOUT, ReplyQueue
 
 log = logging.getLogger("tta.messages")
-_WITHDRAW = 1.0
-_FAREWELL = 2.0
+_WITHDRAWAL_TIMEOUT = 1.0
 _SLACK = 0.25
 """How much longer than its asker waits a question lives, in seconds, so that it is withdrawn and doesn't die of age."""
 
@@ -83,7 +82,7 @@ class Requests:
         try:
             await self._replies.read(self._take)
         finally:
-            with anyio.move_on_after(_FAREWELL, shield=True):
+            with anyio.move_on_after(SHUTDOWN_TIMEOUT, shield=True):
                 try:
                     await self._replies.close()
                 except MessagesError as exc:
@@ -133,7 +132,7 @@ class Requests:
 
     async def _withdraw(self, message: Message) -> None:
         """Take a question back that nobody has begun with, so that it is no dead letter later."""
-        with anyio.move_on_after(_WITHDRAW, shield=True):
+        with anyio.move_on_after(_WITHDRAWAL_TIMEOUT, shield=True):
             try:
                 await self._messages.cancel(message.queue, message.id)
             except (MessagesError, ValueError):
