@@ -7,59 +7,63 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from tta_messages import DeadLetter, HistoryEntry, QueueSettings, QueueStats, Requeued
+from tta_messages import Codec, DeadLetter, HistoryEntry, QueueSettings, QueueStats, Requeued
 from tta_messages.prepare import check_queue
-from tta_redis import RedisDown
+from tta_redis import Redis, RedisDown
 
 from . import wire
-from .shared import CHUNK, Queue, Shared
-from .store import translated
+from .index import QueueIndex
+from .queues import CHUNK, Queue, Queues
+from .store import Store, translated
 
 _BECAME = {"r": Requeued.REQUEUED, "f": Requeued.QUEUE_FULL, "a": Requeued.ALIVE, "u": Requeued.UNKNOWN}
 
 
-class Admin(Shared):
+class Admin:
     """Shows and changes what is kept."""
 
-    async def recover(self, queue: str | None = None) -> Mapping[str, int]:
+    def __init__(self, redis: Redis, store: Store, queues: Queues, index: QueueIndex, codec: Codec) -> None:
+        self._redis, self._store, self._queues, self._index, self._codec = redis, store, queues, index, codec
+
+    async def recover(self, queue: str | None) -> Mapping[str, int]:
         async def recover(known: Queue) -> int:
             found, more = 0, 1
             while more:
-                count, more = (await self._admin(known, "recover"))[0]
+                count, more = (await self._run(known, "recover"))[0]
                 found += count
             return found
 
-        return {name: count for name, count in (await self._all(queue, recover)).items() if count}
+        return {name: count for name, count in (await self._queues.each(queue, recover)).items() if count}
 
     async def configure(self, queue: str, settings: QueueSettings) -> None:
-        known = self._queue(check_queue(queue))
-        await self._index(known, (settings.ttl + settings.dead_ttl))
-        await self._admin(known, "configure", wire.pack_settings(settings))
+        known = self._queues[check_queue(queue)]
+        await self._queues.enter(known, settings.ttl + settings.dead_ttl)
+        await self._run(known, "configure", wire.pack_settings(settings))
 
     async def settings(self, queue: str) -> QueueSettings:
-        packed = (await self._admin(self._queue(check_queue(queue)), "settings"))[0]
-        return wire.read_settings(packed) or self._own_settings(queue)
+        packed = (await self._run(self._queues[check_queue(queue)], "settings"))[0]
+        return wire.read_settings(packed) or self._queues.settings(queue)
 
     async def purge(self, queue: str) -> int:
-        return await self._repeat(self._queue(check_queue(queue)), "purge")
+        return await self._repeat(self._queues[check_queue(queue)], "purge")
 
     async def drop(self, queue: str) -> bool:
-        known = self._queue(check_queue(queue))
+        known = self._queues[check_queue(queue)]
         # Whoever sends to it from now on finds it unlisted, and lists it again.
-        if not (await self._admin(known, "empty"))[0]:
+        if not (await self._run(known, "empty"))[0]:
             return False
-        await self._ask_index("ZREM", queue)
-        if (await self._admin(known, "drop"))[0]:
+        await self._index.remove(queue)
+        if (await self._run(known, "drop"))[0]:
             return True
-        await self._list(known)
+        await self._queues.list(known)
         return False
 
-    async def dead(self, queue: str, *, limit: int = 100, after: str = "") -> Sequence[DeadLetter]:
-        known = self._queue(check_queue(queue))
+    async def dead(self, queue: str, *, limit: int, after: str = "") -> Sequence[DeadLetter]:
+        known = self._queues[check_queue(queue)]
         found: list[DeadLetter] = []
         while len(found) < limit:
             page = min(limit - len(found), 100)
-            letters = self._letters(known, (await self._admin(known, "dead", page, after))[0])
+            letters = self._letters(known, (await self._run(known, "dead", page, after))[0])
             found += letters
             if len(letters) < page:
                 break
@@ -70,13 +74,13 @@ class Admin(Shared):
         pairs = zip(flat[::2], flat[1::2], strict=True)
         return [wire.read_letter(self._codec, queue.name, id, letter) for id, letter in pairs]
 
-    async def requeue(self, queue: str, *ids: str) -> Mapping[str, Requeued]:
-        known, found = self._queue(check_queue(queue)), dict.fromkeys(ids, Requeued.UNKNOWN)
-        await self._index(known)
+    async def requeue(self, queue: str, ids: Sequence[str]) -> Mapping[str, Requeued]:
+        known, found = self._queues[check_queue(queue)], dict.fromkeys(ids, Requeued.UNKNOWN)
+        await self._queues.enter(known)
         if ids:
             chosen = list(found)
             groups: list[Sequence[DeadLetter]] = [
-                self._letters(known, (await self._admin(known, "letters", *chosen[n : n + 100]))[0])
+                self._letters(known, (await self._run(known, "letters", *chosen[n : n + 100]))[0])
                 for n in range(0, len(chosen), 100)
             ]
         else:
@@ -94,27 +98,27 @@ class Admin(Shared):
                 ttl = letter.message.ttl
                 args += (letter.id, "" if ttl is None else min(ttl, wire.FOR_EVER))
         if args:
-            became = (await self._admin(queue, "requeue", *args))[0].decode()
+            became = (await self._run(queue, "requeue", *args))[0].decode()
             found |= {id: _BECAME[letter] for id, letter in zip(args[::2], became, strict=True)}
         return found
 
-    async def purge_dead(self, queue: str, *ids: str) -> int:
-        known = self._queue(check_queue(queue))
+    async def purge_dead(self, queue: str, ids: Sequence[str]) -> int:
+        known = self._queues[check_queue(queue)]
         if not ids:
             return await self._repeat(known, "purge_dead")
         chunks = [ids[n : n + CHUNK] for n in range(0, len(ids), CHUNK)]
-        return sum([(await self._admin(known, "purge_dead", *chunk))[0][0] for chunk in chunks])
+        return sum([(await self._run(known, "purge_dead", *chunk))[0][0] for chunk in chunks])
 
-    async def stats(self, queue: str | None = None) -> Mapping[str, QueueStats]:
+    async def stats(self, queue: str | None) -> Mapping[str, QueueStats]:
         async def stats(known: Queue) -> QueueStats | None:
-            (numbers, *_) = await self._admin(known, "stats")
+            (numbers, *_) = await self._run(known, "stats")
             return wire.read_stats(numbers) if numbers or queue else None
 
-        found = await self._all(queue, stats)
+        found = await self._queues.each(queue, stats)
         return {name: each for name, each in sorted(found.items()) if each is not None}
 
-    async def history(self, queue: str, *, limit: int = 100) -> Sequence[HistoryEntry]:
-        known = self._queue(check_queue(queue))
+    async def history(self, queue: str, *, limit: int) -> Sequence[HistoryEntry]:
+        known = self._queues[check_queue(queue)]
         try:
             entries = await self._redis.execute("XREVRANGE", known.keys.audit, "+", "-", "COUNT", max(limit, 1))
         except RedisDown as exc:
@@ -133,18 +137,18 @@ class Admin(Shared):
         async def forget(known: Queue) -> int:
             found, phase, cursor = 0, b"bodies", b"0"
             while phase:
-                count, phase, cursor = (await self._admin(known, "forget", wire.owner_mark(owner), phase, cursor))[0]
+                count, phase, cursor = (await self._run(known, "forget", wire.owner_mark(owner), phase, cursor))[0]
                 found += count
             return found
 
-        return sum((await self._all(None, forget)).values())
+        return sum((await self._queues.each(None, forget)).values())
 
-    async def _admin(self, queue: Queue, *args: Any) -> Sequence[Any]:
+    async def _run(self, queue: Queue, *args: Any) -> Sequence[Any]:
         return await self._store.run(self._store.scripts.admin, queue.name, queue.keys, args)
 
     async def _repeat(self, queue: Queue, what: str) -> int:
         found, more = 0, 1
         while more:
-            count, more = (await self._admin(queue, what))[0]
+            count, more = (await self._run(queue, what))[0]
             found += count
         return found

@@ -1,4 +1,4 @@
-"""One queue in Redis: its scripts, and what is done when they meet something foreign."""
+"""Runs scripts on queues, and has put into quarantine what is foreign to them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tta_redis import Redis, RedisDown, Script
 from . import layout, wire
 
 log = logging.getLogger("tta.messages-redis")
-_QUARANTINE_MS = 7 * 86_400_000
+QUARANTINE_MS = 7 * 86_400_000
 Died = Sequence[Sequence[bytes]]
 
 
@@ -52,7 +52,7 @@ class Scripts:
 
 
 class Store:
-    """Runs scripts on queues; tells who died, and puts aside what doesn't belong there."""
+    """Runs scripts on queues; tells who died, and puts into quarantine what doesn't belong there."""
 
     def __init__(
         self, redis: Redis, codec: Codec, publish: Callable[[Event], None], bounce: Callable[[Message], None],
@@ -62,7 +62,7 @@ class Store:
         self._codec, self._publish, self._bounce = codec, publish, bounce
         self._repaired: dict[str, float] = {}
         self.channel = channel
-        """With the name of a process: where it hears that it is called."""
+        """With the name of a process: the channel on which it is woken."""
         self._cluster = b"1" if redis.config.cluster else b"0"
         self._common = (channel, self._cluster)
 
@@ -84,8 +84,8 @@ class Store:
                 return await self.read(queue, keys, reply)
         raise AssertionError
 
-    async def quick(self, script: Script, keys: Sequence[bytes], settings: bytes, args: Sequence[Any]) -> Any:
-        """Run a script for the usual case; 0 where it isn't, and nothing was done."""
+    async def fast(self, script: Script, keys: Sequence[bytes], settings: bytes, args: Sequence[Any]) -> Any:
+        """Run a fast script; 0 where the call isn't eligible, and nothing was done."""
         try:
             return await script(keys, (settings, self._cluster, *args))
         except RedisDown as exc:
@@ -95,12 +95,12 @@ class Store:
                 raise translated(exc) from exc
             return 0
 
-    async def quick_all(
+    async def fast_all(
         self, script: Script, keys: Sequence[bytes], settings: bytes, calls: Sequence[Sequence[Any]]
     ) -> list[Any]:
-        """Run a script for the usual case several times, in one round trip."""
+        """Run a fast script several times, in one round trip."""
         if len(calls) == 1:
-            return [await self.quick(script, keys, settings, calls[0])]
+            return [await self.fast(script, keys, settings, calls[0])]
         commands = [script.command(keys, (settings, self._cluster, *args)) for args in calls]
         try:
             replies = await self.redis.pipeline(*commands, key=keys[0])
@@ -181,17 +181,17 @@ class Store:
         try:
             died: Died = reply[0]
             rest: Sequence[Any] = reply[1:]
-            odd = rest[1]
+            foreign = rest[1]
             if died:
                 self._tell(queue, died)
         except (TypeError, ValueError, IndexError) as exc:
             raise MessagesError("Redis answers nonsense") from exc
-        if odd:
+        if foreign:
             await self.look_after(queue, keys)
         return rest
 
     async def look_after(self, queue: str, keys: wire.Keys) -> None:
-        """Repair a queue in which something is in the way that can wait, and perhaps isn't to be mended."""
+        """Repair a queue in which something foreign is in the way of what can wait; once a minute at most."""
         if self._repaired.get(queue, float("-inf")) < time.monotonic() - 60:
             if len(self._repaired) > 1000:
                 self._repaired.clear()
@@ -199,14 +199,14 @@ class Store:
             await self.repair(queue, keys)
 
     async def repair(self, queue: str, keys: wire.Keys) -> None:
-        """Put what is foreign under a queue's keys aside, where it can be looked at for a week."""
-        await self.put_aside(f"queue {queue!r}", self.scripts.repair, keys.all, (_QUARANTINE_MS,))
+        """Rename what is foreign under a queue's keys, so that it can be looked at for a week."""
+        await self.quarantine(f"queue {queue!r}", self.scripts.repair, keys.all, (QUARANTINE_MS,))
 
-    async def put_aside(self, what: str, script: Script, keys: Sequence[bytes], args: Sequence[Any]) -> None:
+    async def quarantine(self, what: str, script: Script, keys: Sequence[bytes], args: Sequence[Any]) -> None:
         """Rename keys that hold something foreign."""
-        aside = [key + b":quarantine:%d" % (time.time() * 1000) for key in keys]
+        apart = [key + b":quarantine:%d" % (time.time() * 1000) for key in keys]
         try:
-            moved = await script([*keys, *aside], args, retry=True)
+            moved = await script([*keys, *apart], args, retry=True)
         except (RedisDown, ResponseError) as exc:
             raise translated(exc) from exc
         for name in moved:

@@ -13,7 +13,7 @@ from tta_messages.prepare import check_queue, subscription_id
 from tta_redis import RedisDown
 
 from . import layout, wire
-from .store import Store, translated
+from .store import QUARANTINE_MS, Store, translated
 
 _LIMIT = 10_000
 
@@ -73,8 +73,8 @@ class Subscriptions:
             except ResponseError as exc:
                 if again or "WRONGTYPE" not in str(exc):
                     raise translated(exc) from exc
-                types = (7 * 86_400_000, *layout.SUBSCRIPTION_KEYS.values())
-                await self._store.put_aside("subscriptions", scripts.quarantine, self._keys, types)
+                types = (QUARANTINE_MS, *layout.SUBSCRIPTION_KEYS.values())
+                await self._store.quarantine("subscriptions", scripts.quarantine, self._keys, types)
         raise AssertionError
 
 

@@ -1,4 +1,4 @@
-"""How who waits hears that there is something: his process has one channel for all queues, and he a name of his own."""
+"""Wakes receivers that wait: each process listens on one channel, for all its queues and receivers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ import anyio
 
 from tta_redis import Redis, RedisDown, Signal
 
-from . import wire
+from . import layout, wire
 
 log = logging.getLogger("tta.messages-redis")
 
 
 class Waiter:
-    """Waits for one queue until he is ``called``; ``handed`` then holds the messages, if he was given any.
+    """A receiver that waits for one queue until it is ``called``; ``handed`` then holds messages, if it was given any.
 
-    ``hold`` is the one in which he gets them. ``missed``: perhaps they were sent, and got lost on the way.
+    ``entry`` stands in the queue's set of those that wait; it names ``hold``, in which the messages are then.
+    ``missed``: perhaps they were sent, and got lost on the way, since the connection was.
     """
 
     __slots__ = ("_future", "called", "entry", "handed", "hold", "missed", "queue")
@@ -31,13 +32,13 @@ class Waiter:
         self._future: asyncio.Future[None] | None = None
 
     def call(self) -> None:
-        """Let him look."""
+        """Let it look."""
         self.called = True
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
 
     async def wait(self, patience: float) -> None:
-        """Wait until he is called, but no longer than that, in seconds."""
+        """Wait until it is called, but no longer than that, in seconds."""
         if not self.called:
             # A scope with a deadline and an Event do the same, and take five times as long.
             loop = asyncio.get_running_loop()  # noqa: TID251
@@ -54,8 +55,8 @@ def _time_is_up(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-class Bell:
-    """Calls who waits; ``unheard`` is told of calls for who waits no more: queue, hold, whether he was handed any."""
+class Wakeups:
+    """Calls receivers; ``unheard`` is told of calls for one that is gone: queue, hold, whether it was handed any."""
 
     def __init__(self, redis: Redis, channel: str, unheard: Callable[[str, str, bool], None]) -> None:
         self.name = token_hex(6)
@@ -72,7 +73,7 @@ class Bell:
         return self._ready.is_set()
 
     def listen(self, queue: str, hold: str, limit: int, visibility: float | str) -> Waiter:
-        """Return who waits from now on; before looking, so that nothing is missed."""
+        """Return a receiver that waits from now on; before it looks, so that nothing is missed."""
         waiter = Waiter(queue, hold, f"{self.name} {hold} {limit} {visibility}")
         self._waiters[hold] = waiter
         return waiter
@@ -83,15 +84,15 @@ class Bell:
             self._waiters.pop(waiter.hold, None)
 
     async def run(self) -> None:
-        """Hear, for as long as the service runs."""
+        """Listen, for as long as the service runs."""
         while True:
             try:
                 async with self._redis.subscribe(self._channel + self.name, callback=self._hear):
                     self._ready.set()
-                    self._ring_all()
+                    self._call_all()
                     await anyio.sleep_forever()
             except RedisDown as exc:
-                # Until then waiting ones look from time to time.
+                # Until then those that wait look from time to time.
                 self._ready = anyio.Event()
                 log.warning("can't be woken: %s", exc.reason)
                 await anyio.sleep(1.0)
@@ -99,14 +100,14 @@ class Bell:
     def _hear(self, signal: Signal | None) -> None:
         if signal is None:
             self.reconnects += 1
-            self._ring_all()
+            self._call_all()
         else:
-            self._ring(signal.payload)
+            self._call(signal.payload)
 
-    def _ring(self, payload: bytes) -> None:
+    def _call(self, payload: bytes) -> None:
         queue, _, rest = payload.partition(b" ")
-        hold = rest[:12].decode(errors="replace")
-        handed = len(rest) > 12
+        hold = rest[: layout.HOLD_SIZE].decode(errors="replace")
+        handed = len(rest) > layout.HOLD_SIZE
         waiter = self._waiters.pop(hold, None)
         if waiter is None:
             if wire.QUEUE.fullmatch(queue):
@@ -115,7 +116,7 @@ class Bell:
         waiter.handed = payload if handed else b""
         waiter.call()
 
-    def _ring_all(self) -> None:
+    def _call_all(self) -> None:
         waiters, self._waiters = self._waiters, {}
         for waiter in waiters.values():
             waiter.missed = True

@@ -1,4 +1,4 @@
-"""What many callers want at once goes out together; what one wants alone doesn't wait."""
+"""Batching of concurrent calls: what many want at once goes out together; what one wants alone doesn't wait."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tta_messages import MessagesError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Fly = Callable[[Sequence[Sequence[Item]]], Awaitable[Sequence[Sequence[Result]]]]
+Flush = Callable[[Sequence[Sequence[Item]]], Awaitable[Sequence[Sequence[Result]]]]
 Spawn = Callable[[Callable[[], Awaitable[None]]], None]
 
 _TOGETHER, _ITEMS = 16, 128  # in one round trip: so many batches, or more while they are small
@@ -27,13 +27,13 @@ class Batch(Generic[Item, Result]):
         self.waiters: list[tuple[asyncio.Future[Sequence[Result]], int, int]] = []
 
     def done(self, results: Sequence[Result]) -> None:
-        """Give each caller what is his."""
+        """Give each caller its own."""
         for future, start, count in self.waiters:
-            if not future.done():  # Otherwise he has gone.
+            if not future.done():  # Otherwise the caller has gone.
                 future.set_result(results[start : start + count])
 
     def fail(self, error: Exception) -> None:
-        """Tell all callers why there are no results, each by an exception of his own."""
+        """Tell all callers why there are no results, each by an exception of its own."""
         for future, _, _ in self.waiters:
             if not future.done():
                 own = MessagesError(str(error))
@@ -42,36 +42,38 @@ class Batch(Generic[Item, Result]):
                 future.exception()  # Whoever waits for several parts may have heard of another first.
 
 
-class Line(Generic[Item, Result]):
+class Batcher(Generic[Item, Result]):
     """One queue's way to the store.
 
-    While nothing is under way an item leaves at once. Otherwise it joins a batch of up to ``size``,
-    which leaves when the answer is there; unless ``patient`` also when it is full, or after ``linger`` seconds.
+    While nothing is in flight an item is flushed at once. Otherwise it joins a batch of up to ``size``, which is
+    flushed when the answer is there; unless ``patient`` also when it is full, or after ``linger`` seconds. Up to 16
+    batches share a round trip.
     """
 
     def __init__(
-        self, fly: Fly[Item, Result], spawn: Spawn, *, size: int, linger: float, patient: bool = False
+        self, flush: Flush[Item, Result], spawn: Spawn, *, size: int, linger: float, patient: bool = False
     ) -> None:
-        self._fly, self._spawn, self._size, self._linger, self._patient = fly, spawn, size, linger, patient
+        self._send, self._spawn = flush, spawn
+        self._size, self._linger, self._patient = size, linger, patient
         self._batches: deque[Batch[Item, Result]] = deque()
-        self._flying = 0
-        self._departing = False
+        self._in_flight = 0
+        self._starting = False
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is on it."""
-        return not (self._flying or self._batches)
+        """Whether nothing is waiting or in flight."""
+        return not (self._in_flight or self._batches)
 
     async def put(self, items: Sequence[Item]) -> Sequence[Result]:
         """Send items of one caller together, and return their results."""
         if not self.idle:
             return await self.submit(items)
-        self._flying += 1
+        self._in_flight += 1
         try:
-            (results,) = await self._fly([items])
+            (results,) = await self._send([items])
         finally:
-            self._landed()
+            self._ended()
         return results
 
     def submit(self, items: Sequence[Item]) -> Awaitable[Sequence[Result]]:
@@ -84,47 +86,47 @@ class Line(Generic[Item, Result]):
         future: asyncio.Future[Sequence[Result]] = loop.create_future()
         batch.waiters.append((future, len(batch.items), len(items)))
         batch.items.extend(items)
-        if not self._flying:
-            self._depart()
-        elif self._patient or self._departing:
+        if not self._in_flight:
+            self._start()
+        elif self._patient or self._starting:
             pass
         elif len(self._batches[0].items) >= self._size:
-            self._depart()
+            self._start()
         elif self._timer is None:
             # A timer, since a task for each batch would cost as much as the batch.
-            self._timer = loop.call_later(self._linger, self._depart)
+            self._timer = loop.call_later(self._linger, self._start)
         return future
 
     def _go_on(self) -> None:
-        """Let leave what found no room in the flight that has just begun."""
+        """See to what found no room in the flush that has just begun."""
         if self._batches and not self._patient:
             if len(self._batches[0].items) >= self._size:
-                self._depart()
+                self._start()
             else:
-                self._timer = asyncio.get_running_loop().call_later(self._linger, self._depart)  # noqa: TID251
+                self._timer = asyncio.get_running_loop().call_later(self._linger, self._start)  # noqa: TID251
 
-    def _depart(self) -> None:
+    def _start(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._batches and not self._departing:
+        if self._batches and not self._starting:
             try:
-                self._spawn(self._flight)
+                self._spawn(self._flush)
             except MessagesError as exc:
                 self._fail(self._batches, exc)
                 self._batches.clear()
             else:
-                self._flying += 1
-                self._departing = True
+                self._in_flight += 1
+                self._starting = True
 
-    def _landed(self) -> None:
-        self._flying -= 1
-        if not self._flying:
-            self._depart()
+    def _ended(self) -> None:
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._start()
 
-    def _boarding(self) -> list[Batch[Item, Result]]:
-        """Take the batches of one flight; those for which it has no room take the next one."""
-        self._departing = False
+    def _take(self) -> list[Batch[Item, Result]]:
+        """Take the batches of one flush; those for which it has no room take the next one."""
+        self._starting = False
         batches: list[Batch[Item, Result]] = []
         items = 0
         while self._batches and (len(batches) < _TOGETHER or items + len(self._batches[0].items) <= _ITEMS):
@@ -133,11 +135,11 @@ class Line(Generic[Item, Result]):
         self._go_on()
         return batches
 
-    async def _flight(self) -> None:
+    async def _flush(self) -> None:
         batches: Sequence[Batch[Item, Result]] = ()
         try:
-            if batches := self._boarding():
-                found = await self._fly([batch.items for batch in batches])
+            if batches := self._take():
+                found = await self._send([batch.items for batch in batches])
                 for batch, results in zip(batches, found, strict=True):
                     batch.done(results)
         except Exception as exc:  # noqa: BLE001  # whoever waits for the batch raises it
@@ -146,7 +148,7 @@ class Line(Generic[Item, Result]):
             self._fail(batches, MessagesError("the service has ended"))
             raise
         finally:
-            self._landed()
+            self._ended()
 
     def _fail(self, batches: Iterable[Batch[Item, Result]], error: Exception) -> None:
         for batch in batches:
