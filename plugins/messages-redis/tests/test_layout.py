@@ -80,9 +80,9 @@ async def test_a_queue_of_a_newer_release_is_left_alone_and_named(
 ) -> None:
     redis, m = both
     await m.configure("q", QueueSettings())
-    for _ in range(2):
-        await m.send(note("a"))
-        (held, *_) = await m.receive("q")
+    await m.send(note("a"), note("b"))
+    (held,) = await m.receive("q")
+    await m.ack(*await m.receive("q"))
     queue = redis.key("messages", "queue", tag="q")
     ours = await redis.execute("HGET", queue, field)
     await redis.execute("HSET", queue, field, NEWER + ours[4:] + (b"" if size == "as ours" else b"new"))

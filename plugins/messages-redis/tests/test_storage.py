@@ -1,28 +1,29 @@
-"""What lies in Redis: that it ends, and what becomes of it when somebody else has written there."""
+"""What lies in Redis ends, is bounded, and is gone when it is done."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from random import Random
-from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from tta_kernel import Event
-from tta_messages import MessageDied, MessagesConfig, Priority, QueueSettings, Requeued
+from tta_messages import (
+    Filter,
+    MessagesConfig,
+    Priority,
+    QueueSettings,
+)
 from tta_messages.testing import Note, note
-from tta_messages_redis import RedisMessages
+from tta_messages_redis import RedisMessages, layout
 from tta_redis import Redis, connect
 from tta_redis.testing import RedisServer
 
 OpenRedis = Callable[..., AbstractAsyncContextManager[RedisMessages]]
-PARTS = (
-    "queue", "body", "high", "normal", "low", "info", "holds", "lease", "delayed", "ttl", "seen-0", "seen-1", "dead",
-    "letters", "audit", "idle",
-)  # fmt: skip
+
+PARTS = tuple(layout.KEYS)
 
 
 def key(redis: Redis, part: str, queue: str = "q") -> str:
@@ -50,6 +51,10 @@ async def texts(m: RedisMessages, queue: str = "q", limit: int = 20) -> list[str
     return [d.message.decode(Note).text for d in await m.receive(queue, limit=limit)]
 
 
+def note_filter() -> Filter:
+    return Filter(types=("test.note",))
+
+
 async def test_every_key_has_an_end(both: tuple[Redis, RedisMessages]) -> None:
     redis, m = both
     await fill(m)
@@ -60,12 +65,6 @@ async def test_every_key_has_an_end(both: tuple[Redis, RedisMessages]) -> None:
     assert len(found) >= 13
     for name in found:
         assert 0 < await redis.execute("PTTL", name) < 40 * 86_400_000, name
-
-
-def note_filter() -> Any:
-    from tta_messages import Filter
-
-    return Filter(types=("test.note",))
 
 
 async def test_keys_that_come_and_go_have_an_end_each_time(both: tuple[Redis, RedisMessages]) -> None:
@@ -88,7 +87,7 @@ async def endless(redis: Redis) -> list[str]:
     return [name for name in ours if await redis.execute("PTTL", name) < 0]
 
 
-async def test_what_the_quick_way_makes_has_an_end_too(both: tuple[Redis, RedisMessages]) -> None:
+async def test_what_the_fast_path_makes_has_an_end_too(both: tuple[Redis, RedisMessages]) -> None:
     redis, m = both
     await m.configure("q", QueueSettings())  # Of what comes later, nothing is there yet.
     for _ in range(40):
@@ -125,128 +124,6 @@ async def test_holding_for_longer_than_messages_live_keeps_the_queue(both: tuple
     (held,) = await m.receive("q")
     assert await m.extend(held, 90 * 86_400.0)
     assert await redis.execute("PTTL", key(redis, "body")) > 90 * 86_400_000
-
-
-@pytest.mark.parametrize("part", PARTS)
-async def test_a_foreign_value_under_a_key_is_put_aside(
-    both: tuple[Redis, RedisMessages], part: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    redis, m = both
-    await fill(m)
-    for name in PARTS:
-        if name == part:
-            await redis.execute("SET", key(redis, part), "what is this?")
-    with caplog.at_level(logging.WARNING):
-        for _ in range(3):
-            assert [r.error for r in await m.send(note("new"), note("soon", delay=0.01), note("brief", ttl=9.0))] == [
-                ""
-            ] * 3
-            await m.receive("q", limit=1, wait=0.05)
-            await m.stats("q")
-            await m.dead("q")
-            await m.history("q")
-            await m.recover("q")
-        await m.purge("q")
-    aside = [name async for name in redis.client.scan_iter(f"{redis.prefix}:*quarantine*")]
-    assert len(aside) == 1
-    assert await redis.execute("GET", aside[0]) == b"what is this?"
-    assert await redis.execute("PTTL", aside[0]) > 0
-    assert "what is this?" not in caplog.text
-    assert "foreign" in caplog.text
-
-
-@pytest.mark.parametrize("part", ["high", "normal", "low", "delayed", "lease", "holds", "ttl", "info", "queue"])
-async def test_no_message_is_lost_with_the_key_that_says_where_it_is(
-    both: tuple[Redis, RedisMessages], part: str
-) -> None:
-    redis, m = both
-    await fill(m)
-    await redis.execute("SET", key(redis, part), "what is this?")
-    await m.send(note("new"))
-    got: set[str] = set()
-    with anyio.fail_after(10):
-        while not got >= {"HIGH", "NORMAL", "LOW", "again", "short", "new"}:
-            got |= set(await texts(m))
-            if part in ("lease", "holds"):
-                await m.recover("q")
-
-
-async def test_an_envelope_that_is_none_is_a_dead_letter_with_what_it_was(
-    shared_redis: RedisServer, open_on: OpenRedis
-) -> None:
-    where = shared_redis.config()
-    told: list[Event] = []
-    async with connect(where) as redis, open_on(where, publish=told.append) as m:
-        (result,) = await m.send(note("a"))
-        value = await redis.execute("HGET", key(redis, "body"), result.id)
-        await redis.execute("HSET", key(redis, "body"), result.id, value[:17] + b"\xc1nonsense")
-        await m.send(note("b"))
-        assert await texts(m) == ["b"]
-        await m.settled()
-        (letter,) = await m.dead("q")
-        assert (letter.id, letter.reason, letter.message, letter.raw) == (result.id, "corrupt", None, b"\xc1nonsense")
-        assert [event.reason for event in told if isinstance(event, MessageDied)] == ["corrupt"]
-        assert await m.requeue("q") == {result.id: Requeued.CORRUPT}
-        assert await m.purge_dead("q") == 1
-
-
-@pytest.mark.parametrize("value", [b"", b"x", b"x" * 8 + b"7" + b"y" * 30])
-async def test_a_body_that_is_none_is_a_dead_letter(both: tuple[Redis, RedisMessages], value: bytes) -> None:
-    redis, m = both
-    (result,) = await m.send(note("a"))
-    await redis.execute("HSET", key(redis, "body"), result.id, value)
-    await m.send(note("b"))
-    assert await texts(m) == ["b"]
-    await m.settled()
-    (letter,) = await m.dead("q")
-    assert (letter.id, letter.reason, letter.raw) == (result.id, "corrupt", value)
-
-
-@pytest.mark.parametrize(("command", "part"), [("RPUSH", "normal"), ("ZADD", "delayed")])
-async def test_an_id_without_a_body_is_a_dead_letter(
-    both: tuple[Redis, RedisMessages], command: str, part: str
-) -> None:
-    redis, m = both
-    await m.send(note("a"))
-    await redis.execute(command, key(redis, part), *([1] if command == "ZADD" else []), "nobody")
-    await redis.execute("HDEL", key(redis, "queue"), "state")
-    assert await texts(m) == ["a"]
-    (letter,) = await m.dead("q")
-    assert (letter.id, letter.reason, letter.raw) == ("nobody", "corrupt", b"nobody")
-
-
-@pytest.mark.parametrize("field", ["settings", "state", "irregular", "tombstones-5", "passed-over", "retried"])
-async def test_a_foreign_field_stops_nobody(both: tuple[Redis, RedisMessages], field: str) -> None:
-    redis, m = both
-    await m.send(note("a"))
-    await redis.execute("HSET", key(redis, "queue"), field, "what is this?")
-    await m.send(note("b", priority=Priority.HIGH))
-    assert await texts(m) == ["b", "a"]
-    assert (await m.settings("q")) == QueueSettings()
-    assert (await m.stats("q"))["q"].held == 2
-    assert await redis.execute("PTTL", key(redis, "body")) > 0
-
-
-async def test_a_letter_that_cannot_be_read_is_shown_as_it_is(both: tuple[Redis, RedisMessages]) -> None:
-    redis, m = both
-    await fill(m)
-    (letter,) = await m.dead("q")
-    await redis.execute("HSET", key(redis, "letters"), letter.id, "what is this?")
-    (letter,) = await m.dead("q")
-    assert (letter.reason, letter.raw) == ("corrupt", b"what is this?")
-
-
-async def test_foreign_subscriptions_and_index_are_put_aside(both: tuple[Redis, RedisMessages]) -> None:
-    redis, m = both
-    for name in ("{subscriptions}:wishes", "{subscriptions}:ends", "{subscriptions}:changed", "queues"):
-        await redis.execute("RPUSH", f"{redis.prefix}:messages:{name}", "what is this?")
-    await m.send(note("a"))
-    subscription = await m.subscribe("q", note_filter())
-    assert [r.error for r in await m.publish(note("b"))] == [""]
-    await redis.execute("HSET", f"{redis.prefix}:messages:{{subscriptions}}:wishes", subscription.id, b"\xc1")
-    await m.subscribe("r", note_filter())
-    assert [s.queue for s in await m.subscriptions()] == ["r"]
-    assert set(await m.stats()) == {"q"}
 
 
 async def test_scripts_that_the_server_forgot_are_loaded_again(both: tuple[Redis, RedisMessages]) -> None:
@@ -365,8 +242,8 @@ async def test_nothing_is_left_behind_whatever_becomes_of_messages(
         }  # fmt: skip
         # Both have one entry of their own, with which they never get empty.
         assert lengths == dict.fromkeys(lengths, 0) | {"holds": 1, "lease": 1}
-        ghosts = await redis.execute("HMGET", key(redis, "queue"), "tombstones-9", "tombstones-5", "tombstones-1")
-        assert {int(each or 0) for each in ghosts} == {0}
+        tombstones = await redis.execute("HMGET", key(redis, "queue"), "tombstones-9", "tombstones-5", "tombstones-1")
+        assert {int(each or 0) for each in tombstones} == {0}
 
 
 async def test_nothing_remains_of_a_dropped_queue_and_who_sends_to_it_again_lists_it(

@@ -139,7 +139,7 @@ class Queues:
         """Do something to one queue, or to all that there are."""
         if name is not None:
             return {name: await do(self[check_queue(name)])}
-        names, found, errors = deque(await self._index.names()), dict[str, R](), []
+        names, found, errors = deque(await self._index.names()), dict[str, R](), list[MessagesError]()
 
         async def work() -> None:
             while names and not errors:
