@@ -175,9 +175,9 @@ _HUGE = {
 def test_a_hundred_kilobytes_are_read_in_well_under_50_ms(world: World, text: str) -> None:
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         parse(text, world)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
 
     assert min(times) < 0.05
     assert "truncated" in parse(text, world).hints

@@ -85,7 +85,7 @@ async def test_a_time_limit_of_a_call_is_its_own() -> None:
             with pytest.raises(RedisDown, match="GET: no answer in time") as caught:
                 await redis.execute("GET", "a", timeout=0.2)
             assert not caught.value.unknown  # It only reads.
-            assert time.monotonic() - before < 0.4
+            assert time.monotonic() - before < 1.5, "long before the limits in the config"
             server.resume()
             assert await redis.execute("PING") == b"PONG"
 
@@ -243,7 +243,7 @@ async def test_retries_are_bounded_by_number_and_by_time(retry: RetryConfig) -> 
     async with connect(config) as redis:
         with pytest.raises(RedisDown):
             await redis.execute("PING")
-    assert time.monotonic() - before < (0.5 if retry.times == 2 else 1.5)
+    assert time.monotonic() - before < (1.0 if retry.times == 2 else 2.5)
 
 
 async def test_errors_do_not_hold_what_was_sent(redis: Redis) -> None:
