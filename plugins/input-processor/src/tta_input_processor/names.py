@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import product
 
 from tta_world import (
@@ -73,12 +74,7 @@ class Names:
         near[world.player.at] = 3
 
     def _add(self, name: str, id: str, value: float) -> None:
-        words = tuple(name.lower().replace("-", " ").replace("'", "").split())
-        words = tuple(word for word in words if word not in ("the", "a", "an"))
-        if not words:
-            return
-        variants = {words, (*words[:-1], _inflected(words[-1])), ("".join(words),)}
-        for variant in variants:
+        for variant in _variants(name):
             known_as = self._index.setdefault(variant, {})
             known_as[id] = max(value, known_as.get(id, 0.0))
 
@@ -297,6 +293,16 @@ def _suitability(thing: Thing, verb: str) -> int:
     if verb == "extinguish":
         return int("lit" in thing.states and held)
     return -int(held) if verb in ("use", "fill", "target") else 0
+
+
+@lru_cache(4096)  # A world has the same names in each of its turns.
+def _variants(name: str) -> frozenset[tuple[str, ...]]:
+    """Return the ways to write a name, without articles: as it is, in the other number, and as one word."""
+    words = tuple(name.lower().replace("-", " ").replace("'", "").split())
+    words = tuple(word for word in words if word not in ("the", "a", "an"))
+    if not words:
+        return frozenset()
+    return frozenset({words, (*words[:-1], _inflected(words[-1])), ("".join(words),)})
 
 
 def _inflected(word: str) -> str:
