@@ -11,6 +11,7 @@ import yaml
 
 from tta_kernel import Kernel, KernelSettings, Plugin, PluginSettings
 from tta_messages import MESSAGES, MessagesMemory, MessagesPlugin
+from tta_messages.testing.common import until
 
 
 async def test_the_page_on_messages_shows_what_works(root: Path) -> None:
@@ -33,11 +34,12 @@ async def test_the_page_on_messages_shows_what_works(root: Path) -> None:
             assert await asking.ask("well?") == "well?"  # type: ignore[union-attr]
             assert await asking.ask("") == "no answer: nothing was asked"  # type: ignore[union-attr]
             assert (await messages.settings("questions")).backoff_base == 0.1
-            while not await messages.subscriptions("club"):  # noqa: ASYNC110
-                await anyio.sleep(0.01)
+            await until(lambda: messages.subscriptions("club"))
             assert await shown["announce"](messages, "a new book") == 1
-            while not kernel.records["club"].plugin.wall:  # type: ignore[union-attr]  # noqa: ASYNC110
-                await anyio.sleep(0.01)
-            while (await messages.stats("post"))["post"].acknowledged < 1:  # noqa: ASYNC110
-                await anyio.sleep(0.01)
+
+            async def are_acknowledged() -> bool:
+                return [(await messages.stats(queue))[queue].acknowledged for queue in ("club", "post")] == [1, 1]
+
+            await until(are_acknowledged)
+            assert kernel.records["club"].plugin.wall == ["a new book"]  # type: ignore[union-attr]
             assert office.box == ["all is well"]  # type: ignore[union-attr]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -23,6 +22,7 @@ from tta_messages import (
 )
 from tta_messages.memory import MemoryMessages
 from tta_messages.testing import TYPES, Note, note, settings
+from tta_messages.testing.common import LONG, until
 
 Handler = Callable[[Delivery], Awaitable[None]]
 
@@ -39,7 +39,7 @@ async def consuming(messages: Messages, handler: Handler, **how: Any) -> AsyncIt
     async def run() -> None:
         await consume(messages, "q", handler, consumed=consumed, **how)
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(LONG):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(run)
             yield consumed
@@ -79,14 +79,35 @@ class MemoryProbe:
 
 async def settled(messages: Messages) -> None:
     """Wait until nothing is waiting or held."""
-    with anyio.fail_after(10):
-        while (stats := (await messages.stats("q"))["q"]).held or any(stats.waiting.values()):  # noqa: ASYNC110
-            await anyio.sleep(0.005)
+
+    async def is_settled() -> bool:
+        stats = (await messages.stats("q"))["q"]
+        return not (stats.held or any(stats.waiting.values()))
+
+    await until(is_settled)
+
+
+class Clock:
+    """That of the event loop, and ahead of it where a test has stopped the process for a while."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return anyio.current_time() + self.ahead
 
 
 @pytest.fixture
-def memory() -> MemoryMessages:
-    return MemoryMessages(settings(backoff_base=0.0), TYPES)
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def memory(clock: Clock) -> MemoryMessages:
+    return MemoryMessages(settings(backoff_base=0.0), TYPES, clock=clock)
+
+
+in_virtual_time = pytest.mark.parametrize("anyio_backend", ["virtual"], indirect=True)
 
 
 @pytest.mark.parametrize("how", [{}, {"limit": 3}, {"concurrency": 4}, {"concurrency": 3, "limit": 2}])
@@ -107,6 +128,7 @@ async def test_every_message_is_handled_once_and_acknowledged(memory: MemoryMess
     assert (stats.acknowledged, stats.delivered) == (50, 50)
 
 
+@in_virtual_time
 async def test_one_after_the_other_means_no_two_at_once_and_several_means_several(memory: MemoryMessages) -> None:
     for concurrency in (1, 3):
         running = most = 0
@@ -134,11 +156,8 @@ async def test_no_more_is_held_than_is_worked_on_where_several_are(memory: Memor
 
     async with consuming(memory, handler, concurrency=2, limit=10):
         await memory.send(*(note() for _ in range(10)))
-        with anyio.fail_after(5):
-            while (stats := (await memory.stats("q"))["q"]).held < 2:  # noqa: ASYNC110
-                await anyio.sleep(0.005)
         await anyio.wait_all_tasks_blocked()
-        assert stats.held == 2
+        assert (await memory.stats("q"))["q"].held == 2
         go.set()
         await settled(memory)
 
@@ -187,14 +206,12 @@ async def test_a_rejected_message_is_dead_at_once(memory: MemoryMessages) -> Non
 
     async with consuming(memory, handler) as consumed:
         await memory.send(note("a"))
-        await settled(memory)
-        with anyio.fail_after(5):
-            while not (letters := await memory.dead("q")):  # noqa: ASYNC110
-                await anyio.sleep(0.005)
+        letters = await until(lambda: memory.dead("q"))
     assert [(d.reason, d.error) for d in letters] == [("rejected", "no such story")]
     assert consumed.rejected == 1
 
 
+@in_virtual_time
 @pytest.mark.parametrize("concurrency", [1, 2])
 async def test_a_handler_that_takes_too_long_is_cancelled_and_its_message_comes_again(
     memory: MemoryMessages, concurrency: int
@@ -215,6 +232,7 @@ async def test_a_handler_that_takes_too_long_is_cancelled_and_its_message_comes_
     assert (consumed.timed_out, consumed.done) == (1, 3)
 
 
+@in_virtual_time
 async def test_a_handler_that_swallows_its_cancellation_spoils_nothing_for_the_next(memory: MemoryMessages) -> None:
     seen = Seen(2)
 
@@ -235,16 +253,17 @@ async def test_a_handler_that_swallows_its_cancellation_spoils_nothing_for_the_n
     assert (seen.texts, consumed.done) == (["stubborn", "b"], 2)
 
 
+@in_virtual_time
 @pytest.mark.parametrize("concurrency", [1, 2])
-async def test_holds_are_extended_while_handlers_run(concurrency: int) -> None:
-    memory = MemoryMessages(settings(visibility=0.8), TYPES)
+async def test_holds_are_extended_while_handlers_run(clock: Clock, concurrency: int) -> None:
+    memory = MemoryMessages(settings(visibility=0.8), TYPES, clock=clock)
     seen = Seen(2)
 
     async def handler(delivery: Delivery) -> None:
         await anyio.sleep(1.0)
         seen.add(delivery)
 
-    async with consuming(memory, handler, concurrency=concurrency) as consumed:
+    async with consuming(memory, handler, concurrency=concurrency, clock=clock) as consumed:
         await memory.send(*(note(name) for name in "ab"))
         await seen.complete.wait()
         await settled(memory)
@@ -253,7 +272,8 @@ async def test_holds_are_extended_while_handlers_run(concurrency: int) -> None:
     assert (stats.recovered, stats.acknowledged, stats.delivered) == (0, 2, 2)
 
 
-async def test_what_was_taken_away_is_not_begun(memory: MemoryMessages) -> None:
+@in_virtual_time
+async def test_what_was_taken_away_is_not_begun(memory: MemoryMessages, clock: Clock) -> None:
     seen, begun, go = Seen(1), anyio.Event(), anyio.Event()
 
     async def handler(delivery: Delivery) -> None:
@@ -261,29 +281,30 @@ async def test_what_was_taken_away_is_not_begun(memory: MemoryMessages) -> None:
         begun.set()
         await go.wait()
 
-    async with consuming(memory, handler, visibility=0.2) as consumed:
+    async with consuming(memory, handler, visibility=0.2, clock=clock) as consumed:
         await memory.send(note("a"), note("b", owner="u"))
         await begun.wait()
         await memory.forget("u")
-        with anyio.fail_after(5):
-            while not consumed.lost:  # noqa: ASYNC110
-                await anyio.sleep(0.01)
+        await anyio.sleep(0.2)
+        assert consumed.lost == 1
         go.set()
         await settled(memory)
     assert seen.texts == ["a"]
 
 
-async def test_a_consumer_that_was_stopped_does_not_begin_what_it_may_hold_no_longer(memory: MemoryMessages) -> None:
+async def test_a_consumer_that_was_stopped_does_not_begin_what_it_may_hold_no_longer(
+    memory: MemoryMessages, clock: Clock
+) -> None:
     seen: list[str] = []
 
     async def handler(delivery: Delivery) -> None:
         if not seen:
-            time.sleep(0.4)  # noqa: ASYNC251, TID251  # a stop: nothing else of the process runs, either
+            clock.ahead = 40.0
         seen.append(delivery.token)
 
     await memory.send(*(note(name) for name in "abc"))
     first = MemoryProbe(memory)
-    async with consuming(cast(Messages, first), handler, visibility=0.2) as consumed:
+    async with consuming(cast(Messages, first), handler, visibility=20.0, clock=clock) as consumed:
         await settled(memory)
     _, b, c = first.held[0]
     assert b.token not in seen
@@ -292,6 +313,7 @@ async def test_a_consumer_that_was_stopped_does_not_begin_what_it_may_hold_no_lo
     assert (await memory.stats("q"))["q"].acknowledged == 3
 
 
+@in_virtual_time
 async def test_what_a_holder_vanished_with_is_handled_while_nothing_else_is(memory: MemoryMessages) -> None:
     running: set[str] = set()
     beside: dict[str, set[str]] = {}
@@ -314,6 +336,7 @@ async def test_what_a_holder_vanished_with_is_handled_while_nothing_else_is(memo
     assert (consumed.done, consumed.lost) == (5, 0)
 
 
+@in_virtual_time
 @pytest.mark.parametrize("concurrency", [1, 2])
 async def test_when_cancelled_what_runs_may_end_and_the_rest_is_released(
     memory: MemoryMessages, concurrency: int
@@ -336,6 +359,7 @@ async def test_when_cancelled_what_runs_may_end_and_the_rest_is_released(
     assert consumed.released == (2 if concurrency == 1 else 0)
 
 
+@in_virtual_time
 async def test_what_runs_longer_than_its_grace_is_cancelled_and_released(memory: MemoryMessages) -> None:
     begun = anyio.Event()
 
@@ -433,6 +457,7 @@ async def test_batches_are_done_together_or_fail_together(memory: MemoryMessages
     assert (consumed.failed, consumed.done) == (3, 3)
 
 
+@in_virtual_time
 async def test_a_batch_handler_is_never_given_nothing(memory: MemoryMessages) -> None:
     batches: list[int] = []
     complete = anyio.Event()

@@ -13,7 +13,8 @@ from .prepare import shorten
 
 FAILED = "messages.failed"
 """The type of an answer that is an error."""
-_LAST_WORDS = 60.0
+_EXPIRED_TTL = 60.0
+"""How long, in seconds, the answer to a question that died of age waits: whoever asked has mostly gone."""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -63,7 +64,7 @@ def bounced(question: Message, reason: str, error: str) -> Message | None:
     if not question.reply_to:
         return None
     # Where the time of the question is over, who hasn't gone doesn't wait for long.
-    ttl = _LAST_WORDS if reason == "expired" else question.ttl
+    ttl = _EXPIRED_TTL if reason == "expired" else question.ttl
     failure = Failure(shorten(error or reason), retryable=reason != "rejected")
     return _answer(question, FAILED, failure, ttl=ttl)
 

@@ -18,6 +18,7 @@ from .prepare import check_receive
 
 log = logging.getLogger("tta.messages")
 _SLACK = 1.05
+"""How much longer than its limit a handler may take: so the deadline need not be moved for each message."""
 _ACK_AFTER = 0.02
 """How long, in seconds, what is done waits for the next receive to acknowledge it, where that may be under way."""
 
@@ -197,7 +198,7 @@ class _Consumer:
             if suspect:  # Should it kill us, too, nothing else pays with an attempt.
                 await self._until_idle()
             self._todo.extend([delivery] for delivery in held)
-            self._tell()
+            self._notify()
             if suspect:
                 await self._until_idle()
 
@@ -205,7 +206,7 @@ class _Consumer:
         while self._todo or any(worker.unit for worker in self._workers):
             await self._changed.wait()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         """Let everybody look again."""
         self._changed.set()
         self._changed = anyio.Event()
@@ -254,7 +255,7 @@ class _Consumer:
                     now = clock()
                 worker.unit = ()
                 if len(self._workers) > 1:
-                    self._tell()
+                    self._notify()
                 if scope.cancel_called:
                     break  # Ended at the very moment its time was over: the next one needs a new scope.
         worker.scope, worker.spare = None, anyio.CancelScope(shield=True)
@@ -265,7 +266,7 @@ class _Consumer:
                 consumed.timed_out += len(unit)
                 log.warning("a handler of queue %s took longer than %g s", self._name, self._time_limit)
                 await leases.fail(unit, "timeout")
-            self._tell()
+            self._notify()
 
     async def _fail(self, unit: Sequence[Delivery], error: Exception) -> None:
         if isinstance(error, Reject):

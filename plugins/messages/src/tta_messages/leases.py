@@ -18,8 +18,8 @@ _log = logging.getLogger("tta.messages")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
 SETTLE_TIMEOUT = 5.0
 """How long, in seconds, giving back may take: a store that is gone must not keep anybody from stopping."""
-_ACK_AGAIN = 1.0
-_VISIBILITY = 30.0
+_ACK_RETRY = 1.0
+_ASSUMED_VISIBILITY = 30.0
 """How long a hold is supposed to last, in seconds, until the store has said so."""
 
 
@@ -249,13 +249,13 @@ class LeaseKeeper:
             self._lasts, self._ahead = lasts, -math.inf
 
     def _until_next_look(self) -> float:
-        quarter = (self._lasts or _VISIBILITY) / 4
+        quarter = (self._lasts or _ASSUMED_VISIBILITY) / 4
         # While the store is away, be there when the first hold ends.
         end = min(map(self._held_until, self._held.values()), default=math.inf)
         return min(quarter, max(end - self._clock(), quarter / 10))
 
     async def _extend(self, delivery: Delivery) -> None:
-        now, lasts = self._clock(), self._lasts or _VISIBILITY
+        now, lasts = self._clock(), self._lasts or _ASSUMED_VISIBILITY
         left = self._held_until(delivery) - now
         held: bool | None = None
         with anyio.move_on_after(left if left > 0 else lasts / 4):
@@ -278,7 +278,7 @@ class LeaseKeeper:
             await anyio.sleep(delay)
             self._something_done = anyio.Event()
             if not await self._try_to_acknowledge():
-                await anyio.sleep(_ACK_AGAIN)
+                await anyio.sleep(_ACK_RETRY)
                 self._something_done.set()
 
     async def _try_to_acknowledge(self) -> bool:

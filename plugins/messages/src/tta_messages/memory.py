@@ -35,7 +35,7 @@ from .model import (
 )  # fmt: skip
 from .prepare import Codec, Types, check_queue, check_receive, subscription_id
 from .queue import Queue
-from .queues import Kept, Queues
+from .queues import OpenQueue, Queues
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -106,15 +106,15 @@ class MemoryMessages:
         return [result or next(sent[message.queue]) for result, message in zip(results, messages, strict=True)]
 
     def _send(self, name: str, messages: Sequence[Message]) -> Sequence[SendResult]:
-        if (kept := self._queues.open(name)) is None:
+        if (opened := self._queues.open(name)) is None:
             detail = f"there are {self._limit} queues"
             return [SendResult(m.id, delivered=False, error="queue_full", detail=detail) for m in messages]
         now = self._clock()
-        results = kept.queue.send(messages, now)
-        if any(result.error for result in results) and now - kept.told_at >= 1.0:
-            kept.told_at = now
+        results = opened.queue.send(messages, now)
+        if any(result.error for result in results) and now - opened.told_at >= 1.0:
+            opened.told_at = now
             self._publish(QueueFilled(queue=name))
-        kept.wake(sum(result.delivered and not result.duplicate for result in results))
+        opened.wake(sum(result.delivered and not result.duplicate for result in results))
         return results
 
     async def broadcast(self, message: Message, queues: Sequence[str]) -> Sequence[SendResult]:
@@ -158,17 +158,17 @@ class MemoryMessages:
         until = anyio.current_time() + wait
         while True:
             # From here to the return nothing waits, so nothing that is held can be lost.
-            if (kept := self._queues.open(queue)) is None:
+            if (opened := self._queues.open(queue)) is None:
                 raise MessagesError(f"there are {self._limit} queues")
             now = self._clock()
-            held = kept.queue.receive(limit, visibility, now)
+            held = opened.queue.receive(limit, visibility, now)
             bounced = self._bounce()
             rest = until - anyio.current_time()
             if held or rest <= 0:
-                kept.wake(0)
+                opened.wake(0)
                 return held
             if not bounced:  # Perhaps to this very queue.
-                await kept.wait(now, rest)
+                await opened.wait(now, rest)
 
     async def ack(self, *deliveries: Delivery) -> Sequence[bool]:
         await checkpoint()
@@ -176,17 +176,17 @@ class MemoryMessages:
 
     def _ack(self, deliveries: Collection[Delivery]) -> Sequence[bool]:
         now = self._clock()
-        return self._each(deliveries, lambda kept, group: kept.queue.ack(group, now))
+        return self._each(deliveries, lambda opened, group: opened.queue.ack(group, now))
 
     @_bouncing
     async def nack(
         self, delivery: Delivery, *, error: str = "", permanent: bool = False, delay: float | None = None
     ) -> Settled:
         await checkpoint()
-        if (kept := self._queues.find(delivery.message.queue)) is None:
+        if (opened := self._queues.find(delivery.message.queue)) is None:
             return Settled.STALE
-        settled = kept.queue.nack(delivery, self._clock(), error=error, permanent=permanent, delay=delay)
-        kept.wake(1)
+        settled = opened.queue.nack(delivery, self._clock(), error=error, permanent=permanent, delay=delay)
+        opened.wake(1)
         return settled
 
     @_bouncing
@@ -194,15 +194,15 @@ class MemoryMessages:
         await checkpoint()
         now = self._clock()
 
-        def release(kept: Kept, group: Sequence[Delivery]) -> Sequence[bool]:
-            released = kept.queue.release(group, now)
-            kept.wake(sum(released))
+        def release(opened: OpenQueue, group: Sequence[Delivery]) -> Sequence[bool]:
+            released = opened.queue.release(group, now)
+            opened.wake(sum(released))
             return released
 
         return self._each(deliveries, release)
 
     def _each(
-        self, deliveries: Collection[Delivery], do: Callable[[Kept, Sequence[Delivery]], Sequence[bool]]
+        self, deliveries: Collection[Delivery], do: Callable[[OpenQueue, Sequence[Delivery]], Sequence[bool]]
     ) -> Sequence[bool]:
         """Do something to the deliveries of each queue together; results in the order of all."""
         by_queue: dict[str, list[Delivery]] = {}
@@ -210,61 +210,61 @@ class MemoryMessages:
             by_queue.setdefault(delivery.message.queue, []).append(delivery)
         results = {}
         for name, group in by_queue.items():
-            kept = self._queues.find(name)
-            results[name] = iter(do(kept, group) if kept else [False] * len(group))
+            opened = self._queues.find(name)
+            results[name] = iter(do(opened, group) if opened else [False] * len(group))
         return [next(results[delivery.message.queue]) for delivery in deliveries]
 
     async def extend(self, delivery: Delivery, seconds: float) -> bool:
         await checkpoint()
-        kept = self._queues.find(delivery.message.queue)
-        held = kept is not None and kept.queue.extend(delivery, seconds, self._clock())
-        if kept and held:
-            kept.wake(0)
+        opened = self._queues.find(delivery.message.queue)
+        held = opened is not None and opened.queue.extend(delivery, seconds, self._clock())
+        if opened and held:
+            opened.wake(0)
         return held
 
     @_bouncing
     async def cancel(self, queue: str, id: str) -> bool:
         await checkpoint()
-        kept = self._queues.find(queue)
-        return kept is not None and kept.queue.cancel(id, self._clock())
+        opened = self._queues.find(queue)
+        return opened is not None and opened.queue.cancel(id, self._clock())
 
     @_bouncing
     async def recover(self, queue: str | None = None) -> Mapping[str, int]:
         await checkpoint()
         now = self._clock()
         found = {}
-        for name, kept in self._queues.some(queue).items():
-            if recovered := kept.queue.tick(now):
+        for name, opened in self._queues.some(queue).items():
+            if recovered := opened.queue.tick(now):
                 found[name] = recovered
-                kept.wake(recovered)
+                opened.wake(recovered)
         return found
 
     # Running it
 
     async def configure(self, queue: str, settings: QueueSettings) -> None:
         await checkpoint()
-        if (kept := self._queues.open(check_queue(queue))) is None:
+        if (opened := self._queues.open(check_queue(queue))) is None:
             raise MessagesError(f"there are {self._limit} queues")
-        kept.queue.settings, kept.configured = settings, True
+        opened.queue.settings, opened.configured = settings, True
 
     async def settings(self, queue: str) -> QueueSettings:
         await checkpoint()
-        kept = self._queues.find(queue)
-        return kept.queue.settings if kept else self._config.of(queue)
+        opened = self._queues.find(queue)
+        return opened.queue.settings if opened else self._config.of(queue)
 
     @_bouncing
     async def purge(self, queue: str) -> int:
         await checkpoint()
-        kept = self._queues.find(queue)
-        return kept.queue.purge(self._clock()) if kept else 0
+        opened = self._queues.find(queue)
+        return opened.queue.purge(self._clock()) if opened else 0
 
     @_bouncing
     async def drop(self, queue: str) -> bool:
         await checkpoint()
-        kept = self._queues.find(check_queue(queue))
-        if kept is not None:
+        opened = self._queues.find(check_queue(queue))
+        if opened is not None:
             now = self._clock()
-            if kept.queue.holds_any(now):
+            if opened.queue.holds_any(now):
                 return False
             self._queues.remove(queue)
         return True
@@ -272,41 +272,41 @@ class MemoryMessages:
     @_bouncing
     async def dead(self, queue: str, *, limit: int = 100, after: str = "") -> Sequence[DeadLetter]:
         await checkpoint()
-        kept = self._queues.find(queue)
-        return kept.queue.dead(limit, after, self._clock()) if kept else []
+        opened = self._queues.find(queue)
+        return opened.queue.dead(limit, after, self._clock()) if opened else []
 
     @_bouncing
     async def requeue(self, queue: str, *ids: str) -> Mapping[str, Requeued]:
         await checkpoint()
-        if (kept := self._queues.find(queue)) is None:
+        if (opened := self._queues.find(queue)) is None:
             return dict.fromkeys(ids, Requeued.UNKNOWN)
-        found = kept.queue.requeue(ids, self._clock())
-        kept.wake(list(found.values()).count(Requeued.REQUEUED))
+        found = opened.queue.requeue(ids, self._clock())
+        opened.wake(list(found.values()).count(Requeued.REQUEUED))
         return found
 
     @_bouncing
     async def purge_dead(self, queue: str, *ids: str) -> int:
         await checkpoint()
-        kept = self._queues.find(queue)
-        return kept.queue.purge_dead(ids, self._clock()) if kept else 0
+        opened = self._queues.find(queue)
+        return opened.queue.purge_dead(ids, self._clock()) if opened else 0
 
     @_bouncing
     async def stats(self, queue: str | None = None) -> Mapping[str, QueueStats]:
         await checkpoint()
         now = self._clock()
         none = {queue: QueueStats(dict.fromkeys(("high", "normal", "low"), 0))} if queue else {}
-        return none | {name: kept.queue.stats(now) for name, kept in self._queues.some(queue).items()}
+        return none | {name: opened.queue.stats(now) for name, opened in self._queues.some(queue).items()}
 
     async def history(self, queue: str, *, limit: int = 100) -> Sequence[HistoryEntry]:
         await checkpoint()
-        kept = self._queues.find(queue)
-        return kept.queue.history(limit) if kept else []
+        opened = self._queues.find(queue)
+        return opened.queue.history(limit) if opened else []
 
     @_bouncing
     async def forget(self, owner: str) -> int:
         await checkpoint()
         now = self._clock()
-        return sum(kept.queue.forget(owner, now) for kept in self._queues.all()) if owner else 0
+        return sum(opened.queue.forget(owner, now) for opened in self._queues.all()) if owner else 0
 
     def _make(self, name: str) -> Queue:
         settings = self._config.of(name)
@@ -319,9 +319,9 @@ class MemoryMessages:
             self._bounces.append(answer)
 
     def _bounce(self) -> bool:
-        """Send what tells whoever asked that his question is dead; True if there was any.
+        """Send what tells whoever asked that their question is dead; True if there was any.
 
-        Where it finds no room, he waits until his time is over.
+        Where it finds no room, they wait until their time is over.
         """
         some = bool(self._bounces)
         while self._bounces:  # What is sent may find others dead.

@@ -11,8 +11,8 @@ import anyio
 from .queue import Queue
 
 
-class Kept:
-    """A queue, and those who wait for it; ``alarm`` is when the last of them will look again by himself."""
+class OpenQueue:
+    """A queue, and those who wait for it; ``alarm`` is when the last of them will look again by itself."""
 
     def __init__(self, queue: Queue, now: float) -> None:
         self.queue, self.used_at = queue, now
@@ -48,50 +48,50 @@ class Queues:
 
     def __init__(self, make: Callable[[str], Queue], *, clock: Callable[[], float], limit: int) -> None:
         self._make, self._clock, self._limit = make, clock, limit
-        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._open: OrderedDict[str, OpenQueue] = OrderedDict()
 
-    def find(self, name: str) -> Kept | None:
+    def find(self, name: str) -> OpenQueue | None:
         """Return a queue that is there."""
-        return self._kept.get(name)
+        return self._open.get(name)
 
-    def some(self, name: str | None) -> Mapping[str, Kept]:
+    def some(self, name: str | None) -> Mapping[str, OpenQueue]:
         """Return one queue, if it is there, or all of them in order."""
         if name is None:
-            return dict(sorted(self._kept.items()))
-        kept = self.find(name)
-        return {name: kept} if kept else {}
+            return dict(sorted(self._open.items()))
+        opened = self.find(name)
+        return {name: opened} if opened else {}
 
-    def all(self) -> Iterable[Kept]:
+    def all(self) -> Iterable[OpenQueue]:
         """Return all queues."""
-        return self._kept.values()
+        return self._open.values()
 
-    def open(self, name: str) -> Kept | None:
+    def open(self, name: str) -> OpenQueue | None:
         """Return the queue, made on its first use; None where there are too many."""
         now = self._clock()
-        kept = self._kept.get(name)
-        if kept is None:
+        opened = self._open.get(name)
+        if opened is None:
             if not self._make_room(now):
                 return None
-            kept = self._kept[name] = Kept(self._make(name), now)
-        kept.used_at = now
-        self._kept.move_to_end(name)
-        return kept
+            opened = self._open[name] = OpenQueue(self._make(name), now)
+        opened.used_at = now
+        self._open.move_to_end(name)
+        return opened
 
     def remove(self, name: str) -> None:
         """End a queue; who waits for it waits for the new one."""
-        kept = self._kept.pop(name)
-        kept.wake(len(kept.waiters))
+        opened = self._open.pop(name)
+        opened.wake(len(opened.waiters))
 
     def _make_room(self, now: float) -> bool:
         """End queues that are empty, and unused for long or in the way; the longest unused first."""
         gone: list[str] = []
-        for name, kept in self._kept.items():
-            settings, full = kept.queue.settings, len(self._kept) - len(gone) >= self._limit
-            over = kept.used_at + settings.ttl + (settings.dead_ttl if kept.configured else 0.0) <= now
+        for name, opened in self._open.items():
+            settings, full = opened.queue.settings, len(self._open) - len(gone) >= self._limit
+            over = opened.used_at + settings.ttl + (settings.dead_ttl if opened.configured else 0.0) <= now
             if not (full or over):
                 break
-            if not kept.waiters and (over or not kept.configured) and kept.queue.is_empty(now):
+            if not opened.waiters and (over or not opened.configured) and opened.queue.is_empty(now):
                 gone.append(name)
         for name in gone:
-            del self._kept[name]
-        return len(self._kept) < self._limit
+            del self._open[name]
+        return len(self._open) < self._limit

@@ -7,9 +7,32 @@ import time
 import anyio
 
 from tta_kernel import Event
-from tta_messages.model import DeadLetter, MessageDied, Messages, Priority, QueueSettings, QueueStats, Requeued
+from tta_messages.model import (
+    DeadLetter,
+    MessageDied,
+    Messages,
+    Priority,
+    QueueSettings,
+    QueueStats,
+    Requeued,
+    Settled,
+)
 
-from .common import LONG, Note, Open, first, note, put, settings, take, take_one, texts, until
+from .common import (
+    LONG,
+    Note,
+    Open,
+    elapse,
+    first,
+    note,
+    put,
+    settings,
+    take,
+    take_one,
+    texts,
+    until,
+    until_all_wait,
+)
 
 
 async def kill(messages: Messages, *names: str, **fields: str) -> list[DeadLetter]:
@@ -25,7 +48,7 @@ class AdminContract:
         told: list[Event] = []
         async with messages(publish=told.append) as m:
             await put(m, note("short", id="1", ttl=0.05), note("long"))
-            await anyio.sleep(0.15)
+            await elapse(m, 0.06)
             assert texts(await take(m, 9)) == ["long"]
             (letter,) = await m.dead("q")
             assert (letter.id, letter.reason, letter.attempts) == ("1", "expired", 0)
@@ -34,21 +57,20 @@ class AdminContract:
     async def test_a_queue_says_how_long_messages_live_that_do_not(self, messages: Open) -> None:
         async with messages(settings(ttl=0.05)) as m:
             await put(m, note("short", id="1"), note("long", ttl=60.0))
-            await anyio.sleep(0.15)
+            await elapse(m, 0.06)
             assert texts(await take(m, 9)) == ["long"]
             assert [letter.id for letter in await m.dead("q")] == ["1"]
 
     async def test_a_retry_after_its_time_to_live_never_comes(self, messages: Open) -> None:
         async with messages() as m:
-            await put(m, note("a", ttl=1.0))
-            await m.nack(await take_one(m), delay=1.2)
-            assert await take(m, wait=1.6) == []
+            await put(m, note("a", ttl=60.0))
+            assert await m.nack(await take_one(m), delay=60.1) is Settled.DEAD
             assert [letter.reason for letter in await m.dead("q")] == ["expired"]
 
     async def test_what_lives_too_long_makes_room(self, messages: Open) -> None:
         async with messages(settings(max_length=1)) as m:
             await put(m, note("a", ttl=0.05))
-            await anyio.sleep(0.15)
+            await elapse(m, 0.06)
             assert await take(m) == []
             await put(m, note("b"))
 
@@ -143,7 +165,7 @@ class AdminContract:
         async with messages(settings(dead_limit=0), publish=told.append) as m:
             assert await kill(m, "a") == []
             await put(m, note("b", id="b", ttl=0.05))
-            await anyio.sleep(0.1)
+            await elapse(m, 0.06)
             assert await take(m) == []
             assert list(await m.dead("q")) == []
             got = (await m.stats("q"))["q"]
@@ -192,19 +214,18 @@ class AdminContract:
             assert texts(await take(m, 9)) == ["b", "c"]
 
     async def test_who_waits_for_a_queue_that_is_dropped_waits_for_the_new_one(self, messages: Open) -> None:
-        async with messages() as m, anyio.create_task_group() as tasks:
+        async with messages() as m:
             got: list[str] = []
 
             async def wait() -> None:
                 got.extend(texts(await take(m, wait=LONG)))
 
-            tasks.start_soon(wait)
-            await anyio.sleep(0.05)
-            assert await m.drop("q")
-            await put(m, note("a"))
-            with anyio.fail_after(LONG):
-                while not got:  # noqa: ASYNC110
-                    await anyio.sleep(0.01)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait)
+                await until_all_wait(m)
+                assert await m.drop("q")
+                await put(m, note("a"))
+            assert got == ["a"]
 
     async def test_a_purge_leaves_what_is_held_and_what_is_dead(self, messages: Open) -> None:
         async with messages() as m:
@@ -259,7 +280,7 @@ class AdminContract:
         async with messages() as m:
             await put(m, note("a"), note("b", ttl=0.05))
             await take_one(m, visibility=0.05)
-            await anyio.sleep(0.15)
+            await elapse(m, 0.06)
             assert texts(await take(m, 2)) == ["a"]
             got = (await m.stats("q"))["q"]
             assert (got.recovered, got.expired, got.died, got.delivered) == (1, 1, 1, 2)

@@ -85,6 +85,19 @@ async def until(look: Callable[[], Awaitable[T]]) -> T:
     return seen
 
 
+async def elapse(messages: Messages, seconds: float) -> None:
+    """Wait until so much time has gone by on the store's own clock: a delayed message says so."""
+    await put(messages, note("it is time", "clock", delay=seconds, ttl=seconds + LONG))
+    assert texts(await take(messages, wait=LONG, queue="clock")) == ["it is time"]
+
+
+async def until_all_wait(messages: Messages) -> None:
+    """Let all other tasks go on until they wait, and a store behind a network has answered what they asked first."""
+    for _ in range(3):
+        await anyio.wait_all_tasks_blocked()
+        await messages.stats("clock")
+
+
 async def first(told: Sequence[Event], kind: type[E]) -> E:
     """Wait for an event of this type, and return it as its publisher made it."""
 

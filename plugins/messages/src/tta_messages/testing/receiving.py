@@ -11,7 +11,7 @@ import pytest
 from tta_kernel import Event
 from tta_messages.model import Delivery, MessageDied, Messages, Priority, QueueSettings, Settled
 
-from .common import LONG, Open, first, note, put, settings, take, take_one, texts, until
+from .common import LONG, Open, elapse, first, note, put, settings, take, take_one, texts, until, until_all_wait
 
 
 class ReceivingContract:
@@ -97,7 +97,7 @@ class ReceivingContract:
             async with anyio.create_task_group() as tasks:
                 for _ in range(3):
                     tasks.start_soon(receiver)
-                await anyio.sleep(0.05)
+                await until_all_wait(m)
                 await put(m, *(note(text) for text in "abc"))
             assert sorted(got) == ["a", "b", "c"]
 
@@ -108,7 +108,7 @@ class ReceivingContract:
             assert texts(await take(m, wait=LONG)) == ["late"]
             assert time.monotonic() - start >= 0.25
 
-    async def test_a_delay_sent_to_someone_who_waits_wakes_him_in_time(self, messages: Open) -> None:
+    async def test_a_delay_sent_to_someone_who_waits_wakes_them_in_time(self, messages: Open) -> None:
         async with messages() as m, anyio.create_task_group() as tasks:
             tasks.start_soon(_put_soon, m, 0.05)
             assert texts(await take(m, wait=LONG)) == ["soon"]
@@ -152,7 +152,7 @@ class ReceivingContract:
         async with messages() as m:
             await put(m, note("a"))
             old = await take_one(m, visibility=0.05)
-            await anyio.sleep(0.15)
+            await elapse(m, 0.06)
             (acknowledged,) = await m.ack(old)
             assert len(await take(m, wait=0.05)) == (0 if acknowledged else 1)
 
@@ -294,7 +294,7 @@ class ReceivingContract:
             held = await take_one(m)
 
             async def release() -> None:
-                await anyio.sleep(0.05)
+                await until_all_wait(m)
                 await m.release(held)
 
             tasks.start_soon(release)
@@ -305,7 +305,8 @@ class ReceivingContract:
             await put(m, note("a"))
             held = await take_one(m, visibility=1.0)
             assert await m.extend(held, 60.0)
-            assert await take(m, wait=1.3) == []
+            await elapse(m, 1.05)
+            assert await take(m) == []
             assert list(await m.ack(held)) == [True]
 
     async def test_a_hold_can_be_shortened(self, messages: Open) -> None:
@@ -314,7 +315,7 @@ class ReceivingContract:
             held = await take_one(m)
 
             async def shorten() -> None:
-                await anyio.sleep(0.05)
+                await until_all_wait(m)
                 assert await m.extend(held, 0.05)
 
             tasks.start_soon(shorten)
@@ -392,5 +393,5 @@ class ReceivingContract:
 
 
 async def _put_soon(messages: Messages, delay: float = 0.0) -> None:
-    await anyio.sleep(0.05)
+    await until_all_wait(messages)
     await put(messages, note("soon", delay=delay))

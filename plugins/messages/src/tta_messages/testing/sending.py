@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 
-import anyio
 import msgspec
 import pytest
 
 from tta_kernel import Event
 from tta_messages.model import Filter, Message, MessagesConfig, Priority, QueueFilled, QueueSettings
 
-from .common import Note, Open, Other, first, note, put, settings, take, take_one, texts, until
+from .common import Note, Open, Other, elapse, first, note, put, settings, take, take_one, texts, until
 
 
 class SendingContract:
@@ -122,7 +121,7 @@ class SendingContract:
     async def test_an_id_in_the_queue_is_known_beyond_its_window(self, messages: Open) -> None:
         async with messages(settings(dedup_window=0.05)) as m:
             await put(m, note("a", id="1"))
-            await anyio.sleep(0.15)
+            await elapse(m, 0.15)
             assert [r.duplicate for r in await m.send(note("b", id="1"))] == [True]
 
     async def test_one_id_in_two_queues_is_two_messages(self, messages: Open) -> None:
