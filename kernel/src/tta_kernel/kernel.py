@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import anyio
 from anyio.abc import TaskStatus
@@ -14,7 +14,7 @@ from . import hookspecs
 from .errors import ConfigError, KernelError
 from .events import EventBus
 from .hookspecs import Health
-from .lifecycle import Abandoned, Supervisor, unwrap
+from .lifecycle import Abandoned, Supervisor, ungrouped
 from .plugin import Plugin
 from .records import Record, State
 from .reload import Reloaded, prepare
@@ -58,7 +58,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
         self.ask = self.hooks.ask
         self.abandoned = abandoned
         self._used = False
-        self._stop: anyio.Event | None = None
+        self._stop = anyio.Event()
         self._reloading: anyio.Lock | None = None
         self._raise_problems()
         self.secrets = {*self.settings.secrets}
@@ -104,21 +104,19 @@ class Kernel(anyio.AsyncContextManagerMixin):
                 if supervisor.failure:
                     raise supervisor.failure
         except BaseExceptionGroup as group:
-            exc = unwrap(group)
+            exc = ungrouped(group)
             if exc is group:
                 raise
             raise exc from exc.__cause__
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled or `stop`: ``await tasks.start(kernel.serve)``."""
-        self._stop = self._stop or anyio.Event()
         async with self:
             task_status.started()
             await self._stop.wait()
 
     def stop(self) -> None:
         """End `serve`, in order."""
-        self._stop = self._stop or anyio.Event()
         self._stop.set()
 
     def get(self, key: Service[T]) -> T:
@@ -141,8 +139,8 @@ class Kernel(anyio.AsyncContextManagerMixin):
                 continue
             answer = answers.get(record.name)
             if record.state is not State.RUNNING:
-                status: Literal["failing", "degraded"] = "failing" if record.required else "degraded"
-                answer = Health(status, f"{record.state}: {record.reason}", record.since)
+                detail = f"{record.state}: {record.reason}"
+                answer = Health("failing" if record.required else "degraded", detail, record.since)
             elif isinstance(answer, Exception):
                 answer = Health("failing", repr(answer))
             found[record.name] = answer or Health(since=record.since)

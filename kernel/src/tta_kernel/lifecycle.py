@@ -34,7 +34,7 @@ class PluginStateChanged(Event, frozen=True, tag="kernel.plugin-state-changed"):
     reason: str = ""
 
 
-def unwrap(exc: BaseException) -> BaseException:
+def ungrouped(exc: BaseException) -> BaseException:
     """Return an error that has no siblings without the groups that task groups put around it."""
     while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
         exc = exc.exceptions[0]
@@ -189,7 +189,7 @@ class Supervisor:
                         self._services.remove_all(record.name)
                         await ctx._close()
         except Exception as exc:
-            reason = unwrap(exc)
+            reason = ungrouped(exc)
             if not (isinstance(reason, NotReady) and record.state is State.STARTING):
                 raise
             if record.vital:
@@ -232,7 +232,7 @@ class Supervisor:
         if run.error is not None:
             return
         record = run.record
-        exc = unwrap(exc)
+        exc = ungrouped(exc)
         # What ends the start is raised, and told by whoever wanted it.
         told = record.vital and record.state is State.STARTING and not (self._stopping or self.failure)
         if isinstance(exc, PluginError) and exc.plugin == record.name:

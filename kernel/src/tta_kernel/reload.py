@@ -36,8 +36,12 @@ async def prepare(running: Wiring, fresh: Wiring) -> tuple[Mapping[str, Change],
     The rest is compared with what runs, whatever earlier reloads said. Raises `ConfigError` with every
     objection.
     """
-    keys = [key for key in KernelKeys.__struct_fields__ if key != "hook_timeouts"]
-    restart = [f"kernel.{key}" for key in keys if getattr(fresh.settings, key) != getattr(running.settings, key)]
+    restart = [
+        f"kernel.{key}"
+        for key in KernelKeys.__struct_fields__
+        # Time limits of hooks are looked up each time, so the kernel takes them over.
+        if key != "hook_timeouts" and getattr(fresh.settings, key) != getattr(running.settings, key)
+    ]
     changes: dict[str, Change] = {}
     problems: list[Problem] = []
     for name in sorted({*running.records, *fresh.records}):
