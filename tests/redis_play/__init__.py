@@ -1,0 +1,1 @@
+"""A story on Redis, played by processes of their own."""
