@@ -65,17 +65,18 @@ class Reader:
         if not isinstance(raw, Mapping):
             self._convert(raw, dict, path)
             return {}
-        known = {it.encode_name: it for it in fields(cls)}
         above = f"{path}." if path else ""
+        known = {it.encode_name: it for it in fields(cls)}
         good = {}
         tag_field = cls.__struct_config__.tag_field
         if tag_field and tag_field in raw:  # It is no field; msgspec judges it with them.
             good[tag_field] = self.value(raw[tag_field], type(cls.__struct_config__.tag), above + tag_field)
-        moved: Mapping[str, str] = getattr(cls, "__moved__", {})
-        for key in raw if cls.__struct_config__.forbid_unknown_fields else ():
-            if key not in known and key not in good:
-                hint = f"it is {moved[key]} now" if key in moved else suggest(str(key), known)
-                self.report(f"{above}{key}", "unknown key", hint)
+        if cls.__struct_config__.forbid_unknown_fields:
+            moved: Mapping[str, str] = getattr(cls, "__moved__", {})
+            for key in raw:
+                if key not in known and key not in good:
+                    hint = f"it is {moved[key]} now" if key in moved else suggest(str(key), known)
+                    self.report(f"{above}{key}", "unknown key", hint)
         for key, it in known.items():
             if key in raw:
                 good[key] = self.value(raw[key], it.type, above + key)
@@ -90,39 +91,47 @@ class Reader:
 
     def value(self, raw: Any, type_: Any, path: str, *, secret: bool = False) -> Any:
         """Return what ``raw`` means as a ``type_``, from the inside out; BAD where a problem keeps it from that."""
-        bare, extra = unwrap(type_)
+        bare, _ = unwrap(type_)
         before = len(self.problems)
-        choice = get_origin(bare) in (Union, UnionType, Literal)
-        kinds = [it for it in get_args(bare) if it is not ... and not choice] or [Any, Any]
         if isinstance(raw, Text):
             raw = str(raw) if bare in (str, Path) else self._parsed(str(raw), path)
-        if isinstance(raw, Mapping) and (member := _member(bare, raw)):
-            return self.value(raw, member, path, secret=secret)
-        declared = "secret" in extra or any("secret" in unwrap(it)[1] for it in get_args(bare) if choice)
-        secret = secret or "secret" in extra or (declared and isinstance(raw, str))
+        if isinstance(raw, Mapping):
+            member = _member(bare, raw)
+            if member:
+                return self.value(raw, member, path, secret=secret)
+        declared = _declared_secret(type_)
         if declared and isinstance(raw, Mapping):
             raw = self._reference(raw, path)
-        elif "path" in extra and isinstance(raw, str | Path):
-            raw = self._path(raw, path)
-        elif "raw" in extra:
-            raw = {} if raw is None else raw
-        elif "unit" in extra and raw is not None:
-            raw = self._number(raw, extra["unit"], path)
-        elif isinstance(raw, Mapping) and is_struct(bare):
-            raw = self.fields(raw, bare, path)
-        elif isinstance(raw, Mapping) and len(kinds) == 2:
-            secrets = {key for key in raw if secret or looks_secret(str(key))}
-            raw = {k: self.value(it, kinds[1], f"{path}.{k}", secret=k in secrets) for k, it in raw.items()}
-        elif isinstance(raw, list):
-            kinds += kinds[-1:] * len(raw)
-            raw = [self.value(it, kinds[n], f"{path}.{n}", secret=secret) for n, it in enumerate(raw)]
-        elif secret and raw not in (None, ""):
-            self.hidden.add(path)
-            self.source.secrets.add(str(raw))
+        else:
+            raw = self._parts(raw, type_, path, secret=secret or (declared and isinstance(raw, str)))
         if len(self.problems) > before:
             return BAD
         found = self._convert(raw, type_, path)
         return SecretText(found) if declared and isinstance(found, str) else found
+
+    def _parts(self, raw: Any, type_: Any, path: str, *, secret: bool) -> Any:
+        """Return ``raw`` with all that lies in it read, and itself, where its type says how it is written."""
+        bare, extra = unwrap(type_)
+        secret = secret or "secret" in extra
+        if "path" in extra and isinstance(raw, str | Path):
+            return self._path(raw, path)
+        if "raw" in extra:
+            return {} if raw is None else raw
+        if "unit" in extra and raw is not None:
+            return self._number(raw, extra["unit"], path)
+        if isinstance(raw, Mapping) and is_struct(bare):
+            return self.fields(raw, bare, path)
+        kinds = _kinds(bare)
+        if isinstance(raw, Mapping) and len(kinds) == 2:
+            secrets = {key for key in raw if secret or looks_secret(str(key))}
+            return {key: self.value(it, kinds[1], f"{path}.{key}", secret=key in secrets) for key, it in raw.items()}
+        if isinstance(raw, list):
+            kinds += kinds[-1:] * len(raw)  # A tuple may have a type for each place; all else has one.
+            return [self.value(it, kinds[n], f"{path}.{n}", secret=secret) for n, it in enumerate(raw)]
+        if secret and raw not in (None, ""):
+            self.hidden.add(path)
+            self.source.secrets.add(str(raw))
+        return raw
 
     def _path(self, written: str | Path, path: str) -> Any:
         if written == "":
@@ -202,6 +211,23 @@ class Reader:
             return self.report(path, what, "put the secret there", deployment_only=True)
         self.source.secrets.add(found)
         return found
+
+
+def _is_choice(type_: Any) -> bool:
+    return get_origin(type_) in (Union, UnionType, Literal)
+
+
+def _kinds(type_: Any) -> list[Any]:
+    """Return the types of what lies in a list, a tuple or a mapping."""
+    inner = [] if _is_choice(type_) else [it for it in get_args(type_) if it is not ...]
+    return inner or [Any, Any]
+
+
+def _declared_secret(type_: Any) -> bool:
+    """Say whether a type is `Secret`, or a union with it."""
+    bare, extra = unwrap(type_)
+    members = get_args(bare) if _is_choice(bare) else ()
+    return "secret" in extra or any("secret" in unwrap(it)[1] for it in members)
 
 
 def _member(type_: Any, raw: Mapping[Any, Any]) -> type[Struct] | None:
