@@ -24,11 +24,11 @@ SETTINGS = MessagesConfig(defaults=QueueSettings(max_length=10_000, dead_limit=1
 async def both(shared_redis: RedisServer, open_on: OpenRedis) -> AsyncIterator[tuple[Redis, RedisMessages]]:
     where = shared_redis.config()
     async with connect(where) as redis, open_on(where, SETTINGS) as messages:
-        await usual(messages)
+        await warm_up(messages)
         yield redis, messages
 
 
-async def usual(m: RedisMessages) -> None:
+async def warm_up(m: RedisMessages) -> None:
     """See to it that sends and receives take the fast path from now on."""
     for _ in range(2):
         await m.send(note("before"))
@@ -77,7 +77,7 @@ async def test_where_nobody_receives_nothing_is_left_of_what_has_gone(
 async def test_redis_without_memory_takes_nothing_more_and_gives_back_what_it_has(open_on: OpenRedis) -> None:
     with redis_server(own=True) as server:
         async with open_on(server.config(), SETTINGS) as m:
-            await usual(m)
+            await warm_up(m)
             await m.send(*(note("x" * 1000) for _ in range(10)))
             held = await m.receive("q", limit=5)
             used = int(server.command("INFO", "memory")["used_memory"])

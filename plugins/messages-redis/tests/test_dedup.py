@@ -27,7 +27,7 @@ async def both(shared_redis: RedisServer, open_on: OpenRedis) -> AsyncIterator[t
         yield redis, messages
 
 
-async def usual(m: RedisMessages, redis: Redis, *, fast: bool = True) -> None:
+async def warm_up(m: RedisMessages, redis: Redis, *, fast: bool = True) -> None:
     """Have a queue in which nothing is, and to which is sent by the fast path, or not."""
     for _ in range(2):
         await m.send(note("before"))
@@ -57,7 +57,7 @@ async def test_an_id_that_was_made_up_is_known_after_its_message_is_gone(
     both: tuple[Redis, RedisMessages], count: int, fast: bool
 ) -> None:
     redis, m = both
-    await usual(m, redis, fast=fast)
+    await warm_up(m, redis, fast=fast)
     sent = list(await m.send(*(note() for _ in range(count))))
     assert await drain(m) == [result.id for result in sent]
     assert await again(m, sent) == [True] * count
@@ -70,7 +70,7 @@ async def test_ids_of_many_senders_that_travelled_together_are_known(
 ) -> None:
     where = shared_redis.config()
     async with connect(where) as redis, open_on(where) as m:
-        await usual(m, redis, fast=fast)
+        await warm_up(m, redis, fast=fast)
         sent: list[SendResult] = []
 
         async def send(n: int) -> None:
@@ -88,7 +88,7 @@ async def test_of_a_call_that_was_accepted_in_part_only_that_part_is_known(
     both: tuple[Redis, RedisMessages],
 ) -> None:
     redis, m = both
-    await usual(m, redis)
+    await warm_up(m, redis)
     sent = list(await m.send(*(note() for _ in range(8))))
     assert [result.error for result in sent] == [""] * 5 + ["queue_full"] * 3
     await drain(m)
@@ -97,7 +97,7 @@ async def test_of_a_call_that_was_accepted_in_part_only_that_part_is_known(
 
 async def test_what_was_refused_before_it_left_is_not_known(both: tuple[Redis, RedisMessages]) -> None:
     redis, m = both
-    await usual(m, redis)
+    await warm_up(m, redis)
     sent = list(await m.send(note(), Message.to("q", "test.note", {"text": 5}), note()))
     assert [result.error for result in sent] == ["", "bad_body", ""]
     await drain(m)
@@ -106,7 +106,7 @@ async def test_what_was_refused_before_it_left_is_not_known(both: tuple[Redis, R
 
 async def test_what_was_sent_to_one_queue_is_not_known_to_another(both: tuple[Redis, RedisMessages]) -> None:
     redis, m = both
-    await usual(m, redis)
+    await warm_up(m, redis)
     sent = list(await m.send(note(), note(queue="r"), note(), note(queue="r")))
     await drain(m)
     assert await again(m, sent) == [True, False, True, False]
@@ -117,7 +117,7 @@ async def test_a_mark_is_no_id_and_ids_that_look_alike_are_none_of_it(
     both: tuple[Redis, RedisMessages], fast: bool
 ) -> None:
     redis, m = both
-    await usual(m, redis, fast=fast)
+    await warm_up(m, redis, fast=fast)
     (sent,) = await m.send(note())
     mark = sent.id.rpartition(".")[0]
     for id in (mark, f"{sent.id}.0", f"{sent.id}/q", f"{mark}0.0", ".", "a.", ".a"):
@@ -147,7 +147,7 @@ async def test_an_id_is_known_through_the_turn_of_its_window(shared_redis: Redis
 @PATHS
 async def test_a_call_takes_one_member_of_what_is_known(both: tuple[Redis, RedisMessages], fast: bool) -> None:
     redis, m = both
-    await usual(m, redis, fast=fast)
+    await warm_up(m, redis, fast=fast)
 
     keys = [redis.key("messages", part, tag="q") for part in ("seen-0", "seen-1")]
 
@@ -164,7 +164,7 @@ async def test_what_is_chosen_takes_the_fast_path_too(open_on: OpenRedis, how: d
     with redis_server(own=True) as server:
         where = server.config()
         async with connect(where) as redis, open_on(where) as m:
-            await usual(m, redis)
+            await warm_up(m, redis)
             before = scripts_run(server)
             for n in range(5):
                 own = how | ({"id": f"id-{n}"} if "id" in how else {})

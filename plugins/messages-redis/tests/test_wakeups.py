@@ -34,8 +34,8 @@ async def scripts_run(where: RedisServer) -> int:
     return int(info.get("cmdstat_evalsha", {}).get("calls", 0))
 
 
-async def usual(m: RedisMessages) -> None:
-    """Have a queue that is in use, and empty, so that sends take the quick way."""
+async def warm_up(m: RedisMessages) -> None:
+    """Have a queue that is in use, and empty, so that sends take the fast path."""
     await m.send(note("before"))
     await m.ack(*await m.receive("q", limit=10))
 
@@ -123,8 +123,8 @@ async def test_what_is_sent_while_somebody_waits_is_handed_over(open_on: OpenRed
     with redis_server(own=True) as server:
         where = server.config()
         async with connect(where) as redis, open_on(where) as m, open_on(where) as other:
-            await usual(m)
-            await usual(m)
+            await warm_up(m)
+            await warm_up(m)
             got: list[list[str]] = []
 
             async def receive() -> None:
@@ -156,7 +156,7 @@ async def test_what_nobody_takes_is_handed_over_to_nobody(
 ) -> None:
     where = shared_redis.config()
     async with connect(where) as redis, open_on(where) as m:
-        await usual(m)
+        await warm_up(m)
         idle = redis.key("messages", "idle", tag="q")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(partial(m.receive, "q", wait=20.0))
@@ -193,7 +193,7 @@ async def test_whoever_may_have_missed_what_it_was_handed_gives_it_back(shared_r
     async with connect(shared_redis.config()) as redis:
         forgetful = Forgetful(redis)
         async with open_messages(forgetful, MessagesConfig(), TYPES) as m:  # type: ignore[arg-type]
-            await usual(m)
+            await warm_up(m)
             got: list[Delivery] = []
 
             async def receive() -> None:
@@ -210,7 +210,7 @@ async def test_whoever_may_have_missed_what_it_was_handed_gives_it_back(shared_r
 async def test_who_is_cancelled_while_it_is_called_loses_nothing(shared_redis: RedisServer, open_on: OpenRedis) -> None:
     where = shared_redis.config()
     async with connect(where) as redis, open_on(where) as m, open_on(where) as other:
-        await usual(m)
+        await warm_up(m)
         for n in range(30):
             got: list[Delivery] = []
 

@@ -87,7 +87,7 @@ class Wakeups:
         """Listen, for as long as the service runs."""
         while True:
             try:
-                async with self._redis.subscribe(self._channel + self.name, callback=self._hear):
+                async with self._redis.subscribe(self._channel + self.name, callback=self._on_signal):
                     self._ready.set()
                     self._call_all()
                     await anyio.sleep_forever()
@@ -97,7 +97,7 @@ class Wakeups:
                 log.warning("can't be woken: %s", exc.reason)
                 await anyio.sleep(1.0)
 
-    def _hear(self, signal: Signal | None) -> None:
+    def _on_signal(self, signal: Signal | None) -> None:
         if signal is None:
             self.reconnects += 1
             self._call_all()
