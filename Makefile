@@ -54,7 +54,7 @@ test: $(DEV)
 # On each server: those given, such as SERVERS="redis-6.2 valkey-9.1 /opt/redis/bin/redis-server", else Redis 6.2 and
 # what is installed.
 test-servers: $(DEV)
-	$(BIN)/python scripts/test_servers.py $(SERVERS) -- $(ARGS)
+	$(BIN)/python scripts/run_on_servers.py $(SERVERS) -- $(ARGS)
 
 lint: $(DEV)
 	$(BIN)/ruff format --check
