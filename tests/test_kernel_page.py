@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+
+def run_code_of(root: Path, section: str) -> dict[str, Any]:
+    """Run the one program of a section, and return its names."""
+    page = (root / "docs/kernel.md").read_text(encoding="utf-8")
+    text = page.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    [code] = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {"__name__": "kernel_page"}
+    exec(compile(code, "kernel.md", "exec"), names)
+    return names
 
 
 def test_a_host_brings_settings_and_a_plugin_of_its_own(
@@ -14,8 +25,12 @@ def test_a_host_brings_settings_and_a_plugin_of_its_own(
     monkeypatch.chdir(tmp_path)
     for name in ("TTA_ENV", "TTA_CONFIG"):
         monkeypatch.delenv(name, raising=False)
-    page = (root / "docs/kernel.md").read_text(encoding="utf-8")
-    section = page.partition("\n## A host of its own\n")[2].partition("\n## ")[0]
-    [code] = re.findall(r"^```python\n(.*?)^```$", section, flags=re.MULTILINE | re.DOTALL)
-    exec(compile(code, "kernel.md", "exec"), {"__name__": "kernel_page"})
+    run_code_of(root, "A host of its own")
     assert capsys.readouterr().out == "good evening\nTrue\n"
+
+
+def test_settings_come_from_wherever_a_host_keeps_them(root: Path) -> None:
+    names = run_code_of(root, "The kernel, and the program around it")
+    assert names["settings"].plugins["clock"].config == {"hour": 7}
+    names["registry"]["clock"] = {"hour": 8}
+    assert names["settings"].read().plugins["clock"].config == {"hour": 8}
