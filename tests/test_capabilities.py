@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import anyio
 import msgspec
 import pytest
 
@@ -21,8 +21,9 @@ from tta_agents import (
     StepContext,
 )
 from tta_agents.memory import MemoryRegistry
+from tta_agents.testing.echo import eventually
 from tta_agents_redis import AgentsRedis
-from tta_capabilities import CAPABILITIES, CapabilitiesPlugin, MatchCriteria
+from tta_capabilities import CAPABILITIES, CapabilitiesPlugin, MatchCriteria, MatchResult
 from tta_capabilities.versions import Constraint, version
 from tta_kernel import Kernel, KernelSettings, PluginSettings
 from tta_messages import MessagesMemory, MessagesPlugin
@@ -95,9 +96,14 @@ async def test_an_agent_of_another_kernel_is_found_on_redis_before_and_after_a_r
 
     async def count(kernel: Kernel, wanted: int) -> list[Capability]:
         criteria = MatchCriteria(capability_name="story", version=">=1.9,<2", required_tags=frozenset("a"))
-        with anyio.fail_after(10):
-            while len(found := await kernel.get(CAPABILITIES).match(criteria)) != wanted:  # noqa: ASYNC110
-                await anyio.sleep(0.02)
+        found: Sequence[MatchResult] = ()
+
+        async def as_many() -> bool:
+            nonlocal found
+            found = await kernel.get(CAPABILITIES).match(criteria)
+            return len(found) == wanted
+
+        await eventually(as_many)
         return [each.capability for each in found]
 
     with redis_server() as server:
