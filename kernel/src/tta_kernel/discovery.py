@@ -66,7 +66,9 @@ def load(found: Found) -> type[Plugin[Any]]:
         import_module(entry_point.module)
     except Exception as exc:
         at = raised_at(exc)
-        what = f"importing {entry_point.module} raised {exc!r}" + (f" at {at}" if __file__ not in at else "")
+        what = f"importing {entry_point.module} raised {exc!r}"
+        if __file__ not in at:  # Where the module itself isn't there, the place is the line above.
+            what += f" at {at}"
         raise PluginError(found.name, what, hint=f"mend or reinstall {found.distribution}") from exc
     if cls := seen(found):
         return cls
@@ -91,6 +93,7 @@ def _check_kernel(found: Found, entry_point: EntryPoint) -> None:
     this = version("tta-kernel")
     for line in (entry_point.dist.requires if entry_point.dist else None) or ():
         need = Requirement(line)
+        # A line with a marker may be for another Python, or for an extra that nobody asked for.
         applies = need.marker is None or need.marker.evaluate({"extra": ""})
         ours = need.name.lower().replace("_", "-") == "tta-kernel" and applies
         if ours and not need.specifier.contains(this, prereleases=True):

@@ -17,7 +17,7 @@ correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
 """What the running task works for; it travels with events, log lines and whatever plugins send."""
 
 E = TypeVar("E", bound="Event")
-_stamp = msgspec.structs.force_setattr
+_stamp = msgspec.structs.force_setattr  # Events are frozen for everybody else.
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +79,7 @@ class EventBus:
     def __init__(self) -> None:
         self.subscriptions: tuple[Subscription[Any], ...] = ()
         self._routes: dict[type[Event], tuple[Subscription[Any], ...]] = {}
+        """Who gets events of exactly this type; found once, and again when somebody comes or goes."""
 
     def publish(self, event: Event, *, source: str = "") -> None:
         """Stamp ``event`` and hand it to every matching subscription; one published before is copied first."""
@@ -89,15 +90,16 @@ class EventBus:
         if not routes:
             return
         if event.at:
-            event = copy(event)
+            event = copy(event)  # It may lie in somebody's buffer, stamped.
         _stamp(event, "source", source)
         _stamp(event, "at", time())
         if not event.correlation_id and (correlation := correlation_id.get()):
             _stamp(event, "correlation_id", correlation)
         for subscription in routes:
+            # Here and not in a method of Subscription: a call each would cost as much as the rest.
             buffer = subscription.buffer
             if len(buffer) == subscription._size:
-                subscription.dropped += 1
+                subscription.dropped += 1  # A full deque lets the oldest go by itself.
             buffer.append(event)
             if subscription._wake is not None:
                 subscription._wake.set()

@@ -144,6 +144,7 @@ class Hooks:
         hook = getattr(self._manager.hook, spec.__name__, None)
         if hook is None or hook.spec is None or hook.spec.function is not spec:
             return []  # Its capability isn't enabled here, so nobody can have implemented it.
+        # In the order in which pluggy would call them: what is marked `tryfirst` first, and `trylast` last.
         return list(reversed(hook.get_hookimpls()))
 
 

@@ -105,10 +105,11 @@ class Supervisor:
         if not run.begun or run.stopped.is_set():
             return
         run.stop.set()
+        # Its class may ask for more than its level's share, but nobody gets more than is left of the whole.
         limit = max(share, min(record.cls.stop_timeout or 0.0, end - now))
         if run.scope is not None:
             if record.state is State.STARTING:
-                run.scope.cancel()
+                run.scope.cancel()  # Its lifespan hasn't come to where it would see that it is to stop.
             run.scope.deadline = min(run.scope.deadline, now + limit)
         with anyio.move_on_after(limit + GRACE):
             await run.stopped.wait()
@@ -148,6 +149,7 @@ class Supervisor:
         except Exception as exc:  # noqa: BLE001 - kept as the plugin's reason
             self._fail(run, exc)
         finally:
+            # Whatever ended it: what needs it is out before it is itself.
             with anyio.CancelScope(shield=True):
                 await self._stop_dependents(run)
             # Cancelled before it ran: that is a stop, and nobody's fault.
