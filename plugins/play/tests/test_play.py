@@ -230,3 +230,22 @@ def test_a_terminal_that_is_closed_ends_it(tta: Tta) -> None:
     terminal.wait()
     assert "Traceback" not in (terminal.before or "")
     assert terminal.exitstatus == 129
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",), ("--trace",)], ids=["lines", "json", "trace"])
+def test_a_reader_that_leaves_ends_it(tta: Tta, arguments: tuple[str, ...]) -> None:
+    with subprocess.Popen(
+        [sys.executable, *tta.command(*arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, env=tta.environ(),
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(b"look\n")
+        process.stdin.flush()
+        assert process.stdout.readline()
+        process.stdout.close()
+        process.stdin.write(b"look\n" * 3)
+        process.stdin.flush()
+        assert process.wait(30) == 141
+        assert b"Traceback" not in process.stderr.read()

@@ -20,12 +20,19 @@ MEASURE = 84
 Rows = Sequence[tuple[str, ...]]
 
 
+class _Console(Console):
+    """Leaves it to the program what becomes of it when nobody reads on: rich would exit with 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # noqa: PLE0704  # called while the error is handled
+
+
 class Screen:
     """Prints to a terminal or to a pipe; which of the two is settled once, by where the output goes."""
 
     def __init__(self, file: TextIO) -> None:
         self.terminal = file.isatty()
-        self._console = Console(
+        self._console = _Console(
             file=file, soft_wrap=not self.terminal, highlight=False, markup=False,
             force_terminal=self.terminal, no_color=None if self.terminal else True,
         )  # fmt: skip
