@@ -15,12 +15,11 @@ from tta_agents import (
     AGENTS,
     AgentCard,
     AgentId,
-    AgentSpec,
     AgentsPlugin,
     Capability,
-    StepContext,
 )
 from tta_agents.memory import MemoryRegistry
+from tta_agents.testing import Echo
 from tta_agents.testing.echo import eventually
 from tta_agents_redis import AgentsRedis
 from tta_capabilities import CAPABILITIES, CapabilitiesPlugin, MatchCriteria, MatchResult
@@ -74,17 +73,7 @@ def test_the_constraints_admit_what_the_page_says() -> None:
         assert not any(version(each) in Constraint(text) for each in outside.split())
 
 
-class Teller:
-    spec = AgentSpec(
-        "teller",
-        "tells",
-        Text,
-        Text,
-        (Capability("story", version="1.10.0", tags=frozenset("ab"), metadata={"x": [1]}),),
-    )
-
-    async def process(self, request: Text, ctx: StepContext, /) -> Text:
-        return request
+STORY = Capability("story", version="1.10.0", tags=frozenset("ab"), metadata={"x": [1]})
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -114,11 +103,15 @@ async def test_an_agent_of_another_kernel_is_found_on_redis_before_and_after_a_r
                 "capabilities": PluginSettings(config={"interval": 0.05}),
             }
         )
+        teller = Echo(type="teller", capabilities=[STORY])
         async with Kernel(settings, plugins=plugins) as serving:
-            async with serving.get(AGENTS).serve(Teller()):
+            async with serving.get(AGENTS).serve(teller):
                 for _ in range(2):
                     async with Kernel(settings, plugins=plugins) as asking:
-                        assert await count(asking, 1) == list(Teller.spec.capabilities)
-            async with Kernel(settings, plugins=plugins) as asking, serving.get(AGENTS).serve(Teller()):
+                        assert await count(asking, 1) == [STORY]
+            async with (
+                Kernel(settings, plugins=plugins) as asking,
+                serving.get(AGENTS).serve(teller),
+            ):
                 await count(asking, 1)
             await count(serving, 0)

@@ -16,13 +16,12 @@ from tta_agents import (
     AgentId,
     AgentRegistry,
     AgentsMemory,
-    AgentSpec,
     AgentsPlugin,
     Capability,
     RegistryError,
-    StepContext,
 )
 from tta_agents.memory import MemoryRegistry
+from tta_agents.testing import Echo
 from tta_capabilities import (
     CAPABILITIES,
     EMBEDDER,
@@ -35,18 +34,9 @@ from tta_kernel import ConfigError, Kernel, KernelSettings, PluginSettings
 from tta_kernel.testing import until
 
 
-class Words(msgspec.Struct, frozen=True):
-    text: str
-
-
-class Teller:
-    """An agent that can tell, whatever else a test wants it to."""
-
-    def __init__(self, *capabilities: Capability, type: str = "teller") -> None:
-        self.spec = AgentSpec(type, "tells stories", Words, Words, capabilities)
-
-    async def process(self, request: Words, ctx: StepContext, /) -> Words:
-        return request
+def teller(*capabilities: Capability, type: str = "teller") -> Echo:
+    """Make an agent that is found by these."""
+    return Echo(type=type, capabilities=capabilities)
 
 
 STORY = Capability("story", description="Tells what happened.")
@@ -101,7 +91,7 @@ async def who(found: Capabilities, **criteria: Any) -> list[str]:
 async def test_an_agent_is_found_from_being_served_until_it_leaves() -> None:
     async with running(interval=60) as kernel:
         found = kernel.get(CAPABILITIES)
-        async with kernel.get(AGENTS).serve(Teller(STORY), instance="1"):
+        async with kernel.get(AGENTS).serve(teller(STORY), instance="1"):
             assert await who(found, capability_name="story") == ["teller:1"]
         assert await who(found, capability_name="story") == []
 
@@ -109,9 +99,9 @@ async def test_an_agent_is_found_from_being_served_until_it_leaves() -> None:
 async def test_an_agent_that_is_served_anew_is_found_by_what_it_can_do_now() -> None:
     async with running(interval=60) as kernel:
         found, agents = kernel.get(CAPABILITIES), kernel.get(AGENTS)
-        async with agents.serve(Teller(STORY), instance="1"):
+        async with agents.serve(teller(STORY), instance="1"):
             assert await who(found, capability_name="story") == ["teller:1"]
-        async with agents.serve(Teller(Capability("map")), instance="1"):
+        async with agents.serve(teller(Capability("map")), instance="1"):
             assert await who(found, capability_name="story") == []
             assert await who(found, capability_name="map") == ["teller:1"]
             await anyio.wait_all_tasks_blocked()
@@ -121,7 +111,7 @@ async def test_an_agent_that_is_served_anew_is_found_by_what_it_can_do_now() -> 
 async def test_more_agents_than_an_event_buffer_holds_are_found_from_the_next_line_on() -> None:
     async with running(interval=60) as kernel, AsyncExitStack() as served:
         for number in range(300):
-            await served.enter_async_context(kernel.get(AGENTS).serve(Teller(STORY), instance=str(number)))
+            await served.enter_async_context(kernel.get(AGENTS).serve(teller(STORY), instance=str(number)))
         search = await kernel.get(CAPABILITIES).discover(DiscoveryRequest(max_results=1000))
         assert (len(search.matches), search.total_agents_searched) == (300, 300)
 
@@ -136,7 +126,7 @@ async def test_an_agent_that_leaves_slowly_is_not_found_meanwhile() -> None:
 
     async with running(Slow(), interval=60) as kernel:
         found = kernel.get(CAPABILITIES)
-        async with kernel.get(AGENTS).serve(Teller(STORY), instance="1"):
+        async with kernel.get(AGENTS).serve(teller(STORY), instance="1"):
             assert await who(found) == ["teller:1"]
 
 
@@ -172,7 +162,7 @@ async def test_an_agent_that_only_its_own_process_can_call_is_not_found() -> Non
 async def test_what_is_not_due_yet_is_pending(strategy: str) -> None:
     async with running(strategy=strategy, interval=60, delay=60) as kernel:
         found = kernel.get(CAPABILITIES)
-        async with kernel.get(AGENTS).serve(Teller(STORY), instance="1") as id:
+        async with kernel.get(AGENTS).serve(teller(STORY), instance="1") as id:
             await until(has(found, "teller:1", status="pending"))
             assert await who(found) == []
             await found.refresh(id)
@@ -238,7 +228,7 @@ async def test_a_registry_that_stays_away_leaves_agents_failed_and_the_known_one
     async with running(registry, strategy="manual", retries=1, retry_delay=0.01) as kernel:
         found = kernel.get(CAPABILITIES)
         await found.refresh()
-        async with kernel.get(AGENTS).serve(Teller(STORY), instance="2"):
+        async with kernel.get(AGENTS).serve(teller(STORY), instance="2"):
             await until(lambda: statuses(found) == {"teller:1": "registered", "teller:2": "pending"})
             registry.fails = 2
             with pytest.raises(RegistryError):
@@ -275,7 +265,7 @@ async def test_an_agent_that_leaves_while_the_registry_answers_is_not_brought_ba
 
     async with running(Slow(), strategy="manual") as kernel, anyio.create_task_group() as tasks:
         found = kernel.get(CAPABILITIES)
-        async with kernel.get(AGENTS).serve(Teller(STORY), instance="1"):
+        async with kernel.get(AGENTS).serve(teller(STORY), instance="1"):
             await until(has(found, "teller:1", status="pending"))
             tasks.start_soon(found.refresh)
             await answering.wait()

@@ -38,8 +38,11 @@ Work = Callable[[Ask, StepContext], Awaitable[Any]]
 class Echo:
     """An agent that does what a test says, and remembers what it was asked."""
 
-    def __init__(self, work: Work | None = None, *, timeout: float = 10.0, type: str = "echo") -> None:
-        self.spec = AgentSpec(type, "says it again", Ask, Answer, (Capability("echo"),), timeout)
+    def __init__(
+        self, work: Work | None = None, *, timeout: float = 10.0, type: str = "echo",
+        capabilities: Sequence[Capability] = (Capability("echo"),),
+    ) -> None:  # fmt: skip
+        self.spec = AgentSpec(type, "says it again", Ask, Answer, tuple(capabilities), timeout)
         self.work, self.requests = work, list[Ask]()
         self.begun = anyio.Event()
 
