@@ -96,7 +96,8 @@ class LeaseKeeper:
         self._done: list[Delivery] = []
         self._something_done = anyio.Event()
         self._lasts = settings.visibility if visibility is None and settings is not None else visibility
-        self._ahead = -math.inf  # the deadline of a fresh hold by the store's clock, less our time then
+        # What turns a deadline, by the store's clock, into our time: as the quickest answer so far has it.
+        self._offset = math.inf
         self._doubted = False
 
     # From receiving to settling
@@ -133,20 +134,21 @@ class LeaseKeeper:
     def _hold(self, deliveries: Sequence[Delivery]) -> None:
         self._counts.received += len(deliveries)
         self._held.update(zip(map(id, deliveries), deliveries, strict=True))
-        ahead = deliveries[0].deadline - self._clock()
-        self._ahead = ahead if self._doubted else max(self._ahead, ahead)
-        self._doubted = False
+        if self._lasts is not None:
+            offset = self._clock() + self._lasts - deliveries[0].deadline
+            self._offset = offset if self._doubted else min(self._offset, offset)
+            self._doubted = False
 
     def holds(self, delivery: Delivery, now: float) -> bool:
         """Whether a delivery is held at ``now`` by our clock, as far as is known without asking the store."""
-        return id(delivery) in self._held and now < self._held_until(delivery)
+        # Asked of each message, so this is `_held_until` written out: its first half is nearly always enough.
+        key = id(delivery)
+        return key in self._held and (now < delivery.deadline + self._offset or now < self._extended.get(key, now))
 
     def _held_until(self, delivery: Delivery) -> float:
-        """Return our time at which a hold ends, reckoned from the quickest answer of the store so far."""
-        if self._lasts is None:
-            return math.inf
-        until = delivery.deadline - self._ahead + self._lasts
-        return max(until, self._extended.get(id(delivery), until)) if self._extended else until
+        """Return our time at which a hold ends; infinity as long as nobody has said how long one lasts."""
+        until = delivery.deadline + self._offset
+        return max(until, self._extended.get(id(delivery), until))
 
     def done(self, deliveries: Sequence[Delivery]) -> None:
         """Hold deliveries no longer, and acknowledge them soon."""
@@ -197,7 +199,8 @@ class LeaseKeeper:
     def _drop(self, deliveries: Sequence[Delivery]) -> None:
         for delivery in deliveries:
             self._held.pop(id(delivery), None)
-            if self._extended:
+        if self._extended:
+            for delivery in deliveries:
                 self._extended.pop(id(delivery), None)
 
     async def _acknowledge(self) -> int:
@@ -246,7 +249,7 @@ class LeaseKeeper:
         except MessagesError:
             return  # `receive` tells of it.
         if lasts != self._lasts:
-            self._lasts, self._ahead = lasts, -math.inf
+            self._lasts, self._offset = lasts, math.inf
 
     def _until_next_look(self) -> float:
         quarter = (self._lasts or _ASSUMED_VISIBILITY) / 4
