@@ -230,15 +230,19 @@ def test_a_person_is_forgotten_by_name_and_somebody_else_kept_out_of_their_story
 ) -> None:
     config = deployment.config()
 
-    def tta(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def tta(command: str, *arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
         line = [*command_of(config)[:-1], command, *arguments]
-        return subprocess.run(line, capture_output=True, text=True, env=environment(), timeout=PATIENCE, check=False)
+        return subprocess.run(
+            line, input=input, capture_output=True, text=True, env=environment(), timeout=PATIENCE, check=False
+        )  # fmt: skip
 
     assert tta("play", "--user", "anna", "--session", "hers", "--", "look").returncode == 0
     assert tta("play", "--user", "ben", "--session", "his", "--", "look").returncode == 0
     refused = tta("play", "--user", "ben", "--session", "hers", "--", "look")
     assert refused.returncode == 1
     assert refused.stdout.startswith("(this story belongs to somebody else")
+    looked = tta("play", "--user", "ben", "--session", "hers", input=":world\n")
+    assert looked.stdout.startswith("(this story belongs to somebody else")
 
     forgotten = tta("forget", "anna", "--json")
     assert forgotten.returncode == 0, forgotten.stderr
