@@ -9,6 +9,7 @@ from .errors import ConfigError, KernelError, NotReady, PluginError, Problem, ra
 from .events import Event, EventBus, Subscription, correlation_id
 from .hooks import Hooks, hookimpl, hookspec
 from .hookspecs import Figure, Health
+from .isolation import Escaped, as_failure, is_foreign_cancellation
 from .kernel import KERNEL, Kernel
 from .lifecycle import PluginStateChanged
 from .plugin import NoConfig, Plugin
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from .blocking import BlockingKernel
 
 __all__ = [
-    "KERNEL", "BlockingKernel", "ConfigError", "ConfigPath", "Context", "Duration", "Event", "EventBus", "Figure",
-    "Health", "Hooks", "Kernel", "KernelError", "KernelSettings", "NoConfig", "NotReady", "Plugin", "PluginError",
-    "PluginSettings", "PluginStateChanged", "Problem", "Reloaded", "Restart", "Secret", "Service", "Size", "State",
-    "Subscription", "correlation_id", "hookimpl", "hookspec", "raised_at", "suggest",
+    "KERNEL", "BlockingKernel", "ConfigError", "ConfigPath", "Context", "Duration", "Escaped", "Event", "EventBus",
+    "Figure", "Health", "Hooks", "Kernel", "KernelError", "KernelSettings", "NoConfig", "NotReady", "Plugin",
+    "PluginError", "PluginSettings", "PluginStateChanged", "Problem", "Reloaded", "Restart", "Secret", "Service",
+    "Size", "State", "Subscription", "as_failure", "correlation_id", "hookimpl", "hookspec",
+    "is_foreign_cancellation", "raised_at", "suggest",
 ]  # fmt: skip
 
 
