@@ -1,0 +1,96 @@
+"""What `tta check` finds in the workflow of a turn, before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from tta_kernel import ConfigError
+from tta_orchestration.testing import STORY, TURN, Check, telling
+from tta_safety import About, Channel, Verdict
+
+
+def safe(text: str, channel: Channel, about: About) -> Verdict:
+    return Verdict("checked", "safe")
+
+
+def objections(turn: Mapping[str, Any] = TURN, workflow: str = "turn") -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        telling(safe, turn=turn, workflow=workflow).check()
+    return [str(problem) for problem in caught.value.problems if problem.where.startswith("plugins.")]
+
+
+def told(input: Mapping[str, str], **output: str) -> Mapping[str, Any]:
+    return {"steps": [{**STORY, "input": input}], "output": {**TURN["output"], **output}}  # type: ignore[dict-item]
+
+
+AT = "plugins.workflows.config.workflows.turn"
+
+
+@pytest.mark.parametrize(
+    ("input", "objection"),
+    [
+        ({"text": "input.txt"}, "text: 'orchestration' gives no 'txt'; did you mean 'text'?"),
+        ({"text": "input.seed"}, "text: input.seed is int, and 'teller' takes str; what would fit: input.text"),
+        ({"text": "input.world"}, "text: input.world is dict, and 'teller' takes str; what would fit: input.text"),
+        ({"text": "input.text.loud"}, "text: 'input.text.loud': there is no 'loud' in 'text'; known: none"),
+    ],
+)
+def test_an_input_that_a_turn_does_not_give_is_a_problem(input: Mapping[str, str], objection: str) -> None:
+    assert objections(told(input)) == [f"{AT}.steps.story.input.{objection}"]
+
+
+def test_a_missing_input_is_suggested_from_what_a_turn_gives() -> None:
+    assert objections(told({})) == [f"{AT}.steps.story.input: 'teller' needs 'text'; add `text: input.text`"]
+
+
+@pytest.mark.parametrize(
+    ("output", "what", "hint"),
+    [
+        (
+            {"text": "steps.story.world"},
+            "text: steps.story.world is dict, and 'orchestration' takes str",
+            "what would fit: steps.story.text, input.text",
+        ),
+        (
+            {"world": "input.turn"},
+            "world: input.turn is int, and 'orchestration' takes dict",
+            "what would fit: steps.story.world",
+        ),
+        (
+            {"world": "input.world"},
+            "world: input.world may be None, and is left out then, but 'orchestration' always needs 'world'",
+            "what would fit: steps.story.world",
+        ),
+        ({"mood": "steps.story.text"}, "mood: 'orchestration' takes no 'mood'", "known: text, world"),
+    ],
+)
+def test_an_output_that_a_turn_cannot_use_is_a_problem(output: Mapping[str, str], what: str, hint: str) -> None:
+    assert objections(told({"text": "input.text"}, **output)) == [f"{AT}.output.{what}; {hint}"]
+
+
+def test_a_workflow_without_an_output_is_no_turn() -> None:
+    assert objections({"steps": [STORY]}) == [
+        f"{AT}.output: 'orchestration' needs 'text'; add `text: steps.story.text` or `text: input.text`",
+        f"{AT}.output: 'orchestration' needs 'world'; add `world: steps.story.world`",
+    ]
+
+
+def test_a_misspelt_workflow_is_a_problem_before_anything_starts() -> None:
+    assert objections(workflow="trun") == [
+        "plugins.orchestration.config.workflow: no workflow is called 'trun'; did you mean 'turn'?"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("checkers", "allowed", "notes"),
+    [((), False, 1), ((), True, 0), ((safe,), False, 0)],
+    ids=["none", "allowed", "one"],
+)
+def test_the_check_notes_where_each_turn_would_fall_back(checkers: Sequence[Check], allowed: bool, notes: int) -> None:
+    wiring = telling(*checkers, allow_unchecked=allowed).wiring
+    wiring.check()
+    assert ["checks text" in note.what for note in wiring.notes] == [True] * notes
+    assert not wiring.problems
