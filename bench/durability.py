@@ -299,7 +299,7 @@ async def relay(listener: Any, port: int, delay: float, line: anyio.CancelScope)
         async with replica, await anyio.connect_tcp("127.0.0.1", port) as master, anyio.create_task_group() as tasks:
             push, pull = anyio.create_memory_object_stream[tuple[float, bytes]](100_000)
 
-            async def hear() -> None:
+            async def receive() -> None:
                 async for data in master:
                     await push.send((anyio.current_time() + delay, data))
 
@@ -308,7 +308,7 @@ async def relay(listener: Any, port: int, delay: float, line: anyio.CancelScope)
                     await anyio.sleep_until(due)
                     await replica.send(data)
 
-            tasks.start_soon(hear)
+            tasks.start_soon(receive)
             tasks.start_soon(tell)
             async for data in replica:
                 await master.send(data)
