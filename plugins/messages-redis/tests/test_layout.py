@@ -16,6 +16,7 @@ from tta_redis import Redis, connect
 from tta_redis.testing import RedisServer
 
 OpenRedis = Callable[..., AbstractAsyncContextManager[RedisMessages]]
+STORAGE = Path(__file__).resolve().parents[1] / "STORAGE.md"
 LUA = Path(layout.__file__).parent / "lua"
 SCRIPTS = [path.stem for path in sorted(LUA.glob("*.lua"))]
 BY_NAME = {packed.name.upper(): packed for packed in layout.PACKED}
@@ -119,3 +120,23 @@ async def test_what_is_foreign_only_to_an_older_release_is_not_put_into_quaranti
     with pytest.raises(MessagesError, match="storage version 2"):
         await m.receive("q")
     assert await redis.execute("LRANGE", lease, 0, -1) == [b"a list, since version 2"]
+
+
+def keys_in_the_code() -> set[str]:
+    """Return what Python and the scripts call keys, channels, and fields of the key `queue`."""
+    python = "\n".join(path.read_text() for path in LUA.parent.glob("*.py"))
+    scripts = "\n".join(map(layout.text, SCRIPTS))
+    found = {*layout.KEYS, *layout.SUBSCRIPTION_KEYS}
+    found |= set(re.findall(r'\.key\("messages", "([\w-]+)"', python))
+    found |= set(re.findall(r":(quarantine):", python))
+    found |= set(re.findall(r"\bcount\('([\w-]+)'", scripts))
+    for arguments in re.findall(r"'(?:HSET|HMGET|HDEL|HGET)', QUEUE,([^)]*)\)", scripts):
+        found |= set(re.findall(r"'([a-z][\w-]+)'", arguments))
+    return {name for name in found if not name.endswith("-")}  # The script adds the priority.
+
+
+def test_every_key_and_field_that_the_code_names_is_described() -> None:
+    found = keys_in_the_code()
+    assert {"idle", "queues", "wake", "changed", "state", "passed-over", "stale", "quarantine"} <= found
+    described = set(re.findall(r"[\w-]+", " ".join(re.findall(r"`([^`]+)`", STORAGE.read_text()))))
+    assert found - described == set()

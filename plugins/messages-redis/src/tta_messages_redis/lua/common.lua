@@ -43,9 +43,17 @@ dedup_window, dead_ttl = math.min(dedup_window, 1e9), math.min(dead_ttl, 1e9)
 
 -- `irregular` is there while one of these may be: without it, one field is read instead of six. While it is there, the fast
 -- path isn't eligible.
-local odds = kept[3] and call('HMGET', QUEUE, 'tombstones-9', 'tombstones-5', 'tombstones-1', 'passed-over', 'has-info') or {}
-local tombstones = {[HIGHEST] = tonumber(odds[1]) or 0, [MIDDLE] = tonumber(odds[2]) or 0, [LOWEST] = tonumber(odds[3]) or 0}
-local passed_over, has_info = odds[4], odds[5]
+local tombstones, passed_over, has_info
+local function read_irregular(there)
+  local fields = {'tombstones-9', 'tombstones-5', 'tombstones-1', 'passed-over', 'has-info'}
+  local found = there and call('HMGET', QUEUE, unpack(fields)) or {}
+  tombstones = {
+    [HIGHEST] = tonumber(found[1]) or 0, [MIDDLE] = tonumber(found[2]) or 0, [LOWEST] = tonumber(found[3]) or 0
+  }
+  passed_over, has_info = found[4], found[5]
+  return #found > 0 and (found[1] or found[2] or found[3] or passed_over or has_info)
+end
+read_irregular(kept[3])
 
 local listed, timed = flags % 2 == LISTED, flags >= TIMED
 if ends < now / 1000 then
@@ -446,10 +454,7 @@ local function rare()
     if call('HLEN', INFO) == 0 then
       call('HDEL', QUEUE, 'has-info', 'tombstones-9', 'tombstones-5', 'tombstones-1')
     end
-    odds = call('HMGET', QUEUE, 'tombstones-9', 'tombstones-5', 'tombstones-1', 'passed-over', 'has-info')
-    tombstones = {[HIGHEST] = tonumber(odds[1]) or 0, [MIDDLE] = tonumber(odds[2]) or 0, [LOWEST] = tonumber(odds[3]) or 0}
-    passed_over, has_info = odds[4], odds[5]
-    if not (odds[1] or odds[2] or odds[3] or passed_over or has_info) then
+    if not read_irregular(true) then
       call('HDEL', QUEUE, 'irregular')
     end
     return recovered, more

@@ -2,8 +2,8 @@
 -- if holds are acknowledged whole, messages of one priority wait, none of them was received before, and nothing is due;
 -- otherwise it does nothing and replies 0, and receive.lua is to be asked. Why there are two is measured in STORAGE.md.
 --
--- ARGV: 1 settings of the calling process, 2 '1' on a Cluster, then as receive.lua has them from 5 on: 3 hold, 4 limit, 5 visibility, 6 entry,
--- 7 waiting, then hold and ids of what is done, by turns.
+-- ARGV: 1 settings of the calling process, 2 '1' on a Cluster, then as receive.lua has them from 5 on: 3 hold, 4 limit,
+-- 5 visibility, 6 entry, 7 waiting, then hold and ids of what is done, by turns.
 -- Replies: ids, with blanks between; their values; deadline (us); us until the next is due, 0 if there are messages, or -1 if it was
 -- woken; 1 if a key that the work doesn't depend on holds something foreign; or 0: nothing was done.
 -- Atomicity: what is taken from the list is looked at afterwards, and goes back if it isn't eligible; nobody sees that. Nothing is

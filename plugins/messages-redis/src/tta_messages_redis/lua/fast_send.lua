@@ -3,9 +3,9 @@
 -- send.lua is to be asked. Why there are two is measured in STORAGE.md. While nothing waits but receivers, they get the
 -- messages at once, within PUBLISH, without asking.
 --
--- ARGV: 1 settings of the calling process, 2 '1' on a Cluster, 3 the mark of the batch before it that has to be there, or '', 4 time to live (s, or '' for
--- the queue's), 5 'chosen' if the caller chose some of the ids, 6 how much is to be remembered, that, then id and value by turns; see
--- send.lua. EXPIRES stands already in a value, by the caller's idea of our clock, unless it has a time to live of its own.
+-- ARGV: 1 settings of the calling process, 2 '1' on a Cluster, 3 the mark of the batch before it that has to be there, or '',
+-- 4 time to live (s, or '' for the queue's), 5 'chosen' if the caller chose some of the ids, 6 how much is to be remembered, that,
+-- then id and value by turns; see send.lua. EXPIRES stands already in a value, by the caller's idea of our clock, unless it has a time to live of its own.
 -- Replies: 1, or 2 if a key that the work doesn't depend on holds something foreign; 0: nothing was done.
 -- Atomicity: everything that may fail is looked at before the first write.
 local call, attempt, pack = redis.call, redis.pcall, struct.pack

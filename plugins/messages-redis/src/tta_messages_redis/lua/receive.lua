@@ -1,11 +1,11 @@
 -- Acknowledges, lets happen what is due, and receives, whatever the queue holds: the full path out, in one round trip.
 -- See fast_receive.lua for the other.
 --
--- ARGV: 1-4 see common.lua, 5 hold: the name of what is received, 12 characters, 6 limit, 7 visibility (s, or '' for the queue's), 8 entry: what is to stand in
--- IDLE if there is nothing, '' if it won't wait, 9 waiting: '' if the entry isn't there yet, '1' if it is, '0' if it is, and the
--- caller won't wait any more; then what is done: hold and ids, with blanks between, by turns.
--- Replies: see common.lua; '' if all that is done was held, or a digit for each, '1' if it was; foreign; ids, with blanks between; values; info of each
--- (nothing if none has any); deadline (us); us until the next is due, or -1 if it was woken.
+-- ARGV: 1-4 see common.lua, 5 hold: the name of what is received, 6 limit, 7 visibility (s, or '' for the queue's), 8 entry: what
+-- is to stand in IDLE if there is nothing, '' if the caller won't wait, 9 waiting: '' if the entry isn't there yet, '1' if it is,
+-- '0' if it is and the caller won't wait any more; then what is done: hold and ids, with blanks between, by turns.
+-- Replies: see common.lua; '' if all that is done was held, or a digit for each, '1' if it was; foreign; ids, with blanks between;
+-- values; info of each (nothing if none has any); deadline (us); us until the next is due, or -1 if it was woken.
 -- Atomicity: acknowledging a second time looks like coming too late. So whatever might fail is looked at before.
 local FIRST = 10
 local hold, limit, entry, waiting = ARGV[5], tonumber(ARGV[6]), ARGV[8], ARGV[9]
