@@ -85,7 +85,7 @@ async def stored_but_late(really: Do) -> Any:
 
 
 DOWN = raising(SessionsError("the sessions' store: 127.0.0.1:1: connection refused"))
-CORRUPT = raising(SessionCorrupt("it was put aside"))
+CORRUPT = raising(SessionCorrupt("it was quarantined"))
 CONFLICT = raising(SessionConflict("session is at version 9, not 1"))
 TOO_LARGE = raising(SessionTooLarge("the session has 9 bytes; 8 are the most"))
 STRANGE = raising(OSError(SECRET))

@@ -46,7 +46,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 FIGURES = (
     Figure("agents.registered", "agents that are alive, by whether this process serves them", label="where"),
     Figure("agents.displaced", "agents of this process whose names others have taken"),
-    Figure("agents.quarantined", "entries of the registry that were put aside, 100 at most"),
+    Figure("agents.quarantined", "entries of the registry that were quarantined, 100 at most"),
 )
 
 

@@ -211,7 +211,7 @@ class RedisRegistry:
     async def _warn_of_quarantined(self) -> None:
         news = [each for each in await self._store.quarantined() if each["at"] > self._warned_until]
         for each in reversed(news[:10]):
-            self._log.warning("what lay in the registry was put aside: %s: %s", each["where"], each["reason"])
+            self._log.warning("what lay in the registry was quarantined: %s: %s", each["where"], each["reason"])
         if news:
             self._warned_until = news[0]["at"]
 

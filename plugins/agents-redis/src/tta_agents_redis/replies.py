@@ -24,7 +24,7 @@ class _Kept(msgspec.Struct, frozen=True):
 
 
 class RedisReplies:
-    """Keeps replies of up to ``max_size`` bytes; what is no reply is kept aside for ``quarantine`` seconds."""
+    """Keeps replies of up to ``max_size`` bytes; what is no reply is quarantined for ``quarantine`` seconds."""
 
     def __init__(self, redis: Redis, log: Logger, *, max_size: int, quarantine: float) -> None:
         self._redis, self._log, self._max_size = redis, log, max_size

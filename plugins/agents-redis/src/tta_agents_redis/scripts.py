@@ -12,7 +12,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local kept = tonumber(ARGV[1])
 
--- Note that a foreign value was put aside: a line each for when, where and why, then the value itself.
+-- Note that a foreign value was quarantined: a line each for when, where and why, then the value itself.
 local function note(where, reason, raw)
   local function line(text) return string.gsub(text, '\\n', ' ') .. '\\n' end
   redis.call('LPUSH', foreign, now .. '\\n' .. line(where) .. line(reason) .. raw)

@@ -71,7 +71,7 @@ class Store:
         return bool(await self._run(self._leave, [*self._keys, self._state_key(id)], args))
 
     async def look(self, type: str | None = None, id: AgentId | None = None) -> Look:
-        """Return the cards of all agents, of one type or of one address; what is no card is put aside."""
+        """Return the cards of all agents, of one type or of one address; what is no card is quarantined."""
         begin = _address(id) if id else "" if type is None else f"{_quoted(type)}/"
         now, *rows = await self._run(self._look, self._keys, [self._quarantine, begin, int(id is not None)])
         found, known, read = [], self._known, 0
@@ -107,12 +107,12 @@ class Store:
         return found
 
     async def refuse_state(self, id: AgentId, reason: str) -> None:
-        """Put an agent's state aside, with the reason."""
+        """Quarantine an agent's state, with the reason."""
         keys = [*self._keys, self._state_key(id)]
         self.foreign += await self._run(self._refuse, keys, [self._quarantine, reason])
 
     async def quarantined(self) -> Sequence[Mapping[str, Any]]:
-        """Return what was put aside, the newest first: when, where and why."""
+        """Return what was quarantined, the newest first: when, where and why."""
         try:
             raws: Sequence[bytes] = await self._redis.execute("LRANGE", self._keys[3], 0, 99)
         except (RedisDown, ResponseError) as exc:

@@ -222,7 +222,7 @@ class AgentRegistry(Protocol):
         """Return what the agent of that address reported as its state last, before a restart, too."""
 
     async def refuse_state(self, id: AgentId, reason: str) -> None:
-        """Put that state aside, as far as there is a place for it: its agent can't take it back, and begins anew."""
+        """Quarantine that state, as far as there is a place for it: its agent can't take it back, and begins anew."""
 
 
 class RegistryError(Exception):

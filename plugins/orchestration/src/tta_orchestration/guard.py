@@ -82,7 +82,7 @@ class SessionGuard:
                     session = await self._sessions.get(id)
                 except SessionCorrupt:
                     self.lost(id)
-                    session = await self._sessions.get(id)  # What couldn't be put aside is corrupt still.
+                    session = await self._sessions.get(id)  # What couldn't be quarantined is corrupt still.
             story = _story(session)
         except Exception as exc:  # noqa: BLE001 - a stranger's store; the turn goes on without it
             raise self.failed(id, owner, "sessions.get", *_explained(exc)) from None

@@ -38,7 +38,7 @@ class SessionsError(Exception):
 
 
 class SessionCorrupt(SessionsError):
-    """What is stored is no session: it was put aside for an operator, and the session is gone, as if it had ended."""
+    """What is stored is no session: it was quarantined for an operator, and the session is gone, as if it had ended."""
 
 
 class Sessions(Protocol):
