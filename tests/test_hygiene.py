@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 # A number to watch: a commit that raises it says for what. Lines would say nothing, since they can be joined.
-KERNEL_TOKENS = 13_900
+KERNEL_TOKENS = 14_400
 LAYOUT = {"COMMENT", "NEWLINE", "NL", "INDENT", "DEDENT", "ENCODING", "ENDMARKER"}
 DOMAIN_WORDS = r"agents?|redis|tools?|workflows?|safety|cris[ie]s|story|stories|players?"
 
@@ -93,7 +93,7 @@ def test_tokens_are_counted_without_docstrings_comments_and_layout() -> None:
 
 
 def test_the_kernel_stays_small(root: Path) -> None:
-    modules = [file for file in root.glob("kernel/src/tta_kernel/**/*.py") if file.stem != "testing"]
+    modules = [file for file in root.glob("kernel/src/tta_kernel/**/*.py") if file.parent.name != "testing"]
     assert sum(tokens(file.read_text(encoding="utf-8")) for file in modules) <= KERNEL_TOKENS, "say for what"
 
 
@@ -119,7 +119,7 @@ def siblings(file: Path) -> Iterator[str]:
 def test_the_kernel_never_imports_the_program(root: Path) -> None:
     modules = sorted(root.glob("kernel/src/tta_kernel/**/*.py"))
     importers = [file.name for file in modules if "tta_program" in file.read_text(encoding="utf-8")]
-    assert importers == ["testing.py"]
+    assert importers == ["kernels.py"]  # of the testing kit
 
 
 def test_the_kernel_knows_no_word_of_the_domain(root: Path) -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tta_kernel import Context, NoConfig, Plugin
+from tta_kernel.testing import running, strangers
 
 
 def run_code_of(root: Path, section: str) -> dict[str, Any]:
@@ -34,3 +39,26 @@ def test_settings_come_from_wherever_a_host_keeps_them(root: Path) -> None:
     assert names["settings"].plugins["clock"].config == {"hour": 7}
     names["registry"]["clock"] = {"hour": 8}
     assert names["settings"].read().plugins["clock"].config == {"hour": 8}
+
+
+async def test_a_handler_that_lets_out_a_cancellation_of_nobodys_is_logged_and_the_next_text_is_handled(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    handle_all = run_code_of(root, "What a stranger's code lets out")["handle_all"]
+    handled: list[str] = []
+    [odd] = [each for each in strangers() if each.name == "raises a cancellation that nobody asked for"]
+
+    async def handler(text: str) -> None:
+        handled.append(text)
+        await odd()
+
+    class Listens(Plugin[NoConfig]):
+        @asynccontextmanager
+        async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+            await handle_all(["one", "two"], handler, ctx)
+            yield
+
+    async with running(Listens):
+        pass
+    assert handled == ["one", "two"]
+    assert caplog.text.count("nobody here asked for that") == 2
