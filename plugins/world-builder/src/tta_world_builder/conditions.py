@@ -2,136 +2,156 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
-from tta_world import PLAYER, here, holder, lit, period, visible
+from tta_world import PLAYER, World, here, holder, lit, period, visible
 
-if TYPE_CHECKING:
-    from .turn import Turn
 
+class Moment(Protocol):
+    """What conditions ask about: the world as it stands within a turn, and what the turn has come to so far."""
 
-def _day(turn: Turn) -> bool:
-    return period(turn.world) != "night"
+    @property
+    def world(self) -> World:
+        """The world so far."""
 
+    @property
+    def opening(self) -> bool:
+        """Whether the story begins with this turn."""
 
-def _dry(turn: Turn) -> bool:
-    return turn.world.weather != "rainy"
+    @property
+    def arrived(self) -> bool:
+        """Whether the player has come to another place."""
 
+    @property
+    def did(self) -> Sequence[str]:
+        """What the player has done, by the names of actions."""
 
-def _fair(turn: Turn) -> bool:
-    return turn.world.weather in ("clear", "breezy")
+    def can_see(self, id: str, /) -> bool:
+        """Tell whether a thing, a person or the place itself is at hand."""
 
 
-def _period(turn: Turn, *names: str) -> bool:
-    return period(turn.world) in names
+def _day(now: Moment) -> bool:
+    return period(now.world) != "night"
 
 
-def _weather(turn: Turn, *names: str) -> bool:
-    return turn.world.weather in names
+def _dry(now: Moment) -> bool:
+    return now.world.weather != "rainy"
 
 
-def _flag(turn: Turn, *names: str) -> bool:
-    return all(name in turn.world.flags for name in names)
+def _fair(now: Moment) -> bool:
+    return now.world.weather in ("clear", "breezy")
 
 
-def _not_flag(turn: Turn, *names: str) -> bool:
-    return all(name not in turn.world.flags for name in names)
+def _period(now: Moment, *names: str) -> bool:
+    return period(now.world) in names
 
 
-def _beat(turn: Turn, *ids: str) -> bool:
-    return all(id in turn.world.beats for id in ids)
+def _weather(now: Moment, *names: str) -> bool:
+    return now.world.weather in names
 
 
-def _nobeat(turn: Turn, *ids: str) -> bool:
-    return all(id not in turn.world.beats for id in ids)
+def _flag(now: Moment, *names: str) -> bool:
+    return all(name in now.world.flags for name in names)
 
 
-def _has(turn: Turn, *ids: str) -> bool:
-    return all(holder(turn.world, id) == PLAYER for id in ids)
+def _not_flag(now: Moment, *names: str) -> bool:
+    return all(name not in now.world.flags for name in names)
 
 
-def _has_not(turn: Turn, *ids: str) -> bool:
-    return all(holder(turn.world, id) != PLAYER for id in ids)
+def _beat(now: Moment, *ids: str) -> bool:
+    return all(id in now.world.beats for id in ids)
 
 
-def _is(turn: Turn, id: str, state: str) -> bool:
-    return state in turn.world.things[id].states
+def _nobeat(now: Moment, *ids: str) -> bool:
+    return all(id not in now.world.beats for id in ids)
 
 
-def _isnt(turn: Turn, id: str, state: str) -> bool:
-    return state not in turn.world.things[id].states
+def _has(now: Moment, *ids: str) -> bool:
+    return all(holder(now.world, id) == PLAYER for id in ids)
 
 
-def _at(turn: Turn, *places: str) -> bool:
-    return turn.world.player.at in places
+def _has_not(now: Moment, *ids: str) -> bool:
+    return all(holder(now.world, id) != PLAYER for id in ids)
 
 
-def _not_at(turn: Turn, *places: str) -> bool:
-    return turn.world.player.at not in places
+def _is(now: Moment, id: str, state: str) -> bool:
+    return state in now.world.things[id].states
 
 
-def _visited(turn: Turn, *places: str) -> bool:
-    return all(place in turn.world.player.visits for place in places)
+def _isnt(now: Moment, id: str, state: str) -> bool:
+    return state not in now.world.things[id].states
 
 
-def _near(turn: Turn, *ids: str) -> bool:
-    return all(turn.can_see(id) for id in ids)
+def _at(now: Moment, *places: str) -> bool:
+    return now.world.player.at in places
 
 
-def _away(turn: Turn, *ids: str) -> bool:
-    return not any(turn.can_see(id) for id in ids)
+def _not_at(now: Moment, *places: str) -> bool:
+    return now.world.player.at not in places
 
 
-def _with(turn: Turn, *ids: str) -> bool:
-    return all(turn.world.characters[id].at == turn.world.player.at for id in ids)
+def _visited(now: Moment, *places: str) -> bool:
+    return all(place in now.world.player.visits for place in places)
 
 
-def _met(turn: Turn, *ids: str) -> bool:
-    return all(turn.world.characters[id].met for id in ids)
+def _near(now: Moment, *ids: str) -> bool:
+    return all(now.can_see(id) for id in ids)
 
 
-def _unmet(turn: Turn, *ids: str) -> bool:
-    return not any(turn.world.characters[id].met for id in ids)
+def _away(now: Moment, *ids: str) -> bool:
+    return not any(now.can_see(id) for id in ids)
 
 
-def _told(turn: Turn, id: str, topic: str) -> bool:
-    return topic in turn.world.characters[id].told
+def _with(now: Moment, *ids: str) -> bool:
+    return all(now.world.characters[id].at == now.world.player.at for id in ids)
 
 
-def _companion(turn: Turn, *ids: str) -> bool:
-    return all("companion" in turn.world.characters[id].traits for id in ids)
+def _met(now: Moment, *ids: str) -> bool:
+    return all(now.world.characters[id].met for id in ids)
 
 
-def _not_companion(turn: Turn, *ids: str) -> bool:
-    return not any("companion" in turn.world.characters[id].traits for id in ids)
+def _unmet(now: Moment, *ids: str) -> bool:
+    return not any(now.world.characters[id].met for id in ids)
 
 
-def _opening(turn: Turn) -> bool:
-    return turn.opening
+def _told(now: Moment, id: str, topic: str) -> bool:
+    return topic in now.world.characters[id].told
 
 
-def _arrived(turn: Turn) -> bool:
-    return turn.arrived
+def _companion(now: Moment, *ids: str) -> bool:
+    return all("companion" in now.world.characters[id].traits for id in ids)
 
 
-def _did(turn: Turn, *names: str) -> bool:
-    return any(name in turn.did for name in names)
+def _not_companion(now: Moment, *ids: str) -> bool:
+    return not any("companion" in now.world.characters[id].traits for id in ids)
 
 
-def _lit(turn: Turn) -> bool:
-    return lit(turn.world)
+def _opening(now: Moment) -> bool:
+    return now.opening
 
 
-def _outside(turn: Turn) -> bool:
-    return "outdoors" in here(turn.world).traits
+def _arrived(now: Moment) -> bool:
+    return now.arrived
 
 
-def _fire(turn: Turn) -> bool:
-    return any("flame" in thing.traits for thing in visible(turn.world))
+def _did(now: Moment, *names: str) -> bool:
+    return any(name in now.did for name in names)
 
 
-def _never(turn: Turn) -> bool:
+def _lit(now: Moment) -> bool:
+    return lit(now.world)
+
+
+def _outside(now: Moment) -> bool:
+    return "outdoors" in here(now.world).traits
+
+
+def _fire(now: Moment) -> bool:
+    return any("flame" in thing.traits for thing in visible(now.world))
+
+
+def _never(now: Moment) -> bool:
     return False
 
 
