@@ -114,12 +114,12 @@ async def test_what_is_no_call_is_answered_or_dead_and_does_no_harm(processes: P
         await processes.messages.send(
             Message.to("agents.echo", Call.TYPE, {"no": "call"}, id="1"),
             Message.to("agents.echo", "other", {}, id="2"),
-            Message.to("agents.echo", Call.TYPE, {"key": 5}, id="3", reply_to="agents.replies/me"),
+            Message.to("agents.echo", Call.TYPE, {"key": 5}, id="3", reply_to="agents.inbox/me"),
         )
         await caller.call(ECHO, Ask("x"), key="k")
         signals: list[Any] = []
         while not any(isinstance(signal, Failed) for signal in signals):
-            for delivery in await processes.messages.receive("agents.replies/me", limit=10, wait=5):
+            for delivery in await processes.messages.receive("agents.inbox/me", limit=10, wait=5):
                 signals.append(delivery.message.decode(SIGNALS[delivery.message.type]))  # noqa: PERF401
     assert [type(signal) for signal in signals] == [Failed]
     assert [letter.id for letter in await processes.messages.dead("agents.echo")] == ["1", "2"]

@@ -14,7 +14,7 @@ import pytest
 
 from tta_agents import AgentError, AgentId, Reply, StepContext
 from tta_agents.testing import Answer, Ask, Echo
-from tta_agents.testing.echo import ASK, ECHO, blocking, calling, error_of, eventually, telling
+from tta_agents.testing.echo import ASK, ECHO, PATIENCE, blocking, calling, error_of, eventually, telling
 from tta_agents.testing.processes import Connection, Processes
 from tta_kernel.testing import until
 from tta_messages import Delivery, QueueStats
@@ -128,6 +128,28 @@ async def test_an_agent_whose_hold_is_lost_stops(processes: Processes, caplog: p
     assert "no longer held here" in caplog.text
 
 
+async def test_an_agent_stops_whose_call_was_forgotten_with_its_person(processes: Processes) -> None:
+    begun, ended = anyio.Event(), anyio.Event()
+
+    async def work(request: Ask, ctx: StepContext) -> Answer:
+        begun.set()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.set()
+        return Answer("never")
+
+    caller, server = await processes.agents(), await processes.agents(visibility="100ms")
+    async with server.serve(Echo(work)), anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(caller.call, ECHO, ASK, key="k", owner="ann"))
+        with anyio.fail_after(PATIENCE):
+            await begun.wait()
+            assert await processes.messages.forget("ann") == 1
+            await ended.wait()
+        tasks.cancel_scope.cancel()
+    assert await processes.replies.get("echo", "k", "ann") is None
+
+
 async def test_a_long_call_is_held_for_as_long_as_it_takes(processes: Processes) -> None:
     class Counting(Connection):
         extensions = 0
@@ -225,7 +247,7 @@ async def test_what_a_caller_that_vanished_would_have_heard_is_gone_with_its_tim
 
     async def inbox() -> QueueStats:
         found = await processes.messages.stats()
-        return max((each for name, each in found.items() if name.startswith("agents.replies/")), key=lambda it: it.sent)
+        return max((each for name, each in found.items() if name.startswith("agents.inbox/")), key=lambda it: it.sent)
 
     async def has_taken_its_last() -> bool:
         return (await inbox()).held == 1

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta
 
-from .checks import amount, one_of, text_set
+from .validation import amount, one_of, text_set
 
 CapabilityType = Literal["processing", "generation", "analysis", "coordination", "storage", "communication"]
 CapabilityScope = Literal["session", "global", "instance"]

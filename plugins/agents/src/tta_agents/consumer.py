@@ -172,7 +172,7 @@ class CallConsumer:
 
     def _lost(self, delivery: Delivery) -> None:
         if execution := self._executions.get(id(delivery)):
-            self._log.warning("a call is no longer held here, and its agent stops: it goes on elsewhere")
+            self._log.warning("a call is no longer held here, and its agent stops: others have it, or it was deleted")
             execution.end("lost")
 
     async def _execute(self, served: Served, execution: Execution) -> None:
@@ -182,8 +182,9 @@ class CallConsumer:
         if call is None and not message.reply_to:
             execution.error, execution.foreign = "this is no call of an agent", True
             return
-        # Not less what it has waited: only the store knows that, which keeps what is over. This clock may be wrong by
-        # hours. Who gives up sooner says so.
+        # All the time that the caller had when it sent the call, not less what the call has waited since: nobody's
+        # clock says how long that was. The store, by its own, hands out no call whose time is over, and a caller whose
+        # time is over meanwhile says `Cancelled`.
         execution.scope.deadline = anyio.current_time() + (call.left_ms / 1000 if call else 60.0)
         outbox = execution.outbox = Outbox(self._inbox, message, execution.id)
         accepted = Accepted(message.id, execution.id, served.id, self._inbox.process, execution.delivery.attempt)
@@ -216,6 +217,7 @@ class CallConsumer:
             return Failed(message.id, execution.id, exc.code, exc.detail, exc.retryable, attempt)
 
     async def _settle(self, leases: LeaseKeeper, execution: Execution) -> None:
+        """Say what has become of a delivery; nothing of one that is lost, since that is settled by whoever has it."""
         delivery = execution.delivery
         if execution.ended in ("", "cancelled") and not execution.error:
             leases.done([delivery])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +15,6 @@ class CallContext:
         self.key, self.attempt, self.session, self.owner = key, attempt, session, owner
         self.pieces: list[str] = []
         self.undo: list[Undo] = []
-        self.alive_at = time.monotonic()
         self._on_piece = on_piece
 
     async def emit(self, text: str) -> None:
@@ -25,7 +23,8 @@ class CallContext:
             await self._on_piece(text)
 
     def heartbeat(self) -> None:
-        self.alive_at = time.monotonic()
+        # Nobody waits for it: a call is held for as long as its process lives, and bounded by time limits alone.
+        pass
 
     def on_rollback(self, agent: AgentId, arguments: Mapping[str, Any]) -> None:
         self.undo.append(Undo(agent, dict(arguments)))

@@ -12,7 +12,7 @@ from tta_messages import FAILED, Delivery, Message, MessageDied, Messages, Prior
 
 from .model import AgentId
 from .sending import send
-from .wire import SIGNALS, Accepted, Call, Cancelled, Credit, Died, Signal, caller_of, inbox_of, queue_of
+from .wire import SIGNAL_TTL, SIGNALS, Accepted, Call, Cancelled, Credit, Died, Signal, caller_of, inbox_of, queue_of
 
 OnSignal = Callable[[Signal], None]
 
@@ -61,7 +61,7 @@ class Inbox:
         process = caller_of(event.id)
         is_call = event.message_type in (Call.TYPE, "") and event.queue.startswith(queue_of(AgentId("")))
         if is_call and process and event.reason != "expired":
-            await send(self.messages, self.message(process, Died(event.id, ""), ttl=60.0), patience=1.0)
+            await send(self.messages, self.message(process, Died(event.id, ""), ttl=SIGNAL_TTL), patience=1.0)
 
     async def _take(self, deliveries: Sequence[Delivery]) -> None:
         stray = [back for delivery in deliveries if (back := self._dispatch(delivery.message)) is not None]
@@ -70,7 +70,9 @@ class Inbox:
 
     def _dispatch(self, message: Message) -> Message | None:
         """Hand a signal on; return what is to be said to whoever works on a call that nobody waits for."""
-        if message.type == FAILED:  # A call died; the process that saw that has told it by `Died`, too.
+        if message.type == FAILED:
+            # The store's own word for a call that died. `Died` says the same, and of a call that nobody can read, too:
+            # of that one the store no longer knows whom to answer, but its id names the caller.
             return None
         kind = SIGNALS.get(message.type)
         try:
@@ -87,5 +89,5 @@ class Inbox:
         if on_signal is not None:
             on_signal(signal)
         elif isinstance(signal, Accepted):
-            return self.message(signal.process, Cancelled(signal.call, signal.execution), ttl=60.0)
+            return self.message(signal.process, Cancelled(signal.call, signal.execution), ttl=SIGNAL_TTL)
         return None

@@ -57,18 +57,20 @@ class Undo(msgspec.Struct, frozen=True):
 class StepContext(Protocol):
     """What an agent sees of the call; nothing else of the system.
 
-    ``key`` is the call's idempotency key, ``attempt`` counts from 1, ``session`` is the story's id.
+    ``key`` is the call's idempotency key, and ``attempt`` the caller's, from 1: another process that goes on with the
+    call has the same two. ``session`` is the story's id, ``owner`` the person whose data the request carries.
     """
 
     key: str
     attempt: int
     session: str
+    owner: str
 
     async def emit(self, text: str) -> None:
         """Hand on a piece of the text; all pieces joined must equal the output's ``text``."""
 
     def heartbeat(self) -> None:
-        """Say that the work goes on."""
+        """Say that the work goes on; so far nobody gives it up for being silent."""
 
     def on_rollback(self, agent: AgentId, arguments: Mapping[str, Any]) -> None:
         """Say what takes the effect of this step back."""

@@ -11,12 +11,11 @@ from tta_messages import Message
 from .inbox import Inbox
 from .model import AgentError
 from .sending import send
-from .wire import WINDOW, Accepted, Answered, Failed, Pieces, Signal
+from .wire import SIGNAL_TTL, WINDOW, Accepted, Answered, Failed, Pieces, Signal
 
 ACCEPT_AFTER = 0.02
 """How long, in seconds, an agent may think before its caller is told that it does: most have answered by then."""
-_PATIENCE = 60.0
-_TTL = 60.0  # of signals about a call that has none itself
+_PATIENCE = 60.0  # in seconds, with a store that is away
 
 
 class Outbox:
@@ -112,4 +111,4 @@ class Outbox:
         if self._refused and isinstance(signal, Answered):
             detail = "its answer, or a piece of it, can't be sent"
             signal = Failed(signal.call, signal.execution, self._refused, detail, delivery=signal.delivery)
-        return self._inbox.message(self._to, signal, ttl=self._call.ttl or _TTL, owner=self._call.owner)
+        return self._inbox.message(self._to, signal, ttl=self._call.ttl or SIGNAL_TTL, owner=self._call.owner)

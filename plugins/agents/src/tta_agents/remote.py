@@ -17,13 +17,12 @@ from .inbox import Inbox
 from .model import AgentDeregistered, AgentError, AgentId, AgentRegistry, OnPiece, RegistryError, Reply
 from .pending import PendingCall
 from .sending import send
-from .wire import WINDOW, Call, Cancelled, Credit, Signal, inbox_of, nameable, queue_of
+from .wire import SIGNAL_TTL, WINDOW, Call, Cancelled, Credit, Signal, inbox_of, nameable, queue_of
 
 ABANDONED_FOR = 1.0
 """How long, in seconds, a call listens on once nobody works on it any more."""
 WITHDRAWAL = 1.0
 """How long, in seconds, a cancelled call may take to say so."""
-_SIGNAL_TTL = 60.0
 _REFUSED: dict[SendError, tuple[str, bool]] = {
     "too_large": ("too_large", False),
     "queue_full": ("overloaded", True),
@@ -117,7 +116,7 @@ class RemoteCalls:
             # Half a window early, so that the agent need not stop while the credit is on its way.
             if pending.uncredited >= WINDOW // 2:
                 credit = Credit(pending.id, pending.execution, pending.credit())
-                await self._signal(pending.process, credit, patience=_SIGNAL_TTL)
+                await self._signal(pending.process, credit, patience=SIGNAL_TTL)
                 continue
             if pending.error is not None:
                 raise pending.error
@@ -148,4 +147,4 @@ class RemoteCalls:
                 return  # Its time to live ends it.
 
     async def _signal(self, process: str, signal: Signal, *, patience: float) -> None:
-        await send(self._messages, self._inbox.message(process, signal, ttl=_SIGNAL_TTL), patience=patience)
+        await send(self._messages, self._inbox.message(process, signal, ttl=SIGNAL_TTL), patience=patience)

@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -193,7 +193,8 @@ class Switchboard:
                 await self._registry.refuse_state(id, f"its agent raised {type(exc).__name__}")
         return True
 
-    def _reporter(self, served: Served, stateful: Any) -> Any:
+    def _reporter(self, served: Served, stateful: Any) -> Callable[[], Report]:
+        """Return what says, whenever the registry looks, how an agent is; ``stateful`` is one that has a state."""
         spec = served.agent.spec
 
         def report() -> Report:

@@ -17,7 +17,9 @@ from .model import AgentId, Reply
 NAME = re.compile(r"[A-Za-z0-9._@+-]{1,80}")
 WINDOW = 64
 """How many pieces may be on their way before the agent waits for its reader."""
-_INBOXES = "replies"
+SIGNAL_TTL = 60.0
+"""How long, in seconds, a signal waits for its reader where the call itself says nothing."""
+_INBOXES = "inbox"
 
 
 def nameable(id: AgentId) -> bool:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from tta_agents import AgentId, Capability, CapabilityType
-from tta_agents.checks import amount, one_of, text_set
+from tta_agents.validation import amount, one_of, text_set
 from tta_kernel import Service
 
 from .versions import constraint, version

@@ -34,18 +34,18 @@ class AgentsContract(StreamsContract):
             await deployment.calling.call(ECHO, {"text": "hi"}, key="k")
         assert echo.requests == [Ask("hi")]
 
-    async def test_the_agent_sees_key_attempt_session_and_correlation(self, deployment: Deployment) -> None:
+    async def test_the_agent_sees_key_attempt_session_owner_and_correlation(self, deployment: Deployment) -> None:
         seen: list[object] = []
 
         async def work(request: Ask, ctx: StepContext) -> Answer:
-            seen.extend((ctx.key, ctx.attempt, ctx.session, correlation_id.get()))
+            seen.extend((ctx.key, ctx.attempt, ctx.session, ctx.owner, correlation_id.get()))
             return Answer("")
 
         async with deployment.serving[0].serve(Echo(work)):
             token = correlation_id.set("c")
-            await deployment.calling.call(ECHO, Ask("x"), key="k", attempt=3, session="s")
+            await deployment.calling.call(ECHO, Ask("x"), key="k", attempt=3, session="s", owner="o")
             correlation_id.reset(token)
-        assert seen == ["k", 3, "s", "c"]
+        assert seen == ["k", 3, "s", "o", "c"]
 
     async def test_undo_comes_with_the_reply(self, deployment: Deployment) -> None:
         async def work(request: Ask, ctx: StepContext) -> Answer:
