@@ -142,6 +142,58 @@ def test_plugins_and_config_and_check_work_with_a_broken_config(folder: Path) ->
         assert "plugins.nowhere: no plugin of that name is installed" in said
 
 
+OBJECTS = (
+    "from tta_kernel import *\nclass P(Plugin[NoConfig]):\n"
+    "    @hookimpl\n    def check(self): return [Problem('roster', 'is empty')]\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "problem"),
+    [
+        (["--env", "nowhere"], "", "{}/nowhere.yaml: there is no such file; known: development"),
+        ([], "- kernel", "{}/development.yaml: expected a mapping with the keys kernel and plugins"),
+        ([], "plugin: {}", "{}/development.yaml: plugin: unknown key; did you mean 'plugins'?"),
+    ],
+)
+def test_plugins_are_not_asked_where_not_all_of_the_config_could_be_read(
+    folder: Path, ship: Ship, arguments: list[str], text: str, problem: str
+) -> None:
+    ship("objecting", "objecting = objecting:P", OBJECTS)
+    (folder / "base.yaml").write_text("plugins: {objecting: {}}")
+    (folder / "development.yaml").write_text(text)
+    done = tta(folder, "check", *arguments)
+    note = "note: plugins: were not asked what they object to, since not all of the config could be read"
+    assert (done.returncode, done.stdout.splitlines()) == (1, [problem.format(folder), note])
+
+
+def test_a_broken_section_is_told_before_what_follows_from_it(folder: Path, ship: Ship) -> None:
+    code = (
+        "from tta_kernel import *\nKEY = Service('key')\n"
+        "class P(Plugin[NoConfig]):\n    provides = (KEY,)\n"
+        "class Q(Plugin[NoConfig]):\n    requires = (KEY,)\n"
+    )
+    ship("broken", "gives = broken:P\nneeds = broken:Q", code)
+    (folder / "development.yaml").write_text("plugins: {gives: {confg: {}, required: false}, needs: {}}")
+    done = tta(folder, "check")
+    assert (done.returncode, done.stdout.splitlines()) == (
+        1,
+        [
+            f"{folder}/development.yaml: plugins.gives.confg: unknown key; did you mean 'config'?",
+            "plugin 'needs': requires Service('key') of 'gives', which can't be used",
+        ],
+    )
+    assert tta(folder, "run").returncode == 3
+
+
+def test_a_broken_section_of_what_is_off_is_told_and_nothing_is_imported(folder: Path, ship: Ship) -> None:
+    ship("idle", "idle = idle:P", "raise AssertionError")
+    (folder / "development.yaml").write_text("plugins: {idle: {enabled: false, confg: {}}}")
+    done = tta(folder, "check")
+    problem = f"{folder}/development.yaml: plugins.idle.confg: unknown key; did you mean 'config'?\n"
+    assert (done.returncode, done.stdout) == (1, problem)
+
+
 def test_check_finds_everything_at_once_and_starts_nothing(folder: Path, ship: Ship) -> None:
     body = (
         "    requires = (Service('gone'),)\n"

@@ -19,6 +19,8 @@ S = TypeVar("S", bound=Struct)
 Secret = Annotated[str, Meta(extra={"secret": True})]
 ConfigPath = Annotated[Path, Meta(extra={"path": True})]
 """Absolute once it is read; it is written relative to the folder of the file that it stands in."""
+_Limit = Annotated[Duration, Meta(gt=0, le=86400)]
+"""No thread's clock takes an endless one, and none at all would call every stop a failure."""
 Section = Annotated[dict[str, Any], Meta(extra={"raw": True})]
 """A mapping that is left as it is, for somebody else to read."""
 
@@ -38,8 +40,8 @@ class KernelKeys(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What may stand under ``kernel``."""
 
     autoload: bool = True
-    start_timeout: Duration = 30.0
-    stop_timeout: Duration = 10.0
+    start_timeout: _Limit = 30.0
+    stop_timeout: _Limit = 10.0
     hook_timeouts: dict[str, Annotated[Duration, Meta(gt=0, le=3600)]] = {}
     """How long one answer to an async hook may take, where that isn't what the hook's specification says."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -115,5 +117,7 @@ def unknown_plugins(settings: KernelSettings, installed: Iterable[str]) -> list[
         meant = name.replace("_", "-").removeprefix("tta-")
         if name not in names and (section.enabled or close(meant, names, 0.85)):
             what = "no plugin of that name is installed"
-            found.append(settings.problem(f"plugins.{name}", what, suggest(meant, names)))
+            # Not all that is a little alike: "clock-tin" is no misspelt "clock", it just isn't installed.
+            hint = suggest(meant, names, cutoff=0.75, otherwise="install it, or take the section out")
+            found.append(settings.problem(f"plugins.{name}", what, hint))
     return found

@@ -43,7 +43,9 @@ def _main(argv: Sequence[str]) -> int:
     reveal = not (rest[:1] == ["check"] and "--no-secrets" in rest)
     settings, problems = read(folder, environment, reveal=reveal)
     wiring = Wiring(settings, None, (KERNEL,), specs=[hookspecs])
-    wiring.general[:0] = problems
+    # Those of a plugin's section stand with the plugin, before what follows from them.
+    told = wiring.problems
+    wiring.general[:0] = [problem for problem in problems if problem not in told]
     options = _parse(rest, wiring)
     command: Command | None = options.command
     if command is None and options.look:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import reduce
 from pathlib import Path
@@ -15,7 +15,7 @@ from tta_kernel import ConfigError, KernelSettings, PluginSettings, Problem, sug
 from tta_kernel.settings import KernelKeys, Section
 
 from .files import parse, read_text
-from .layers import BAD, Layer, Source, Text
+from .layers import Layer, Source, Text
 from .reader import Reader
 
 Environ = Mapping[str, str] | None
@@ -31,6 +31,10 @@ class LayeredSettings(KernelSettings, frozen=True, kw_only=True):
 
     source: Source = field(default_factory=Source)
     reveal: bool = True
+    broken: Mapping[str, Sequence[Problem]] = {}
+    """What is wrong with sections, by plugin; none of these can be decoded."""
+    complete: bool = True
+    """Whether all layers could be read; else nobody knows what more they say."""
 
     @property
     def secrets(self) -> AbstractSet[str]:
@@ -39,6 +43,8 @@ class LayeredSettings(KernelSettings, frozen=True, kw_only=True):
 
     def decode(self, plugin: str, type_: type[S]) -> S:
         """Turn a plugin's section into its Struct; raise a `ConfigError` that lists all problems."""
+        if plugin in self.broken:
+            raise ConfigError(*self.broken[plugin])
         reader = Reader(self.source, reveal=self.reveal)
         found: S = reader.value(self.plugins.get(plugin, PluginSettings()).config, type_, f"plugins.{plugin}.config")
         if reader.problems:
@@ -88,7 +94,7 @@ def read(
     overrides: Mapping[str, Any] | None = None,
     reveal: bool = True,
 ) -> tuple[LayeredSettings, list[Problem]]:
-    """Read what can be read, with broken plugin sections disabled; return all problems, too."""
+    """Read what can be read; return all problems, too."""
     environ = os.environ if environ is None else environ
     environment = environment or environ.get("TTA_ENV") or "development"
     overrides = _plain(overrides)  # as they are now, whatever becomes of them later
@@ -113,12 +119,22 @@ def read(
         problems.append(Problem("overrides", _TOP))
     reader = Reader(source)
     top = reader.fields(reduce(_merge, (layer.tree for layer in layers), {}), _Top, "")
+    complete = not (problems or reader.problems)
     kernel = reader.fields(top.get("kernel", {}), KernelKeys, "kernel")
-    plugins = {}
+    plugins: dict[str, PluginSettings] = {}
+    broken: dict[str, Sequence[Problem]] = {}
     for key, section in top.get("plugins", {}).items():
-        found = reader.value({} if section is None else section, PluginSettings, f"plugins.{key}")
-        plugins[str(key)] = PluginSettings(enabled=False) if found is BAD else found
-    settings = LayeredSettings(**kernel, plugins=plugins, source=source, reveal=reveal)
+        name = str(key)
+        before = len(reader.problems)
+        good = reader.fields({} if section is None else section, PluginSettings, f"plugins.{key}")
+        plugins[name] = PluginSettings(**good)
+        if len(reader.problems) > before:
+            broken[name] = reader.problems[before:]
+            # Required, whatever it says: nothing goes on without a plugin whose section can't be read.
+            plugins[name] = PluginSettings(enabled=good.get("enabled", True))
+    settings = LayeredSettings(
+        **kernel, plugins=plugins, source=source, reveal=reveal, broken=broken, complete=complete
+    )
     return settings, problems + reader.problems
 
 

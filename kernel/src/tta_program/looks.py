@@ -39,7 +39,12 @@ def _add(subcommands: Subcommands, name: str, look: Look, text: str) -> argparse
 
 def show(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace) -> int:
     """Print what the chosen look finds, and return the exit code; problems go to standard error, but for ``check``."""
-    wiring.check()
+    if settings.complete:
+        wiring.check()
+    else:
+        # What they would object to may follow from what could not be read.
+        what = "were not asked what they object to, since not all of the config could be read"
+        wiring.notes.append(Problem("plugins", what, note=True))
     found = wiring.problems + wiring.warnings
     checks = options.look is _check
     if checks and options.no_secrets:

@@ -150,7 +150,9 @@ class Reader:
         try:
             return convert(raw, type_)
         except ValidationError as error:
-            what = str(error).partition(" - at `$")[0]
+            what, _, at = str(error).partition(" - at `")
+            if at.startswith("key`"):
+                what = what.replace(", got", " as each key, got")
             own = error.__cause__ is not None  # It comes from a Struct's __post_init__.
         bare, _ = unwrap(type_)
         if own:

@@ -159,8 +159,8 @@ def test_read_leaves_out_what_is_broken_and_reports_it(write: Write) -> None:
     assert not settings.autoload
     assert settings.stop_timeout == 10
     assert settings.plugins["good"] == PluginSettings(config={"a": 1})
-    assert not settings.plugins["bad"].enabled
-    assert not settings.plugins["worse"].enabled
+    assert [*settings.broken] == ["bad", "worse"]
+    assert not settings.complete
     assert len(problems) == 5
 
 
@@ -227,7 +227,21 @@ def test_a_disabled_section_and_an_installed_plugin_are_no_problem() -> None:
     assert unknown_plugins(settings, iter(["here"])) == []
 
 
-def test_without_any_plugin_installed_the_message_says_so() -> None:
-    settings = KernelSettings(plugins={"gone": PluginSettings()})
+@pytest.mark.parametrize("name", ["gone", "sessions", "messages"])
+def test_a_section_of_what_is_not_installed_asks_to_install_it(name: str) -> None:
+    settings = KernelSettings(plugins={name: PluginSettings()})
     what = "no plugin of that name is installed"
-    assert unknown_plugins(settings, []) == [Problem("plugins.gone", what, "known: none")]
+    hint = "install it, or take the section out"
+    assert unknown_plugins(settings, INSTALLED) == [Problem(f"plugins.{name}", what, hint)]
+
+
+def test_a_number_for_a_plugin_s_name_is_a_problem_that_says_what_a_key_is(write: Write) -> None:
+    folder = write(base="plugins: {1: {enabled: false}}")
+    assert load_problem(folder) == f"{folder}/base.yaml: plugins: expected str as each key, got int"
+
+
+@pytest.mark.parametrize("value", [".inf", "99999999d", "0"])
+@pytest.mark.parametrize("key", ["start_timeout", "stop_timeout"])
+def test_a_limit_of_the_kernel_s_that_no_clock_takes_is_a_problem(write: Write, key: str, value: str) -> None:
+    folder = write(base=f"kernel: {{{key}: {value}}}")
+    assert load_problem(folder).startswith(f"{folder}/base.yaml: kernel.{key}: expected float ")
