@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -12,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tta_kernel import Kernel
+from tta_program import Subcommands
 
 Ship = Callable[..., Path]
 Done = subprocess.CompletedProcess[str]
@@ -332,6 +336,25 @@ def test_wrong_usage_is_2(folder: Path, arguments: list[str]) -> None:
     done = tta(folder, *arguments)
     assert done.returncode == 2
     assert "tta" in done.stderr
+
+
+def test_an_unknown_option_is_told_with_what_its_command_takes(folder: Path) -> None:
+    done = tta(folder, "check", "--no-secret", "--jsn")
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: tta check [-h] [--json] [--no-secrets]\n")
+    assert done.stderr.splitlines()[-1] == "tta check: error: unrecognized arguments: --jsn"
+
+
+def test_a_group_of_commands_says_what_it_is_about() -> None:
+    parser = argparse.ArgumentParser(prog="tta")
+    subcommands = Subcommands(parser)
+
+    async def show(kernel: Kernel, options: argparse.Namespace) -> int:
+        return 0
+
+    subcommands.group("clock", help="look at the clock")
+    subcommands.add("clock show", show, help="show the hour")
+    assert "    clock     look at the clock\n" in parser.format_help()
 
 
 def test_help_names_the_commands_of_plugins_too(folder: Path, ship: Ship) -> None:

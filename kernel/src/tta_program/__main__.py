@@ -95,7 +95,11 @@ def _parse(rest: Sequence[str], wiring: Wiring) -> argparse.Namespace:
         absent = wiring.records.get(rest[0])
         if absent and not absent.usable:
             parser.error(f"the plugin {absent.name!r} {absent.trouble()}: {absent.reason or 'enable it'}")
-    return parser.parse_args(rest)
+    options, unknown = parser.parse_known_args(rest)
+    if unknown:
+        # Only the command's own parser shows what the command takes.
+        options.command_parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return options
 
 
 async def _command(kernel: Kernel, command: Command, options: argparse.Namespace) -> int:

@@ -73,6 +73,10 @@ class Subcommands:
         parser.set_defaults(command=Command(name, run, requires, asks, whole))
         return parser
 
+    def group(self, name: str, *, help: str) -> None:
+        """Say what commands that begin with ``name`` are about, before the first of them is added."""
+        self._group(tuple(name.split()), help)
+
     def add_own(self, name: str, text: str) -> argparse.ArgumentParser:
         """Add a command of the program itself, which starts nothing or everything."""
         parser = self._parser(name, text)
@@ -82,11 +86,12 @@ class Subcommands:
     def _parser(self, name: str, text: str) -> argparse.ArgumentParser:
         *path, leaf = name.split()
         parser: argparse.ArgumentParser = self._group(tuple(path)).add_parser(leaf, help=text, description=text)
+        parser.set_defaults(command_parser=parser)
         return parser
 
-    def _group(self, path: tuple[str, ...]) -> Any:
+    def _group(self, path: tuple[str, ...], text: str = "") -> Any:
         if path not in self._groups:
-            parser = self._group(path[:-1]).add_parser(path[-1], help=f"{path[-1]} …")
+            parser = self._group(path[:-1]).add_parser(path[-1], help=text or f"{path[-1]} …", description=text)
             parser.print_usage = parser.print_help
             self._groups[path] = parser.add_subparsers(metavar="command", required=True)
         return self._groups[path]

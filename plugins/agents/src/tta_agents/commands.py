@@ -30,6 +30,7 @@ def add(subcommands: Subcommands) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON")
         return parser
 
+    subcommands.group("agents", help="look at the agents that are alive")
     parser = command("list", _list, "list the agents that are alive, in all processes")
     parser.add_argument("type", nargs="?", help="of this type alone")
     parser = command("show", _show, "show one agent")

@@ -39,6 +39,8 @@ def add(subcommands: Subcommands) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON")
         return parser
 
+    subcommands.group("messages", help="look at queues, and take back what is held too long")
+    subcommands.group("messages dlq", help="look at dead letters, let them live again, or throw them away")
     parser = command("stats", _stats, "count what waits, is delayed, held and dead, in each queue")
     parser.add_argument("queue", nargs="?", help="this one alone")
     parser.add_argument("--all", action="store_true", help="those of which nothing is known but zeros, too")
