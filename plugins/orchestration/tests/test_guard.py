@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -63,7 +64,7 @@ async def _next(faults: list[Fault | None], really: Do) -> Any:
     return await (fault(really) if fault else really())
 
 
-def raising(exc: Exception) -> Fault:
+def raising(exc: BaseException) -> Fault:
     async def fault(really: Do) -> Any:
         raise exc
 
@@ -89,6 +90,8 @@ CORRUPT = raising(SessionCorrupt("it was quarantined"))
 CONFLICT = raising(SessionConflict("session is at version 9, not 1"))
 TOO_LARGE = raising(SessionTooLarge("the session has 9 bytes; 8 are the most"))
 STRANGE = raising(OSError(SECRET))
+CANCELLED = raising(asyncio.CancelledError(SECRET))  # noqa: TID251 - what a client's own time-out may let out
+EXIT = raising(SystemExit(SECRET))
 
 
 class Counting(Teller):
@@ -129,8 +132,10 @@ async def read(k: Kernel, text: str = "hello") -> OrchestrationResponse:
     return stream.response
 
 
-STORES = [(DOWN, "unavailable"), (hanging, "timeout"), (STRANGE, "failed")]
-IDS = ["raises", "hangs", "raises a stranger's error"]
+STORES = [
+    (DOWN, "unavailable"), (hanging, "timeout"), (STRANGE, "failed"), (CANCELLED, "failed"), (EXIT, "failed"),
+]  # fmt: skip
+IDS = ["raises", "hangs", "raises a stranger's error", "is cancelled from elsewhere", "exits"]
 
 
 @pytest.mark.parametrize("play", [said, read])
@@ -204,7 +209,7 @@ async def test_a_supportive_answer_stands_where_it_cannot_be_kept(sessions: Sess
     assert response.text.endswith("the story will wait for as long as you like.")
 
 
-@pytest.mark.parametrize("fault", [DOWN, STRANGE], ids=["raises", "strange"])
+@pytest.mark.parametrize("fault", [DOWN, STRANGE, CANCELLED, EXIT], ids=["raises", "strange", "cancelled", "exits"])
 async def test_a_commit_that_failed_once_is_tried_again(sessions: Sessions, fault: Fault) -> None:
     async with kernel(sessions) as k:
         sessions.commit_faults = [fault]

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import anyio
 import msgspec
 import pytest
 
 from tta_agents import AgentCalled, StepContext
-from tta_kernel import Kernel
-from tta_kernel.testing import published
+from tta_kernel import Context, Kernel, NoConfig, Plugin
+from tta_kernel.testing import published, running
 from tta_orchestration import (
     ORCHESTRATION,
+    Failure,
     InputError,
     NotRunning,
     Orchestration,
+    OrchestrationPlugin,
     TurnPlayed,
 )  # fmt: skip
 from tta_orchestration.sentences import LONGEST
 from tta_orchestration.testing import STORY, TURN, Check, Scene, Teller, telling
-from tta_safety import TOLD, About, Channel, CheckFailed, Verdict
-from tta_sessions import SESSIONS, SessionCommitted
-from tta_workflows import RunFinished, RunStarted, StepFinished
+from tta_safety import TOLD, About, Channel, CheckFailed, SafetyPlugin, Verdict
+from tta_sessions import SESSIONS, SessionCommitted, SessionsMemory, SessionsPlugin
+from tta_workflows import WORKFLOWS, RunFinished, RunStarted, StepFinished, Workflows
 
 SAFE = Verdict("checked", "safe")
 BLOCKED = Verdict("checked", "blocked", 0.9)
@@ -33,6 +37,16 @@ CRISIS = Verdict("checked", "warning", 0.8, ("suicidal_ideation",))
 class Raising(Teller):
     async def process(self, request: Scene, ctx: StepContext, /) -> Any:
         raise ValueError(request.text)
+
+
+class Cancelled(Teller):
+    async def process(self, request: Scene, ctx: StepContext, /) -> Any:
+        raise asyncio.CancelledError(request.text)  # noqa: TID251 - as a library's own time-out may
+
+
+class Exiting(Teller):
+    async def process(self, request: Scene, ctx: StepContext, /) -> Any:
+        raise SystemExit(request.text)
 
 
 class Hanging(Teller):
@@ -279,7 +293,12 @@ async def test_with_nobody_to_ask_the_turn_is_played_unchecked_where_config_says
         assert response.verdicts["story"].level is None
 
 
-@pytest.mark.parametrize(("teller", "code"), [(Raising, "failed"), (Hanging, "timeout"), (Nonsensical, "bad_output")])
+@pytest.mark.parametrize(
+    ("teller", "code"), [
+        (Raising, "failed"), (Cancelled, "failed"), (Exiting, "failed"), (Hanging, "timeout"),
+        (Nonsensical, "bad_output"),
+    ],
+)  # fmt: skip
 async def test_an_agent_that_gives_no_answer_costs_the_player_nothing(
     teller: type[Teller], code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -434,3 +453,32 @@ async def test_who_opens_a_turn_that_cannot_be_played_and_reads_nothing_hears_wh
         with pytest.raises(InputError):
             async with unread:
                 await anyio.wait_all_tasks_blocked()
+
+
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, SystemExit])  # noqa: TID251 - what strangers let out
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+async def test_workflows_that_exit_or_are_cancelled_from_elsewhere_are_a_failed_turn(
+    kind: type[BaseException], *, streamed: bool
+) -> None:
+    class Odd(Plugin[NoConfig]):
+        provides = (WORKFLOWS,)
+
+        @asynccontextmanager
+        async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+            ctx.provide(WORKFLOWS, cast("Workflows", self))
+            yield
+
+        async def run(self, *args: Any, **how: Any) -> Any:
+            raise kind("secret")
+
+    plugins = (OrchestrationPlugin, SafetyPlugin, SessionsPlugin, SessionsMemory, Odd)
+    async with running(*plugins, config={"allow_unchecked": True}) as k:
+        orchestration = k.get(ORCHESTRATION)
+        if streamed:
+            async with orchestration.stream_user_input("hello", "s") as stream:
+                pieces = [piece async for piece in stream]
+            response = stream.response
+            assert "".join(pieces) == response.text
+        else:
+            response = await orchestration.process_user_input("hello", "s")
+    assert (response.outcome, response.failure) == ("failed", Failure("workflow", "failed"))

@@ -1,26 +1,41 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import anyio
 import msgspec
 import pytest
 
-from tta_agents import AGENTS, AgentError, AgentId, AgentsMemory, AgentSpec, AgentsPlugin, Reply, StepContext, hookspecs
-from tta_kernel import ConfigError, Context, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
+from tta_agents import (
+    AGENTS,
+    AgentError,
+    AgentId,
+    Agents,
+    AgentsMemory,
+    AgentSpec,
+    AgentsPlugin,
+    Reply,
+    StepContext,
+    hookspecs,
+)
+from tta_kernel import ConfigError, Context, Event, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
 from tta_program import LayeredSettings
 from tta_workflows import (
     WORKFLOWS,
     RunFinished,
     RunStarted,
+    Step,
     StepFinished,
     UnknownWorkflow,
+    Workflow,
     WorkflowsPlugin,
     WorkflowUse,
 )  # fmt: skip
+from tta_workflows.sequence import Sequences
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -127,6 +142,21 @@ async def test_a_failing_step_fails_the_run_and_the_later_ones_do_not_run() -> N
         failed = await run(kernel, {"text": "fail"})
     assert (failed.status, failed.error, failed.output) == ("failed", "tired", {})
     assert [(s.id, s.status, s.error) for s in failed.steps] == [("a", "failed", "tired")]
+
+
+@pytest.mark.parametrize("kind", [ValueError, asyncio.CancelledError, SystemExit])  # noqa: TID251 - what strangers do
+async def test_agents_that_raise_what_they_may_not_fail_the_run(kind: type[BaseException]) -> None:
+    class Odd:
+        async def call(self, *args: Any, **how: Any) -> Reply:
+            raise kind("secret")
+
+    workflow = Workflow((Step("a", "join"),))
+    published: list[Event] = []
+    failed = await Sequences({"w": workflow}, cast("Agents", Odd()), published.append, kept=1).run("w", {}, key="r")
+    assert (failed.status, failed.error, failed.steps[0].status) == ("failed", "failed", "failed")
+    assert kind.__name__ in failed.steps[0].detail
+    assert "secret" not in failed.steps[0].detail
+    assert [type(event) for event in published] == [RunStarted, StepFinished, RunFinished]
 
 
 async def test_a_missing_input_fails_the_step_that_needs_it() -> None:

@@ -8,7 +8,7 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
-from tta_kernel import Context, correlation_id
+from tta_kernel import Context, as_failure, correlation_id
 from tta_messages import SHUTDOWN_TIMEOUT, Delivery, LeaseKeeper, MessagesError, QueueSettings
 
 from .acceptance import Acceptances
@@ -158,8 +158,9 @@ class CallConsumer:
             try:
                 with execution.scope:
                     await self._execute(served, execution)
-            except Exception as exc:  # noqa: BLE001 - one call must not end all the others
-                where = exc.exceptions[0] if isinstance(exc, ExceptionGroup) else exc
+            except BaseException as exc:  # noqa: BLE001 - one call must not end all the others
+                as_failure(exc)
+                where = exc.exceptions[0] if isinstance(exc, BaseExceptionGroup) else exc
                 execution.error = f"serving it raised {type(where).__name__}"
                 self._log.error("%s", execution.error)  # without its text: it may be a person's
             await self._settle(leases, execution)

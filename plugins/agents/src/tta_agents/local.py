@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import msgspec
 
-from tta_kernel import Event, raised_at
+from tta_kernel import Event, as_failure, raised_at
 
 from .context import CallContext, text_of
 from .memory import MemoryReplies
@@ -96,7 +96,8 @@ class LocalAgents:
         except AgentError as exc:
             code = exc.code
             raise
-        except Exception as exc:  # noqa: BLE001 - a stranger's code; its message may hold a person's text
+        except BaseException as exc:  # noqa: BLE001 - a stranger's code; its message may hold a person's text
+            as_failure(exc)  # It goes on where somebody of ours asked for it.
             code = "failed"
             self._log.error("agent %s raised %s at %s", served.id, type(exc).__name__, raised_at(exc))
             raise AgentError("failed", f"{served.id} raised {type(exc).__name__}", retryable=True) from None

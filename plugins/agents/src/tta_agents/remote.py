@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import msgspec
 
-from tta_kernel import correlation_id
+from tta_kernel import as_failure, correlation_id
 from tta_messages import Message, MessagesError, SendError
 
 from .directory import AgentDirectory
@@ -111,7 +111,8 @@ class RemoteCalls:
             while on_piece is not None and (text := pending.next_piece()) is not None:
                 try:
                     await on_piece(text)
-                except Exception as exc:  # noqa: BLE001 - as in a call within the process
+                except BaseException as exc:  # noqa: BLE001 - as in a call within the process
+                    as_failure(exc)
                     raise AgentError("failed", f"the reader raised {type(exc).__name__}", retryable=True) from None
             # Half a window early, so that the agent need not stop while the credit is on its way.
             if pending.uncredited >= WINDOW // 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anyio
 
+from tta_kernel import as_failure
 from tta_messages import Message, Messages, MessagesError, SendResult
 
 _LONGEST_PAUSE = 1.0
@@ -21,6 +22,11 @@ async def send(messages: Messages, *wanted: Message, patience: float) -> SendRes
                 results = await messages.send(*left)
             except MessagesError:
                 results = [SendResult(message.id, delivered=False, error="queue_full") for message in left]
+            except Exception:
+                raise
+            except BaseException as exc:
+                # A cancellation that a store lets out would end the task of a stream, and its caller wait for ever.
+                raise as_failure(exc) from exc
             for result in results:
                 if result.error not in ("", "queue_full", "not_replicated"):
                     return result

@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import msgspec
 
-from tta_kernel import Context
+from tta_kernel import Context, as_failure, raised_at
 from tta_messages import SHUTDOWN_TIMEOUT, MessageDied, Messages, MessagesError
 
 from .config import AgentSettings, Config, Instance
@@ -128,6 +128,22 @@ class Switchboard:
         except (ValueError, OverflowError):
             what = f"for {agent}, its key, session, owner or attempt cannot travel"
             raise AgentError("bad_request", what) from None
+        try:
+            return await self._call(
+                agent, request, key=key, attempt=attempt, session=session, on_piece=on_piece, owner=owner
+            )
+        except AgentError:
+            raise
+        except BaseException as exc:  # noqa: BLE001 - a reader's, or a store's; its message may hold a person's text
+            as_failure(exc)
+            what, where = type(exc).__name__, raised_at(exc)
+            self._ctx.log.error("a call of %s raised %s at %s", agent, what, where)  # noqa: TRY400
+            raise AgentError("failed", f"calling {agent} raised {what}", retryable=True) from None
+
+    async def _call(
+        self, agent: AgentId, request: msgspec.Struct | Mapping[str, Any], *, key: str, attempt: int, session: str,
+        on_piece: OnPiece | None, owner: str,
+    ) -> Reply:  # fmt: skip
         if self._remote is not None and not self._local.find(agent):
             return await self._remote.call(
                 agent, request, key=key, attempt=attempt, session=session, on_piece=on_piece, owner=owner
@@ -188,7 +204,8 @@ class Switchboard:
         if (state := await self._registry.state(id)) is not None:
             try:
                 agent.import_state(msgspec.msgpack.decode(state))
-            except Exception as exc:  # noqa: BLE001 - a stranger's code, or a stranger's bytes
+            except BaseException as exc:  # noqa: BLE001 - a stranger's code, or a stranger's bytes
+                as_failure(exc)
                 self._ctx.log.warning("agent %s begins anew: its state raised %s", id, type(exc).__name__)
                 await self._registry.refuse_state(id, f"its agent raised {type(exc).__name__}")
         return True
@@ -207,7 +224,8 @@ class Switchboard:
                 return Report(card)
             try:
                 return Report(card, msgspec.msgpack.encode(stateful.export_state()))
-            except Exception as exc:  # noqa: BLE001 - a stranger's code
+            except BaseException as exc:  # noqa: BLE001 - a stranger's code
+                as_failure(exc)
                 self._ctx.log.warning("agent %s reports no state: it raised %s", served.id, type(exc).__name__)
                 return Report(card)
 

@@ -10,7 +10,7 @@ from typing import Never
 
 import anyio
 
-from tta_kernel import correlation_id, raised_at
+from tta_kernel import as_failure, correlation_id, raised_at
 
 from .leases import SETTLE_TIMEOUT, LeaseCounts, LeaseKeeper
 from .model import Delivery, Messages, MessagesError
@@ -61,11 +61,11 @@ async def consume(
     """Handle messages until cancelled: one after the other, or ``concurrency`` at a time, in no order then.
 
     A handler that returns is done with its message, and the next receive (of up to ``limit``) says so.
-    One that raises has failed: its exception's type is the error, never its text; after `Reject` the
-    message is dead, and one that takes longer than ``time_limit`` seconds (at most a twentieth more) is
-    cancelled, with the error ``timeout``. Holds are extended meanwhile. When cancelled, what runs has
-    ``grace`` seconds to end, and all else is released. A store that can't be reached is tried again,
-    ever later. ``clock`` gives seconds, and is never set back.
+    One that raises has failed, as has one that exits or is cancelled by nobody here: the exception's type is
+    the error, never its text. After `Reject` the message is dead, and one that takes longer than
+    ``time_limit`` seconds (at most a twentieth more) is cancelled, with the error ``timeout``. Holds are
+    extended meanwhile. When cancelled, what runs has ``grace`` seconds to end, and all else is released. A
+    store that can't be reached is tried again, ever later. ``clock`` gives seconds, and is never set back.
     """
 
     async def handle(unit: Sequence[Delivery]) -> None:
@@ -240,10 +240,11 @@ class _Consumer:
                     until = now + lasts
                     scope.deadline = anyio.current_time() + lasts
                 correlation_id.set(unit[0].message.correlation_id)
-                error: Exception | None = None
+                error: BaseException | None = None
                 try:
                     await self._handle(unit)
-                except Exception as exc:  # noqa: BLE001 - a stranger's code; its text may be a person's
+                except BaseException as exc:  # noqa: BLE001 - a stranger's code; its text may be a person's
+                    as_failure(exc)  # It goes on where somebody of ours asked for it.
                     error = exc
                 start, now = now, clock()
                 consumed.seconds += now - start
@@ -268,7 +269,7 @@ class _Consumer:
                 await leases.fail(unit, "timeout")
             self._notify()
 
-    async def _fail(self, unit: Sequence[Delivery], error: Exception) -> None:
+    async def _fail(self, unit: Sequence[Delivery], error: BaseException) -> None:
         if isinstance(error, Reject):
             self._consumed.rejected += len(unit)
             await self._leases.fail(unit, error.reason, permanent=True)

@@ -12,6 +12,8 @@ from typing import Never
 import anyio
 import msgspec
 
+from tta_kernel import as_failure
+
 from .model import Delivery, Messages, MessagesError, QueueSettings
 
 _log = logging.getLogger("tta.messages")
@@ -116,9 +118,12 @@ class LeaseKeeper:
                 self._configure_at = -math.inf  # The store may have forgotten everything.
                 self._counts.outages += not self._backoff.waiting
                 await self._backoff.wait(exc)
-            except BaseException:
+            except BaseException as exc:
                 self._done[:0] = done  # Whether it was heard is unknown; saying it twice does no harm.
-                raise
+                if isinstance(exc, Exception):
+                    raise
+                # A cancellation that a store lets out would end whoever receives, and nobody hear of it.
+                raise as_failure(exc) from exc
             else:
                 self._backoff.over()
                 if held:

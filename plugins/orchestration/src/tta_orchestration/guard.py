@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import anyio
 import msgspec
 
-from tta_kernel import Event, raised_at
+from tta_kernel import Escaped, Event, as_failure, raised_at
 from tta_sessions import Session, SessionConflict, SessionCorrupt, Sessions, SessionsError, SessionTooLarge
 
 from . import texts
@@ -84,8 +84,8 @@ class SessionGuard:
                     self.lost(id)
                     session = await self._sessions.get(id)  # What couldn't be quarantined is corrupt still.
             story = _story(session)
-        except Exception as exc:  # noqa: BLE001 - a stranger's store; the turn goes on without it
-            raise self.failed(id, owner, "sessions.get", *_explained(exc)) from None
+        except BaseException as exc:  # noqa: BLE001 - a stranger's store; the turn goes on without it
+            raise self.failed(id, owner, "sessions.get", *_explained(as_failure(exc))) from None
         notices: tuple[str, ...] = (texts.ANEW,) if id in self._lost else ()
         run, unread = self._unsure.get(id, ("", False))
         if page := story.page(run):
@@ -115,8 +115,8 @@ class SessionGuard:
             except SessionTooLarge as exc:
                 hint = "see max_size of the sessions' plugin, and history of orchestration"
                 raise self.failed(session.id, session.user, "sessions.commit", "too_large", f"{exc}; {hint}") from None
-            except Exception as exc:  # noqa: BLE001 - a stranger's store; the turn ends without it
-                code, why = _explained(exc)
+            except BaseException as exc:  # noqa: BLE001 - a stranger's store; the turn ends without it
+                code, why = _explained(as_failure(exc))
             answered, found = await self._find(session.id, run)
             if found is not None:
                 return found
@@ -146,7 +146,8 @@ class SessionGuard:
             try:
                 session = await self._sessions.get(id)
                 return True, session if _story(session).page(run) else None
-            except Exception:  # noqa: BLE001 - it was said already that this store fails
+            except BaseException as exc:  # noqa: BLE001 - it was said already that this store fails
+                as_failure(exc)
                 return False, None
         return False, None
 
@@ -169,6 +170,8 @@ def _explained(exc: Exception) -> tuple[str, str]:
             return "unavailable", str(exc)
         case msgspec.ValidationError():
             return "corrupt", "what is stored is a session, and no story of ours; it stays as it is"
+        case Escaped():
+            return "failed", f"it {exc}"
         case TimeoutError():
             return "timeout", "the sessions' store did not answer in time"
         case _:

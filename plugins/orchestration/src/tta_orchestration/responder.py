@@ -8,7 +8,7 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from tta_kernel import Context
+from tta_kernel import Context, as_failure
 from tta_safety import About, Verdict
 from tta_workflows import Run, Workflows
 
@@ -102,7 +102,8 @@ class Responder:
                     self._workflow, msgspec.structs.asdict(input), key=key, session=self._session, owner=self._owner,
                     on_piece=on_piece,
                 )  # fmt: skip
-        except Exception as exc:  # noqa: BLE001 - a stranger's workflows; its message may hold a person's text
+        except BaseException as exc:  # noqa: BLE001 - a stranger's workflows; its message may hold a person's text
+            as_failure(exc)  # It goes on where somebody of ours asked for it.
             self._ctx.log.error("workflow %s: %s; the player was asked to try again", self._workflow, where(exc))  # noqa: TRY400
             return None, release.objection or Instead("failed", texts.FAILED, Failure("workflow", "failed"))
         if release.objection is not None:

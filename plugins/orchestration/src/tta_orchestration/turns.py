@@ -13,7 +13,7 @@ import anyio
 import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from tta_kernel import Context
+from tta_kernel import Context, as_failure
 from tta_sessions import Session, SessionCommitted, Sessions
 from tta_workflows import Run, Workflows
 
@@ -100,8 +100,8 @@ class Turns:
             async with send:
                 try:
                     stream._response = await self._respond(text, session, user, seed, send.send)
-                except Exception as exc:  # noqa: BLE001 - its reader raises it, where the pieces end
-                    stream._error = exc
+                except BaseException as exc:  # noqa: BLE001 - its reader raises it, where the pieces end
+                    stream._error = as_failure(exc)
 
         try:
             async with receive, anyio.create_task_group() as tasks:

@@ -11,7 +11,7 @@ import anyio
 import msgspec
 
 from tta_agents import AgentError, AgentId, Agents, OnPiece
-from tta_kernel import Event
+from tta_kernel import Event, as_failure, raised_at
 
 from .model import Paths, Run, RunFinished, RunStarted, Step, StepFinished, StepRun, UnknownWorkflow, Workflow
 
@@ -93,6 +93,10 @@ class Sequences:
         except AgentError as exc:
             error, detail = exc.code, exc.detail
             raise
+        except BaseException as exc:  # noqa: BLE001 - a stranger's agents; its message may hold a person's text
+            as_failure(exc)  # It goes on where somebody of ours asked for it.
+            error, detail = "failed", f"calling {step.agent} raised {type(exc).__name__} at {raised_at(exc)}"
+            raise AgentError(error, detail, retryable=True) from None
         finally:
             status: Literal["failed", "done"] = "failed" if error else "done"
             done = StepRun(step.id, step.agent, status, time.perf_counter() - began, error, detail)

@@ -12,7 +12,7 @@ from tta_agents.model import AgentError, AgentId, Agents, Reply, StepContext
 from tta_kernel import correlation_id
 from tta_kernel.testing import until
 
-from .echo import ECHO, PATIENCE, Answer, Ask, Deployment, Echo, call, error_of
+from .echo import ECHO, FOREIGN, PATIENCE, Answer, Ask, Deployment, Echo, call, error_of
 from .streams import StreamsContract
 
 _ENDLESS: dict[str, Any] = {}
@@ -151,6 +151,25 @@ class AgentsContract(StreamsContract):
         assert "ValueError" in str(error)
         assert error.__cause__ is None
         assert "secret" not in str(error) + caplog.text
+
+    @pytest.mark.parametrize("kind", FOREIGN)
+    async def test_an_agent_that_exits_or_is_cancelled_from_elsewhere_has_failed(
+        self, deployment: Deployment, kind: type[BaseException], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def work(request: Ask, ctx: StepContext) -> Any:
+            if request.text == "well":
+                return Answer("well")
+            raise kind(request.text)
+
+        async with deployment.serving[0].serve(Echo(work)):
+            error = await error_of(deployment.calling, Ask("my secret"))
+            [statistics] = deployment.serving[0].statistics().values()
+            reply = await deployment.calling.call(ECHO, Ask("well"), key="well")
+        assert (error.code, error.retryable) == ("failed", True)
+        assert kind.__name__ in str(error)
+        assert "secret" not in str(error) + caplog.text
+        assert (statistics.errors, statistics.running) == (1, 0)
+        assert reply.output["text"] == "well"
 
     async def test_an_agent_s_own_error_keeps_what_it_says(self, deployment: Deployment) -> None:
         async def work(request: Ask, ctx: StepContext) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -15,6 +16,9 @@ from tta_agents.model import AgentError, AgentId, Agents, AgentSpec, Reply, Step
 
 ECHO = AgentId("echo")
 PATIENCE = 20.0
+CANCELLED = asyncio.CancelledError  # noqa: TID251 - what a stranger lets out, on whichever event loop
+FOREIGN: tuple[type[BaseException], ...] = (CANCELLED, SystemExit, GeneratorExit)
+"""What a stranger lets out that is no `Exception`, and that nobody of ours asked for."""
 
 
 class Ask(msgspec.Struct, frozen=True):

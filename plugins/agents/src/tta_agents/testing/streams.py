@@ -7,7 +7,7 @@ import pytest
 
 from tta_agents.model import AgentError, StepContext
 
-from .echo import ECHO, PATIENCE, Answer, Ask, Deployment, Echo, error_of, into, stream
+from .echo import ECHO, FOREIGN, PATIENCE, Answer, Ask, Deployment, Echo, error_of, into, stream
 
 
 class StreamsContract:
@@ -89,5 +89,30 @@ class StreamsContract:
 
         async with deployment.serving[0].serve(Echo(lambda request, ctx: stream("secret", ctx))):
             with anyio.fail_after(PATIENCE), pytest.raises(AgentError, match="ValueError") as caught:
+                await deployment.calling.call(ECHO, Ask("x"), key="k", on_piece=on_piece)
+        assert caught.value.code == "failed"
+
+    @pytest.mark.parametrize("kind", FOREIGN)
+    async def test_a_reader_that_exits_or_is_cancelled_from_elsewhere_fails_the_call(
+        self, deployment: Deployment, kind: type[BaseException]
+    ) -> None:
+        async def on_piece(piece: str) -> None:
+            raise kind
+
+        async with deployment.serving[0].serve(Echo(lambda request, ctx: stream("ab", ctx))):
+            with anyio.fail_after(PATIENCE), pytest.raises(AgentError, match=kind.__name__) as caught:
+                await deployment.calling.call(ECHO, Ask("x"), key="k", on_piece=on_piece)
+        assert caught.value.code == "failed"
+
+    @pytest.mark.parametrize("kind", [ValueError, *FOREIGN])
+    async def test_a_reader_of_a_kept_answer_that_raises_fails_the_call(
+        self, deployment: Deployment, kind: type[BaseException]
+    ) -> None:
+        async def on_piece(piece: str) -> None:
+            raise kind
+
+        async with deployment.serving[0].serve(Echo(lambda request, ctx: stream("ab", ctx))):
+            await deployment.calling.call(ECHO, Ask("x"), key="k")
+            with anyio.fail_after(PATIENCE), pytest.raises(AgentError, match=kind.__name__) as caught:
                 await deployment.calling.call(ECHO, Ask("x"), key="k", on_piece=on_piece)
         assert caught.value.code == "failed"

@@ -1,0 +1,127 @@
+"""Agents, readers, registries and stores that let out what is no `Exception`, beyond what each call promises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from tta_agents import AgentCard, AgentId, Reply, StepContext
+from tta_agents.memory import MemoryRegistry, MemoryReplies
+from tta_agents.testing import Answer, Ask, Echo
+from tta_agents.testing.echo import ASK, CANCELLED, ECHO, FOREIGN, error_of, eventually
+from tta_agents.testing.processes import Connection, Processes
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+async def test_an_agent_that_is_cancelled_from_elsewhere_again_and_again_is_degraded(
+    processes: Processes, kind: type[BaseException]
+) -> None:
+    async def work(request: Ask, ctx: StepContext) -> Answer:
+        raise kind
+
+    caller, server = await processes.agents(), await processes.agents(degraded_after=2)
+    async with server.serve(Echo(work)):
+        for key in "ab":
+            await error_of(caller, key=key)
+        assert [card.status for card in await processes.registry.list()] == ["degraded"]
+
+        async def settled() -> bool:
+            stats = (await processes.messages.stats("agents.echo"))["agents.echo"]
+            return (stats.held, stats.acknowledged) == (0, 2)
+
+        await eventually(settled)
+
+
+async def test_the_cancellation_of_a_call_is_no_fault_of_its_agent(processes: Processes) -> None:
+    async def work(request: Ask, ctx: StepContext) -> Answer:
+        await anyio.sleep_forever()
+        return Answer("")
+
+    agents = await processes.agents(degraded_after=1)
+    async with agents.serve(Echo(work)):
+        with anyio.move_on_after(0.01):
+            await agents.call(ECHO, ASK, key="k")
+        [statistics] = agents.statistics().values()
+        assert [card.status for card in await processes.registry.list()] == ["idle"]
+    assert (statistics.errors, statistics.running) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", [ValueError, *FOREIGN])
+@pytest.mark.parametrize("remote", [False, True], ids=["local", "remote"])
+async def test_a_store_of_replies_that_raises_what_it_may_not_fails_the_call_and_no_other(
+    processes: Processes, kind: type[BaseException], *, remote: bool
+) -> None:
+    class Odd(MemoryReplies):
+        async def get(self, type: str, key: str, owner: str = "") -> Reply | None:
+            if key == "odd":
+                raise kind("secret")
+            return await super().get(type, key, owner)
+
+    processes.replies = Odd(100)
+    server = await processes.agents()
+    caller = await processes.agents() if remote else server
+    async with server.serve(Echo()):
+        error = await error_of(caller, key="odd")
+        reply = await caller.call(ECHO, ASK, key="well")
+    assert error.code == ("given_up" if remote else "failed")  # It was tried again, and was as odd each time.
+    assert "secret" not in str(error)
+    assert reply.output["text"] == "x"
+
+
+@pytest.mark.parametrize("kind", [ValueError, *FOREIGN])
+async def test_a_registry_that_raises_what_it_may_not_fails_the_call(
+    processes: Processes, kind: type[BaseException]
+) -> None:
+    class Odd(MemoryRegistry):
+        async def list(self, type: str | None = None) -> Any:
+            raise kind
+
+    processes.registry = Odd()
+    error = await error_of(await processes.agents())
+    assert (error.code, error.retryable) == ("failed", True)
+
+
+async def test_messages_that_are_cancelled_from_elsewhere_fail_the_call(processes: Processes) -> None:
+    class Cancelling(Connection):
+        def __getattr__(self, name: str) -> Any:
+            if name == "send":
+                raise CANCELLED
+            return super().__getattr__(name)
+
+    await processes.registry.register(AgentCard(AgentId("echo", "one"), process="another", shared=True))
+    caller = await processes.agents(messages=Cancelling(processes.messages))
+    error = await error_of(caller)
+    assert (error.code, error.retryable) == ("failed", True)
+
+
+class Stateful(Echo):
+    """An agent whose state lets out what is no `Exception`."""
+
+    kind: type[BaseException] = SystemExit
+
+    def export_state(self) -> Any:
+        raise self.kind
+
+    def import_state(self, state: Any) -> None:
+        raise self.kind
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+async def test_a_state_that_exits_costs_no_more_than_a_warning(
+    processes: Processes, kind: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Remembering(MemoryRegistry):
+        async def state(self, id: Any) -> bytes:
+            return b"\xc0"
+
+    processes.registry = Remembering()
+    agents = await processes.agents()
+    echo = Stateful()
+    echo.kind = kind
+    async with agents.serve(echo, instance="one"):
+        reply = await agents.call(ECHO, ASK, key="k")
+    assert reply.output["text"] == "x"
+    assert f"begins anew: its state raised {kind.__name__}" in caplog.text
+    assert f"reports no state: it raised {kind.__name__}" in caplog.text

@@ -1,0 +1,134 @@
+"""A handler or a store that lets out what is no `Exception`: a failure, not the silent end of who called it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+import pytest
+
+from tta_kernel import Escaped
+from tta_messages import (
+    AnswerError,
+    Consumed,
+    Delivery,
+    Requests,
+    answer,
+    consume,
+    consume_batches,
+)
+from tta_messages.memory import MemoryMessages
+from tta_messages.testing import TYPES, note, settings
+from tta_messages.testing.common import LONG, until
+
+CANCELLED = asyncio.CancelledError  # noqa: TID251 - what a stranger lets out, on whichever event loop
+FOREIGN = pytest.mark.parametrize("kind", [CANCELLED, SystemExit, GeneratorExit])
+
+
+@pytest.fixture
+def memory() -> MemoryMessages:
+    return MemoryMessages(settings(backoff_base=0.0, retries=1), TYPES)
+
+
+@FOREIGN
+@pytest.mark.parametrize("how", [{}, {"concurrency": 3}], ids=["one", "many"])
+async def test_a_message_whose_handler_exits_or_is_cancelled_from_elsewhere_pays_an_attempt_and_dies(
+    memory: MemoryMessages, kind: type[BaseException], how: dict[str, Any]
+) -> None:
+    async def handler(delivery: Delivery) -> None:
+        if delivery.message.id == "poison":
+            raise kind
+        after.set()
+
+    after, consumed = anyio.Event(), Consumed()
+    with anyio.fail_after(LONG):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: consume(memory, "q", handler, consumed=consumed, **how))
+            await memory.send(note(id="poison"))
+            letters = await until(lambda: memory.dead("q"))
+            await memory.send(note(id="well"))
+            await after.wait()
+            tasks.cancel_scope.cancel()
+    assert [(d.reason, d.error, d.attempts) for d in letters] == [("retries", kind.__name__, 2)]
+    assert consumed.failed == 2
+
+
+@FOREIGN
+async def test_a_batch_whose_handler_exits_or_is_cancelled_from_elsewhere_has_failed(
+    memory: MemoryMessages, kind: type[BaseException]
+) -> None:
+    async def handler(deliveries: Sequence[Delivery]) -> None:
+        raise kind
+
+    with anyio.fail_after(LONG):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(consume_batches, memory, "q", handler)
+            await memory.send(note(id="a"))
+            letters = await until(lambda: memory.dead("q"))
+            tasks.cancel_scope.cancel()
+    assert [(d.error, d.attempts) for d in letters] == [(kind.__name__, 2)]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_handler_that_awaits_a_cancelled_future_has_failed(memory: MemoryMessages) -> None:
+    async def handler(delivery: Delivery) -> None:
+        future: asyncio.Future[None] = asyncio.Future()
+        future.cancel()
+        await future
+
+    with anyio.fail_after(LONG):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(consume, memory, "q", handler)
+            await memory.send(note())
+            letters = await until(lambda: memory.dead("q"))
+            tasks.cancel_scope.cancel()
+    assert [d.error for d in letters] == ["CancelledError"]
+
+
+@FOREIGN
+async def test_whoever_asked_hears_that_the_answer_was_cancelled_from_elsewhere(
+    memory: MemoryMessages, kind: type[BaseException]
+) -> None:
+    async def handler(delivery: Delivery) -> tuple[str, Any]:
+        raise kind
+
+    requests = Requests(memory, "replies")
+    with anyio.fail_after(LONG):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(requests.run)
+            tasks.start_soon(answer, memory, "q", handler)
+            with pytest.raises(AnswerError) as caught:
+                await requests.ask(note())
+            tasks.cancel_scope.cancel()
+    assert (caught.value.reason, caught.value.retryable) == (kind.__name__, True)
+
+
+async def test_an_interrupt_within_a_handler_is_no_failure_of_its_message(memory: MemoryMessages) -> None:
+    async def handler(delivery: Delivery) -> None:
+        raise KeyboardInterrupt
+
+    await memory.send(note())
+    with anyio.fail_after(LONG), pytest.raises(BaseExceptionGroup) as caught:
+        await consume(memory, "q", handler)
+    assert caught.group_contains(KeyboardInterrupt)
+    stats = (await memory.stats("q"))["q"]
+    assert (stats.retried, stats.dead, sum(stats.waiting.values())) == (0, 0, 1)
+
+
+class Cancelled(MemoryMessages):
+    """A store whose client lets a cancellation out that nobody asked for."""
+
+    async def receive(self, queue: str, **how: Any) -> Sequence[Delivery]:
+        raise CANCELLED
+
+
+@pytest.mark.parametrize("how", [{}, {"concurrency": 3}], ids=["one", "many"])
+async def test_a_consumer_whose_store_is_cancelled_from_elsewhere_crashes_aloud(how: dict[str, Any]) -> None:
+    async def handler(delivery: Delivery) -> None:
+        raise AssertionError("there is nothing to handle")
+
+    with anyio.fail_after(LONG), pytest.raises(ExceptionGroup) as caught:
+        await consume(Cancelled(settings(), TYPES), "q", handler, **how)
+    assert caught.group_contains(Escaped)
