@@ -67,6 +67,36 @@ def test_a_plugin_that_needs_another_kernel_says_which(ship: Ship) -> None:
         Kernel(only("too-new"))
 
 
+def test_what_is_left_of_a_distribution_spoils_nothing_but_its_own_plugins(ship: Ship) -> None:
+    ship("shipped-well", "shipped-well = shipped_well:P", PLUGIN)
+    site = ship("half-gone", "half-gone = half_gone:P", PLUGIN)
+    (site / "half_gone-1.0.dist-info" / "METADATA").unlink()
+    with pytest.raises(ConfigError, match=r"'half-gone': what ships it has no metadata; .* remove the rest of it in"):
+        Kernel(only("shipped-well", "half-gone"))
+    records = Kernel(only("shipped-well")).records
+    assert (records["shipped-well"].state, records["half-gone"].found.distribution) == (State.READY, "")
+
+
+@pytest.mark.parametrize("value", ["", "no:such:thing", "not a name"])
+def test_an_entry_point_that_cannot_be_read_spoils_nothing_but_its_plugin(ship: Ship, value: str) -> None:
+    ship("shipped-well", "shipped-well = shipped_well:P", PLUGIN)
+    ship("misspelt", f"misspelt = {value}")
+    with pytest.raises(ConfigError, match=f"'misspelt': its entry point '{value}' cannot be read; mend it in misspelt"):
+        Kernel(only("shipped-well", "misspelt"))
+    assert Kernel(only("shipped-well")).records["misspelt"].state is State.DISABLED
+
+
+def test_a_requirement_of_a_plugin_that_is_not_for_the_kernel_is_not_judged(ship: Ship) -> None:
+    ship("old-fashioned", "old-fashioned = old_fashioned:P", PLUGIN, requires="other (>=1.0.*)")
+    assert Kernel(only("old-fashioned")).records["old-fashioned"].state is State.READY
+
+
+def test_a_requirement_for_the_kernel_that_cannot_be_read_is_named(ship: Ship) -> None:
+    ship("unclear", "unclear = unclear:P", PLUGIN, requires="TTA_kernel (>=1.0.*)")
+    with pytest.raises(ConfigError, match=r"'unclear': it needs 'TTA_kernel \(>=1\.0\.\*\)', which cannot be read"):
+        Kernel(only("unclear"))
+
+
 def test_one_name_in_two_distributions_names_both(ship: Ship) -> None:
     ship("first-twin", "twin = first_twin:P", PLUGIN)
     ship("second-twin", "twin = second_twin:P", PLUGIN)

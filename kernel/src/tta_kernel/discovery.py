@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Container, Mapping
 from importlib import import_module
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "tta.plugins"
+_FOR_THE_KERNEL = re.compile(r"tta[-_.]+kernel(?![\w.-])", re.IGNORECASE)
 Classes = Mapping[str, type[Plugin[Any]]]
 
 
@@ -45,8 +47,8 @@ def installed(without: Container[str] = ()) -> tuple[dict[str, Found], list[Prob
     for entry_point in entry_points(group=GROUP):  # Of equal distributions, that which would be imported.
         if entry_point.name in without:
             continue
-        dist = entry_point.dist
-        new = Found(entry_point.name, dist.name if dist else "", dist.version if dist else "", entry_point)
+        name, version = (_metadata(entry_point, key) for key in ("Name", "Version"))
+        new = Found(entry_point.name, name, version, entry_point)
         if old := found.get(new.name):
             first, second = sorted((old.distribution, new.distribution))
             what = f"both {first} and {second} install a plugin of that name"
@@ -81,21 +83,49 @@ def seen(found: Found) -> type[Plugin[Any]] | None:
     entry_point = found.entry_point
     if entry_point is None:
         return found.given
+    if not _readable(entry_point):
+        return None
     cls = getattr(sys.modules.get(entry_point.module), entry_point.attr, None)
     return cls if isinstance(cls, type) and issubclass(cls, Plugin) else None
+
+
+def _metadata(entry_point: EntryPoint, key: str) -> str:
+    """Return what a distribution says of itself; one that was half removed says nothing."""
+    said = entry_point.dist.metadata if entry_point.dist else None
+    return said[key] if said is not None and key in said else ""
+
+
+def _readable(entry_point: EntryPoint) -> bool:
+    return entry_point.pattern.match(entry_point.value) is not None
+
+
+def _check_whole(found: Found, entry_point: EntryPoint) -> None:
+    if not _readable(entry_point):
+        what = f"its entry point {entry_point.value!r} cannot be read"
+        raise PluginError(found.name, what, hint=f"mend it in {found.distribution}")
+    if not found.distribution:
+        where = entry_point.dist.locate_file("") if entry_point.dist else "sys.path"
+        hint = f"reinstall it, or remove the rest of it in {where}"
+        raise PluginError(found.name, "what ships it has no metadata", hint=hint)
 
 
 def _check_kernel(found: Found, entry_point: EntryPoint) -> None:
     from importlib.metadata import version
 
-    from packaging.requirements import Requirement
+    from packaging.requirements import InvalidRequirement, Requirement
 
+    _check_whole(found, entry_point)
     this = version("tta-kernel")
     for line in (entry_point.dist.requires if entry_point.dist else None) or ():
-        need = Requirement(line)
+        if not _FOR_THE_KERNEL.match(line):
+            continue  # It may be written as was once allowed, and isn't ours to judge.
+        try:
+            need = Requirement(line)
+        except InvalidRequirement:
+            what = f"it needs {line!r}, which cannot be read"
+            raise PluginError(found.name, what, hint=f"mend or reinstall {found.distribution}") from None
         # A line with a marker may be for another Python, or for an extra that nobody asked for.
         applies = need.marker is None or need.marker.evaluate({"extra": ""})
-        ours = need.name.lower().replace("_", "-") == "tta-kernel" and applies
-        if ours and not need.specifier.contains(this, prereleases=True):
+        if applies and not need.specifier.contains(this, prereleases=True):
             what = f"{found.distribution} {found.version} needs {need}, this is {this}"
             raise PluginError(found.name, what, hint="install a version of it that fits, or disable it")
