@@ -365,6 +365,29 @@ def test_help_names_the_commands_of_plugins_too(folder: Path, ship: Ship) -> Non
     assert all(command in done.stdout for command in ("run", "plugins", "check", "config", "say"))
 
 
+@pytest.mark.parametrize("told", ["at 100 % of its power", "up to 50%", "%s", "%(prog)s"])
+def test_help_shows_what_a_plugin_says_as_it_is(folder: Path, ship: Ship, told: str) -> None:
+    more = f"subcommands.add('shout', say, help={told!r})"
+    group = f"subcommands.group('say', help={told!r})"
+    call = 'subcommands.add("say it"'
+    ship("speaking", "speaking = speaking:P", COMMAND.replace(call, f"{group}; {more}; {call}"))
+    name_them(folder, "speaking")
+    done = tta(folder, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count(told) == 2
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["plugins"], ["say", "it", "“hello”"]])
+def test_what_the_terminal_has_no_letter_for_is_escaped(folder: Path, ship: Ship, arguments: list[str]) -> None:
+    ship("speaking", "speaking = speaking:P", COMMAND)
+    name_them(folder, "speaking")
+    command = [sys.executable, "-m", "tta_program", *arguments]
+    env = {**environment(folder), "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(command, capture_output=True, encoding="latin-1", check=False, env=env, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ("\\u201chello\\u201d" in done.stdout) is (arguments[0] == "say")
+
+
 @pytest.mark.parametrize(("arguments", "shown"), [([], "list what is installed"), (["say"], "say a word")])
 def test_without_a_command_those_that_there_are_are_told(
     folder: Path, ship: Ship, arguments: list[str], shown: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import select
 import sys
@@ -24,6 +25,9 @@ from .run import run
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``tta`` and return the exit code: 0, 1 found wanting, 2 usage, 3 not started, 70 abandoned."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        # What the terminal has no letter for is shown as on standard error, and ends nothing half-way.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = _main(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()

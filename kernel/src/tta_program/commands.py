@@ -85,13 +85,20 @@ class Subcommands:
 
     def _parser(self, name: str, text: str) -> argparse.ArgumentParser:
         *path, leaf = name.split()
-        parser: argparse.ArgumentParser = self._group(tuple(path)).add_parser(leaf, help=text, description=text)
+        shown = _as_it_is(text)
+        parser: argparse.ArgumentParser = self._group(tuple(path)).add_parser(leaf, help=shown, description=text)
         parser.set_defaults(command_parser=parser)
         return parser
 
     def _group(self, path: tuple[str, ...], text: str = "") -> Any:
         if path not in self._groups:
-            parser = self._group(path[:-1]).add_parser(path[-1], help=text or f"{path[-1]} …", description=text)
+            shown = _as_it_is(text or f"{path[-1]} …")
+            parser = self._group(path[:-1]).add_parser(path[-1], help=shown, description=text)
             parser.print_usage = parser.print_help
             self._groups[path] = parser.add_subparsers(metavar="command", required=True)
         return self._groups[path]
+
+
+def _as_it_is(text: str) -> str:
+    """Return a help text that argparse, which formats it, shows as it was given."""
+    return text.replace("%", "%%")
