@@ -21,6 +21,7 @@ from tta_orchestration import (
     NotRunning,
     Orchestration,
     OrchestrationPlugin,
+    StoreFailed,
     TurnPlayed,
 )  # fmt: skip
 from tta_orchestration.sentences import LONGEST
@@ -87,6 +88,31 @@ async def test_a_checked_turn_tells_the_story_and_commits_the_world_once() -> No
         assert again.turn == 2
         assert (await context(k))["world"] == {"turns": 2}
         assert (await context(k))["seed"] == 7
+
+
+@pytest.mark.parametrize(
+    ("session", "user", "seed", "why"),
+    [
+        ("\udcff", "", None, "name can't be stored"),
+        ("s", "\udcff", None, "name can't be stored"),
+        ("s", "", 2**63, "64 bits"),
+        ("s", "", -(2**63) - 1, "64 bits"),
+    ],
+)
+async def test_what_no_store_could_keep_is_the_player_s_to_change_and_no_store_has_failed(
+    session: str, user: str, seed: int | None, why: str
+) -> None:
+    async with kernel(safe) as k:
+        with published(k, StoreFailed) as failures, pytest.raises(InputError, match=why):
+            await k.get(ORCHESTRATION).process_user_input("hello", session, user=user, seed=seed)
+        assert await failures.rest() == []
+
+
+@pytest.mark.parametrize("seed", [2**63 - 1, -(2**63)])
+async def test_a_seed_may_have_64_bits(seed: int) -> None:
+    async with kernel(safe) as k:
+        response = await k.get(ORCHESTRATION).process_user_input("hello", "s", seed=seed)
+        assert (response.kept, response.updated_context["seed"]) == (True, seed)
 
 
 async def test_pieces_are_released_sentence_by_sentence_and_each_was_checked() -> None:

@@ -91,6 +91,20 @@ def test_a_seed_makes_a_story_repeatable_and_another_one_tells_another(tta: Tta)
     assert told[0] != told[2]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--seed", "9" * 30], "argument --seed: a seed has at most 64 bits"),
+        (["--session", os.fsdecode(b"\xff")], "argument --session: a name is text in UTF-8"),
+        (["--user", os.fsdecode(b"\xff"), "--json"], "argument --user: a name is text in UTF-8"),
+    ],
+)
+def test_what_could_not_be_kept_is_wrong_usage(tta: Tta, arguments: list[str], why: str) -> None:
+    done = tta.play(*arguments, "look around")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode().splitlines()[-1] == f"tta play: error: {why}"
+
+
 def test_json_prints_one_response_object_a_line_and_the_world_persists_over_turns(tta: Tta) -> None:
     done = tta.play("--json", "--world", "--seed", "3", input=b"go west\nlook around\n")
     first, second = (json.loads(line) for line in done.stdout.splitlines())

@@ -35,7 +35,7 @@ class Checks:
         self._warned = False
 
     async def check(self, text: str, channel: Channel, session: str, about: About) -> Checked:
-        """Have a text judged; one that objects is heard even where another one couldn't look."""
+        """Have a text judged; one that objects is heard even where another leaves it ``unchecked``."""
         answers = await self._ctx.ask(check_text, text, channel, session, about)
         verdicts = {name: judge({name: answer}) for name, answer in answers.items()}
         failed = tuple(sorted(name for name, verdict in verdicts.items() if verdict.status == "failed"))
@@ -53,7 +53,9 @@ class Checks:
             return Instead("fallback", texts.FALLBACK, Failure("safety", verdict.status))
         if not objects:
             return None
-        return Instead("supportive", texts.SUPPORTIVE if channel == "player" or verdict.kinds else texts.REPLACED)
+        # A crisis calls for help for the player, in whichever text it was seen, and not for other words.
+        crisis = channel == "player" or verdict.kinds
+        return Instead("supportive", texts.SUPPORTIVE if crisis else texts.REPLACED)
 
     def _warn(self) -> None:
         """Tell an operator, once: such a deployment looks well, and tells no story."""

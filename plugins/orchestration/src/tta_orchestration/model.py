@@ -19,6 +19,10 @@ Part = Literal["safety", "workflow", "sessions.get", "sessions.commit"]
 """What of the system a turn needs, and can fail."""
 
 
+SEEDS = range(-(2**63), 2**63)
+"""What a story's seed may be: it travels, and is stored, as an integer of 64 bits."""
+
+
 class Failure(msgspec.Struct, frozen=True):
     """Which part failed in a turn, and how: the code of an `AgentError`, ``unchecked``, ``conflict`` or ``corrupt``."""
 
@@ -66,7 +70,7 @@ class OrchestrationResponse(msgspec.Struct, frozen=True):
 
 
 class InputError(ValueError):
-    """The player's text can't be played; the message is for the player, and says what to do."""
+    """What the player gave can't be played; the message is for the player, and says what to do."""
 
 
 class NotRunning(RuntimeError):
@@ -91,9 +95,10 @@ class Orchestration(Protocol):
     ) -> OrchestrationResponse:
         """Play one turn and commit it; ``seed`` counts only in a session's first turn.
 
-        Raises `InputError` for a text that can't be played, and `NotRunning` after the system has
-        stopped; nothing is kept then. Where another process played a turn of the same session
-        meanwhile, the turn is played once more. Whatever else fails, the response says so.
+        Raises `InputError` for what can't be played (a text, a name that can't be stored, a seed of more
+        than 64 bits), and `NotRunning` after the system has stopped; nothing is kept then. Where another
+        process played a turn of the same session meanwhile, the turn is played once more. Whatever else
+        fails, the response says so.
         """
 
     def stream_user_input(

@@ -18,7 +18,8 @@ from .guard import where
 from .model import Failure, Outcome, StoreFailed, TurnInput
 from .release import Release, Send
 
-_UNKEPT = {"too_large": texts.FULL, "conflict": texts.ELSEWHERE}
+_IN_PLACE = {"too_large": texts.FULL, "conflict": texts.ELSEWHERE}
+"""What is told in place of a story that can't be kept, by the failure's code; `texts.AWAY` for all others."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -72,7 +73,7 @@ class Responder:
             return await self._say(answer, Instead("fallback", texts.UNKEPT, failure))
         if not answer.released and answer.outcome in ("story", "failed"):
             unsaid = msgspec.structs.replace(answer, text="")
-            return await self._say(unsaid, Instead("fallback", _UNKEPT.get(failure.code, texts.AWAY), failure))
+            return await self._say(unsaid, Instead("fallback", _IN_PLACE.get(failure.code, texts.AWAY), failure))
         return msgspec.structs.replace(answer, failure=answer.failure or failure)
 
     async def _say(self, answer: Answer, instead: Instead) -> Answer:

@@ -43,6 +43,9 @@ UNKEPT = (
 )
 ANEW = "what was written of your story before can't be found or read any more, so it begins anew; you did nothing wrong"
 AFTER_ALL = "what you did before the pause was written down after all, and the story goes on from there."
+NOTHING = "there is nothing to read; write what you would like to do, such as: look around"
+NO_NAME = "that name can't be stored: choose a session name, and a name of yours, in UTF-8"
+NO_SEED = "that seed is too large: choose a whole number of at most 64 bits"
 NOT_YOURS = (
     "this story belongs to somebody else, or to another name of yours: choose another session name, "
     "or play as the person who began it"

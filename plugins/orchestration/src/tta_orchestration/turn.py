@@ -55,25 +55,28 @@ class Turn:
         self._place = _Place(session)
         self._notices: dict[str, None] = {}
 
-    async def play(self, whole: str, read: str) -> Played:
-        """Answer all that the player wrote, of which the story reads a part, and commit the session."""
+    async def play(self, raw: str, text: str) -> Played:
+        """Answer what the player wrote, and commit the session; ``text`` is what the story reads of ``raw``."""
+        # What the check of the input said: it is made once, however often the story is told anew.
         begun: Answer | None = None
         answer = Answer()
         try:
             for _ in range(TRIES):
                 place = await self._read()
                 if begun is None:
-                    begun = answer = await self._responder.check_input(whole, place.number)
+                    begun = answer = await self._responder.check_input(raw, place.number)
                 if answer is begun and answer.outcome == "story":
-                    input = TurnInput(read, place.seed, place.number, place.story.world)
+                    input = TurnInput(text, place.seed, place.number, place.story.world)
                     answer = await self._responder.tell(begun, input, place.run)
                 try:
-                    kept = self._written(answer, read)
-                    return self._played(answer, await self._guard.commit(kept, place.run, unread=not answer.released))
+                    after = self._session_after(answer, text)
+                    committed = await self._guard.commit(after, place.run, unread=not answer.released)
+                    return self._played(answer, committed)
                 except Overtaken:
                     # Only a story depends on what it goes on from; what else was said holds.
                     if answer.outcome == "story":
                         if answer.released:
+                            # A reader has seen it, so it can't be told anew from somewhere else.
                             break
                         answer = begun
             why = "others commit the session all the while"
@@ -82,7 +85,7 @@ class Turn:
         except NotKept as exc:
             if begun is None:
                 # A crisis doesn't wait for a store.
-                answer = await self._responder.check_input(whole, self._place.number)
+                answer = await self._responder.check_input(raw, self._place.number)
             return self._played(await self._responder.retract(answer, exc.failure), None)
 
     async def _read(self) -> _Place:
@@ -105,11 +108,12 @@ class Turn:
         self._place = _Place(session, story, run, story.turn + 1, seed)
         return self._place
 
-    def _written(self, answer: Answer, read: str) -> Session:
+    def _session_after(self, answer: Answer, text: str) -> Session:
+        """Return the session with this turn in its history, as it is to be committed."""
         place = self._place
         context: dict[str, Any] = dict(place.session.context)
         page = {
-            "turn": place.number, "said": read, "told": answer.text, "outcome": answer.outcome,
+            "turn": place.number, "said": text, "told": answer.text, "outcome": answer.outcome,
             "verdicts": {channel: msgspec.to_builtins(verdict) for channel, verdict in answer.verdicts.items()},
             "run": place.run,
         }  # fmt: skip

@@ -10,30 +10,23 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
-import msgspec
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from tta_kernel import Context, as_failure
-from tta_sessions import Session, SessionCommitted, Sessions
+from tta_sessions import Session, SessionCommitted, Sessions, is_text
+from tta_sessions.hookspecs import forget
 from tta_workflows import Run, Workflows
 
+from . import texts
 from .checks import Checks
+from .config import Config
 from .guard import SessionGuard
-from .model import InputError, NotRunning, OrchestrationResponse, TurnPlayed
+from .model import SEEDS, InputError, NotRunning, OrchestrationResponse, TurnPlayed
 from .release import Send
 from .responder import Responder
 from .turn import Played, Turn
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-class Limits(msgspec.Struct, frozen=True):
-    """What a turn runs, and what bounds it; see the plugin's config."""
-
-    workflow: str
-    max_text: int
-    history: int
-    session_timeout: float
 
 
 class Stream:
@@ -70,9 +63,9 @@ class Stream:
 class Turns:
     """Plays turns: one at a time in a session."""
 
-    def __init__(self, ctx: Context, workflows: Workflows, checks: Checks, sessions: Sessions, limits: Limits) -> None:
-        self._ctx, self._workflows, self._checks, self._limits = ctx, workflows, checks, limits
-        self._guard = SessionGuard(sessions, ctx.log, ctx.publish, limit=limits.session_timeout)
+    def __init__(self, ctx: Context, workflows: Workflows, checks: Checks, sessions: Sessions, config: Config) -> None:
+        self._ctx, self._workflows, self._checks, self._config = ctx, workflows, checks, config
+        self._guard = SessionGuard(sessions, ctx.log, ctx.publish, limit=config.session_timeout)
         self._locks: dict[str, tuple[anyio.Lock, int]] = {}
         """By session, with the number of turns that hold it or wait for it."""
         self._closed = False
@@ -121,6 +114,9 @@ class Turns:
         self._must_run()
         return await self._workflows.run(workflow, input, key=uuid.uuid4().hex, session=session)
 
+    async def forget(self, user: str) -> Mapping[str, int | Exception]:
+        return await self._ctx.ask(forget, user)
+
     def _must_run(self) -> None:
         if self._closed:
             raise NotRunning("the orchestration has stopped with its kernel; start a new one to play on")
@@ -128,15 +124,19 @@ class Turns:
     async def _respond(
         self, text: str, session: str, user: str, seed: int | None, send: Send | None
     ) -> OrchestrationResponse:
-        read, notices = self._clean(text)
+        clean, notices = self._clean(text)
+        if not (is_text(session) and is_text(user)):
+            raise InputError(texts.NO_NAME)
+        if seed is not None and seed not in SEEDS:
+            raise InputError(texts.NO_SEED)
         async with self._alone(session):
             responder = Responder(
-                self._ctx, self._workflows, self._checks, workflow=self._limits.workflow, session=session, owner=user,
+                self._ctx, self._workflows, self._checks, workflow=self._config.workflow, session=session, owner=user,
                 send=send,
             )  # fmt: skip
-            turn = Turn(self._guard, responder, Session(session, user), seed=seed, history=self._limits.history)
+            turn = Turn(self._guard, responder, Session(session, user), seed=seed, history=self._config.history)
             began = time.perf_counter()
-            played = await turn.play(text, read)
+            played = await turn.play(text, clean)
             seconds = time.perf_counter() - began
             self._announce(played, seconds)
             if played.notices:
@@ -158,7 +158,7 @@ class Turns:
         answer, run = played.answer, played.answer.run
         steps = run.steps if run else ()
         workflow = {
-            "name": self._limits.workflow, "run": played.run, "status": run.status if run else "not run",
+            "name": self._config.workflow, "run": played.run, "status": run.status if run else "not run",
             "error": run.error if run else "", "seconds": run.seconds if run else 0.0,
         }  # fmt: skip
         return OrchestrationResponse(
@@ -180,10 +180,10 @@ class Turns:
         """Return what the story reads of a text, and what its player should know of that."""
         clean = _CONTROL.sub("", text).strip()
         if not clean:
-            raise InputError("there is nothing to read; write what you would like to do, such as: look around")
-        if len(clean) <= self._limits.max_text:
+            raise InputError(texts.NOTHING)
+        most = self._config.max_text
+        if len(clean) <= most:
             return clean, ()
-        most = self._limits.max_text
         return clean[:most], (f"that was long: the story reads the first {most:,} characters of {len(clean):,}",)
 
     @asynccontextmanager

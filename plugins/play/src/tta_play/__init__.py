@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from tta_kernel import Kernel, NoConfig, Plugin, hookimpl
-from tta_orchestration import ORCHESTRATION
+from tta_orchestration import ORCHESTRATION, SEEDS
 from tta_program import Subcommands
+from tta_sessions import is_text
 
 __all__ = ["Play"]
 
@@ -15,6 +16,19 @@ async def _run(kernel: Kernel, options: argparse.Namespace) -> int:
     from .terminal import run  # Its libraries are slow to import.
 
     return await run(kernel, options)
+
+
+def _name(text: str) -> str:
+    if not is_text(text):
+        raise argparse.ArgumentTypeError("a name is text in UTF-8")
+    return text
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if seed not in SEEDS:
+        raise argparse.ArgumentTypeError("a seed has at most 64 bits")
+    return seed
 
 
 class Play(Plugin[NoConfig]):
@@ -27,11 +41,11 @@ class Play(Plugin[NoConfig]):
     def register_commands(self, subcommands: Subcommands) -> None:
         parser = subcommands.add("play", _run, help="play the story", whole=True)
         parser.add_argument("text", nargs="*", help="play this one turn and leave")
-        parser.add_argument("--session", default="", metavar="NAME", help="the story to go on with")
+        parser.add_argument("--session", type=_name, default="", metavar="NAME", help="the story to go on with")
         parser.add_argument(
-            "--user", default="", metavar="NAME", help="who plays: `tta forget NAME` erases what they said"
+            "--user", type=_name, default="", metavar="NAME", help="who plays: `tta forget NAME` erases what they said"
         )
-        parser.add_argument("--seed", type=int, help="make a new story repeatable")
+        parser.add_argument("--seed", type=_seed, metavar="N", help="make a new story repeatable")
         parser.add_argument("--json", action="store_true", help="print one JSON object a line, without the world")
         parser.add_argument("--world", action="store_true", help="with --json: with the world and the history")
         parser.add_argument("--trace", action="store_true", help="show each step, its agent and its time")

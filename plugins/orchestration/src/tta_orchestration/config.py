@@ -1,0 +1,24 @@
+"""What a deployment may say of the turns it plays."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from tta_kernel import Duration
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which workflow plays a turn, and what bounds it.
+
+    ``allow_unchecked``: tell a story that nobody has checked, where no plugin checks text.
+    ``max_text``: how many characters the story reads. ``history``: how many turns a session keeps.
+    ``session_timeout``: how long, in seconds, reading or committing a session may take.
+    """
+
+    workflow: str = "turn"
+    allow_unchecked: bool = False
+    max_text: Annotated[int, msgspec.Meta(ge=100)] = 4000
+    history: Annotated[int, msgspec.Meta(ge=1)] = 50
+    session_timeout: Annotated[Duration, msgspec.Meta(gt=0, le=3600)] = 10.0
