@@ -16,19 +16,19 @@ from .plugin import NoConfig, Plugin
 from .records import State
 from .reload import Reloaded
 from .services import Service
-from .settings import ConfigPath, KernelSettings, PluginSettings, Secret
+from .settings import ConfigPath, KernelSettings, PluginSettings, Secret, checked
 from .spelling import suggest
-from .units import Duration, Size
+from .units import LONGEST, Duration, PositiveDuration, Size, check_count, check_duration
 
 if TYPE_CHECKING:
     from .blocking import BlockingKernel
 
 __all__ = [
-    "KERNEL", "BlockingKernel", "ConfigError", "ConfigPath", "Context", "Duration", "Escaped", "Event", "EventBus",
-    "Figure", "Health", "Hooks", "Kernel", "KernelError", "KernelSettings", "NoConfig", "NotReady", "Plugin",
-    "PluginError", "PluginSettings", "PluginStateChanged", "Problem", "Reloaded", "Restart", "Secret", "Service",
-    "Size", "State", "Subscription", "as_failure", "correlation_id", "hookimpl", "hookspec",
-    "is_foreign_cancellation", "raised_at", "suggest",
+    "KERNEL", "LONGEST", "BlockingKernel", "ConfigError", "ConfigPath", "Context", "Duration", "Escaped", "Event",
+    "EventBus", "Figure", "Health", "Hooks", "Kernel", "KernelError", "KernelSettings", "NoConfig", "NotReady",
+    "Plugin", "PluginError", "PluginSettings", "PluginStateChanged", "PositiveDuration", "Problem", "Reloaded",
+    "Restart", "Secret", "Service", "Size", "State", "Subscription", "as_failure", "check_count", "check_duration",
+    "checked", "correlation_id", "hookimpl", "hookspec", "is_foreign_cancellation", "raised_at", "suggest",
 ]  # fmt: skip
 
 

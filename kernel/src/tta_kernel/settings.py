@@ -7,19 +7,19 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from msgspec import Meta, Struct, ValidationError, convert
+from msgspec import Meta, Struct, ValidationError, convert, to_builtins
 from msgspec.structs import fields
 
 from .errors import ConfigError, Problem
 from .spelling import close, suggest
-from .units import Duration, is_struct, measure, unwrap
+from .units import PositiveDuration, is_struct, measure, unwrap
 
 S = TypeVar("S", bound=Struct)
 
 Secret = Annotated[str, Meta(extra={"secret": True})]
 ConfigPath = Annotated[Path, Meta(extra={"path": True})]
 """Absolute once it is read; it is written relative to the folder of the file that it stands in."""
-_Limit = Annotated[Duration, Meta(gt=0, le=86400)]
+_Limit = Annotated[PositiveDuration, Meta(le=86400)]
 """No thread's clock takes an endless one, and none at all would call every stop a failure."""
 Section = Annotated[dict[str, Any], Meta(extra={"raw": True})]
 """A mapping that is left as it is, for somebody else to read."""
@@ -42,7 +42,7 @@ class KernelKeys(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     autoload: bool = True
     start_timeout: _Limit = 30.0
     stop_timeout: _Limit = 10.0
-    hook_timeouts: dict[str, Annotated[Duration, Meta(gt=0, le=3600)]] = {}
+    hook_timeouts: dict[str, Annotated[PositiveDuration, Meta(le=3600)]] = {}
     """How long one answer to an async hook may take, where that isn't what the hook's specification says."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "human", "json"] = "auto"
@@ -64,13 +64,8 @@ class KernelSettings(KernelKeys, frozen=True, kw_only=True):
 
     def decode(self, plugin: str, type_: type[S]) -> S:
         """Turn a plugin's section into its Struct, durations and sizes included; else raise `ConfigError`."""
-        path = f"plugins.{plugin}.config"
-        raw = _measured(self.plugins.get(plugin, PluginSettings()).config, type_, path)
-        try:
-            return convert(raw, type_)
-        except ValidationError as error:
-            what, _, inner = str(error).replace("`", "").partition(" - at $")
-            raise ConfigError(Problem(path + inner, what[0].lower() + what[1:])) from None
+        section = self.plugins.get(plugin, PluginSettings())
+        return _decoded(section.config, type_, f"plugins.{plugin}.config")
 
     def where(self, key: str) -> str:
         """Name where the value of ``key`` stands, such as a file; empty where it is nowhere but in code."""
@@ -84,6 +79,23 @@ class KernelSettings(KernelKeys, frozen=True, kw_only=True):
     def read(self) -> KernelSettings:
         """Read the settings again, for a reload."""
         raise ConfigError(Problem("reload", "these settings came from no files", "give new settings"))
+
+
+def checked(what: str, struct: S) -> S:
+    """Return a Struct as a config would give it, or raise a ValueError: it checks nothing when it is built."""
+    try:
+        return _decoded(to_builtins(struct), type(struct), what)
+    except (ConfigError, TypeError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _decoded(raw: Mapping[str, Any], type_: type[S], path: str) -> S:
+    measured = _measured(raw, type_, path)
+    try:
+        return convert(measured, type_)
+    except ValidationError as error:
+        what, _, inner = str(error).replace("`", "").partition(" - at $")
+        raise ConfigError(Problem(path + inner, what[0].lower() + what[1:])) from None
 
 
 def _measured(raw: Any, type_: Any, path: str) -> Any:
@@ -100,7 +112,7 @@ def _measured(raw: Any, type_: Any, path: str) -> Any:
     if isinstance(raw, Mapping):
         types = {field.encode_name: field.type for field in fields(bare)} if is_struct(bare) else {}
         return {key: _measured(value, types.get(key, inner[-1]), f"{path}.{key}") for key, value in raw.items()}
-    if isinstance(raw, list):
+    if isinstance(raw, list | tuple):
         inner += inner[-1:] * len(raw)  # A tuple may have a type for each place; all else has one.
         return [_measured(value, inner[n], f"{path}.{n}") for n, value in enumerate(raw)]
     return raw

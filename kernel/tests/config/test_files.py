@@ -244,4 +244,4 @@ def test_a_number_for_a_plugin_s_name_is_a_problem_that_says_what_a_key_is(write
 @pytest.mark.parametrize("key", ["start_timeout", "stop_timeout"])
 def test_a_limit_of_the_kernel_s_that_no_clock_takes_is_a_problem(write: Write, key: str, value: str) -> None:
     folder = write(base=f"kernel: {{{key}: {value}}}")
-    assert load_problem(folder).startswith(f"{folder}/base.yaml: kernel.{key}: expected float ")
+    assert load_problem(folder).startswith(f"{folder}/base.yaml: kernel.{key}: expected ")

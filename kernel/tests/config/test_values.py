@@ -216,7 +216,7 @@ def test_what_is_wrong_in_a_struct_of_a_union_is_told_with_its_key(config: dict[
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("30s", 30), ("500ms", 0.5), ("35ms", 0.035), ("2m", 120), ("1h", 3600), ("1d", 86400),
-     ("1.5h", 5400), ("2 m", 120), (30, 30), (0.25, 0.25), (0, 0), (math.inf, math.inf)],
+     ("1.5h", 5400), ("2 m", 120), (30, 30), (0.25, 0.25), (0, 0)],
 )  # fmt: skip
 def test_a_duration_is_seconds(text: object, seconds: float) -> None:
     assert decoded(timeout=text).timeout == seconds
