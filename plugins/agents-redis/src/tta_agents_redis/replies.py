@@ -39,7 +39,7 @@ class RedisReplies:
             found: bytes | None = await run(self._fetch, [name], [])
             return _decoded(found) if found is not None else None
         except Foreign as exc:
-            await self._put_aside(name, lists, exc)
+            await self._to_quarantine(name, lists, exc)
             return None
 
     async def put(self, type: str, key: str, reply: Reply, ttl: float, owner: str = "") -> Reply:
@@ -52,7 +52,7 @@ class RedisReplies:
                 found = await run(self._keep, [name, *lists], [encoded, max(1, round(ttl * 1000))])
                 return reply if found is None else _decoded(found)
             except Foreign as exc:
-                await self._put_aside(name, lists, exc)
+                await self._to_quarantine(name, lists, exc)
         raise RegistryError("what is no reply comes back again and again")
 
     async def forget(self, owner: str) -> int:
@@ -73,7 +73,7 @@ class RedisReplies:
             raise RegistryError(f"{count} replies are forgotten, and there may be more: {exc}") from None
         raise RegistryError(f"{count} replies are forgotten, and there are more: forget once more")
 
-    async def _put_aside(self, name: str, lists: list[str], why: Foreign) -> None:
+    async def _to_quarantine(self, name: str, lists: list[str], why: Foreign) -> None:
         self.foreign += await run(self._move, [name, f"{name}:quarantined", *lists], [self._quarantine])
         self._log.warning("%s held no reply, and is kept as %s:quarantined: %s", name, name, why)
 

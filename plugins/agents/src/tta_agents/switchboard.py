@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -28,15 +28,13 @@ from .model import (
     AgentDeregistered,
     AgentError,
     AgentId,
-    AgentRegistered,
     AgentRegistry,
     OnPiece,
-    RegistryError,
     Replies,
     Reply,
-    Report,
     Statistics,
 )  # fmt: skip
+from .registration import Registration
 from .remote import RemoteCalls
 from .served import Served
 from .wire import nameable
@@ -55,10 +53,11 @@ class Switchboard:
         self, ctx: Context, config: Config, registry: AgentRegistry, messages: Messages | None, replies: Replies | None
     ) -> None:
         self.process = new_name()
-        self._ctx, self._config, self._registry = ctx, config, registry
+        self._ctx, self._config = ctx, config
         self._local = LocalAgents(
             ctx.publish, ctx.log, window=config.reply_window, kept=config.replies_kept, store=replies
         )  # fmt: skip
+        self._registration = Registration(ctx, registry, self._local, self.process)
         self._cards: tuple[AgentCard, ...] = ()
         self._inbox = Inbox(ctx, messages, self.process) if messages is not None else None
         self._remote: RemoteCalls | None = None
@@ -82,24 +81,22 @@ class Switchboard:
     @asynccontextmanager
     async def serve(self, agent: Agent[Any, Any], *, instance: str | None = None) -> AsyncIterator[AgentId]:
         group = self._instances(agent, instance)
-        state = await self._restore(agent, group[0].id)
+        # One agent has one state, and its first instance keeps it.
+        has_state = await self._registration.restore(agent, group[0].id)
         entered: list[Served] = []
         consumer: CallConsumer | None = None
         try:
             for served in group:
                 self._local.add(served)
                 entered.append(served)
-                stateful = agent if state and served is group[0] else None
-                report = self._reporter(served, stateful)
-                card = report().card
-                await self._registry.register(card, report)
+                card = await self._registration.enter(served, with_state=has_state and served is group[0])
                 self._cards = (*self._cards, card)
-                self._ctx.publish(AgentRegistered(agent=card))
             if self._inbox is not None and group[0].shared:
                 queue = self._config.agents.get(agent.spec.type, AgentSettings()).queue or self._config.queue
+                elsewhere = partial(self._registration.served_elsewhere, agent.spec.type)
                 consumer = CallConsumer(
                     self._ctx, self._inbox, self._local, group, visibility=self._config.visibility,
-                    queue=queue.settings(), served_elsewhere=partial(self._served_elsewhere, agent.spec.type),
+                    queue=queue.settings(), served_elsewhere=elsewhere,
                 )  # fmt: skip
                 consumer.open()
             yield group[0].id
@@ -109,10 +106,11 @@ class Switchboard:
             ids = {served.id for served in entered}
             self._cards = tuple(card for card in self._cards if card.id not in ids)
             try:
+                # Before it leaves the registry: whoever waits for a process that isn't there any more gives up.
                 if consumer is not None:
                     await consumer.close(self._config.drain)
             finally:
-                gone = await self._leave(entered)
+                gone = await self._registration.leave(entered)
                 if consumer is not None and gone:
                     with anyio.move_on_after(SHUTDOWN_TIMEOUT, shield=True):
                         await consumer.drop_queues(gone)
@@ -188,65 +186,3 @@ class Switchboard:
             served.degraded_after, served.degraded_for = config.degraded_after, config.degraded_for
             group.append(served)
         return group
-
-    async def _served_elsewhere(self, type: str) -> bool:
-        """Whether another process serves this type, too, and well."""
-        try:
-            cards = await self._registry.discover(type)
-        except RegistryError:
-            return False
-        return any(card.shared and card.process != self.process for card in cards)
-
-    async def _restore(self, agent: Any, id: AgentId) -> bool:
-        """Give an agent back what it reported before a restart; False if it has no state to keep."""
-        if not (hasattr(agent, "export_state") and hasattr(agent, "import_state")):
-            return False
-        if (state := await self._registry.state(id)) is not None:
-            try:
-                agent.import_state(msgspec.msgpack.decode(state))
-            except BaseException as exc:  # noqa: BLE001 - a stranger's code, or a stranger's bytes
-                as_failure(exc)
-                self._ctx.log.warning("agent %s begins anew: its state raised %s", id, type(exc).__name__)
-                await self._registry.refuse_state(id, f"its agent raised {type(exc).__name__}")
-        return True
-
-    def _reporter(self, served: Served, stateful: Any) -> Callable[[], Report]:
-        """Return what says, whenever the registry looks, how an agent is; ``stateful`` is one that has a state."""
-        spec = served.agent.spec
-
-        def report() -> Report:
-            self._local.publish_status(served)
-            card = AgentCard(
-                served.id, spec.description, spec.capabilities, served.status, served.registered_at, self.process,
-                served.shared, served.running, served.limit, spec.timeout, served.resources,
-            )  # fmt: skip
-            if stateful is None:
-                return Report(card)
-            try:
-                return Report(card, msgspec.msgpack.encode(stateful.export_state()))
-            except BaseException as exc:  # noqa: BLE001 - a stranger's code
-                as_failure(exc)
-                self._ctx.log.warning("agent %s reports no state: it raised %s", served.id, type(exc).__name__)
-                return Report(card)
-
-        return report
-
-    async def _leave(self, entered: list[Served]) -> list[Served]:
-        """Take them out of the registry; return those whose name no other process has by now."""
-        gone = []
-
-        async def leave(served: Served) -> None:
-            try:
-                if await self._registry.deregister(served.id, self.process):
-                    gone.append(served)
-            except RegistryError as exc:
-                self._ctx.log.warning("agent %s is left to its time to live: %s", served.id, exc)
-
-        # Together: many that each wait for a registry that is away would hold up the stop.
-        with anyio.move_on_after(SHUTDOWN_TIMEOUT, shield=True):
-            async with anyio.create_task_group() as tasks:
-                for served in entered:
-                    tasks.start_soon(leave, served)
-        for served in entered:
-            self._ctx.publish(AgentDeregistered(agent=served.id))
-        return gone
