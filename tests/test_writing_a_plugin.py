@@ -1,24 +1,132 @@
-"""The page on writing a plugin: the test that it shows for a boundary passes as it stands."""
+"""The page for authors of plugins: mistakes are said as it shows, and what it serves is called from another process."""
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-SETTINGS = '[pytest]\nanyio_mode = auto\nfilterwarnings = error\naddopts = -p no:cacheprovider -p "no:xdist"\n'
+import msgspec
+import pytest
+
+from tta_redis.testing import redis_server
+
+MISTAKES = (
+    ("  kind-words: {config: {sentense: x}}\n", "text: steps.story.text"),
+    ("", "txt: steps.story.text"),
+    ("", "text: input.seed"),
+    ("", "text: input.txt"),
+    ("  kind-words: {enabled: false}\n", "text: steps.story.text"),
+)
+"""What is wrong in each of the page's examples: further lines of config, and the input of the step."""
+
+CHECK = """
+import sys
+from tta_program.__main__ import main
+
+for folder in sys.argv[1:]:
+    main(["check", "--config", folder, "--env", "development"])
+"""
 
 
-def test_the_boundary_of_the_page_stands_against_all_strangers(root: Path, tmp_path: Path) -> None:
-    page = (root / "docs/writing-a-plugin.md").read_text(encoding="utf-8")
-    text = page.partition("\n### Code that isn't yours\n")[2].partition("\n## ")[0]
-    [code] = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-    (tmp_path / "test_sea.py").write_text(code, encoding="utf-8")
-    (tmp_path / "pytest.ini").write_text(SETTINGS, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-    passed = re.search(r"(\d+) passed", done.stdout)
-    assert passed is not None
-    assert int(passed[1]) > 30
+@pytest.fixture
+def page(root: Path) -> str:
+    return (root / "docs/writing-a-plugin.md").read_text(encoding="utf-8")
+
+
+def section(page: str, heading: str) -> str:
+    return page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+@pytest.fixture
+def plugin(root: Path, tmp_path: Path) -> Path:
+    """Make the page's plugin."""
+    target = tmp_path / "kind-words"
+    subprocess.run([sys.executable, "-S", root / "plugin-template/new.py", "kind-words", target], check=True)
+    return target
+
+
+@pytest.fixture
+def environ(plugin: Path, tmp_path: Path) -> Mapping[str, str]:
+    """Install the plugin where only those processes look that get this environment."""
+    info = tmp_path / "site/tta_kind_words-0.1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tta-kind-words\nVersion: 0.1.0\n")
+    (info / "entry_points.txt").write_text("[tta.plugins]\nkind-words = tta_kind_words:KindWords\n")
+    ours = {key: value for key, value in os.environ.items() if not key.startswith("TTA_")}
+    return ours | {"PYTHONPATH": os.pathsep.join([str(plugin / "src"), str(tmp_path / "site")])}
+
+
+def block(section: str, language: str) -> str:
+    """Return the first block of the section in ``language``."""
+    found = re.search(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+@contextmanager
+def serving(folder: Path, environ: Mapping[str, str]) -> Iterator[None]:
+    """Run the plugin as the page says, from when its agent can be called."""
+    command = [sys.executable, "-m", "tta_program", "run", "--config", str(folder)]
+    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        log = []
+        for line in process.stderr:
+            log.append(line)
+            if "running, as" in line:
+                break
+        else:
+            pytest.fail("".join(log))
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+
+
+def test_mistakes_are_said_as_the_page_shows(root: Path, page: str, environ: Mapping[str, str], tmp_path: Path) -> None:
+    turn = block(section(page, "Give it a part in a turn"), "yaml")
+    folders = [tmp_path / str(number) for number in range(len(MISTAKES))]
+    for folder, (config, step) in zip(folders, MISTAKES, strict=True):
+        folder.mkdir()
+        (folder / "base.yaml").write_bytes((root / "config/base.yaml").read_bytes())
+        broken = turn.replace("{text: steps.story.text}", f"{{{step}}}")
+        (folder / "development.yaml").write_text(f"plugins:\n{broken}{config}", encoding="utf-8")
+
+    checked = subprocess.run(
+        [sys.executable, "-c", CHECK, *folders], env=environ, capture_output=True, text=True, check=False, timeout=40
+    )
+
+    shown = block(section(page, "Check it, and play"), "text").splitlines()
+    said = re.sub(rf"^{re.escape(str(tmp_path))}/\d/", "../kind-words/config/", checked.stdout, flags=re.MULTILINE)
+    assert [line for line in shown if line not in said.splitlines()] == [], said + checked.stderr
+
+
+def test_what_the_page_serves_is_called_from_another_process(
+    page: str, plugin: Path, environ: Mapping[str, str]
+) -> None:
+    shown = section(page, "Serve it to other processes")
+    folder = plugin / "serving"
+    folder.mkdir()
+    (folder / "development.yaml").write_text("{}\n")
+    (plugin / "ask.py").write_text(block(shown, "python"), encoding="utf-8")
+    with redis_server() as server:
+        settings = msgspec.yaml.decode(block(shown, "yaml"))
+        settings["plugins"]["redis"]["config"] = msgspec.to_builtins(server.config())
+        (folder / "base.yaml").write_bytes(msgspec.yaml.encode(settings))
+
+        with serving(folder, environ):
+            asked = subprocess.run(
+                [sys.executable, plugin / "ask.py"],
+                env=environ,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=20,
+            )
+
+    assert asked.stdout == "The sea is calm. Take all the time you need.\n", asked.stderr

@@ -67,7 +67,8 @@ class RemoteCalls:
         # A message without time left would be none; its scope ends the call anyway.
         left = max(anyio.current_effective_deadline() - anyio.current_time(), 0.001)
         limit = self._limits.get(agent.type, self._limit if left == math.inf else math.inf)
-        limited, left = limit < left, min(limit, left)
+        limited = limit < left  # Then nobody's scope ends the call in time, and it is done here.
+        left = min(limit, left)
         pending = PendingCall(self._inbox.new_id(), agent, stream=on_piece is not None)
         message = self._message(pending, request, left, key=key, attempt=attempt, session=session, owner=owner)
         self._inbox.open()
