@@ -1,4 +1,4 @@
-"""Operation a process did and saw: written down before it goes on, so that a SIGKILL can't take it away."""
+"""What a process did and saw: written down before it goes on, so that a SIGKILL can't take it away."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def read(path: Path) -> list[Entry]:
 
 
 class RecordedMessages:
-    """Operation of `Messages` the workers and `consume` use, recorded."""
+    """The calls of `Messages` that the workers and `consume` use, recorded."""
 
     def __init__(self, messages: Messages, history: HistoryWriter) -> None:
         self._messages, self._history = messages, history

@@ -52,6 +52,11 @@ class WorkerProcess:
             if self._process.returncode is None:
                 self._process.kill()
 
+    @property
+    def has_started(self) -> bool:
+        """Whether it has reached Redis once: its kernel gives up when it finds none while starting, and not later."""
+        return (self._folder / f"{self._spec.name}-1.jsonl").exists()
+
     def stop(self) -> None:
         """End it in order, and for good."""
         self._stopping = True

@@ -63,7 +63,7 @@ class _Run:
             worker("producer1", "producer", **share),
         ]
         self._consumers = [
-            worker(f"consumer{number}", "consumer", concurrency=concurrency)
+            worker(f"consumer{number}", "consumer", concurrency=concurrency, start_delay=number * scenario.start_delay)
             for number, concurrency in enumerate(scenario.consumers)
         ]
         self._nemesis = Nemesis(scenario, Random(seed), servers, self._consumers)
@@ -89,6 +89,9 @@ class _Run:
                 async with anyio.create_task_group() as producers:
                     for producer in self._producers:
                         producers.start_soon(producer.supervise)
+                    # On a busy machine one process may be at work long before another has found the master.
+                    while not all(process.has_started for process in (*self._consumers, *self._producers)):  # noqa: ASYNC110
+                        await anyio.sleep(0.05)
                     await _until(messages, lambda stats: stats.delivered > 0)
                     await self._nemesis.run()
                 work = 4 * self._scenario.messages * self._scenario.work

@@ -20,6 +20,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     wait_replicas: int = 0
     consumers: tuple[int, ...] = (1, 4)
     """How many handlers each consumer runs at a time."""
+    start_delay: float = 0.0
+    """Seconds by which each consumer starts later than the one before it, as on a busy machine."""
     messages: int = 400
     duration: float = 2.0
     """Seconds over which they are sent."""

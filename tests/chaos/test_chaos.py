@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from .history import read
 from .run import Outcome, run
 from .scenarios import POISON, SHORT
 
@@ -48,6 +50,14 @@ async def test_a_redis_that_is_killed_and_started_again_loses_nothing(tmp_path: 
     outcome = await judged("Redis killed, always", tmp_path)
     assert len(outcome.faults) == 2
     assert outcome.verdict.lost == 0
+
+
+async def test_no_server_is_killed_before_each_process_has_found_it(tmp_path: Path) -> None:
+    scenario = replace(SHORT["Redis killed, always"], consumers=(1, 1), start_delay=1.5, faults=("kill-redis",))
+    outcome = await run(scenario, 1, tmp_path)
+    (fault,) = outcome.faults
+    first, *_ = read(tmp_path / "consumer1-1.jsonl")
+    assert first.wall < fault.at
 
 
 async def test_a_redis_that_syncs_each_second_loses_nothing_but_what_waited_for_that(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ class WorkerSpec(msgspec.Struct, frozen=True):
     history: str
     redis: dict[str, Any]
     messages: dict[str, Any]
+    start_delay: float = 0.0
     visibility: float = 1.0
     concurrency: int = 1
     count: int = 0
@@ -122,6 +123,7 @@ async def consume_all(spec: WorkerSpec, history: HistoryWriter, messages: Record
 
 
 async def main(spec: WorkerSpec) -> None:
+    await anyio.sleep(spec.start_delay)
     async with kernel(spec.redis, spec.messages) as running, anyio.create_task_group() as tasks:
         history = HistoryWriter(Path(spec.history))
         messages = RecordedMessages(running.get(MESSAGES), history)
