@@ -83,6 +83,19 @@ async def test_a_foreign_value_under_a_key_is_put_into_quarantine(
     assert "foreign" in caplog.text
 
 
+@pytest.mark.parametrize("part", [part for part in PARTS if part != "queue"])
+async def test_what_a_repair_makes_anew_ends_though_nobody_uses_the_queue_again(
+    both: tuple[Redis, RedisMessages], part: str
+) -> None:
+    redis, m = both
+    await fill(m)
+    for foreign in ("queue", part):
+        await redis.execute("SET", key(redis, foreign), "what is this?")
+    await m.settings("q")
+    left = {each: await redis.execute("PTTL", key(redis, each)) for each in PARTS}
+    assert {each for each, milliseconds in left.items() if milliseconds == -1} == set()
+
+
 @pytest.mark.parametrize("part", ["high", "normal", "low", "delayed", "lease", "holds", "ttl", "info", "queue"])
 async def test_no_message_is_lost_with_the_key_that_says_where_it_is(
     both: tuple[Redis, RedisMessages], part: str

@@ -85,8 +85,8 @@ local mark, ends, next_due, sent, delivered, acknowledged, seen_bucket, seen_win
 ends, next_due, seen_bucket, seen_window, flags = 0, 0, 0, 0, flags % 2 + TIMED
 state = struct.pack(STATE, mark, ends, next_due, sent, delivered, acknowledged, seen_bucket, seen_window, flags)
 call('HSET', QUEUE, 'state', state, 'irregular', 1, 'has-info', 1)
-call('PEXPIRE', QUEUE, ARGV[1])
-for i = 2, 10 do
-  call('PEXPIRE', KEYS[i], ARGV[1])
+-- Until then, which may be never, nothing that was made anew here stays for ever.
+for _, key in ipairs({QUEUE, BODY, HIGH, NORMAL, LOW, INFO, HOLDS, LEASE, DELAYED, TTL, DEAD, LETTERS}) do
+  call('PEXPIRE', key, ARGV[1])
 end
 return moved
