@@ -119,8 +119,8 @@ async def test_a_mark_is_no_id_and_ids_that_look_alike_are_none_of_it(
     redis, m = both
     await warm_up(m, redis, fast=fast)
     (sent,) = await m.send(note())
-    mark = sent.id.rpartition(".")[0]
-    for id in (mark, f"{sent.id}.0", f"{sent.id}/q", f"{mark}0.0", ".", "a.", ".a"):
+    stem = sent.id.rpartition(".")[0]
+    for id in (stem, f"{sent.id}.0", f"{sent.id}/q", f"{stem}0.0", ".", "a.", ".a"):
         await drain(m)
         assert await again(m, [SendResult(id, delivered=True)]) == [False]
 

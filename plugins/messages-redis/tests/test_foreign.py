@@ -179,12 +179,12 @@ async def test_a_letter_that_cannot_be_read_is_shown_as_it_is(both: tuple[Redis,
 
 async def test_foreign_subscriptions_and_index_are_put_into_quarantine(both: tuple[Redis, RedisMessages]) -> None:
     redis, m = both
-    for name in ("{subscriptions}:wishes", "{subscriptions}:ends", "{subscriptions}:changed", "queues"):
+    for name in ("{subscriptions}:filters", "{subscriptions}:ends", "{subscriptions}:revision", "queues"):
         await redis.execute("RPUSH", f"{redis.prefix}:messages:{name}", "what is this?")
     await m.send(note("a"))
     subscription = await m.subscribe("q", note_filter())
     assert [r.error for r in await m.publish(note("b"))] == [""]
-    await redis.execute("HSET", f"{redis.prefix}:messages:{{subscriptions}}:wishes", subscription.id, b"\xc1")
+    await redis.execute("HSET", f"{redis.prefix}:messages:{{subscriptions}}:filters", subscription.id, b"\xc1")
     await m.subscribe("r", note_filter())
     assert [s.queue for s in await m.subscriptions()] == ["r"]
     assert set(await m.stats()) == {"q"}

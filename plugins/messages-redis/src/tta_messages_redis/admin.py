@@ -137,7 +137,7 @@ class Admin:
         async def forget(known: Queue) -> int:
             found, phase, cursor = 0, b"bodies", b"0"
             while phase:
-                count, phase, cursor = (await self._run(known, "forget", wire.owner_mark(owner), phase, cursor))[0]
+                count, phase, cursor = (await self._run(known, "forget", wire.owner_digest(owner), phase, cursor))[0]
                 found += count
             return found
 

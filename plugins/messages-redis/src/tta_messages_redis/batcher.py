@@ -14,10 +14,11 @@ Result = TypeVar("Result")
 Flush = Callable[[Sequence[Sequence[Item]]], Awaitable[Sequence[Sequence[Result]]]]
 Spawn = Callable[[Callable[[], Awaitable[None]]], None]
 
-_TOGETHER, _ITEMS = 16, 128  # in one round trip: so many batches, or more while they are small
+_TOGETHER, _ITEMS = 16, 128
+"""In one round trip: so many batches, or more as long as there are no more items than that."""
 
 
-class Batch(Generic[Item, Result]):
+class _Batch(Generic[Item, Result]):
     """Items of several callers, and who waits for which of the results."""
 
     __slots__ = ("items", "waiters")
@@ -47,17 +48,19 @@ class Batcher(Generic[Item, Result]):
 
     While nothing is in flight an item is flushed at once. Otherwise it joins a batch of up to ``size``, which is
     flushed when the answer is there; unless ``patient`` also when it is full, or after ``linger`` seconds. Up to 16
-    batches share a round trip.
+    batches, or as many as have 128 items, share a round trip.
     """
 
     def __init__(
         self, flush: Flush[Item, Result], spawn: Spawn, *, size: int, linger: float, patient: bool = False
     ) -> None:
-        self._send, self._spawn = flush, spawn
+        self._flush, self._spawn = flush, spawn
         self._size, self._linger, self._patient = size, linger, patient
-        self._batches: deque[Batch[Item, Result]] = deque()
+        self._batches: deque[_Batch[Item, Result]] = deque()
         self._in_flight = 0
+        """How many flushes are under way."""
         self._starting = False
+        """Whether one of them has no batches yet: what comes meanwhile still joins them."""
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -71,16 +74,16 @@ class Batcher(Generic[Item, Result]):
             return await self.submit(items)
         self._in_flight += 1
         try:
-            (results,) = await self._send([items])
+            (results,) = await self._flush([items])
         finally:
             self._ended()
         return results
 
     def submit(self, items: Sequence[Item]) -> Awaitable[Sequence[Result]]:
-        """Send items, and return what to wait for."""
+        """Let items join a batch, and return what to wait for."""
         batch = self._batches[-1] if self._batches else None
         if batch is None or len(batch.items) + len(items) > self._size:
-            batch = Batch()
+            batch = _Batch()
             self._batches.append(batch)
         loop = asyncio.get_running_loop()  # noqa: TID251
         future: asyncio.Future[Sequence[Result]] = loop.create_future()
@@ -111,7 +114,7 @@ class Batcher(Generic[Item, Result]):
             self._timer = None
         if self._batches and not self._starting:
             try:
-                self._spawn(self._flush)
+                self._spawn(self._run_flush)
             except MessagesError as exc:
                 self._fail(self._batches, exc)
                 self._batches.clear()
@@ -124,10 +127,10 @@ class Batcher(Generic[Item, Result]):
         if not self._in_flight:
             self._start()
 
-    def _take(self) -> list[Batch[Item, Result]]:
+    def _take(self) -> list[_Batch[Item, Result]]:
         """Take the batches of one flush; those for which it has no room take the next one."""
         self._starting = False
-        batches: list[Batch[Item, Result]] = []
+        batches: list[_Batch[Item, Result]] = []
         items = 0
         while self._batches and (len(batches) < _TOGETHER or items + len(self._batches[0].items) <= _ITEMS):
             batches.append(self._batches.popleft())
@@ -135,11 +138,11 @@ class Batcher(Generic[Item, Result]):
         self._go_on()
         return batches
 
-    async def _flush(self) -> None:
-        batches: Sequence[Batch[Item, Result]] = ()
+    async def _run_flush(self) -> None:
+        batches: Sequence[_Batch[Item, Result]] = ()
         try:
             if batches := self._take():
-                found = await self._send([batch.items for batch in batches])
+                found = await self._flush([batch.items for batch in batches])
                 for batch, results in zip(batches, found, strict=True):
                     batch.done(results)
         except Exception as exc:  # noqa: BLE001  # whoever waits for the batch raises it
@@ -150,6 +153,6 @@ class Batcher(Generic[Item, Result]):
         finally:
             self._ended()
 
-    def _fail(self, batches: Iterable[Batch[Item, Result]], error: Exception) -> None:
+    def _fail(self, batches: Iterable[_Batch[Item, Result]], error: Exception) -> None:
         for batch in batches:
             batch.fail(error)

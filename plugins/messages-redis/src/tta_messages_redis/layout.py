@@ -29,7 +29,7 @@ KEYS: Mapping[str, str] = {
 }  # fmt: skip
 """The keys of one queue, each with its type in Redis."""
 
-SUBSCRIPTION_KEYS: Mapping[str, str] = {"wishes": "hash", "ends": "zset", "changed": "string"}
+SUBSCRIPTION_KEYS: Mapping[str, str] = {"filters": "hash", "ends": "zset", "revision": "string"}
 
 SCRIPT_KEYS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("send", "receive", "settle", "admin", "repair"), tuple(KEYS)),
@@ -91,6 +91,9 @@ STATE = Packed(
 )
 """The field `state` of `queue`: all that everyday work needs, in one piece, so that it is read and written once."""
 
+VERSION_MARK = Packed("version_mark", STATE.fields[0])
+"""The beginning of a state, and of settings: it alone is read to see whose release has written them."""
+
 LISTED, TIMED = 1, 2
 """Flags of the state: the queue is in the index of all queues; some of its messages are in `ttl`."""
 
@@ -112,9 +115,9 @@ VALUE = Packed(
 EXPIRES = Packed("expires", VALUE.fields[0])
 """The beginning of a value, which alone is read and replaced."""
 
-HISTORY = Packed(
-    "history",
-    Field("kind", "B", "HISTORY_KIND", "settle (nack), and whoever takes holds back"),
+RETRY = Packed(
+    "retry",
+    Field("kind", "B", "RETRY_KIND", "settle (nack), and whatever takes holds back"),
     Field("attempts", "I", "how often it was received", "the same"),
     Field("suspect", "B", "1: its last holder vanished, and it may be why", "the same"),
 )
@@ -138,16 +141,16 @@ LETTER = Packed(
 LENGTH = Packed("length", Field("size", "I", "how many bytes follow", "fast_send"))
 """Before each value that `fast_send` hands over to a receiver that waits."""
 
-PACKED = (STATE, SETTINGS, VALUE, EXPIRES, HISTORY, TOMBSTONE, LETTER, LENGTH)
+PACKED = (STATE, SETTINGS, VALUE, EXPIRES, RETRY, TOMBSTONE, LETTER, LENGTH, VERSION_MARK)
 
-HISTORY_KIND, TOMBSTONE_KIND = ord("-"), ord("!")
+RETRY_KIND, TOMBSTONE_KIND = ord("-"), ord("!")
 HOLD_SIZE = 12
 """Characters of a hold's name, and of a process's."""
 
 MARK = _MARK + VERSION
 _CONSTANTS: Mapping[str, int | str] = {
     "MARK": MARK, "VERSION": VERSION, "NEWEST_MARK": _MARK + 255, "LISTED": LISTED, "TIMED": TIMED,
-    "HISTORY_KIND": HISTORY_KIND, "TOMBSTONE_KIND": TOMBSTONE_KIND, "HOLD_SIZE": HOLD_SIZE,
+    "RETRY_KIND": RETRY_KIND, "TOMBSTONE_KIND": TOMBSTONE_KIND, "HOLD_SIZE": HOLD_SIZE,
     "HIGHEST": int(Priority.HIGH), "MIDDLE": int(Priority.NORMAL), "LOWEST": int(Priority.LOW),
     "VANISHED": f"'{VANISHED}'",
 }  # fmt: skip

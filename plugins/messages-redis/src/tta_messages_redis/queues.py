@@ -55,7 +55,8 @@ class FastPath:
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """A message on its way.
 
-    ``mark`` stands for all ids that one call made up for this queue; it is empty where the id is to be known by itself.
+    ``stem``: with what all ids begin that one call made up for this queue, as the scripts keep it in mind; empty where
+    the id is to be known by itself.
     """
 
     id: str
@@ -63,14 +64,14 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     priority: int
     ttl: float | None
     delay: float
-    mark: str
+    stem: str
 
 
 class Queue:
     """What this process knows of a queue."""
 
     __slots__ = (
-        "acks", "fast_done", "fast_mark", "fast_receives", "fast_sends", "full_turn", "indexed_at", "keys", "life",
+        "acks", "fast_done", "fast_receives", "fast_sends", "fast_stem", "full_turn", "indexed_at", "keys", "life",
         "listed", "name", "offset", "sends", "told_at", "window",
     )  # fmt: skip
 
@@ -78,13 +79,19 @@ class Queue:
         self, name: str, keys: wire.Keys, sends: Batcher[Outgoing, SendResult], acks: Batcher[Delivery, bool]
     ) -> None:
         self.name, self.keys, self.sends, self.acks = name, keys, sends, acks
-        self.indexed_at = self.told_at = float("-inf")
-        self.window = self.life = 0.0
+        self.indexed_at = float("-inf")
+        """When it was last entered in the index, by our clock."""
+        self.told_at = float("-inf")
+        """When `QueueFilled` was last published, by our clock."""
+        self.window = 0.0
+        """The queue's dedup_window in seconds, as the last full send told it; so is what follows."""
+        self.life = 0.0
+        """Its ttl in seconds."""
         self.listed = True
-        """Whether it was entered in the index since it began, when something was last sent."""
+        """Whether it was entered in the index since it began."""
         self.fast_sends, self.fast_receives = FastPath(), FastPath()
-        self.fast_mark = ""
-        """The mark of the last batch in flight on the fast path."""
+        self.fast_stem = ""
+        """The stem of the last batch in flight on the fast path: the next looks whether it was accepted."""
         self.fast_done: anyio.Event | None = None
         """Set when none is in flight there any more; there is one once somebody has waited for it."""
         self.full_turn = anyio.Lock(fast_acquire=True)

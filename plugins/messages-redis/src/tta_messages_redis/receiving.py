@@ -126,7 +126,7 @@ class Receiver:
         held: list[Delivery] = []
         decode, infos = self._codec.decode, got.infos
         for number, (id, value) in enumerate(zip(got.ids, got.values, strict=False)):
-            attempts, error, suspect = wire.history(infos[number]) if infos else (0, "", False)
+            attempts, error, suspect = wire.read_retry(infos[number]) if infos else (0, "", False)
             try:
                 message = decode(value[layout.VALUE.size :])
                 if message.id != id.decode() or message.queue != queue.name:
@@ -173,7 +173,7 @@ class Receiver:
 
     async def _abandon(self, queue: Queue, *hold_and_entry: str) -> None:
         args = ("abandon", *hold_and_entry)
-        await self._store.run(self._store.scripts.admin, queue.name, queue.keys, args, retry=True)
+        await self._store.run(self._store.scripts.settle, queue.name, queue.keys, args, retry=True)
 
     async def _reject(self, queue: Queue, id: bytes, hold: str) -> None:
         args = ("corrupt", id, hold, "its envelope cannot be read")

@@ -25,11 +25,11 @@ class Sender:
         """Send messages to their queues, those of one queue together; a result for each, in order."""
         results: list[SendResult | None] = []
         by_queue: dict[str, list[Outgoing]] = {}
-        mark, number, queue, prepare = "", 0, None, self._codec.prepare
+        stem, number, queue, prepare = "", 0, None, self._codec.prepare
         for message in messages:
             if message.queue != queue:
-                queue, mark, number = message.queue, self._codec.new_id(), 0
-            prepared = prepare(message, f"{mark}.{number}")
+                queue, stem, number = message.queue, self._codec.new_id(), 0
+            prepared = prepare(message, f"{stem}.{number}")
             number += 1
             if isinstance(prepared, SendResult):
                 results.append(prepared)
@@ -43,11 +43,11 @@ class Sender:
                     int(stored.priority),
                     stored.ttl,
                     stored.delay,
-                    "" if message.id else " " + mark,
+                    "" if message.id else " " + stem,
                 )
             )
-        if any(results):  # A mark that stands for a refused one would say that it was sent.
-            by_queue = {name: _unmarked(items) for name, items in by_queue.items()}
+        if any(results):  # A stem that stands for a refused one, too, would say that it was sent.
+            by_queue = {name: _without_stem(items) for name, items in by_queue.items()}
         found = await self._send(by_queue)
         for those in found.values():
             if len(those) == len(messages):  # The way of nearly all.
@@ -67,7 +67,9 @@ class Sender:
             queue = self._queues[name]
             await self._queues.enter(queue)
             parts = _parts(items)
-            under_way += [(name, queue.sends.submit(part if len(parts) == 1 else _unmarked(part))) for part in parts]
+            under_way += [
+                (name, queue.sends.submit(part if len(parts) == 1 else _without_stem(part))) for part in parts
+            ]
         results: dict[str, list[SendResult]] = {name: [] for name in by_queue}
         error: MessagesError | None = None
         for name, waiting in under_way:
@@ -97,6 +99,6 @@ def _parts(items: Sequence[Outgoing]) -> list[Sequence[Outgoing]]:
     return list(parts)
 
 
-def _unmarked(items: Sequence[Outgoing]) -> list[Outgoing]:
+def _without_stem(items: Sequence[Outgoing]) -> list[Outgoing]:
     """Let each id be remembered by itself."""
-    return [msgspec.structs.replace(item, mark="") for item in items]
+    return [msgspec.structs.replace(item, stem="") for item in items]

@@ -18,7 +18,7 @@ from .store import QUARANTINE_MS, Store, translated
 _LIMIT = 10_000
 
 
-class _Wish(msgspec.Struct, frozen=True, array_like=True):
+class _StoredFilter(msgspec.Struct, frozen=True, array_like=True):
     queue: str
     types: tuple[str, ...] = ()
     topics: tuple[str, ...] = ()
@@ -26,13 +26,13 @@ class _Wish(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Known(NamedTuple):
-    version: bytes = b"?"
+    revision: bytes = b"?"
     all: tuple[tuple[Subscription, int], ...] = ()
     """With when each ends, in µs."""
 
 
 class Subscriptions:
-    """Asks for their version with each publish, so that whoever has subscribed is heard from then on."""
+    """Asks for their revision with each publish, so that whoever has subscribed is heard from then on."""
 
     def __init__(self, store: Store, prefix: str) -> None:
         self._store = store
@@ -42,8 +42,8 @@ class Subscriptions:
     async def add(self, queue: str, wanted: Filter, ttl: float) -> Subscription:
         """Add one, or renew it."""
         id = subscription_id(check_queue(queue), wanted)
-        wish = msgspec.msgpack.encode(_Wish(queue, wanted.types, wanted.topics, wanted.tags))
-        at = await self._run("add", id, wish, min(ttl, wire.FOR_EVER), _LIMIT)
+        stored = msgspec.msgpack.encode(_StoredFilter(queue, wanted.types, wanted.topics, wanted.tags))
+        at = await self._run("add", id, stored, min(ttl, wire.FOR_EVER), _LIMIT)
         if at is None:
             raise MessagesError(f"there are {_LIMIT} subscriptions")
         return Subscription(id, queue, wanted, int(at) / 1e6)
@@ -54,7 +54,7 @@ class Subscriptions:
 
     async def all(self) -> Sequence[Subscription]:
         """Return those of now, by id."""
-        now, *news = await self._run("look", self._known.version)
+        now, *news = await self._run("look", self._known.revision)
         if len(news) > 1:
             self._known = _read(*news)
         return [subscription for subscription, at in self._known.all if at > int(now)]
@@ -78,14 +78,14 @@ class Subscriptions:
         raise AssertionError
 
 
-def _read(version: bytes, ids: Sequence[bytes], wishes: Sequence[bytes | None], ends: Sequence[bytes]) -> _Known:
+def _read(revision: bytes, ids: Sequence[bytes], filters: Sequence[bytes | None], ends: Sequence[bytes]) -> _Known:
     found = []
-    for id, packed, at in zip(ids, wishes, ends, strict=True):
+    for id, packed, at in zip(ids, filters, ends, strict=True):
         try:
-            wish = msgspec.msgpack.decode(packed or b"", type=_Wish)
+            stored = msgspec.msgpack.decode(packed or b"", type=_StoredFilter)
         except msgspec.DecodeError:
             continue  # Somebody else's: it wants nothing that we have, and it ends.
-        filter_ = Filter(wish.types, wish.topics, wish.tags)
+        filter_ = Filter(stored.types, stored.topics, stored.tags)
         end = int(float(at))
-        found.append((Subscription(id.decode(errors="replace"), wish.queue, filter_, end / 1e6), end))
-    return _Known(version, tuple(sorted(found, key=lambda each: each[0].id)))
+        found.append((Subscription(id.decode(errors="replace"), stored.queue, filter_, end / 1e6), end))
+    return _Known(revision, tuple(sorted(found, key=lambda each: each[0].id)))

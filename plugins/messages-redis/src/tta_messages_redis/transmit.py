@@ -19,18 +19,21 @@ from .queues import Outgoing, Queue
 from .store import Store, Unknown
 
 
-class Batch(NamedTuple):
-    """A batch as the scripts are told of it."""
+class _Arguments(NamedTuple):
+    """What the scripts are told of a batch."""
 
-    mark: str
+    stem: str
     """By which it can be found out whether this batch, and no other, was accepted whole."""
-    plain: bool
+    eligible: bool
     """Whether `fast_send` may have it: one priority, one time to live, no delay."""
     ttl: float | None
+    """The time to live that all have, where it is eligible; None: as the queue says."""
     chosen: bool
     """Whether some ids weren't made up just now, so that they may have been sent before."""
-    others: Mapping[int, tuple[float | bool, float]]
+    times: Mapping[int, tuple[float | bool, float]]
+    """By place, from 1 on: a time to live of its own, or False, and a delay; of those that have either."""
     remembered: Sequence[str]
+    """What says afterwards that they were sent: chosen ids, and stems; the last is ``stem``."""
     head: bytes
     """When they end, if they live as long as the queue says."""
     items: Sequence[Outgoing]
@@ -42,8 +45,8 @@ class Batch(NamedTuple):
 
     def full(self, *, again: bool = False) -> Sequence[Any]:
         """Return what `send` is told, after what all are."""
-        others = msgspec.msgpack.encode(self.others) if self.others else b""
-        return (others, b"again" if again else b"", len(self.remembered), *self.remembered, *self._pairs())
+        times = msgspec.msgpack.encode(self.times) if self.times else b""
+        return (times, b"again" if again else b"", len(self.remembered), *self.remembered, *self._pairs())
 
     def _pairs(self) -> list[str | bytes]:
         """Return ids and values by turns."""
@@ -68,7 +71,7 @@ class Transmitter:
     async def send(self, queue: Queue, waiting: Sequence[Sequence[Outgoing]]) -> Sequence[Sequence[SendResult]]:
         """Send some batches, in one round trip if all goes well."""
         script = self._store.scripts.send
-        batches = [self._batch(queue, items) for items in waiting]
+        batches = [self._arguments(queue, items) for items in waiting]
         if self._config.wait_replicas:
             return [await self._replicated(queue, batch) for batch in batches]
         done, replies = 0, []
@@ -90,37 +93,37 @@ class Transmitter:
         results += [self._results(queue, *each) for each in zip(batches[done:], replies, strict=True)]
         return results
 
-    async def _send_fast(self, queue: Queue, batches: Sequence[Batch]) -> int:
+    async def _send_fast(self, queue: Queue, batches: Sequence[_Arguments]) -> int:
         """Try the fast path; return how many batches, from the first on, were eligible.
 
         Each names the one before it, and does nothing unless that was accepted: so none is overtaken, although all are
         in flight at once. The full path can't tell, so it waits until nothing is in flight on the fast one.
         """
-        fast = queue.fast_sends.open and queue.offset is not None and all(batch.plain for batch in batches)
+        fast = queue.fast_sends.open and queue.offset is not None and all(batch.eligible for batch in batches)
         if not fast or queue.full_turn.locked():
             async with queue.full_turn:  # Whoever comes now waits behind this one.
-                if not fast and queue.fast_mark:
+                if not fast and queue.fast_stem:
                     queue.fast_done = anyio.Event()
                     await queue.fast_done.wait()
         if not fast:
             queue.fast_sends.skipped()
             return 0
         calls = []
-        before, queue.fast_mark = queue.fast_mark, batches[-1].mark
-        own, keys = queue.fast_mark, queue.keys
+        before, queue.fast_stem = queue.fast_stem, batches[-1].stem
+        own, keys = queue.fast_stem, queue.keys
         for batch in batches:
             calls.append(batch.fast(before))
-            before = batch.mark
+            before = batch.stem
         try:
             codes = await self._store.fast_all(self._store.scripts.fast_send, keys.fast_send, keys.settings, calls)
         finally:
-            if queue.fast_mark == own:
-                queue.fast_mark = ""
+            if queue.fast_stem == own:
+                queue.fast_stem = ""
                 if queue.fast_done is not None:
                     queue.fast_done.set()
-        if 2 in codes:
+        if 2 in codes:  # as fast_send.lua replies: something foreign is in the way of what can wait
             await self._store.look_after(queue.name, queue.keys)
-        if 0 in codes:
+        if 0 in codes:  # Those behind it did nothing, either, since each looks for the one before it.
             queue.fast_sends.refused()
             return codes.index(0)
         return len(codes)
@@ -129,7 +132,7 @@ class Transmitter:
         """Whether what is sent a second time, because the first answer was lost, finds what the first has done."""
         return queue.window > 2 * self._command_timeout
 
-    async def _replicated(self, queue: Queue, batch: Batch) -> Sequence[SendResult]:
+    async def _replicated(self, queue: Queue, batch: _Arguments) -> Sequence[SendResult]:
         script, replicas = self._store.scripts.send, self._config.wait_replicas
         how: dict[str, Any] = {"replicas": replicas, "patience": self._config.wait_timeout}
         try:
@@ -142,29 +145,29 @@ class Transmitter:
         results = self._results(queue, batch, reply)
         return results if count >= replicas else [_doubtful(each, count, replicas) for each in results]
 
-    def _batch(self, queue: Queue, items: Sequence[Outgoing]) -> Batch:
+    def _arguments(self, queue: Queue, items: Sequence[Outgoing]) -> _Arguments:
         clock = 0.0 if queue.offset is None else monotonic() * 1e6 + queue.offset
         head = layout.EXPIRES.pack(clock + queue.life * 1e6)
-        priority, ttl, plain, last = items[0].priority, items[0].ttl, True, ""
+        priority, ttl, eligible, last = items[0].priority, items[0].ttl, True, ""
         chosen: list[str] = []
-        marks: list[str] = []
-        others: dict[int, tuple[float | bool, float]] = {}
+        stems: list[str] = []
+        times: dict[int, tuple[float | bool, float]] = {}
         for number, item in enumerate(items, 1):
-            if not item.mark:
+            if not item.stem:
                 chosen.append(item.id)
-            elif item.mark != last:
-                last = item.mark
-                marks.append(last)
+            elif item.stem != last:
+                last = item.stem
+                stems.append(last)
             if item.ttl is not None or item.delay:
                 own = False if item.ttl is None else min(item.ttl, wire.FOR_EVER)
-                others[number] = (own, min(item.delay, wire.FOR_EVER))
+                times[number] = (own, min(item.delay, wire.FOR_EVER))
             if item.priority != priority or item.ttl != ttl or item.delay:
-                plain = False
-        if not marks:
-            marks.append(" " + self._names.new())
-        return Batch(marks[-1], plain, ttl, bool(chosen), others, chosen + marks, head, items)
+                eligible = False
+        if not stems:
+            stems.append(" " + self._names.new())  # of no id: only to find this batch by
+        return _Arguments(stems[-1], eligible, ttl, bool(chosen), times, chosen + stems, head, items)
 
-    def _results(self, queue: Queue, batch: Batch, reply: Sequence[Any]) -> list[SendResult]:
+    def _results(self, queue: Queue, batch: _Arguments, reply: Sequence[Any]) -> list[SendResult]:
         codes, _, length, window, listed, clock, life = reply
         queue.listed = bool(listed)
         queue.window = int(window) / 1000

@@ -69,14 +69,14 @@ _PRIORITIES = {priority: bytes((priority,)) for priority in Priority}
 
 
 @lru_cache(maxsize=4096)
-def owner_mark(owner: str) -> bytes:
+def owner_digest(owner: str) -> bytes:
     """Return 8 bytes by which a person's messages are found; nobody's are zeros."""
     return blake2b(owner.encode(), digest_size=8).digest() if owner else bytes(8)
 
 
 def value_of(message: Message, data: bytes) -> bytes:
     """Return what is stored of a message after when it ends."""
-    return _PRIORITIES[message.priority] + owner_mark(message.owner) + data
+    return _PRIORITIES[message.priority] + owner_digest(message.owner) + data
 
 
 def read_value(codec: Codec, queue: str, id: bytes, value: bytes) -> Message:
@@ -145,17 +145,17 @@ def read_history(entries: Sequence[tuple[bytes, Sequence[bytes]]]) -> list[Histo
     return found
 
 
-class History(NamedTuple):
-    """What became of a message before it was received."""
+class Retry(NamedTuple):
+    """What became of a message when it was received before."""
 
     attempts: int = 0
     error: str = ""
     suspect: bool = False
 
 
-def history(info: bytes | None) -> History:
+def read_retry(info: bytes | None) -> Retry:
     """Return what `info` tells of a message that comes again; of one that doesn't, and of a foreign value, nothing."""
-    if not info or len(info) < layout.HISTORY.size or info[0] != layout.HISTORY_KIND:
-        return History()
-    _, attempts, suspect = layout.HISTORY.unpack_from(info)
-    return History(attempts, info[layout.HISTORY.size :].decode(errors="replace"), suspect == 1)
+    if not info or len(info) < layout.RETRY.size or info[0] != layout.RETRY_KIND:
+        return Retry()
+    _, attempts, suspect = layout.RETRY.unpack_from(info)
+    return Retry(attempts, info[layout.RETRY.size :].decode(errors="replace"), suspect == 1)

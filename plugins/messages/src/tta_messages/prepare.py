@@ -182,6 +182,6 @@ def shorten(error: str) -> str:
 
 
 def subscription_id(queue: str, wanted: Filter) -> str:
-    """Return the id of a subscription, which is the same for the same wish."""
-    wish = [queue, *(sorted(set(part)) for part in (wanted.types, wanted.topics, wanted.tags))]
-    return sha256(msgspec.msgpack.encode(wish)).hexdigest()[:24]
+    """Return the id of a subscription, which is the same for the same queue and filter."""
+    parts = [queue, *(sorted(set(part)) for part in (wanted.types, wanted.topics, wanted.tags))]
+    return sha256(msgspec.msgpack.encode(parts)).hexdigest()[:24]

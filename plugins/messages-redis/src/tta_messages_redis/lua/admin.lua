@@ -1,4 +1,4 @@
--- What operators do with a queue, and what a process does for itself: shows, changes, and gives back.
+-- What operators do with a queue: shows what is in it, changes it, sweeps it, ends it.
 --
 -- ARGV: 1-4 see common.lua, 5 what, then by what, with the result:
 --   recover                      how many, whether there are more
@@ -8,13 +8,12 @@
 --   purge                        how many, whether there are more
 --   empty                        1 if there are no messages in it, be they dead; else 0
 --   drop                         the same; then it is no more, but for who waits
---   listed                       1 (it is in the index of all queues)
+--   listed                       1 (a process has entered it in the index of all queues)
 --   dead: limit, after           id and letter by turns
 --   letters: ids...              id and letter by turns
 --   requeue: id, time to live (s) by turns      a character each: r(equeued), f(ull), a(live), u(nknown)
 --   purge_dead: ids..., or none  how many, whether there are more
 --   forget: owner, phase, cursor     how many, next phase ('' when through), next cursor
---   abandon: hold, entry         how many (what a cancelled receive got, given back; and nobody waits with this entry)
 -- Replies: see common.lua; the result; foreign.
 -- Atomicity: a long piece of work (purge, recover, forget) is many calls, between which others have their turn.
 local what = ARGV[5]
@@ -23,7 +22,7 @@ if what == 'settings' then
 end
 local R = rare()
 local recovered, more = 0, false
-if now >= next_due and what ~= 'abandon' then
+if now >= next_due then
   recovered, more = R.sweep()
 end
 
@@ -54,7 +53,7 @@ local function delete_letters(ids)
 end
 
 -- Delete a living message; one in a list leaves a tombstone.
-local function drop(id, value, hold)
+local function delete(id, value, hold)
   if hold then
     R.leave(hold, id)
   end
@@ -63,7 +62,7 @@ local function drop(id, value, hold)
   call('HDEL', INFO, id)
   call('ZREM', TTL, id)
   if waits then
-    R.bury(id, value)
+    R.leave_tombstone(id, value)
   end
 end
 
@@ -74,7 +73,7 @@ if what == 'recover' then
   end
   result = {recovered, more and 1 or 0}
 elseif what == 'stats' then
-  if known or call('EXISTS', QUEUE) == 1 then
+  if exists or call('EXISTS', QUEUE) == 1 then
     local living = call('HLEN', BODY)
     for i, priority in ipairs({HIGHEST, MIDDLE, LOWEST}) do
       result[i] = R.waiting(priority)
@@ -106,9 +105,9 @@ elseif what == 'purge' then
       more = true
       local values, infos = call('HMGET', BODY, unpack(ids)), call('HMGET', INFO, unpack(ids))
       for i, id in ipairs(ids) do
-        local priority = R.buried_in(infos[i])
+        local priority = R.tombstone_priority(infos[i])
         if priority and not values[i] then
-          R.unbury(id, priority)
+          R.clear_tombstone(id, priority)
         else
           gone[#gone + 1] = id
         end
@@ -133,12 +132,16 @@ elseif what == 'empty' or what == 'drop' then
     there = there + R.waiting(priority)
   end
   if what == 'drop' and there == 0 then
-    call('UNLINK', unpack(KEYS, 1, #KEYS - 1))  -- All but IDLE, the last: who waits for this queue still does.
+    for _, key in ipairs(KEYS) do
+      if key ~= IDLE then  -- Who waits for this queue still does.
+        call('UNLINK', key)
+      end
+    end
     return {died, 1, 0}
   end
   result = there == 0 and 1 or 0
 elseif what == 'listed' then
-  listed = known
+  listed = exists
   result = 1
 elseif what == 'dead' then
   local rank = ARGV[7] == '' and -1 or call('ZRANK', DEAD, ARGV[7])
@@ -157,7 +160,7 @@ elseif what == 'requeue' then
     if became[#became] == 'r' then
       local _, _, length = struct.unpack(LETTER, letter)
       local value = string.sub(letter, LETTER_SIZE + 1, LETTER_SIZE + length)
-      R.forget_tombstone(id)
+      R.remove_tombstone(id)
       call('HDEL', INFO, id)
       local expires = now + (tonumber(ARGV[i + 1]) or ttl) * 1000000
       value = struct.pack(EXPIRES, expires) .. string.sub(value, EXPIRES_SIZE + 1)
@@ -210,7 +213,7 @@ elseif what == 'forget' then
         end
       elseif R.whole(value) and string.sub(value, VALUE_OWNER_AT, VALUE_SIZE) == owner and call('HEXISTS', BODY, id) == 1 then
         held = held or R.held()
-        drop(id, value, held[id])
+        delete(id, value, held[id])
         gone[#gone + 1] = id
       end
     end
@@ -223,19 +226,8 @@ elseif what == 'forget' then
     note('purged', table.concat(gone, ' '), 'detail', 'forgotten')
   end
   result = {#gone, phase, cursor}
-elseif what == 'abandon' then
-  local ids = {}
-  if ARGV[7] then
-    attempt('SREM', IDLE, ARGV[7])
-  end
-  for id in string.gmatch(call('HGET', HOLDS, ARGV[6]) or '', '[^ ]+') do
-    ids[#ids + 1] = id
-  end
-  call('HDEL', HOLDS, ARGV[6])
-  call('ZREM', LEASE, ARGV[6])
-  result = R.release(ids)
 end
-if known or #died > 0 then
+if exists or #died > 0 then
   finish()
 end
 return {died, result, foreign and 1 or 0}

@@ -20,18 +20,19 @@ local packed, state = kept[1], kept[2]
 -- A newer release may mean something else by all that is here: touch nothing, and say so. Anything else that we can't
 -- read is foreign, and replaced.
 for _, each in ipairs({state or '', packed or ''}) do
-  local mark = #each >= LENGTH_SIZE and struct.unpack(LENGTH, each) or 0
+  local mark = #each >= VERSION_MARK_SIZE and struct.unpack(VERSION_MARK, each) or 0
   if mark > MARK and mark <= NEWEST_MARK then
     return redis.error_reply('NEWERSTORAGE ' .. QUEUE .. ' has storage version ' .. mark - MARK + VERSION
       .. ', and this release knows versions up to ' .. VERSION)
   end
 end
-local known = state
-if not state or #state ~= STATE_SIZE or struct.unpack(LENGTH, state) ~= MARK then
+-- Whether the queue is there: one that was never used, or was dropped, doesn't begin by being looked at.
+local exists = state ~= false
+if not state or #state ~= STATE_SIZE or struct.unpack(VERSION_MARK, state) ~= MARK then
   -- TIMED, since there may be something in TTL: the first look there finds out.
   state = struct.pack(STATE, MARK, 0, 0, 0, 0, 0, 0, 0, TIMED)
 end
-if not packed or #packed ~= SETTINGS_SIZE or struct.unpack(LENGTH, packed) ~= MARK then
+if not packed or #packed ~= SETTINGS_SIZE or struct.unpack(VERSION_MARK, packed) ~= MARK then
   packed = ARGV[1]
 end
 local mark, ends, next_due, sent, delivered, acknowledged, seen_bucket, seen_window, flags = struct.unpack(STATE, state)
@@ -41,8 +42,8 @@ local _, max_length, retries, backoff_base, backoff_factor, backoff_cap, jitter,
 visibility, ttl = math.min(visibility, 1e9), math.min(ttl, 1e9)
 dedup_window, dead_ttl = math.min(dedup_window, 1e9), math.min(dead_ttl, 1e9)
 
--- `irregular` is there while one of these may be: without it, one field is read instead of six. While it is there, the fast
--- path isn't eligible.
+-- `irregular` is there while one of these may be: without it, one field is read instead of six. While it is there,
+-- fast_receive isn't eligible, nor is fast_send for ids that were chosen.
 local tombstones, passed_over, has_info
 local function read_irregular(there)
   local fields = {'tombstones-9', 'tombstones-5', 'tombstones-1', 'passed-over', 'has-info'}
@@ -59,7 +60,7 @@ local listed, timed = flags % 2 == LISTED, flags >= TIMED
 if ends < now / 1000 then
   ends = 0
 end
-local said_due, died, foreign = next_due, {}, false
+local next_due_before, died, foreign = next_due, {}, false
 
 -- Lua writes large numbers as 1e+15, which Redis doesn't take as whole ones.
 local function int(number)
@@ -76,11 +77,11 @@ local function count(field, by)
   return all
 end
 
-local function note(what, ids, more, others)
+local function note(what, ids, field, value)
   if audit_limit >= 1 then
     local done
-    if more then
-      done = attempt('XADD', AUDIT, 'MAXLEN', '~', audit_limit, '*', what, ids, more, others)
+    if field then
+      done = attempt('XADD', AUDIT, 'MAXLEN', '~', audit_limit, '*', what, ids, field, value)
     else
       done = attempt('XADD', AUDIT, 'MAXLEN', '~', audit_limit, '*', what, ids)
     end
@@ -124,7 +125,8 @@ local function finish(life)
 end
 
 -- Wake one of those who wait. PUBLISH says how many heard it: a process that is gone doesn't count, and the next is tried. On a
--- Cluster it counts only who listens at this very node, so there all are woken.
+-- Cluster it counts only who listens at this very node, so there all are woken. At most 64 are tried: where more processes have
+-- vanished than that, the others look by themselves within a second.
 local function wake()
   for _ = 1, 64 do
     local entry = attempt('SPOP', IDLE)
@@ -154,17 +156,18 @@ local function rare()
     next_due = math.min(next_due, time)
   end
 
-  -- Of a message that nobody holds: how often it was received, what went wrong, and whether its last holder vanished.
-  function R.history(info)
-    if info and #info >= HISTORY_SIZE and string.byte(info) == HISTORY_KIND then
-      local _, attempts, suspect = struct.unpack(HISTORY, info)
-      return attempts, string.sub(info, HISTORY_SIZE + 1), suspect == 1
+  -- How often a message was received before it came to whoever has it now, what went wrong the last time, and whether its
+  -- last holder vanished.
+  function R.read_retry(info)
+    if info and #info >= RETRY_SIZE and string.byte(info) == RETRY_KIND then
+      local _, attempts, suspect = struct.unpack(RETRY, info)
+      return attempts, string.sub(info, RETRY_SIZE + 1), suspect == 1
     end
     return 0, '', false
   end
 
   -- In which list the id of a message is that is gone; nil if this is no tombstone.
-  function R.buried_in(info)
+  function R.tombstone_priority(info)
     if info and #info == TOMBSTONE_SIZE and string.byte(info) == TOMBSTONE_KIND then
       local _, priority = struct.unpack(TOMBSTONE, info)
       return LISTS[priority] and priority
@@ -213,7 +216,8 @@ local function rare()
     return found
   end
 
-  function R.tell(id, info)
+  -- The fast path looks at no INFO, and so leaves the queue to the full one until all of it is gone.
+  function R.set_info(id, info)
     call('HSET', INFO, id, info)
     call('HSET', QUEUE, 'irregular', 1, 'has-info', 1)
     keep(INFO)
@@ -228,7 +232,7 @@ local function rare()
       local to, gone = math.min(from + SOME - 1, #ids), {}
       for i, info in ipairs(call('HMGET', INFO, unpack(ids, from, to))) do
         local id = ids[from + i - 1]
-        if R.buried_in(info) then
+        if R.tombstone_priority(info) then
           gone[#gone + 1] = id
         else
           left[#left + 1] = id
@@ -247,24 +251,24 @@ local function rare()
   end
 
   -- Of a message that is gone its id stays in the list, since LREM would look at all of it: a tombstone says so.
-  function R.bury(id, value)
+  function R.leave_tombstone(id, value)
     local priority = R.priority(value)
-    R.tell(id, struct.pack(TOMBSTONE, TOMBSTONE_KIND, priority))
+    R.set_info(id, struct.pack(TOMBSTONE, TOMBSTONE_KIND, priority))
     local all = count('tombstones-' .. priority, 1)
     if all > SOME and 2 * all > call('LLEN', LISTS[priority]) then
       compact(priority)
     end
   end
 
-  -- A tombstone was met at its turn, or is no longer needed.
-  function R.unbury(id, priority)
+  -- An id was taken out of its list, and is no message but a tombstone.
+  function R.clear_tombstone(id, priority)
     call('HDEL', INFO, id)
     count('tombstones-' .. priority, -1)
   end
 
-  -- An id is about to wait again, and may still be in a list from the last time: there it would be taken for the new one.
-  function R.forget_tombstone(id)
-    local priority = R.buried_in(call('HGET', INFO, id))
+  -- An id is about to wait again, and may still be in a list as a tombstone: there it would be taken for the new message.
+  function R.remove_tombstone(id)
+    local priority = R.tombstone_priority(call('HGET', INFO, id))
     if priority then
       if call('LREM', LISTS[priority], 1, id) == 1 then
         count('tombstones-' .. priority, -1)
@@ -273,7 +277,8 @@ local function rare()
     end
   end
 
-  function R.limit(id, expires)
+  -- Let a message that waits die at its time, though nobody receives.
+  function R.set_expiry(id, expires)
     call('ZADD', TTL, int(math.min(expires, NEVER)), id)
     timed = true
     keep(TTL)
@@ -315,13 +320,13 @@ local function rare()
       local value = values[i]
       local expires = struct.unpack(EXPIRES, value)
       if expires <= now then
-        local attempts, err = R.history(call('HGET', INFO, id))
+        local attempts, err = R.read_retry(call('HGET', INFO, id))
         R.die(id, value, 'expired', err, attempts)
       else
         local list = LISTS[R.priority(value)]
         lists[list] = lists[list] or {}
         table.insert(lists[list], id)
-        R.limit(id, expires)  -- What is held doesn't expire, and what waits does.
+        R.set_expiry(id, expires)  -- What is held doesn't expire, and what waits does.
       end
     end
     for list, those in pairs(lists) do
@@ -352,17 +357,6 @@ local function rare()
     return found, values
   end
 
-  -- Give back unharmed what was held, to the head and in order.
-  function R.release(ids)
-    local back, values = R.messages(ids)
-    if #back > 0 then
-      note('retried', table.concat(back, ' '), 'detail', 'released')
-      R.put_back(back, values, true)
-      wake()
-    end
-    return #back
-  end
-
   -- Take out of a ZSET what a time (us) has come for, and whether there may be more.
   local function due(key)
     local found = call('ZRANGEBYSCORE', key, '-inf', int(now), 'LIMIT', 0, SOME)
@@ -378,10 +372,10 @@ local function rare()
       local value = call('HGET', BODY, id)
       if R.whole(value) then
         local waits = call('ZREM', DELAYED, id) == 0
-        local attempts, err = R.history(call('HGET', INFO, id))
+        local attempts, err = R.read_retry(call('HGET', INFO, id))
         R.die(id, value, 'expired', err, attempts)
         if waits then
-          R.bury(id, value)
+          R.leave_tombstone(id, value)
         end
       end
     end
@@ -416,13 +410,13 @@ local function rare()
     end
     for _, id in ipairs(all) do
       local value = call('HGET', BODY, id)
-      local attempts = R.history(call('HGET', INFO, id)) + 1
+      local attempts = R.read_retry(call('HGET', INFO, id)) + 1
       if not R.whole(value) then
         R.corrupt(id, value)
       elseif attempts > retries then
         R.die(id, value, 'retries', VANISHED, attempts)
       else
-        R.tell(id, struct.pack(HISTORY, HISTORY_KIND, attempts, 1) .. VANISHED)
+        R.set_info(id, struct.pack(RETRY, RETRY_KIND, attempts, 1) .. VANISHED)
         back[#back + 1], values[#values + 1] = id, value
       end
     end

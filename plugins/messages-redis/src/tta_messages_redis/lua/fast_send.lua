@@ -3,17 +3,17 @@
 -- send.lua is to be asked. Why there are two is measured in STORAGE.md. While nothing waits but receivers, they get the
 -- messages at once, within PUBLISH, without asking.
 --
--- ARGV: 1 settings of the calling process, 2 '1' on a Cluster, 3 the mark of the batch before it that has to be there, or '',
+-- ARGV: 1 settings of the calling process, 2 '1' on a Cluster, 3 the stem of the batch before it that has to be there, or '',
 -- 4 time to live (s, or '' for the queue's), 5 'chosen' if the caller chose some of the ids, 6 how much is to be remembered, that,
 -- then id and value by turns; see send.lua. EXPIRES stands already in a value, by the caller's idea of our clock, unless it has a time to live of its own.
 -- Replies: 1, or 2 if a key that the work doesn't depend on holds something foreign; 0: nothing was done.
 -- Atomicity: everything that may fail is looked at before the first write.
 local call, attempt, pack = redis.call, redis.pcall, struct.pack
-local MOST = 100000  -- bytes that are handed over: PUBLISH copies them, and a slow reader's buffer holds them.
+local MAX_BYTES = 100000  -- bytes that are handed over: PUBLISH copies them, and a slow reader's buffer holds them.
 local clock = call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local kept = call('HMGET', QUEUE, 'settings', 'state', 'irregular')
-local packed, state = kept[1], kept[2]
+local packed, state, irregular = kept[1], kept[2], kept[3]
 if not state or #state ~= STATE_SIZE or packed and #packed ~= SETTINGS_SIZE then
   return 0
 end
@@ -31,9 +31,9 @@ local seen = bucket % 2 == 0 and SEEN_0 or SEEN_1
 local own_ttl = tonumber(ARGV[4])
 local limit = own_ttl or ttl <= 3600 and ttl
 
--- In this order: listed; nothing due; the keys live on for long enough; the set of ids has its end; there is room; the caller's idea
--- of our clock is right to a second; the bound on ids isn't to be looked at; the batch before this one was accepted, so that none
--- overtakes another, although several are under way at once.
+-- In this order: listed; nothing due; the keys live on for long enough; the set of ids has its end (so never without a
+-- dedup_window); there is room; the caller's idea of our clock is right to a second; the bound on ids isn't to be looked at; the
+-- batch before this one was accepted, so that none overtakes another, although several are under way at once.
 if flags % 2 ~= LISTED or now >= next_due
   or ends < now / 1000 + (math.max(ttl, own_ttl or 0) + dead_ttl) * 1000
   or bucket ~= seen_bucket or dedup_window ~= seen_window or size + total > max_length
@@ -48,13 +48,13 @@ for i = 1, total do
   ids[i] = ARGV[FIRST + 2 * i - 2]
 end
 if ARGV[5] == 'chosen' then
-  if kept[3] then
+  if irregular then
     return 0  -- There may be a tombstone of the same id.
   end
   local looked, mine = {}, {}
   for i, id in ipairs(ids) do
-    local mark_of = string.match(id, '^(.+)%.%d+$')
-    looked[2 * i - 1], looked[2 * i] = id, mark_of and ' ' .. mark_of or id
+    local stem = string.match(id, '^(.+)%.%d+$')
+    looked[2 * i - 1], looked[2 * i] = id, stem and ' ' .. stem or id
     if mine[id] or call('HEXISTS', BODY, id) == 1 then
       return 0
     end
@@ -71,14 +71,14 @@ end
 
 local priority = string.byte(first, VALUE_PRIORITY_AT)
 local list = priority == HIGHEST and HIGH or priority == LOWEST and LOW or NORMAL
-local pairs_of, expires = ARGV, nil
+local items, expires = ARGV, nil  -- ids and values by turns, from FIRST on
 if limit then
   call('ZCARD', TTL)  -- Is it a ZSET? Fail now, before anything is done.
   expires = now + limit * 1000000
   local head = pack(EXPIRES, expires)
-  pairs_of = {}
+  items = {}
   for i = FIRST, #ARGV, 2 do
-    pairs_of[i], pairs_of[i + 1] = ARGV[i], head .. string.sub(ARGV[i + 1], EXPIRES_SIZE + 1)
+    items[i], items[i + 1] = ARGV[i], head .. string.sub(ARGV[i + 1], EXPIRES_SIZE + 1)
   end
 end
 
@@ -92,31 +92,32 @@ end
 
 -- Hand over, if nothing waits that would have its turn before: each receiver gets as many as it wants, in a hold of the
 -- name that it chose. Not on a Cluster, where PUBLISH doesn't say whether anybody heard it.
-if type(entry) == 'string' and ARGV[2] ~= '1' and not kept[3]
+if type(entry) == 'string' and ARGV[2] ~= '1' and not irregular
   and (size == 0 or call('LLEN', HIGH) + call('LLEN', NORMAL) + call('LLEN', LOW) == 0) then
   call('ZCARD', LEASE)  -- Is it a ZSET? Fail now, before anything is held.
-  local longest = (ends - now / 1000) / 1000 - ttl - dead_ttl  -- What is held for longer than this needs keys that live longer.
+  -- What is held for longer (s) needs keys that live longer, which is for the full path to see to.
+  local max_hold = (ends - now / 1000) / 1000 - ttl - dead_ttl
   for _ = 1, 64 do
     if type(entry) ~= 'string' then
       break
     end
     local process, hold, wanted, seconds = string.match(entry, '^(%x+) (%S+) (%d+) (%S+)$')
-    local most = math.min(tonumber(wanted) or 0, total - handed)
+    local some = math.min(tonumber(wanted) or 0, total - handed)
     seconds = tonumber(seconds) or visibility
     local deadline = string.format('%.0f', now + seconds * 1000000)
     local parts, bytes = {queue .. ' ' .. (hold or '') .. ' ' .. deadline .. '\n'}, 0
-    for i = 1, most do
-      local value = pairs_of[FIRST - 1 + 2 * (handed + i)]
+    for i = 1, some do
+      local value = items[FIRST - 1 + 2 * (handed + i)]
       bytes = bytes + #value
       parts[2 * i], parts[2 * i + 1] = pack(LENGTH, #value), value
     end
-    if most == 0 or bytes > MOST or seconds > longest
-      or call('HSETNX', HOLDS, hold, table.concat(ids, ' ', handed + 1, handed + most)) == 0 then
+    if some == 0 or bytes > MAX_BYTES or seconds > max_hold
+      or call('HSETNX', HOLDS, hold, table.concat(ids, ' ', handed + 1, handed + some)) == 0 then
       break  -- It is woken below, and comes itself.
     end
     call('ZADD', LEASE, deadline, hold)
     if call('PUBLISH', channel .. 'wake:' .. process, table.concat(parts)) > 0 then
-      handed = handed + most
+      handed = handed + some
       next_due = math.min(next_due, tonumber(deadline))
     else  -- Nobody heard it: its process is gone.
       call('HDEL', HOLDS, hold)
@@ -139,7 +140,7 @@ if handed < total then
     flags = LISTED + TIMED
   end
 end
-call('HSET', BODY, unpack(pairs_of, FIRST, FIRST + 2 * total - 1))
+call('HSET', BODY, unpack(items, FIRST, FIRST + 2 * total - 1))
 if size == 0 then
   call('PEXPIREAT', BODY, string.format('%.0f', ends))
 end

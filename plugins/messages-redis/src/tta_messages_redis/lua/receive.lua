@@ -23,7 +23,7 @@ if FIRST < #ARGV then
 end
 
 -- Acknowledge. This comes before what is due: a hold that has run out, but that nobody has taken back, still counts.
-local codes, good, stale, acks = nil, 0, 0, nil
+local codes, acked, stale, acks = nil, 0, 0, nil
 for at = FIRST, #ARGV, 2 do
   local of, joined, those = ARGV[at], ARGV[at + 1], {}
   for id in string.gmatch(joined, '[^ ]+') do
@@ -40,7 +40,7 @@ for at = FIRST, #ARGV, 2 do
     if codes or at + 1 < #ARGV then
       codes = (codes or '') .. string.rep('1', #those)
     end
-    good = good + #those
+    acked = acked + #those
     acks = acks and acks .. ' ' .. joined or joined
   else
     codes = codes or ''
@@ -48,7 +48,7 @@ for at = FIRST, #ARGV, 2 do
       if rare().leave(of, id) then
         call('HDEL', BODY, id)
         call('HDEL', INFO, id)
-        good, codes = good + 1, codes .. '1'
+        acked, codes = acked + 1, codes .. '1'
         acks = acks and acks .. ' ' .. id or id
       else
         stale, codes = stale + 1, codes .. '0'
@@ -56,7 +56,7 @@ for at = FIRST, #ARGV, 2 do
     end
   end
 end
-if stale > 0 and known then  -- A queue that was dropped has no numbers.
+if stale > 0 and exists then  -- A queue that was dropped has no numbers.
   count('stale', stale)
 end
 
@@ -83,15 +83,16 @@ if waiting ~= '' then
   end
 end
 
-local ids, values, infos, retried, full = {}, {}, {}, false, false
+local ids, values, infos, retried, alone = {}, {}, {}, false, false
 local high, normal, low = call('LLEN', HIGH), call('LLEN', NORMAL), call('LLEN', LOW)
 local total = high + normal + low
-local work = 20 * limit + 1000  -- So many ids are looked at, at most: with thousands of tombstones before it, a message comes later.
+-- So many ids are looked at, at most: with more tombstones before it than that, a message comes with a later call.
+local budget = 20 * limit + 1000
 
 -- Take messages from the head of a list, and clear away tombstones on the way. A suspect may be what killed its holder: it is
 -- taken first and alone, or stays where it is with all that come after it.
 local function take(list, wanted)
-  while wanted > 0 and work > 0 and not full do
+  while wanted > 0 and budget > 0 and not alone do
     local got = call('LPOP', list, math.min(wanted, 1000))
     if not got then
       return
@@ -104,7 +105,7 @@ local function take(list, wanted)
       end
       error('WRONGTYPE ' .. (bodies.err and BODY or INFO))  -- The caller repairs it, and calls again.
     end
-    work, total = work - #got, total - #got
+    budget, total = budget - #got, total - #got
     for i = 1, #got do
       local id, value, info = got[i], bodies[i], told[i]
       if value and not info and #value >= VALUE_SIZE and struct.unpack(EXPIRES, value) > now then
@@ -114,25 +115,25 @@ local function take(list, wanted)
       else
         local R = rare()
         if not R.whole(value) then
-          local priority = R.buried_in(info)
+          local priority = R.tombstone_priority(info)
           if priority then
-            R.unbury(id, priority)
+            R.clear_tombstone(id, priority)
           else
             R.corrupt(id, value)
           end
         else
-          local attempts, err, suspect = R.history(info)
+          local attempts, err, suspect = R.read_retry(info)
           if struct.unpack(EXPIRES, value) <= now then
             R.die(id, value, 'expired', err, attempts)
           else
             local n, rest = #ids + 1, i
-            full = suspect
-            if n == 1 or not full then
+            alone = suspect  -- Nothing is taken after it.
+            if n == 1 or not alone then
               ids[n], values[n], infos[n] = id, value, info
               retried = retried or info
               wanted, rest = wanted - 1, i + 1
             end
-            if full then
+            if alone then
               for j = #got, rest, -1 do
                 call('LPUSH', list, got[j])
               end
@@ -148,7 +149,7 @@ local function take(list, wanted)
 end
 
 if limit == 0 then
-  work = 0
+  budget = 0
 elseif (normal == total or high == total or low == total) and not passed_over then
   take(normal == total and NORMAL or high == total and HIGH or LOW, limit)
 else
@@ -195,7 +196,7 @@ else
   for _, turn in ipairs(turns) do
     take(ORDER[turn[1]], turn[2])
   end
-  if full then
+  if alone then
     turns, passed = plan(#ids)  -- Fewer had their turn than was planned.
   end
   if passed[2] + passed[3] > 0 then
@@ -242,10 +243,10 @@ elseif #ids == 0 and limit > 0 and entry ~= '' and waiting ~= '0' then
     call('PEXPIRE', IDLE, 30000)  -- Who waits looks once a second, so the entries of those that are gone end.
   end
 end
-if #ids + good > 0 then
-  delivered, acknowledged = delivered + #ids, acknowledged + good
+if #ids + acked > 0 then
+  delivered, acknowledged = delivered + #ids, acknowledged + acked
   finish((ttl + dead_ttl + visibility) * 1000)
-elseif #died > 0 or known and (stale > 0 or next_due ~= said_due) then
+elseif #died > 0 or exists and (stale > 0 or next_due ~= next_due_before) then
   finish()
 end
 return {

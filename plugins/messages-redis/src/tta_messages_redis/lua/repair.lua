@@ -11,7 +11,7 @@ local call = redis.call
 local kept = redis.pcall('HMGET', QUEUE, 'state', 'settings')
 for i = 1, 2 do
   local packed = not kept.err and kept[i] or ''
-  local mark = #packed >= LENGTH_SIZE and struct.unpack(LENGTH, packed) or 0
+  local mark = #packed >= VERSION_MARK_SIZE and struct.unpack(VERSION_MARK, packed) or 0
   if mark > MARK and mark <= NEWEST_MARK then
     return redis.error_reply('NEWERSTORAGE ' .. QUEUE .. ' has storage version ' .. mark - MARK + VERSION
       .. ', and this release knows versions up to ' .. VERSION)
@@ -78,7 +78,7 @@ for _, id in ipairs(call('ZRANGE', DEAD, 0, -1)) do
 end
 -- The next script gives all keys their end anew, and looks for what is due.
 local state = call('HGET', QUEUE, 'state')
-if not state or #state ~= STATE_SIZE or struct.unpack(LENGTH, state) ~= MARK then
+if not state or #state ~= STATE_SIZE or struct.unpack(VERSION_MARK, state) ~= MARK then
   state = struct.pack(STATE, MARK, 0, 0, 0, 0, 0, 0, 0, 0)
 end
 local mark, ends, next_due, sent, delivered, acknowledged, seen_bucket, seen_window, flags = struct.unpack(STATE, state)

@@ -1,10 +1,11 @@
 -- Sends a batch of messages to one queue, whatever they are: the full path in. See fast_send.lua for the other.
 --
--- ARGV: 1-4 see common.lua, 5 others, 6 'again' if this may be the second time, 7 how much is to be remembered if all is
+-- ARGV: 1-4 see common.lua, 5 times, 6 'again' if this may be the second time, 7 how much is to be remembered if all is
 -- accepted, that, then id and value by turns.
--- others: '' or msgpack: index -> {time to live or false, delay}, in seconds. A value comes with any EXPIRES, which is replaced.
--- What is remembered are the ids that the caller chose, and marks. A mark stands for all ids that one call of send made up: the
--- mark, a dot and a number; so one member of a SET stands for many ids. The last mark is of this batch and of no other.
+-- times: '' or msgpack: index -> {time to live or false, delay}, in seconds, of those that have one of their own. A value comes with
+-- any EXPIRES, which is replaced.
+-- What is remembered are the ids that the caller chose, and stems, each after a blank. All ids that one call of send made up are
+-- its stem, a dot and a number; so one member of a SET stands for many ids. The last stem is of this batch and of no other.
 -- Replies: see common.lua; '' or one digit a message (0 accepted, 1 was before, 2 full, 3 was before, by this very batch); foreign;
 -- how long the queue may get; how long it knows an id (ms); whether it is listed; our time (us); how long messages live (s).
 -- Atomicity: once something was taken nothing may fail, so the types of keys are checked before the first write, and Redis without
@@ -35,8 +36,8 @@ if dedup_window > 0 then
   end
   local looked = {}
   for i, id in ipairs(ids) do
-    local mark_of = string.match(id, '^(.+)%.%d+$')
-    looked[2 * i - 1], looked[2 * i] = id, mark_of and ' ' .. mark_of or id
+    local stem = string.match(id, '^(.+)%.%d+$')
+    looked[2 * i - 1], looked[2 * i] = id, stem and ' ' .. stem or id
   end
   looked[2 * total + 1] = ARGV[FIRST - 1]
   local one, two = call('SMISMEMBER', current, unpack(looked)), call('SMISMEMBER', other, unpack(looked))
@@ -59,7 +60,7 @@ local function accept(those, all)
     if all then
       call('SADD', current, unpack(ARGV, 8, FIRST - 1))
     else
-      call('SADD', current, unpack(those))  -- A mark would say that the refused ones were sent, too.
+      call('SADD', current, unpack(those))  -- A stem would say that the refused ones were sent, too.
     end
     if seen_bucket ~= bucket or seen_window ~= dedup_window then
       call('PEXPIREAT', current, int((bucket + 2) * dedup_window * 1000 - 1))
@@ -69,9 +70,9 @@ local function accept(those, all)
   wake()
 end
 
-local others = ARGV[5] ~= '' and cmsgpack.unpack(ARGV[5]) or {}
+local times = ARGV[5] ~= '' and cmsgpack.unpack(ARGV[5]) or {}
 local codes, bodies, mine, lists, delayed, limited = {}, {}, {}, {}, {}, {}
-local taken, refused, longest, plain = {}, 0, ttl, true
+local taken, refused, longest, all_accepted = {}, 0, ttl, true
 for i = 1, total do
   local id, value = ids[i], ARGV[FIRST + 2 * i - 1]
   local code = '0'
@@ -85,17 +86,17 @@ for i = 1, total do
   else
     size = size + 1
     mine[id] = true
-    local own_ttl = others[i] and others[i][1] or ttl
-    local delay = others[i] and others[i][2] or 0
+    local own_ttl = times[i] and times[i][1] or ttl
+    local delay = times[i] and times[i][2] or 0
     local expires = now + own_ttl * 1000000
     value = struct.pack(EXPIRES, expires) .. string.sub(value, EXPIRES_SIZE + 1)
     longest = math.max(longest, own_ttl)
     if has_info then
-      R.forget_tombstone(id)
+      R.remove_tombstone(id)
     end
     -- What lives as long as the queue says, and long, isn't in TTL, which would cost as much as the rest: it is
     -- found to have expired when its turn comes.
-    if others[i] or ttl <= 3600 then
+    if times[i] or ttl <= 3600 then
       limited[#limited + 1] = int(expires)
       limited[#limited + 1] = id
       R.due_at(expires)
@@ -116,7 +117,7 @@ for i = 1, total do
     taken[n] = id
     bodies[2 * n - 1], bodies[2 * n] = id, value
   end
-  plain = plain and code == '0'
+  all_accepted = all_accepted and code == '0'
   codes[i] = code
 end
 
@@ -136,9 +137,10 @@ if #taken > 0 then
   end
   call('HSET', BODY, unpack(bodies))
   keep(BODY)
-  accept(taken, plain)
+  accept(taken, all_accepted)
 else
-  -- A replica that has this write has the first one, too: so WAIT can vouch for a repeated send.
+  -- Nothing new; but where replicas are waited for, WAIT vouches only for what follows a write of this connection. One that has
+  -- this write has the first send, too.
   count('repeated', 1)
 end
 if refused > 0 then
@@ -146,6 +148,6 @@ if refused > 0 then
 end
 finish((longest + dead_ttl) * 1000)
 return {
-  died, plain and '' or table.concat(codes), foreign and 1 or 0, max_length, int(dedup_window * 1000), listed and 1 or 0,
+  died, all_accepted and '' or table.concat(codes), foreign and 1 or 0, max_length, int(dedup_window * 1000), listed and 1 or 0,
   int(now), string.format('%.17g', ttl)
 }

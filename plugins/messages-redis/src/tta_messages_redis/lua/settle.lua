@@ -1,4 +1,4 @@
--- Says what becomes of messages that are held, other than being acknowledged; and cancels one that isn't.
+-- Says what becomes of messages that are held, other than being acknowledged; and cancels one that isn't held.
 --
 -- ARGV: 1-4 see common.lua, 5 what, then by what:
 --   nack: id, hold, error, '1' if permanent, delay (s, or ''), a random number from 0 up to 1
@@ -6,18 +6,32 @@
 --   extend: id, hold, seconds
 --   cancel: id
 --   corrupt: id, hold, why (a held one whose envelope the caller can't read)
--- Replies: see common.lua; the result: a word for nack, a digit each for the rest ('1': done, '0': it wasn't held, or there); foreign.
+--   abandon: hold, entry (gives back all that a cancelled receive got, be it nothing; and nobody waits with this entry of IDLE)
+-- Replies: see common.lua; the result: a word for nack, a number for abandon (how many), a digit each for the rest ('1': done,
+-- '0': it wasn't held, or there); foreign.
 -- Atomicity: a hold is left first, since only who holds it decides; what fails after that is repaired by the caller, and found.
 local what = ARGV[5]
 local R = rare()
 local result, life = '', (ttl + dead_ttl) * 1000
+
+-- Give back unharmed what was held, to the head and in order.
+local function release(ids)
+  local back, values = R.messages(ids)
+  if #back > 0 then
+    note('retried', table.concat(back, ' '), 'detail', 'released')
+    R.put_back(back, values, true)
+    wake()
+  end
+  return #back
+end
+
 if what == 'nack' then
   local id, hold, err, permanent, delay, random = unpack(ARGV, 6)
   if not R.leave(hold, id) then
     return {died, 'stale', 0}
   end
   local value = call('HGET', BODY, id)
-  local attempts = R.history(call('HGET', INFO, id)) + 1
+  local attempts = R.read_retry(call('HGET', INFO, id)) + 1
   result = 'dead'
   if not R.whole(value) then
     R.corrupt(id, value)
@@ -35,12 +49,12 @@ if what == 'nack' then
       R.die(id, value, 'expired', err, attempts)
     else
       result = 'retry'
-      R.tell(id, struct.pack(HISTORY, HISTORY_KIND, attempts, 0) .. err)  -- It failed otherwise: no suspect any more.
+      R.set_info(id, struct.pack(RETRY, RETRY_KIND, attempts, 0) .. err)  -- It failed otherwise: no suspect any more.
       if pause > 0 then
         call('ZADD', DELAYED, int(at), id)
         keep(DELAYED)
         R.due_at(at)
-        R.limit(id, expires)
+        R.set_expiry(id, expires)
       else
         R.put_back({id}, {value}, false)
       end
@@ -59,7 +73,7 @@ elseif what == 'release' then
     end
   end
   result = table.concat(codes)
-  R.release(ids)
+  release(ids)
 elseif what == 'extend' then
   local id, hold, seconds = ARGV[6], ARGV[7], tonumber(ARGV[8])
   local held = R.leave(hold, id)
@@ -86,7 +100,7 @@ elseif what == 'cancel' then
     call('HDEL', INFO, id)
     call('ZREM', TTL, id)
     if not delayed and R.whole(value) then
-      R.bury(id, value)
+      R.leave_tombstone(id, value)
     end
     note('purged', id, 'detail', 'cancelled')
   end
@@ -95,11 +109,22 @@ elseif what == 'corrupt' then
   local held = R.leave(hold, id)
   result = held and '1' or '0'
   if held then
-    local attempts = R.history(call('HGET', INFO, id)) + 1
+    local attempts = R.read_retry(call('HGET', INFO, id)) + 1
     R.die(id, call('HGET', BODY, id) or id, 'corrupt', why, attempts)
   end
+elseif what == 'abandon' then
+  local hold, entry, ids = ARGV[6], ARGV[7], {}
+  if entry then
+    attempt('SREM', IDLE, entry)
+  end
+  for id in string.gmatch(call('HGET', HOLDS, hold) or '', '[^ ]+') do
+    ids[#ids + 1] = id
+  end
+  call('HDEL', HOLDS, hold)
+  call('ZREM', LEASE, hold)
+  result = release(ids)
 end
-if known or #died > 0 then
+if exists or #died > 0 then
   finish(life)
 end
 return {died, result, foreign and 1 or 0}
