@@ -105,6 +105,12 @@ def test_what_could_not_be_kept_is_wrong_usage(tta: Tta, arguments: list[str], w
     assert done.stderr.decode().splitlines()[-1] == f"tta play: error: {why}"
 
 
+def test_an_option_that_would_do_nothing_is_wrong_usage(tta: Tta) -> None:
+    done = tta.play("--world", "look around")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr == b"tta play: --world belongs to --json; in a game, write :world\n"
+
+
 def test_json_prints_one_response_object_a_line_and_the_world_persists_over_turns(tta: Tta) -> None:
     done = tta.play("--json", "--world", "--seed", "3", input=b"go west\nlook around\n")
     first, second = (json.loads(line) for line in done.stdout.splitlines())

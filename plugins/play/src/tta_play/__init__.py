@@ -6,13 +6,16 @@ import argparse
 
 from tta_kernel import Kernel, NoConfig, Plugin, hookimpl
 from tta_orchestration import ORCHESTRATION, SEEDS
-from tta_program import Subcommands
+from tta_program import USAGE, Subcommands, fail
 from tta_sessions import is_text
 
 __all__ = ["Play"]
 
 
 async def _run(kernel: Kernel, options: argparse.Namespace) -> int:
+    if options.world and not options.json:
+        fail("play", "--world belongs to --json; in a game, write :world")
+        return USAGE
     from .terminal import run  # Its libraries are slow to import.
 
     return await run(kernel, options)
