@@ -20,13 +20,13 @@ Classes = Mapping[str, type[Plugin[Any]]]
 
 
 class Found(NamedTuple):
-    """A plugin that is installed, or given to the kernel as a class."""
+    """A plugin that is installed, or a class of the host's own."""
 
     name: str
     distribution: str
     version: str
     entry_point: EntryPoint | None = None
-    given: type[Plugin[Any]] | None = None
+    own: type[Plugin[Any]] | None = None
 
 
 def find(own: Classes | None, *, beside: bool) -> tuple[dict[str, Found], list[Problem]]:
@@ -34,7 +34,7 @@ def find(own: Classes | None, *, beside: bool) -> tuple[dict[str, Found], list[P
     if own is None:
         return installed()
     found, problems = installed(without=own) if beside else ({}, [])
-    found |= {name: Found(name, "", "", given=cls) for name, cls in own.items()}
+    found |= {name: Found(name, "", "", own=cls) for name, cls in own.items()}
     return dict(sorted(found.items())), problems
 
 
@@ -61,8 +61,8 @@ def load(found: Found) -> type[Plugin[Any]]:
     """Import a plugin's class, if its distribution fits this kernel; else raise `PluginError`."""
     entry_point = found.entry_point
     if entry_point is None:
-        assert found.given is not None
-        return found.given
+        assert found.own is not None
+        return found.own
     _check_kernel(found, entry_point)
     try:
         import_module(entry_point.module)
@@ -82,7 +82,7 @@ def seen(found: Found) -> type[Plugin[Any]] | None:
     """Return a plugin's class where something else has imported it; import nothing."""
     entry_point = found.entry_point
     if entry_point is None:
-        return found.given
+        return found.own
     if not _readable(entry_point):
         return None
     cls = getattr(sys.modules.get(entry_point.module), entry_point.attr, None)

@@ -20,7 +20,7 @@ from .records import Record, State
 from .reload import Reloaded, prepare
 from .services import Service, ServiceRegistry, T
 from .settings import KernelSettings
-from .wiring import EMBEDDER, Wiring
+from .wiring import HOST, Wiring
 
 log = logging.getLogger("tta.kernel")
 
@@ -51,7 +51,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
         self.services = ServiceRegistry()
         given: dict[Service[Any], object] = {KERNEL: self, **(services or {})}
         for key, value in given.items():
-            self.services.add(key, value, owner=EMBEDDER)
+            self.services.add(key, value, owner=HOST)
         self.wiring = wiring or Wiring(settings or KernelSettings(), plugins, given, installed=installed)
         self.settings = self.wiring.settings
         self.hooks = self.wiring.hooks

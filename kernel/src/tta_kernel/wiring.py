@@ -21,14 +21,15 @@ from .services import Service
 from .settings import KernelSettings, unknown_plugins
 from .spelling import close, suggest
 
-EMBEDDER = "the embedding program"
+HOST = "the host program"
+"""What a service's provider is called where the program around the kernel handed it in."""
 
 
 class Wiring:
     """All plugins of one kernel, imported, configured and ordered; nothing is started.
 
     ``plugins`` are the host's own, alone or beside what is ``installed``; ``given`` are services that the
-    embedding program provides, and ``specs`` are modules with hooks of its own.
+    host provides, and ``specs`` are modules with hooks of its own.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Wiring:
         self.with_settings = partial(Wiring, plugins=plugins, given=given, installed=installed, specs=specs)
         """Wire the same plugins with other settings."""
         self.records: dict[str, Record] = {}
-        self.providers: dict[Service[Any], str] = dict.fromkeys(given, EMBEDDER)
+        self.providers: dict[Service[Any], str] = dict.fromkeys(given, HOST)
         self.levels: list[list[str]] = []
         """Names of the plugins that start together, each level after those that it needs."""
         self.general: list[Problem] = []
@@ -100,7 +101,7 @@ class Wiring:
             record = Record(each, required=section is None or section.required)
             self.records[name] = record
             try:
-                self._choose(record, named=section is not None or each.given is not None)
+                self._choose(record, named=section is not None or each.own is not None)
             except KernelError as exc:
                 record.rule_out(exc)
         # Only now, since importing one plugin may import the module of another.
@@ -245,7 +246,7 @@ class Wiring:
         chosen = self.chosen()
         while len(chosen) != before:
             before = len(chosen)
-            usable = {EMBEDDER, *chosen}
+            usable = {HOST, *chosen}
             for record in chosen.values():
                 for key in record.cls.requires:
                     self._look_for(key, record, usable)

@@ -146,7 +146,7 @@ def test_the_settings_remember_the_folder_and_the_environment(write: Write) -> N
     assert (source.folder, source.environment) == (folder, "testing")
 
 
-def test_settings_that_an_embedder_made_have_no_environment() -> None:
+def test_settings_that_a_host_made_have_no_environment() -> None:
     assert not LayeredSettings().source.environment
 
 
