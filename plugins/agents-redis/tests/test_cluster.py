@@ -63,7 +63,7 @@ async def test_other_processes_are_seen_on_a_cluster(redis: Redis) -> None:
     assert [type(event) for event in events] == [AgentRegistered, AgentDeregistered]
 
 
-async def test_a_foreign_reply_is_put_aside_on_a_cluster(redis: Redis) -> None:
+async def test_a_foreign_reply_is_quarantined_on_a_cluster(redis: Redis) -> None:
     replies = RedisReplies(redis, LOG, max_size=10_000, quarantine=60.0)
     key = redis.key("agents", "reply", "a", "k", tag="a/k")
     await redis.execute("LPUSH", key, "x")

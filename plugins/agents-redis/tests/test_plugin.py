@@ -42,7 +42,7 @@ async def test_memory_yields_to_redis(redis: Redis) -> None:
         assert (await kernel.health())["agents-redis"].status == "ok"
 
 
-async def test_the_snapshot_tells_local_from_remote_and_what_was_put_aside(redis: Redis) -> None:
+async def test_the_snapshot_tells_local_from_remote_and_what_was_quarantined(redis: Redis) -> None:
     async with kernel_on(redis) as here, kernel_on(redis) as there:
         await here.get(AGENT_REGISTRY).register(AgentCard(AgentId("a", "1"), process="p", shared=True))
         await there.get(AGENT_REGISTRY).register(AgentCard(AgentId("b", "1"), process="q", shared=True))

@@ -217,7 +217,7 @@ async def test_the_heart_goes_on_when_redis_was_away() -> None:
                 await until(lambda: not here.trouble)
 
 
-async def test_a_value_that_is_no_card_is_put_aside_with_its_reason_and_the_agent_comes_back(redis: Redis) -> None:
+async def test_a_value_that_is_no_card_is_quarantined_with_its_reason_and_the_agent_comes_back(redis: Redis) -> None:
     here = registry_on(redis)
     await here.register(card())
     await here.register(card(id=AgentId("b", "1")))
@@ -243,7 +243,7 @@ async def test_a_key_of_another_type_is_moved_out_of_the_way(redis: Redis, part:
 
 
 @pytest.mark.parametrize("note", [b"somebody else's", b"\xff\n\xfe\nx\ny", b"9" * 400 + b"\na\nb\nc", b""])
-async def test_what_is_no_note_among_those_of_what_was_put_aside_is_said_and_ends_nothing(
+async def test_what_is_no_note_among_those_of_what_was_quarantined_is_said_and_ends_nothing(
     redis: Redis, note: bytes
 ) -> None:
     here = registry_on(redis)
@@ -270,7 +270,7 @@ async def test_a_card_of_which_nobody_knows_when_it_was_seen_is_listed(redis: Re
         {"status": "asleep"},
     ],
 )
-async def test_a_card_that_others_would_put_aside_is_refused_with_its_reason(
+async def test_a_card_that_others_would_quarantine_is_refused_with_its_reason(
     redis: Redis, unfit: dict[str, Any]
 ) -> None:
     here = registry_on(redis)
@@ -297,7 +297,7 @@ async def test_a_state_of_another_type_is_none(redis: Redis) -> None:
     assert await redis.execute("TYPE", f"{key}:quarantined") == b"list"
 
 
-async def test_a_state_that_is_refused_is_kept_aside_with_its_reason(redis: Redis) -> None:
+async def test_a_state_that_is_refused_is_quarantined_with_its_reason(redis: Redis) -> None:
     here = registry_on(redis)
     await here.register(card(), lambda: Report(card(), b"damaged"))
     await here.refuse_state(ID, "it raised")

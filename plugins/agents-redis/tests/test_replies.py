@@ -24,7 +24,7 @@ class TestRedisReplies(RepliesContract):
 
 
 @pytest.mark.parametrize("command", [("SET", b"\xff no reply"), ("LPUSH", "x"), ("SET", b"\x80")])
-async def test_what_is_no_reply_is_put_aside(redis: Redis, command: tuple[Any, ...]) -> None:
+async def test_what_is_no_reply_is_quarantined(redis: Redis, command: tuple[Any, ...]) -> None:
     replies = RedisReplies(redis, LOG, max_size=10_000, quarantine=60.0)
     key = redis.key("agents", "reply", "a", "k", tag="a/k")
     await redis.execute(command[0], key, *command[1:])
@@ -79,7 +79,7 @@ async def test_a_list_of_replies_ends_with_the_last_and_leaves_those_out_that_en
     assert [name.rpartition(b":")[2] for name in await redis.execute("ZRANGE", index, 0, -1)] == [b"middle", b"long"]
 
 
-async def test_what_was_put_aside_of_a_person_is_forgotten_too(redis: Redis) -> None:
+async def test_what_was_quarantined_of_a_person_is_forgotten_too(redis: Redis) -> None:
     replies = RedisReplies(redis, LOG, max_size=10_000, quarantine=60.0)
     await redis.execute("SET", replies._keys("a", "k", "ann")[0], b"\xff what ann wrote")
     assert await replies.get("a", "k", "ann") is None

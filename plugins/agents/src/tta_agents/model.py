@@ -136,9 +136,9 @@ class Agents(Protocol):
     ) -> Reply:  # fmt: skip
         """Ask an agent, wherever it is served; the enclosing cancel scope is the deadline; raises only `AgentError`.
 
-        Idempotent by ``key``: an answer is kept for a window, and calling again returns it. ``owner`` is the
-        person whose data the request carries, so that ``forget`` finds it on its way, and its answer; what
-        is kept for one person answers no other.
+        Idempotent by ``key``, and without one a ValueError: an answer is kept for a window, and calling again returns
+        it. ``owner`` is the person whose data the request carries, so that ``forget`` finds it on its way, and its
+        answer; what is kept for one person answers no other.
         """
 
     @property
