@@ -158,7 +158,7 @@ def test_a_tilde_is_the_home_folder(folder: Path, tmp_path: Path) -> None:
 def test_a_home_that_is_not_there_is_a_problem(folder: Path) -> None:
     said = problem(folder, "path: ~nobody-of-that-name/a")
     where = f"{folder}/base.yaml: plugins.store.config.path"
-    assert said == f"{where}: begins with a home folder that is not there; write the whole path"
+    assert said == f"{where}: begins with a home folder that is not there; write an absolute path"
 
 
 @pytest.mark.parametrize("written", ["''", "5", "[a]", "{a: b}", "true", "null", "2024-01-01"])

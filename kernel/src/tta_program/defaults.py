@@ -1,4 +1,4 @@
-"""Defaults of config Structs, as if somebody had written them: with whole paths, and secrets that hide themselves."""
+"""Defaults of config Structs, as if somebody had written them: paths are absolute, and secrets hide themselves."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Entry(Struct, frozen=True):
 def entries(settings: LayeredSettings, types: Mapping[str, type[Struct]]) -> list[Entry]:
     """List the config in force, key by key, as it is written; a plugin without a type shows its raw section."""
     source = settings.source
-    kernel = _discreet(_in_force(KernelKeys, {}, settings), "", Reader(source))
+    kernel = _redacted(_in_force(KernelKeys, {}, settings), "", Reader(source))
     found = [*_leaves("kernel", kernel, source)]
     for name in sorted({*settings.plugins, *types}):
         path = f"plugins.{name}"
@@ -39,7 +39,7 @@ def entries(settings: LayeredSettings, types: Mapping[str, type[Struct]]) -> lis
         reader.value(raw, types.get(name, Any), f"{path}.config")
         shown: dict[str, Any] = {"enabled": section.enabled, "required": section.required} if section else {}
         shown["config"] = _in_force(types[name], raw) if name in types else raw
-        found += _leaves(path, _discreet(shown, path, reader), source)
+        found += _leaves(path, _redacted(shown, path, reader), source)
     return found
 
 
@@ -56,12 +56,12 @@ def _in_force(type_: type[Struct], raw: Mapping[str, Any], given: Struct | None 
     return shown
 
 
-def _discreet(value: Any, path: str, reader: Reader) -> Any:
-    """Return ``value`` as builtins, without its secrets and with whole paths."""
+def _redacted(value: Any, path: str, reader: Reader) -> Any:
+    """Return ``value`` as builtins, without its secrets and with absolute paths."""
     if isinstance(value, Mapping):
-        return {str(key): _discreet(it, f"{path}.{key}", reader) for key, it in value.items()}
+        return {str(key): _redacted(it, f"{path}.{key}", reader) for key, it in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_discreet(it, f"{path}.{n}", reader) for n, it in enumerate(value)]
+        return [_redacted(it, f"{path}.{n}", reader) for n, it in enumerate(value)]
     if path in reader.hidden:
         return REDACTED
     if path in reader.placed:

@@ -43,12 +43,12 @@ class Source(Struct, frozen=True):
         found = self._layer(key, exact=exact)
         return found.name if found else ""
 
-    def whole(self, path: str | Path, key: str) -> Path:
+    def absolute(self, path: str | Path, key: str) -> Path:
         """Return the absolute path that is meant by what is written under ``key``; raise a ValueError if none."""
         layer = self._layer(key)
         return _absolute(layer.folder if layer else Path(), path)
 
-    def whole_default(self, path: Path) -> Path:
+    def absolute_default(self, path: Path) -> Path:
         """Return the absolute path that a default means; raise a ValueError if none."""
         return _absolute(self.folder or Path(), path)
 

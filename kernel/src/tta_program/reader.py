@@ -137,13 +137,13 @@ class Reader:
         if written == "":
             return self.report(path, "expected a path, got an empty text")
         try:
-            self.placed[path] = self.source.whole(written, path)
+            self.placed[path] = self.source.absolute(written, path)
         except ValueError as error:
-            return self.report(path, str(error), "write the whole path")
+            return self.report(path, str(error), "write an absolute path")
         return self.placed[path]
 
     def _default_path(self, default: Path, path: str) -> Path:
-        self.placed[path] = self.source.whole_default(default)
+        self.placed[path] = self.source.absolute_default(default)
         return self.placed[path]
 
     def _convert(self, raw: Any, type_: Any, path: str) -> Any:
@@ -204,7 +204,7 @@ class Reader:
             found = self.source.environ.get(str(name), "")
         else:
             try:
-                found = read_text(self.source.whole(name, f"{path}.file")).removesuffix("\n")
+                found = read_text(self.source.absolute(name, f"{path}.file")).removesuffix("\n")
             except ValueError as error:
                 found = ""
                 why = str(error)
