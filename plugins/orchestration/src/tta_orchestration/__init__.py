@@ -12,7 +12,6 @@ from tta_workflows import WORKFLOWS, WorkflowUse
 
 from .checks import Checks
 from .component import Component
-from .config import Config
 from .model import (
     ORCHESTRATION,
     SEEDS,
@@ -29,6 +28,7 @@ from .model import (
     TurnPlayed,
     TurnStream,
 )  # fmt: skip
+from .settings import Config
 from .texts import NOT_YOURS
 from .turns import Turns
 

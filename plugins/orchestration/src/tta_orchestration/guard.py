@@ -17,6 +17,7 @@ from . import texts
 from .model import Failure, Part, StoreFailed
 
 _REMEMBERED = 1000
+"""Of how many sessions something is remembered for their players; the oldest are forgotten first."""
 _LOOK = 2.0
 """How long, in seconds, looking for what became of a commit may take."""
 T = TypeVar("T")
@@ -69,7 +70,9 @@ class SessionGuard:
         self._limit = limit
         # Bounded, and of this process alone: what it forgets, a player doesn't hear of.
         self._lost: OrderedDict[str, None] = OrderedDict()
+        """Sessions that were there, and are no longer."""
         self._unsure: OrderedDict[str, tuple[str, bool]] = OrderedDict()
+        """By session: the run of a turn of which nobody knows whether it was kept, and whether its text is unread."""
 
     async def read(self, id: str, owner: str) -> Found:
         """Return the session, if there is one, and the story in it; raise `NotKept` where that can't be known.
@@ -105,6 +108,7 @@ class SessionGuard:
                 with anyio.fail_after(self._limit):
                     return await self._sessions.commit(session)
             except SessionConflict:
+                # What was there before us may be our own first try, or one that the store's client made.
                 _, found = await self._find(session.id, run)
                 if found is None:
                     raise Overtaken from None

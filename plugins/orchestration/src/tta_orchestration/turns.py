@@ -19,11 +19,11 @@ from tta_workflows import Run, Workflows
 
 from . import texts
 from .checks import Checks
-from .config import Config
 from .guard import SessionGuard
 from .model import SEEDS, InputError, NotRunning, OrchestrationResponse, TurnPlayed
 from .release import Send
 from .responder import Responder
+from .settings import Config
 from .turn import Played, Turn
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -56,7 +56,7 @@ class Sequences:
         outputs: dict[str, Any] = {}
         output: dict[str, Any] = {}
         data = {"input": input, "steps": outputs}
-        error = "cancelled"
+        error = "cancelled"  # unless it is known better in the end
         try:
             with anyio.fail_after(workflow.timeout):
                 for step in workflow.steps:
@@ -80,7 +80,7 @@ class Sequences:
     async def _step(self, step: Step, data: Mapping[str, Any], run: Run, steps: list[StepRun], caller: _Caller) -> Any:
         """Return what the step's agent answered; add to ``steps`` what became of it, in any case."""
         began = time.perf_counter()
-        error, detail = "cancelled", ""
+        error, detail = "cancelled", ""  # unless it is known better in the end
         try:
             with anyio.move_on_after(step.timeout):
                 reply = await self._agents.call(
