@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import shlex
+import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tta_redis import Tls
-from tta_redis.testing import free_port, program, redis_server
+from tta_redis.testing import free_port, program, redis_server, wait_until
 
 
 def without_servers(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
@@ -97,6 +100,27 @@ def test_a_server_without_tls_is_skipped_only_if_it_is_named(
 
 def test_servers_that_start_together_get_ports_of_their_own() -> None:
     assert len({free_port() for _ in range(300)}) == 300
+
+
+KILLED = """
+import os, signal
+from tta_redis.testing import redis_server
+with redis_server(own=True) as server:
+    print(server.port, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_server_ends_with_the_process_that_runs_it_though_that_is_killed() -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    port = int(done.stdout)
+    wait_until(lambda: not_answering(port), f"nobody listens on {port}")
+
+
+def not_answering(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def test_a_server_that_does_not_start_says_why() -> None:

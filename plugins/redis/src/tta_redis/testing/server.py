@@ -28,6 +28,8 @@ from .programs import program, without_tls
 
 PATIENCE = 15.0
 """How long, in seconds, a server may take to do what a test waits for."""
+_UNTIL_WE_END = "read -r _; kill -9 $0 2>/dev/null"
+"""What a shell does beside a server: its input ends with this process, be that killed."""
 _turns = itertools.count(os.getpid() * 200)
 
 
@@ -44,6 +46,7 @@ class RedisServer:
         self._options = options
         self._sentinel = sentinel
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
         self._name = ""
 
     @property
@@ -69,6 +72,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Start, and wait until commands are answered."""
+        self._let_go()
         self._name = Path(path := program()).name
         command = [path]
         own = self.folder / "redis.conf"
@@ -87,6 +91,9 @@ class RedisServer:
         # The last of two equal options counts.
         with (self.folder / "output").open("ab") as output:
             self._process = subprocess.Popen([*command, *self._options], stdout=output, stderr=subprocess.STDOUT)
+        # A worker of pytest-xdist that is killed, or ends because it is stuck, runs no fixture's end.
+        guard = ["/bin/sh", "-c", _UNTIL_WE_END, str(self._process.pid)]
+        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, start_new_session=True)
         wait_until(self._answers, f"{self._name} on port {self.port} answers")
 
     def _answers(self) -> bool:
@@ -125,6 +132,7 @@ class RedisServer:
         """Stop in order, if it runs; a paused one, too."""
         if self._process is None:
             return
+        self._let_go()
         self._process.send_signal(signal.SIGCONT)
         self._process.terminate()
         try:
@@ -137,9 +145,18 @@ class RedisServer:
     def kill(self) -> None:
         """End it with SIGKILL: what it hasn't written is lost."""
         assert self._process is not None
+        self._let_go()
         self._process.kill()
         self._process.wait(PATIENCE)
         self._process = None
+
+    def _let_go(self) -> None:
+        """End the guard before the server, whose number may be another process's afterwards."""
+        if self._guard is None:
+            return
+        self._guard.kill()
+        self._guard.communicate()
+        self._guard = None
 
     def pause(self) -> None:
         """Stop it with SIGSTOP: it accepts connections and says nothing."""
