@@ -13,6 +13,16 @@ TEXTS = {
     'He said "go." \n "Where?" Nobody knew': ['He said "go." \n ', '"Where?" ', "Nobody knew"],
     "3.14 is no end, and neither is the last. ": ["3.14 is no end, and neither is the last. "],
     "... ' \" . ": ["... ", "' \" . "],
+    "海は静かだ。灯台が光る！「誰かいる？」と聞く。3．14。": [
+        "海は静かだ。",
+        "灯台が光る！",
+        "「誰かいる？」",
+        "と聞く。",
+        "3．14。",
+    ],
+    "समुद्र शांत है। दीपक जलता है।": ["समुद्र शांत है। ", "दीपक जलता है।"],
+    "هل أنت هنا؟ البحر هادئ۔ نعم.": ["هل أنت هنا؟ ", "البحر هادئ۔ ", "نعم."],
+    "等等……什么？！\n走吧。": ["等等……什么？！\n", "走吧。"],
     "": [],
 }
 
@@ -28,7 +38,10 @@ def test_a_sentence_ends_where_the_next_one_begins(text: str) -> None:
     assert parted(text, 1000) == TEXTS[text]
 
 
-@pytest.mark.parametrize("text", [*TEXTS, "word " * 1000, "x" * (3 * LONGEST), "\n" * LONGEST + "a", ". " * LONGEST])
+@pytest.mark.parametrize(
+    "text",
+    [*TEXTS, "word " * 1000, "x" * (3 * LONGEST), "\n" * LONGEST + "a", ". " * LONGEST, "。" * 3000, "あ。」" * 900],
+)
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1999])
 def test_it_does_not_matter_in_which_pieces_a_text_comes(text: str, size: int) -> None:
     found = parted(text, size)

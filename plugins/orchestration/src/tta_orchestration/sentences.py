@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 
-_SPACE = re.compile(r"\s+")
-_STOPS = ".!?…"
-_CLOSING = "\"'”’)"
+_WIDE = "。！？｡"
+"""Full stops of scripts that put no space after them."""
+_STOPS = ".!?…．؟۔।॥" + _WIDE
+_WIDE_CLOSING = "”’)」』）》】〉"
+_CLOSING = "\"'" + _WIDE_CLOSING
+_BREAK = re.compile(rf"\s+|[{_WIDE}][{_WIDE}{_WIDE_CLOSING}]*")
+"""Where a sentence may end: at a space, or right after a full stop that needs none."""
+_ENDS = "\n" + _WIDE + _WIDE_CLOSING
 LONGEST = 2000
 """How many characters wait for the end of a sentence at most."""
 
@@ -31,8 +36,8 @@ class Sentences:
             start = end
             self._from = 0
         self.pending = text[start:]
-        # Only the space at the end is undecided: whether it ends a sentence shows by what follows it.
-        self._from = len(self.pending.rstrip())
+        # Only the space at the end is undecided, and stops before it: whether a sentence ends shows by what follows.
+        self._from = len(self.pending.rstrip().rstrip(_WIDE + _WIDE_CLOSING))
         return found
 
     def end(self) -> str:
@@ -43,10 +48,10 @@ class Sentences:
     def _end(self, text: str, start: int) -> int:
         """Return where the sentence that begins at ``start`` ends; 0 where that isn't known yet."""
         longest = start + LONGEST
-        for space in _SPACE.finditer(text, start + self._from, longest):
-            end = space.end()
+        for found in _BREAK.finditer(text, start + self._from, longest):
+            end = found.end()
             followed = end < len(text) and not text[end].isspace()
-            if followed and (text[end - 1] == "\n" or _stops(text, start, space.start())):
+            if followed and (text[end - 1] in _ENDS or _stops(text, start, found.start())):
                 return end
         if len(text) <= longest:
             return 0
