@@ -4,11 +4,13 @@ import re
 import time
 
 import anyio
+import hiredis
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 from redis.exceptions import ResponseError
 
 from tta_redis import Config, Redis, RedisDown, RetryConfig, Signal, connect
+from tta_redis.connection import pack
 from tta_redis.testing import RedisServer, redis_server
 
 SLOW = "local n = 0; while n < tonumber(ARGV[1]) do n = n + 1 end; return redis.call('INCR', KEYS[1])"
@@ -185,6 +187,56 @@ async def test_who_is_called_with_signals_learns_it_too_and_may_fail(caplog: pyt
             assert heard == [b"x", None, b"y"]
 
 
+async def test_who_listens_is_told_to_look_again_only_when_nothing_more_can_be_missed() -> None:
+    heard: list[Signal | None] = []
+    told, asked_again, agree = anyio.Event(), anyio.Event(), anyio.Event()
+    connections: list[SocketStream] = []
+
+    def received(signal: Signal | None) -> None:
+        heard.append(signal)
+        told.set()
+
+    async def serve(stream: SocketStream) -> None:
+        connections.append(stream)
+        again, reader = len(connections) > 1, hiredis.Reader()
+        async with stream:
+            async for data in stream:
+                reader.feed(data)
+                while command := reader.gets():
+                    if command[0] == b"HELLO":
+                        greeting = ("server", "redis", "version", "7.0.0", "role", "master")
+                        await stream.send(pack(greeting))
+                    elif command[0] == b"SUBSCRIBE":
+                        if again:
+                            asked_again.set()
+                            await agree.wait()
+                        await stream.send(b"*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n")
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    url = f"redis://127.0.0.1:{listener.extra(SocketAttribute.local_port)}"
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, serve)
+        with anyio.fail_after(20):
+            async with connect(Config(url=url)) as redis, redis.subscribe("c", callback=received):
+                await connections[0].send_eof()
+                await asked_again.wait()
+                assert heard == []
+                agree.set()
+                await told.wait()
+                assert heard == [None]
+        tasks.cancel_scope.cancel()
+
+
+async def test_however_often_listening_was_interrupted_it_goes_on_as_soon_as_the_first_time() -> None:
+    with redis_server(own=True) as server:
+        config = server.config(retry=RetryConfig(base=0.01, cap=60.0))
+        async with connect(config) as redis, redis.listen("c") as signals:
+            with anyio.fail_after(10):
+                for _ in range(15):  # With pauses that double each time this would take more than a minute.
+                    await redis.execute("CLIENT", "KILL", "TYPE", "pubsub")
+                    assert await anext(signals) is None
+
+
 async def test_who_listens_to_a_server_that_fell_silent_learns_it() -> None:
     with redis_server(own=True) as server:
         config = server.config(socket_timeout=0.3, connect_timeout=0.3)
@@ -261,7 +313,7 @@ async def test_errors_do_not_hold_what_was_sent(redis: Redis) -> None:
 @pytest.mark.parametrize(
     ("rights", "missing"), [(("+@all", "resetchannels"), "&story:*"), (("&*", "+@all", "-subscribe"), "+subscribe")]
 )
-async def test_who_may_not_listen_is_told_which_right_he_lacks(rights: tuple[str, ...], missing: str) -> None:
+async def test_who_may_not_listen_is_told_which_right_is_missing(rights: tuple[str, ...], missing: str) -> None:
     with redis_server(own=True) as server:
         server.command("ACL", "SETUSER", "tta", "reset", "on", ">hunter2", "~*", *rights)
         config = server.config(username="tta", password="hunter2", command_timeout=1.0, prefix="story")

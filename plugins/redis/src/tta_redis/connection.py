@@ -19,9 +19,9 @@ from .errors import ConnectionLost, Refused, Unreachable
 
 # Why not redis-py's: there a connection belongs to one call from its command to its answer, so a hundred callers at
 # once take a hundred connections, with a write and a read each. Here they share one: what they all say goes out in
-# one write, and the answers come in one read. By `make bench-connection` a GET takes 15 µs of this process's time
-# instead of 98 with a hundred callers, and 40 instead of 118 with one. And redis-py sends again whatever was lost,
-# without saying whether it had been sent: a send that may have counted could not be told from one that never left.
+# one write, and the answers come in one read. `make bench-connection` measures what that is worth; STORAGE.md of
+# messages-redis has the figures. And redis-py sends again whatever was lost, without saying whether it had been sent:
+# a send that may have counted could not be told from one that never left.
 pack: Callable[[tuple[Any, ...]], bytes] = hiredis.pack_command
 _NOTHING = object()
 Reply = Any

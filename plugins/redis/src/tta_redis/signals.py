@@ -36,6 +36,10 @@ class Signals:
         self._listeners: dict[str, set[_Queue | _Callback]] = {}
         self._unconfirmed: Counter[str] = Counter()
         """How many SUBSCRIBEs of a channel the server has yet to answer."""
+        self._gaps: Counter[_Queue | _Callback] = Counter()
+        """Listeners that have missed something, and how many of their channels the server has yet to agree to."""
+        self._failures = 0
+        """How often in a row listening came to nothing."""
         self._changed = anyio.Event()
         self._connection: _SubscribedConnection | None = None
         self._reason = ""
@@ -91,19 +95,17 @@ class Signals:
 
     async def run(self) -> None:
         """Keep the connection while anybody listens."""
-        failures = 0
         while True:
             while not self._listeners:
                 await self._changed.wait()
             try:
                 await self._stay_connected()
-                failures = 0
             except (Unreachable, ConnectionLost, Refused, TimeoutError) as exc:
-                failures += 1
+                self._failures += 1
                 if str(exc) != self._reason:
                     log.warning("listening: %s", exc)
                 self._reason = str(exc) or "no answer in time"
-                await anyio.sleep(backoff(failures, self._config.retry))
+                await anyio.sleep(backoff(self._failures, self._config.retry))
 
     async def _stay_connected(self) -> None:
         """Listen on one connection until it ends, or nobody listens any more."""
@@ -115,10 +117,9 @@ class Signals:
             self._connection = connection
             self._reason = ""
             self._unconfirmed.clear()
+            # Told before the server has agreed, a listener would look too early, and miss what comes between.
+            self._gaps = Counter(listener for those in self._listeners.values() for listener in those)
             self._send("SUBSCRIBE", [*self._listeners])
-            for those in self._listeners.values():
-                for listener in those:
-                    listener.gap()
             self._notify()
             while self._listeners:
                 with anyio.move_on_after(self._config.socket_timeout / 2):
@@ -140,7 +141,17 @@ class Signals:
             self._unconfirmed[channel] -= 1
             if self._unconfirmed[channel] <= 0:
                 del self._unconfirmed[channel]
+                self._failures = 0
+                self._end_gaps(channel)
                 self._notify()
+
+    def _end_gaps(self, channel: str) -> None:
+        for listener in tuple(self._listeners.get(channel, ())):
+            if listener in self._gaps:
+                self._gaps[listener] -= 1
+                if not self._gaps[listener]:
+                    del self._gaps[listener]
+                    listener.gap()
 
     def advice(self, error: str) -> str:
         """Say which right of an ACL is missing, where that is what an error is about; else nothing."""
