@@ -16,6 +16,7 @@ import pytest
 
 from tta_kernel import Kernel
 from tta_program import Subcommands
+from tta_program.__main__ import main
 
 Ship = Callable[..., Path]
 Done = subprocess.CompletedProcess[str]
@@ -267,6 +268,20 @@ def test_config_shows_each_value_with_its_layer_and_no_secret(folder: Path, ship
     assert done.returncode == 0
 
 
+@pytest.mark.parametrize("look", [["config"], ["config", "--json"], ["check"], ["check", "--json"]])
+@pytest.mark.parametrize("name", ["TTA__PLUGINS__STORE__CONFIG__NAME", "TTA__KERNEL__\udce9", "TTA__\x1b[31m"])
+def test_a_variable_of_odd_characters_is_looked_at_like_any_other(
+    folder: Path, ship: Ship, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, look: list[str],
+    name: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("TTA_CONFIG", str(folder))
+    monkeypatch.setenv(name, "caf\udce9")
+    assert main(look) == 1
+    shown = "".join(capsys.readouterr())
+    assert "\x1b" not in shown
+    assert "\udce9" not in shown
+
+
 def test_config_stays_narrow_whatever_a_value_is(folder: Path, ship: Ship) -> None:
     ship("wide", "wide = wide:P", "from tta_kernel import *\nfrom msgspec import Struct\n"
          "class C(Struct):\n    words: list[str] = []\nclass P(Plugin[C]): pass\n")  # fmt: skip
@@ -515,6 +530,17 @@ def test_a_hangup_reloads_and_a_broken_file_changes_nothing(folder: Path) -> Non
     assert "kernel.start_timeout" in reloaded
 
 
+def test_a_reload_that_runs_into_a_fault_of_a_plugin_s_ends_nothing(folder: Path, ship: Ship) -> None:
+    body = "import msgspec\nclass C(msgspec.Struct):\n    size: int = 0\n    def __eq__(self, other): return 1 / 0\n"
+    ship("odd", "odd = odd:P", body + PLUGIN.replace("NoConfig", "C"))
+    name_them(folder, "odd")
+    with running(folder) as (process, lines):
+        process.send_signal(signal.SIGHUP)
+        assert "nothing is reloaded" in next(lines)
+        process.terminate()
+        assert process.wait(20) == 0
+
+
 def test_a_start_that_fails_is_3_and_says_why(folder: Path, ship: Ship) -> None:
     ship("startless", "startless = startless:P", lifespan(enter="raise OSError('no server')"))
     name_them(folder, "startless")
@@ -607,6 +633,18 @@ def test_a_required_plugin_fails_and_another_blocks_the_loop_and_still_the_proce
     name_them(folder, "failing", "stubborn")
     (folder / "base.yaml").write_text("kernel: {autoload: false, log_format: json, stop_timeout: 200ms}\n")
     with running(folder) as (process, _):
+        go_on(process)
+        assert process.wait(20) == 70
+
+
+def test_a_required_plugin_fails_to_start_and_another_blocks_the_loop_and_still_the_process_ends(
+    folder: Path, ship: Ship
+) -> None:
+    ship("failing", "failing = failing:P", lifespan("await anyio.to_thread.run_sync(sys.stdin.readline); 1 / 0"))
+    ship("stubborn", "stubborn = stubborn:P", lifespan(leave="time.sleep(60)"))
+    name_them(folder, "failing", "stubborn")
+    (folder / "base.yaml").write_text("kernel: {autoload: false, log_format: json, stop_timeout: 200ms}\n")
+    with tta_in_background(folder, "run", stdin=subprocess.PIPE) as process:
         go_on(process)
         assert process.wait(20) == 70
 

@@ -143,3 +143,15 @@ async def test_a_reload_keeps_overrides_as_they_were(folder: Path) -> None:
         plugin = kernel.records["store"].plugin
         assert plugin is not None
         assert (plugin.config.url, plugin.config.names) == ("c", ["b"])
+
+
+def holding_itself(kind: str) -> Any:
+    mapping: dict[str, Any] = {}
+    mapping["a"] = mapping if kind == "mapping" else [mapping]
+    return mapping
+
+
+@pytest.mark.parametrize("kind", ["mapping", "list"])
+def test_overrides_that_hold_themselves_are_a_problem(folder: Path, kind: str) -> None:
+    what = "overrides: more than 50 mappings and lists lie in each other"
+    assert problems(folder, store(table=holding_itself(kind))) == [what]

@@ -161,6 +161,11 @@ def test_a_home_that_is_not_there_is_a_problem(folder: Path) -> None:
     assert said == f"{where}: begins with a home folder that is not there; write an absolute path"
 
 
+@pytest.mark.parametrize("config", ['path: "a\\0b"', 'many: [a, "a\\0b"]'])
+def test_a_path_with_a_nul_is_a_problem(folder: Path, config: str) -> None:
+    assert "holds a NUL, which no path may" in problem(folder, config)
+
+
 @pytest.mark.parametrize("written", ["''", "5", "[a]", "{a: b}", "true", "null", "2024-01-01"])
 def test_what_is_no_path_is_a_problem(folder: Path, written: str) -> None:
     said = problem(folder, f"path: {written}")

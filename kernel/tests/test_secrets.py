@@ -201,3 +201,40 @@ def test_a_struct_may_work_with_a_secret_while_it_is_made() -> None:
                 raise ValueError("url: write db://…")
 
     assert decoded(Url, url="db://me:hunter2@example").url == "db://me:hunter2@example"
+
+
+# A password in a URL
+
+
+class Server(Strict, frozen=True):
+    url: str = "db://me:hunter2@example"
+    urls: list[str] = []
+    options: dict[str, Any] = {}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"url": "db://me:hunter2@example/0?a=b"},
+        {"url": "db://:hunt%65r2@example"},
+        {"urls": ["db://me:hunter2@example,db://me:hunter2@example"]},
+        {"options": {"a": [{"b": "db://hunter2@example"}]}},
+        {},
+    ],
+)
+def test_the_repr_of_a_config_hides_the_password_in_a_url(config: Mapping[str, Any]) -> None:
+    found = decoded(Server, **config)
+    assert "hunter2" not in repr(found)
+    assert "hunt%65r2" not in repr(found)
+    assert f"db://{REDACTED}@example" in repr(found)
+    assert msgspec.to_builtins(found, enc_hook=str) == msgspec.to_builtins(Server(**config))
+
+
+def test_a_url_without_a_password_is_a_plain_text() -> None:
+    assert type(decoded(Server, url="db://example").url) is str
+
+
+def test_no_log_shows_the_password_of_a_url_alone() -> None:
+    settings = LayeredSettings(plugins={"store": PluginSettings(config={"url": "db://me:hunt%65r2@example"})})
+    settings.decode("store", Server)
+    assert settings.secrets == {"hunt%65r2", "hunter2"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -30,9 +30,9 @@ class Kernel(anyio.AsyncContextManagerMixin):
 
     ``plugins`` are the host's own, by name, in place of what is installed; with ``installed`` they stand beside
     it, and each replaces the installed one of its name. They run unless the settings disable them.
-    ``services`` count as provided; ``abandoned`` is told the name and stack of a plugin that ignores
-    cancellation, for which leaving the block must wait. ``wiring`` is one that is at hand, in place of settings
-    and plugins.
+    ``services`` count as provided. ``stopping`` is called as plugins begin to stop, even while others still
+    start; ``abandoned`` is told the name and stack of one that ignores cancellation, for which leaving the
+    block must wait. ``wiring`` is one that is at hand, in place of settings and plugins.
     What is wrong with a required plugin raises `ConfigError` here, with all ``problems`` at once,
     before anything starts.
     """
@@ -44,6 +44,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
         plugins: Mapping[str, type[Plugin[Any]]] | None = None,
         installed: bool = False,
         services: Mapping[Service[Any], object] | None = None,
+        stopping: Callable[[], object] = lambda: None,
         abandoned: Abandoned = lambda name, stack: None,
         wiring: Wiring | None = None,
     ) -> None:
@@ -56,6 +57,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
         self.settings = self.wiring.settings
         self.hooks = self.wiring.hooks
         self.ask = self.hooks.ask
+        self.stopping = stopping
         self.abandoned = abandoned
         self._used = False
         self._stop = anyio.Event()
@@ -99,6 +101,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
                         yield self
                 finally:
                     self._reloading = None
+                    self.stopping()
                     with anyio.CancelScope(shield=True):
                         await supervisor.stop()
                 if supervisor.failure:

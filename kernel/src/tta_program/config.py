@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from tta_kernel import ConfigError, KernelSettings, PluginSettings, Problem, suggest
 from tta_kernel.settings import KernelKeys, Section
 
-from .files import parse, read_text
+from .files import DEEPEST, TOO_DEEP, parse, read_text
 from .layers import Layer, Source, Text
 from .reader import Reader
 
@@ -97,10 +97,14 @@ def read(
     """Read what can be read; return all problems, too."""
     environ = os.environ if environ is None else environ
     environment = environment or environ.get("TTA_ENV") or "development"
-    overrides = _plain(overrides)  # as they are now, whatever becomes of them later
     layers: list[Layer] = []
-    source = Source(environment, None, environ, overrides, layers)
     problems: list[Problem] = []
+    try:
+        overrides = _plain(overrides)  # as they are now, whatever becomes of them later
+    except ConfigError as error:
+        overrides = None
+        problems += error.problems
+    source = Source(environment, None, environ, overrides, layers)
     names: list[Path | str] = sorted(name for name in environ if name.startswith("TTA__"))
     try:
         home = _folder(folder or environ.get("TTA_CONFIG"))
@@ -204,12 +208,14 @@ def _variable(name: str, text: str) -> Layer:
     return Layer(name, tree)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = 0) -> Any:
     """Return a copy in which mappings are dicts, and sequences lists, as a file would have them."""
+    if depth > DEEPEST:  # one that holds itself, most likely
+        raise ConfigError(Problem("overrides", TOO_DEEP))
     if isinstance(value, Mapping):
-        return {key: _plain(it) for key, it in value.items()}
+        return {key: _plain(it, depth + 1) for key, it in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(it) for it in value]
+        return [_plain(it, depth + 1) for it in value]
     return value
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import FieldInfo, fields, replace
 
 from tta_kernel.units import unwrap
 
-from .secrets import SecretText
+from .secrets import SecretText, UrlText, mask
 
 Place = Callable[[Path, str], Path]
 
@@ -31,6 +31,8 @@ def settled(value: Any, type_: Any, key: str, place: Place) -> Any:
         return place(value, key)
     if "secret" in extra and isinstance(value, str):
         return SecretText(value)
+    if isinstance(value, str) and mask(value) != value:
+        return UrlText(value)
     if isinstance(value, Struct):
         return _struct(value, key, place)
     kinds = [it for it in get_args(bare) if it is not ...]

@@ -7,6 +7,9 @@ from typing import Any
 
 from tta_kernel import ConfigError, Problem
 
+DEEPEST = 50
+"""How many mappings and lists may lie in each other; who reads them goes down step by step, and would fall."""
+TOO_DEEP = f"more than {DEEPEST} mappings and lists lie in each other"
 _QUOTES = "a text that begins with & * ! @ % or looks like a date needs quotes"
 
 
@@ -42,7 +45,12 @@ def parse(text: str, where: str) -> Any:
 
     mark: Any = None
     try:
+        depth = 0
         for event in yaml.parse(text, Loader=safe):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                mark = event.start_mark
+                raise yaml.MarkedYAMLError(problem=TOO_DEEP, problem_mark=mark)
             if isinstance(event, yaml.AliasEvent):  # Ten of them unfold to gigabytes.
                 mark = event.start_mark
                 raise yaml.MarkedYAMLError(problem="aliases are refused", problem_mark=mark, note=_QUOTES)

@@ -80,6 +80,8 @@ def _says(tree: Any, key: str) -> bool:
 
 
 def _absolute(folder: Path, path: str | Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("holds a NUL, which no path may")
     try:
         whole = folder / Path(path).expanduser()
     except RuntimeError:

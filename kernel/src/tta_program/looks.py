@@ -16,7 +16,7 @@ from .commands import Subcommands
 from .config import LayeredSettings
 from .effective import entries
 from .exits import DONE, WANTING
-from .output import aligned
+from .output import aligned, encodable, printable_lines
 
 Look = Callable[[Wiring, LayeredSettings, Sequence[Problem]], tuple[Any, list[str]]]
 """Returns what JSON shows, and the lines for people."""
@@ -51,12 +51,13 @@ def show(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace)
         found = [problem for problem in found if not problem.deployment_only]
     data, lines = options.look(wiring, settings, found)
     if options.json:
-        print(msgspec.json.format(msgspec.json.encode(data), indent=2).decode())
+        encoded = msgspec.json.encode(encodable(msgspec.to_builtins(data)))
+        print(msgspec.json.format(encoded, indent=2).decode())
     else:
-        print("\n".join(lines))
+        print(printable_lines("\n".join(lines)))
     if not checks:
         for problem in found:
-            print(problem, file=sys.stderr)
+            print(printable_lines(str(problem)), file=sys.stderr)
     return WANTING if found else DONE
 
 
@@ -91,7 +92,7 @@ def _config(wiring: Wiring, settings: LayeredSettings, found: Sequence[Problem])
     shown = entries(settings, types)
     rows = []
     for entry in shown:
-        value = msgspec.json.encode(entry.value).decode()
+        value = msgspec.json.encode(encodable(entry.value)).decode()
         rows.append((entry.key, _short(value, 60), f"# {entry.layer}"))
     return shown, aligned(rows)
 

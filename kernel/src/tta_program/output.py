@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from .exits import WANTING
 
@@ -16,7 +17,7 @@ def table(rows: Iterable[Sequence[str]]) -> None:
 
 def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
     """Return the lines of `table`."""
-    shown = [[_printable(cell) for cell in row] for row in rows]
+    shown = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     lines = []
     for row in shown:
@@ -27,10 +28,27 @@ def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
 
 def fail(command: str, why: str) -> int:
     """Say on standard error why ``tta COMMAND`` failed, and return the exit code for that."""
-    print("\n".join(map(_printable, f"tta {command}: {why}".split("\n"))), file=sys.stderr)
+    print(printable_lines(f"tta {command}: {why}"), file=sys.stderr)
     return WANTING
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return a text that a terminal can show: what it can't is a question mark."""
     # An escape sequence in a foreign value would be the terminal's to obey.
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def printable_lines(text: str) -> str:
+    """Return a text of several lines, each as `printable` makes it."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def encodable(value: Any) -> Any:
+    """Return builtins that JSON can hold: half a character, as of a name that isn't UTF-8, is escaped."""
+    if isinstance(value, Mapping):
+        return {encodable(key): encodable(it) for key, it in value.items()}
+    if isinstance(value, list | tuple):
+        return [encodable(it) for it in value]
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()
+    return value

@@ -13,12 +13,13 @@ from msgspec import Struct, ValidationError, convert
 from msgspec.structs import fields
 
 from tta_kernel import ConfigError, Problem, suggest
+from tta_kernel.errors import raised_at
 from tta_kernel.units import UNITS, is_struct, measure, unwrap
 
 from .defaults import default_of, settled
 from .files import parse, read_text
 from .layers import BAD, Source, Text
-from .secrets import REDACTED, SecretText, looks_secret, mask
+from .secrets import REDACTED, SecretText, UrlText, looks_secret, mask, passwords
 
 _PLAIN = {"`Path`": "a path", "`object`": "a mapping", "`array`": "a list", "`bool`": "true or false", "`": ""}
 
@@ -29,8 +30,8 @@ def written(value: Any, type_: Any) -> Any:
     if isinstance(value, Mapping) and len(get_args(bare)) == 2:
         return {key: written(it, get_args(bare)[1]) for key, it in value.items()}
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if "unit" not in extra or not number or not value:
-        return value
+    if "unit" not in extra or not number or not 0 < value < 1e18:
+        return value  # One beyond all measure is told as it stands, and refused elsewhere.
     largest_first = sorted(UNITS[extra["unit"]].items(), key=lambda it: -it[1])
     for unit, factor in largest_first:
         if value >= factor and round(value / factor, 9) % 1 == 0:
@@ -107,7 +108,18 @@ class Reader:
         if len(self.problems) > before:
             return BAD
         found = self._convert(raw, type_, path)
-        return SecretText(found) if declared and isinstance(found, str) else found
+        if found is BAD and not is_struct(bare) and _may_hold_secret(type_):
+            self._hide(raw, path)
+        if not isinstance(found, str):
+            return found
+        return SecretText(found) if declared else self._without_password(found)
+
+    def _without_password(self, text: str) -> str:
+        """Return a text that shows no password of a URL in it, and keep that from the logs."""
+        if mask(text) == text:
+            return text
+        self.source.secrets.update(passwords(text))
+        return UrlText(text)
 
     def _parts(self, raw: Any, type_: Any, path: str, *, secret: bool) -> Any:
         """Return ``raw`` with all that lies in it read, and itself, where its type says how it is written."""
@@ -128,10 +140,26 @@ class Reader:
         if isinstance(raw, list):
             kinds += kinds[-1:] * len(raw)  # A tuple may have a type for each place; all else has one.
             return [self.value(it, kinds[n], f"{path}.{n}", secret=secret) for n, it in enumerate(raw)]
-        if secret and raw not in (None, ""):
+        if secret:
+            self._hide_one(raw, path)
+        return raw
+
+    def _hide(self, raw: Any, path: str) -> None:
+        """Hide all that lies in a value whose shape is wrong: any part of it may be the secret."""
+        if isinstance(raw, Mapping):
+            parts = [*raw.items()]
+        elif isinstance(raw, list):
+            parts = [*enumerate(raw)]
+        else:
+            self._hide_one(raw, path)
+            return
+        for key, part in parts:
+            self._hide(part, f"{path}.{key}")
+
+    def _hide_one(self, raw: Any, path: str) -> None:
+        if raw not in (None, ""):
             self.hidden.add(path)
             self.source.secrets.add(str(raw))
-        return raw
 
     def _path(self, written: str | Path, path: str) -> Any:
         if written == "":
@@ -154,6 +182,9 @@ class Reader:
             if at.startswith("key`"):
                 what = what.replace(", got", " as each key, got")
             own = error.__cause__ is not None  # It comes from a Struct's __post_init__.
+        except Exception as error:  # noqa: BLE001  # so does this: msgspec lets pass what isn't meant as a refusal
+            what = f"it raised {type(error).__name__} at {raised_at(error)}"
+            own = True
         bare, _ = unwrap(type_)
         if own:
             what = self._discreet(mask(what), getattr(bare, "__name__", "it"))
@@ -195,6 +226,7 @@ class Reader:
         kind, name = next(iter(raw.items()), ("", ""))
         written = isinstance(name, str) or (kind == "file" and isinstance(name, Path))
         if len(raw) != 1 or kind not in ("file", "env") or not (name and written):
+            self._hide(raw, path)
             return self.report(path, "expected text, {file: PATH} or {env: NAME}, got a mapping")
         why = "is empty, or not set"
         if not self._reveal:
@@ -230,6 +262,17 @@ def _declared_secret(type_: Any) -> bool:
     bare, extra = unwrap(type_)
     members = get_args(bare) if _is_choice(bare) else ()
     return "secret" in extra or any("secret" in unwrap(it)[1] for it in members)
+
+
+def _may_hold_secret(type_: Any, seen: tuple[Any, ...] = ()) -> bool:
+    """Say whether a `Secret` lies anywhere in a type."""
+    bare, extra = unwrap(type_)
+    if "secret" in extra:
+        return True
+    if bare in seen:  # A Struct may hold others of its kind.
+        return False
+    inner = [it.type for it in fields(bare)] if is_struct(bare) else get_args(bare)
+    return any(_may_hold_secret(it, (*seen, bare)) for it in inner)
 
 
 def _member(type_: Any, raw: Mapping[Any, Any]) -> type[Struct] | None:

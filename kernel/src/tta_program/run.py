@@ -30,7 +30,12 @@ log = logging.getLogger("tta.kernel")
 def run(wiring: Wiring, source: Source) -> int:
     """Run until SIGINT or SIGTERM, in order; a second one ends at once. Return the exit code."""
     settings = wiring.settings
-    kernel = Kernel(wiring=wiring, abandoned=lambda name, stack: watchdog.arm())
+    # Whatever makes the plugins stop: a signal, or one that fails, even while others still start.
+    kernel = Kernel(
+        wiring=wiring,
+        stopping=lambda: watchdog.arm(),  # noqa: PLW0108  # the watchdog comes after what it watches
+        abandoned=lambda name, stack: watchdog.arm(),
+    )
     watchdog = _Watchdog(kernel)
     logs.setup(settings.log_level, settings.log_format, kernel.secrets)
     with _signals(watchdog) as wake:
@@ -47,10 +52,7 @@ async def _run(kernel: Kernel, source: Source, watchdog: _Watchdog, wake: socket
                 started = True
                 names = ", ".join(record.name for record in kernel.records.values() if record.running)
                 log.info("running, as %s says: %s", source, names or "nothing")
-                try:
-                    await anyio.sleep_forever()
-                finally:
-                    watchdog.arm()
+                await anyio.sleep_forever()
         except KernelError as exc:
             problem = exc  # Raised here, the task group would put a group around it.
         finally:
@@ -78,6 +80,9 @@ async def _reload(kernel: Kernel) -> None:
         await kernel.reload()
     except KernelError as exc:
         log.error("nothing is reloaded: %s", exc)  # noqa: TRY400 - its text says all
+    except Exception:
+        # Whatever a plugin's code did while it was asked: what runs goes on.
+        log.exception("nothing is reloaded")
 
 
 class _Watchdog:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from urllib.parse import unquote
 
 REDACTED = "<redacted>"
 _SENSITIVE = r"(?i)passw|passphrase|secret|token|credential|dsn|authorization|keys?(?![a-z])"
+_LOGIN = r"(?<=://)[^\s\"']*(?=@)"
+"""Up to the last @: a password may hold one, and hiding too much does no harm."""
 
 
 class SecretText(str):
@@ -21,12 +25,29 @@ class SecretText(str):
         return repr(REDACTED if self else "")
 
 
+class UrlText(str):
+    """The value of a text with a password in a URL: its repr shows the rest. Else it is as `SecretText`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(mask(str(self)))
+
+
 def looks_secret(key: str) -> bool:
     """Say whether a key is called like one that holds a secret."""
     return bool(re.search(_SENSITIVE, key))
 
 
+def passwords(text: str) -> Iterator[str]:
+    """Yield the passwords in the URLs of a text, as they are written and as they are meant."""
+    for user_and_password in re.findall(_LOGIN, text):
+        password = user_and_password.partition(":")[2]
+        if password:
+            yield password
+            yield unquote(password)
+
+
 def mask(text: str) -> str:
     """Hide the password in each URL."""
-    # Up to the last @: a password may hold one, and hiding too much does no harm.
-    return re.sub(r"://[^\s\"']*@", f"://{REDACTED}@", text)
+    return re.sub(_LOGIN, REDACTED, text)

@@ -245,3 +245,10 @@ def test_a_number_for_a_plugin_s_name_is_a_problem_that_says_what_a_key_is(write
 def test_a_limit_of_the_kernel_s_that_no_clock_takes_is_a_problem(write: Write, key: str, value: str) -> None:
     folder = write(base=f"kernel: {{{key}: {value}}}")
     assert load_problem(folder).startswith(f"{folder}/base.yaml: kernel.{key}: expected ")
+
+
+@pytest.mark.parametrize("text", ["[" * 2000 + "]" * 2000, "{a: " * 2000 + "1" + "}" * 2000])
+def test_a_file_or_variable_that_goes_too_deep_is_a_problem(write: Write, text: str) -> None:
+    what = "cannot be read as YAML: more than 50 mappings and lists lie in each other"
+    assert what in load_problem(write(base=f"plugins: {text}"))
+    assert what in load_problem(write(base=""), TTA__PLUGINS=text)

@@ -166,3 +166,46 @@ def test_importing_this_imports_neither_yaml_nor_difflib() -> None:
         env={**os.environ, "PYTHONPATH": str(Path(config_module).parents[1])},
     )
     assert done.stdout.strip() == "set()"
+
+
+class Fine(Struct, frozen=True, tag="fine"):
+    word: Secret = ""
+
+
+class Coarse(Struct, frozen=True, tag="coarse"):
+    word: Secret = ""
+
+
+class Shaped(Struct, frozen=True):
+    one: Secret = ""
+    listed: list[Secret] = []
+    named: dict[str, Secret] = {}
+    nested: dict[str, list[Fine]] = {}
+    union: Fine | Coarse | None = None
+    size: Size = 0
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"one": {"value": "hunter2"}},
+        {"one": {"env": "A", "file": "hunter2"}},
+        {"listed": "hunter2"},
+        {"listed": {"a": "hunter2"}},
+        {"named": ["hunter2"]},
+        {"named": "hunter2"},
+        {"nested": {"a": {"word": "hunter2"}}},
+        {"union": "hunter2"},
+        {"union": {"word": "hunter2"}},
+        {"union": {"type": "finest", "word": "hunter2"}},
+        {"union": {"type": ["fine"], "word": "hunter2"}},
+    ],
+)
+def test_a_secret_is_redacted_where_its_shape_is_wrong(config: dict[str, Any]) -> None:
+    shown = str(entries(settings_of(config), {"store": Shaped}))
+    assert "hunter2" not in shown
+    assert REDACTED in shown
+
+
+def test_a_number_beyond_all_measure_is_shown_as_it_is() -> None:
+    assert value_of({"size": 10**400}, "size", Shaped) == 10**400

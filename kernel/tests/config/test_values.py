@@ -248,3 +248,16 @@ def test_a_size_in_another_form_is_refused_with_examples(bad: object) -> None:
 @pytest.mark.parametrize("bad", [-1, "-1s", -0.5, math.nan])
 def test_a_negative_duration_is_refused(bad: object) -> None:
     assert "expected a duration" in problem_in({"url": "x", "timeout": bad})
+
+
+class Careless(Strict, frozen=True):
+    word: str = ""
+
+    def __post_init__(self) -> None:
+        raise KeyError("hunter2")
+
+
+def test_a_struct_that_raises_what_is_no_refusal_is_a_problem_that_quotes_nothing() -> None:
+    said = problem_in({"word": "a"}, Careless)
+    assert said.startswith("plugins.store.config: it raised KeyError at ")
+    assert "hunter2" not in said
