@@ -15,7 +15,7 @@ from tta_kernel import ConfigError, KernelSettings, PluginSettings, Problem, sug
 from tta_kernel.settings import KernelKeys, Section
 
 from .files import DEEPEST, TOO_DEEP, parse, read_text
-from .layers import Layer, Source, Text
+from .layers import Layer, Source, Text, TextMapping
 from .reader import Reader
 
 Environ = Mapping[str, str] | None
@@ -202,10 +202,22 @@ def _variable(name: str, text: str) -> Layer:
     if keys[0] == "plugins":
         keys[1:2] = [key.replace("_", "-") for key in keys[1:2]]
     section = len(keys) == 1 or (keys[0] == "plugins" and keys[2:] in ([], ["config"]))
-    tree: Any = parse(text, name) if section else Text(text)
+    tree: Any = parse(text, name) if section else _said(text, name)
     for key in reversed(keys):
         tree = {key: tree}
     return Layer(name, tree)
+
+
+def _said(text: str, name: str) -> Text | TextMapping:
+    """Return what a variable says of one value; a mapping merges with those of other layers."""
+    if text.lstrip().startswith("{"):
+        try:
+            found = parse(text, name)
+        except ConfigError:  # A password, perhaps; where it is no text, the reader tells what is wrong.
+            return Text(text)
+        if isinstance(found, dict):
+            return TextMapping(text, found)
+    return Text(text)
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
@@ -227,4 +239,6 @@ def _merge(low: Any, high: Any) -> Any:
         return high
     if {*low, *high} == {"file", "env"} and all(isinstance(it, str) for it in high.values()):
         return high  # Two ways to a secret don't merge.
+    if isinstance(high, TextMapping) and low.keys() in ({"file"}, {"env"}):
+        return high  # Nor does a way to it with one that is written there.
     return low | {key: _merge(low.get(key), it) for key, it in high.items()}

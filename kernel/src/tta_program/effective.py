@@ -58,12 +58,12 @@ def _in_force(type_: type[Struct], raw: Mapping[str, Any], given: Struct | None 
 
 def _redacted(value: Any, path: str, reader: Reader) -> Any:
     """Return ``value`` as builtins, without its secrets and with absolute paths."""
+    if path in reader.hidden:
+        return REDACTED
     if isinstance(value, Mapping):
         return {str(key): _redacted(it, f"{path}.{key}", reader) for key, it in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_redacted(it, f"{path}.{n}", reader) for n, it in enumerate(value)]
-    if path in reader.hidden:
-        return REDACTED
     if path in reader.placed:
         return str(reader.placed[path])
     return mask(str(value)) if isinstance(value, str) else to_builtins(value, enc_hook=str)

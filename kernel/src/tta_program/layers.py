@@ -19,6 +19,14 @@ class Text(str):
     __slots__ = ()
 
 
+class TextMapping(dict[Any, Any]):
+    """What a variable says as a flow mapping (``{a: 1}``), unless the field turns out to be a string."""
+
+    def __init__(self, text: str, said: Mapping[Any, Any]) -> None:
+        super().__init__(said)
+        self.text = text
+
+
 class Layer(NamedTuple):
     """A file, a variable or the overrides, and what it says; paths in it are relative to ``folder``."""
 

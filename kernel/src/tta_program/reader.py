@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import date
+from enum import Enum
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -18,15 +19,19 @@ from tta_kernel.units import UNITS, is_struct, measure, unwrap
 
 from .defaults import default_of, settled
 from .files import parse, read_text
-from .layers import BAD, Source, Text
+from .layers import BAD, Source, Text, TextMapping
 from .secrets import REDACTED, SecretText, UrlText, looks_secret, mask, passwords
 
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+"""A number that YAML 1.1, as PyYAML reads it, takes for text, and JSON and everybody else for a number."""
 _PLAIN = {"`Path`": "a path", "`object`": "a mapping", "`array`": "a list", "`bool`": "true or false", "`": ""}
 
 
 def written(value: Any, type_: Any) -> Any:
     """Return a duration or a size as a person writes it, and anything else as it is."""
     bare, extra = unwrap(type_)
+    if isinstance(value, TextMapping) and _is_text(bare):
+        return value.text
     if isinstance(value, Mapping) and len(get_args(bare)) == 2:
         return {key: written(it, get_args(bare)[1]) for key, it in value.items()}
     number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -94,8 +99,12 @@ class Reader:
         """Return what ``raw`` means as a ``type_``, from the inside out; BAD where a problem keeps it from that."""
         bare, _ = unwrap(type_)
         before = len(self.problems)
+        if isinstance(raw, TextMapping) and (_is_text(bare) or (secret and bare is Any)):
+            raw = raw.text  # Of a plugin that isn't imported, the name alone says that this is a secret.
         if isinstance(raw, Text):
-            raw = str(raw) if bare in (str, Path) else self._parsed(str(raw), path)
+            raw = str(raw) if _is_text(bare) else self._parsed(str(raw), path)
+        if bare is float and isinstance(raw, str) and _EXPONENT.fullmatch(raw):
+            raw = float(raw)
         if isinstance(raw, Mapping):
             member = _member(bare, raw)
             if member:
@@ -198,7 +207,7 @@ class Reader:
         if isinstance(raw, list | Mapping) and not raw:
             what += f", got an empty {'list' if isinstance(raw, list) else 'mapping'}"
         hint = ""
-        if bare in (str, Path) and isinstance(raw, int | float | date):
+        if _is_text(bare) and isinstance(raw, int | float | date):
             hint = "put it in quotes"
         return self.report(path, what[0].lower() + what[1:], hint)
 
@@ -245,6 +254,15 @@ class Reader:
             return self.report(path, what, "put the secret there", deployment_only=True)
         self.source.secrets.add(found)
         return found
+
+
+def _is_text(type_: Any) -> bool:
+    """Say whether a type takes nothing but text, so that what is written is meant as it stands."""
+    if get_origin(type_) is Literal:
+        return all(isinstance(it, str) for it in get_args(type_))
+    if isinstance(type_, type) and issubclass(type_, Enum):
+        return all(isinstance(it.value, str) for it in type_)
+    return type_ in (str, Path)
 
 
 def _is_choice(type_: Any) -> bool:

@@ -12,6 +12,7 @@ from tta_program import LayeredSettings, load
 from tta_program.config import read
 
 from .common import (
+    Limits,
     Store,
     Write,
     load_problem,
@@ -86,6 +87,33 @@ def test_a_variable_may_hold_a_whole_section(write: Write) -> None:
     environ = {"TTA__PLUGINS__STORE": "{required: false, config: {retries: 2}}"}
     expected = PluginSettings(required=False, config={"url": "a", "retries": 2})
     assert load(folder, None, environ).plugins["store"] == expected
+
+
+def test_a_mapping_in_a_variable_is_merged_like_one_in_a_file(write: Write) -> None:
+    folder = write(base="plugins: {store: {config: {url: a, limits: {per_minute: 5}, by_name: {x: {per_minute: 1}}}}}")
+    environ = {
+        "TTA__PLUGINS__STORE__CONFIG__LIMITS": "{pause: 2s}",
+        "TTA__PLUGINS__STORE__CONFIG__BY_NAME": "{y: {per_minute: 2}}",
+        "TTA__PLUGINS__STORE__CONFIG__BY_NAME__Y__PAUSE": "3s",
+    }
+    store = load(folder, None, environ).decode("store", Store)
+    assert store.limits == Limits(5, 2.0)
+    assert store.by_name == {"x": Limits(1), "y": Limits(2, 3.0)}
+
+
+def test_a_mistake_in_a_variable_s_mapping_is_told_with_the_variable() -> None:
+    environ = {"TTA__PLUGINS__STORE__CONFIG__LIMITS": "{per_minute: 0}"}
+    with pytest.raises(
+        ConfigError, match=r"TTA__PLUGINS__STORE__CONFIG__LIMITS: plugins\.store\.config\.limits\.per_minute"
+    ):
+        load(environ=environ).decode("store", Store)
+
+
+@pytest.mark.parametrize("below", ["abc", "{file: nowhere}"])
+def test_a_secret_in_a_variable_is_what_is_written_though_it_looks_like_a_mapping(write: Write, below: str) -> None:
+    folder = write(base=f"plugins: {{store: {{config: {{url: a, password: {below}}}}}}}")
+    environ = {"TTA__PLUGINS__STORE__CONFIG__PASSWORD": "{p}"}
+    assert load(folder, None, environ).decode("store", Store).password == "{p}"
 
 
 @pytest.mark.parametrize("name", ["TTA__", "TTA__PLUGINS____URL", "TTA__KERNEL__"])

@@ -209,3 +209,16 @@ def test_a_secret_is_redacted_where_its_shape_is_wrong(config: dict[str, Any]) -
 
 def test_a_number_beyond_all_measure_is_shown_as_it_is() -> None:
     assert value_of({"size": 10**400}, "size", Shaped) == 10**400
+
+
+@pytest.mark.parametrize("types", [{"store": Store}, {}])
+def test_a_secret_that_looks_like_a_mapping_is_redacted(types: dict[str, type[Struct]]) -> None:
+    settings = load(environ={"TTA__PLUGINS__STORE__CONFIG__PASSWORD": "{abc: hunter2, ghi}"})
+    shown = repr(entries(settings, types))
+    assert not any(part in shown for part in ("abc", "hunter2", "ghi"))
+
+
+def test_a_text_that_looks_like_a_mapping_is_shown_as_it_is_written() -> None:
+    settings = load(environ={"TTA__PLUGINS__STORE__CONFIG__NOTE": "{abc: def}"})
+    shown = {entry.key: entry.value for entry in entries(settings, {"store": Store})}
+    assert shown["plugins.store.config.note"] == "{abc: def}"

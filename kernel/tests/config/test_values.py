@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from msgspec import Meta, Struct
@@ -190,6 +190,45 @@ class Choosing(Strict, frozen=True):
 )
 def test_a_struct_of_a_union_is_read_like_any_other(config: dict[str, Any], value: Choosing) -> None:
     assert settings_of(config).decode("store", Choosing) == value
+
+
+class Switch(Enum):
+    ON = "on"
+    OFF = "off"
+
+
+class Written(Struct, frozen=True, forbid_unknown_fields=True):
+    literal: Literal["on", "off"] = "off"
+    perhaps: Literal["1", "2"] | None = None
+    switch: Switch = Switch.OFF
+    factor: float = 0.0
+    factors: list[float] = []
+    note: str = ""
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("literal", "on", "on"),
+        ("perhaps", "1", "1"),
+        ("switch", "on", Switch.ON),
+        ("factor", "1e3", 1000.0),
+        ("factor", "-2.5E-3", -0.0025),
+        ("factors", "[1e3, 2]", [1000.0, 2.0]),
+        ("note", "1e3", "1e3"),
+        ("note", "{a: b}", "{a: b}"),
+        ("note", "{a", "{a"),
+    ],
+)
+def test_a_variable_is_read_as_its_field_is_meant(key: str, text: str, value: object) -> None:
+    settings = load(environ={f"TTA__PLUGINS__STORE__CONFIG__{key.upper()}": text})
+    assert getattr(settings.decode("store", Written), key) == value
+
+
+def test_a_number_in_a_file_needs_no_dot_for_its_exponent_and_a_choice_may_need_quotes() -> None:
+    assert settings_of({"factor": "1e-3"}).decode("store", Written).factor == 0.001
+    assert problem_in({"factor": "e3"}, Written).endswith("factor: expected float, got str")
+    assert problem_in({"literal": True}, Written).endswith("expected one of 'on', 'off'; put it in quotes")
 
 
 def test_a_variable_may_say_which_struct_of_a_union_is_meant() -> None:
