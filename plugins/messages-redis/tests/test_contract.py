@@ -26,6 +26,7 @@ class TestRedisMessages(MessagesContract):
         return open_redis
 
 
+@pytest.mark.timeout(240)  # two thousand steps, each of several round trips
 def test_it_answers_as_the_reference_does_whatever_it_is_asked(shared_redis: RedisServer, open_on: OpenRedis) -> None:
     class RedisMachine(MessagesMachine):
         def open(self, config: MessagesConfig) -> AbstractAsyncContextManager[Messages]:
