@@ -28,9 +28,7 @@ take the lantern, talk to the keeper, or how you feel.
   :world   where you are, and what you know of the place
   :help    this
   :quit    leave (or end of input)"""
-
-
-PATIENCE = 10.0
+WORLD_TIMEOUT = 10.0
 """How long, in seconds, looking up the world may take."""
 _END = (signal.SIGTERM, signal.SIGHUP)
 log = logging.getLogger("tta.play")
@@ -64,7 +62,7 @@ async def _converse(game: _Game, options: argparse.Namespace) -> int:
     interactive = sys.stdin.isatty() and not options.json
     if interactive:
         game.open()
-    async for line in _lines(interactive=interactive):
+    async for line in _entered(interactive=interactive):
         if isinstance(line, Unreadable):
             game.refuse(line.why)
         elif line.strip() in (":quit", ":q", ":exit"):
@@ -153,7 +151,7 @@ class _Game:
 
     def _trace(self) -> None:
         if self._options.json:
-            _print({"trace": self._last and _trace(self._last)})
+            _print({"trace": self._last and _without_text(self._last)})
         elif self._last is None:
             self._screen.note("(nothing has been played yet)")
         else:
@@ -161,7 +159,7 @@ class _Game:
 
     async def _world(self) -> None:
         try:
-            with anyio.fail_after(PATIENCE):
+            with anyio.fail_after(WORLD_TIMEOUT):
                 session = await self._kernel.get(SESSIONS).get(self._session)
             if session and session.user != self._user:
                 self.refuse(NOT_YOURS)
@@ -182,7 +180,8 @@ def _short(response: OrchestrationResponse) -> OrchestrationResponse:
     return msgspec.structs.replace(response, updated_context=context)
 
 
-def _trace(response: OrchestrationResponse) -> dict[str, Any]:
+def _without_text(response: OrchestrationResponse) -> dict[str, Any]:
+    """Return how a turn came about: all of it but what was said, and what the session holds."""
     names = ("session", "turn", "outcome", "kept", "failure", "workflow", "steps", "performance", "verdicts")
     return {name: getattr(response, name) for name in names}
 
@@ -191,7 +190,7 @@ def _print(what: object) -> None:
     print(msgspec.json.encode(what).decode(), flush=True)
 
 
-async def _lines(*, interactive: bool) -> AsyncIterator[str | Unreadable]:
+async def _entered(*, interactive: bool) -> AsyncIterator[str | Unreadable]:
     """Yield what is typed or piped."""
     if not interactive:
         async for line in lines(sys.stdin.fileno()):
