@@ -11,10 +11,12 @@ import anyio
 from anyio.abc import TaskStatus
 
 from . import hookspecs
-from .errors import ConfigError, KernelError
+from .detached import detach
+from .errors import ConfigError, KernelError, raised_at
 from .events import EventBus
 from .hookspecs import Health
-from .lifecycle import Abandoned, Supervisor, ungrouped
+from .isolation import as_failure
+from .lifecycle import GRACE, Abandoned, Supervisor, ungrouped
 from .plugin import Plugin
 from .records import Record, State
 from .reload import Reloaded, prepare
@@ -24,15 +26,21 @@ from .wiring import HOST, Wiring
 
 log = logging.getLogger("tta.kernel")
 
+Ended = Callable[[Exception | None], object]
+"""Told what ended a kernel: None where somebody wanted it."""
+
 
 class Kernel(anyio.AsyncContextManagerMixin):
     """Plugins, wired together: ``async with Kernel(settings) as kernel:`` runs them.
+
+    `start` and `aclose` do the same for a host that must start in one task and stop in another.
 
     ``plugins`` are the host's own, by name, in place of what is installed; with ``installed`` they stand beside
     it, and each replaces the installed one of its name. They run unless the settings disable them.
     ``services`` count as provided. ``stopping`` is called as plugins begin to stop, even while others still
     start; ``abandoned`` is told the name and stack of one that ignores cancellation, for which leaving the
-    block must wait. ``wiring`` is one that is at hand, in place of settings and plugins.
+    block must wait; ``on_end`` is told that the kernel has ended, and why. ``wiring`` is one that is at hand, in
+    place of settings and plugins.
     What is wrong with a required plugin raises `ConfigError` here, with all ``problems`` at once,
     before anything starts.
     """
@@ -46,6 +54,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
         services: Mapping[Service[Any], object] | None = None,
         stopping: Callable[[], object] = lambda: None,
         abandoned: Abandoned = lambda name, stack: None,
+        on_end: Ended = lambda failure: None,
         wiring: Wiring | None = None,
     ) -> None:
         self.events = EventBus()
@@ -59,8 +68,15 @@ class Kernel(anyio.AsyncContextManagerMixin):
         self.ask = self.hooks.ask
         self.stopping = stopping
         self.abandoned = abandoned
+        self.on_end = on_end
+        self.failure: Exception | None = None
+        """What ended it, unless somebody wanted it to end: a `PluginError`, or what kept it from starting."""
         self._used = False
         self._stop = anyio.Event()
+        self._ended = anyio.Event()
+        self._task: object = None
+        self._settled = anyio.Event()
+        """It runs, or it won't: `start` may return."""
         self._reloading: anyio.Lock | None = None
         self._raise_problems()
         self.secrets = {*self.settings.secrets}
@@ -83,10 +99,37 @@ class Kernel(anyio.AsyncContextManagerMixin):
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
+        self._claim()
+        try:
+            async with self._run():
+                yield self
+        finally:
+            self._end()
+
+    def _claim(self) -> None:
         if self._used:
             raise KernelError("a kernel runs once; make a new one")
         self._used = True
-        self.check()
+
+    def _end(self) -> None:
+        """Tell everybody who waits for the end."""
+        try:
+            self.on_end(self.failure)
+        except BaseException as exc:  # noqa: BLE001 - the host's own code; the kernel has ended all the same
+            failure = as_failure(exc)
+            # Not what it says, which may be a person's text.
+            log.error("on_end failed: %s at %s", type(failure).__name__, raised_at(failure))  # noqa: TRY400
+        finally:
+            self._ended.set()
+
+    @asynccontextmanager
+    async def _run(self) -> AsyncGenerator[None]:
+        """Check, start, and stop in order; a required plugin that fails cancels the body."""
+        try:
+            self.check()
+        except Exception as exc:
+            self.failure = exc
+            raise
         for problem in self.wiring.warnings:
             log.warning("going on without it: %s", problem)
         for note in self.wiring.notes:
@@ -98,19 +141,77 @@ class Kernel(anyio.AsyncContextManagerMixin):
                     with supervisor.body:
                         await supervisor.start()
                         self._reloading = anyio.Lock()
-                        yield self
+                        yield
                 finally:
                     self._reloading = None
                     self.stopping()
                     with anyio.CancelScope(shield=True):
                         await supervisor.stop()
+                    self.failure = supervisor.failure
                 if supervisor.failure:
                     raise supervisor.failure
         except BaseExceptionGroup as group:
-            exc = ungrouped(group)
-            if exc is group:
+            alone = ungrouped(group)
+            if alone is group:
                 raise
-            raise exc from exc.__cause__
+            raise alone from alone.__cause__
+
+    async def start(self) -> None:
+        """Start in a task that the kernel holds, and return when it runs; what a start raises is raised here.
+
+        `aclose` stops it, from whichever task. A plugin that fails later cancels nobody of the host: `failure`,
+        `wait_stopped` and ``on_end`` tell. A start that is cancelled stops what had started, and then ends.
+        """
+        self._claim()
+        self._task = detach(self._run_alone, name="tta kernel")
+        try:
+            await self._settled.wait()
+        except anyio.get_cancelled_exc_class():
+            # Whoever ignores cancellation may last longer than the host should wait; `wait_stopped` tells its end.
+            with anyio.move_on_after(self.settings.stop_timeout + 2 * GRACE, shield=True):
+                await self.aclose()
+            raise
+        if self.failure is not None:
+            raise self.failure
+        if self._reloading is None:
+            raise KernelError("the kernel was stopped while it started")
+
+    async def aclose(self) -> None:
+        """Stop what `start` has started, in order, and return when it has ended; any task may, any number of times.
+
+        A wait that is cancelled leaves the stop going on. What ended the kernel before is not raised: see `failure`.
+        """
+        if self._task is None:
+            if self._used and not self._ended.is_set():
+                raise KernelError("this kernel is run by `async with` or `serve`: leave its block, or `stop` it")
+            return
+        self._stop.set()
+        await self._ended.wait()
+
+    async def wait_stopped(self) -> Exception | None:
+        """Wait until the kernel has ended, and return its `failure`."""
+        await self._ended.wait()
+        return self.failure
+
+    async def _run_alone(self) -> None:
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._interrupt, tasks.cancel_scope)
+                async with self._run():
+                    self._settled.set()
+                    await self._stop.wait()
+                tasks.cancel_scope.cancel()
+        except BaseException as exc:  # noqa: BLE001 - nobody else hears of it; `as_failure` raises what must go on
+            self.failure = self.failure or as_failure(ungrouped(exc))
+        finally:
+            self._end()
+            self._settled.set()
+
+    async def _interrupt(self, scope: anyio.CancelScope) -> None:
+        """Cancel a start that nobody wants any more; what runs stops by itself."""
+        await self._stop.wait()
+        if not self._settled.is_set():
+            scope.cancel()
 
     async def serve(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Run until cancelled or `stop`: ``await tasks.start(kernel.serve)``."""
@@ -119,7 +220,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
             await self._stop.wait()
 
     def stop(self) -> None:
-        """End `serve`, in order."""
+        """End `serve`, or what `start` has started, in order."""
         self._stop.set()
 
     def get(self, key: Service[T]) -> T:
