@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 # A number to watch: a commit that raises it says for what. Lines would say nothing, since they can be joined.
-KERNEL_TOKENS = 15_450
+KERNEL_TOKENS = 15_000
 LAYOUT = {"COMMENT", "NEWLINE", "NL", "INDENT", "DEDENT", "ENCODING", "ENDMARKER"}
 DOMAIN_WORDS = r"agents?|redis|tools?|workflows?|safety|cris[ie]s|story|stories|players?"
 

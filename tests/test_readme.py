@@ -14,9 +14,9 @@ import msgspec
 import pytest
 
 from tta_agents import AGENTS, AgentId, AgentsMemory, AgentsPlugin
-from tta_kernel import BlockingKernel, Kernel, KernelError, KernelSettings, PluginSettings
+from tta_kernel import Kernel, KernelError, KernelSettings, PluginSettings
 from tta_orchestration import ORCHESTRATION, InputError, TurnInput
-from tta_program import load
+from tta_program import BlockingKernel, load
 from tta_program.__main__ import main
 from tta_workflows import Workflow, WorkflowUse
 from tta_workflows.check import problems

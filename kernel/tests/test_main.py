@@ -66,20 +66,6 @@ def test_a_reader_that_stops_reading_is_no_error(
     assert process.returncode == 141
 
 
-@pytest.mark.parametrize(
-    ("closed", "arguments", "code"),
-    [(">&-", ["check"], 0), ("<&- >&-", ["say", "it", "five"], 5), ("<&- >&- 2>&-", ["say", "it"], 2)],
-)
-def test_a_process_without_standard_streams_does_its_work(
-    folder: Path, ship: Ship, closed: str, arguments: list[str], code: int
-) -> None:
-    ship("speaking", "speaking = speaking:P", COMMAND)
-    name_them(folder, "speaking")
-    command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "tta_program", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment(folder), timeout=30)
-    assert (done.returncode, done.stdout, "Traceback" in done.stderr) == (code, "", False)
-
-
 def test_a_pipe_of_a_plugin_s_own_that_breaks_is_an_error(folder: Path, ship: Ship) -> None:
     ship("speaking", "speaking = speaking:P", COMMAND.replace("async def say(", "async def quiet(").replace(
         "KEY =", "async def say(kernel, options): raise BrokenPipeError('of a server')\nKEY ="))  # fmt: skip

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from .context import Context, Restart
 from .errors import ConfigError, KernelError, NotReady, PluginError, Problem, raised_at
 from .events import Event, EventBus, Subscription, correlation_id
@@ -20,22 +18,10 @@ from .settings import ConfigPath, KernelSettings, PluginSettings, Secret, checke
 from .spelling import suggest
 from .units import LONGEST, Duration, PositiveDuration, Size, check_count, check_duration
 
-if TYPE_CHECKING:
-    from .blocking import BlockingKernel
-
 __all__ = [
-    "KERNEL", "LONGEST", "BlockingKernel", "ConfigError", "ConfigPath", "Context", "Duration", "Escaped", "Event",
+    "KERNEL", "LONGEST", "ConfigError", "ConfigPath", "Context", "Duration", "Escaped", "Event",
     "EventBus", "Figure", "Health", "Hooks", "Kernel", "KernelError", "KernelSettings", "NoConfig", "NotReady",
     "Plugin", "PluginError", "PluginSettings", "PluginStateChanged", "PositiveDuration", "Problem", "Reloaded",
     "Restart", "Secret", "Service", "Size", "State", "Subscription", "as_failure", "check_count", "check_duration",
     "checked", "correlation_id", "hookimpl", "hookspec", "is_foreign_cancellation", "raised_at", "suggest",
 ]  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    # Only programs that aren't async need a thread and its portal; importing them costs a tenth of the kernel.
-    if name == "BlockingKernel":
-        from .blocking import BlockingKernel
-
-        return BlockingKernel
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

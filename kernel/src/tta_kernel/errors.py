@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from traceback import walk_tb
+from typing import Any
 
 import msgspec
 
@@ -29,6 +30,16 @@ class KernelError(Exception):
     """Catch this to catch anything that the kernel raises on purpose."""
 
     problems: Sequence[Problem] = ()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # For copies and other processes: not through ``__init__``, which takes what the message is made of.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[KernelError], args: tuple[object, ...], attributes: Mapping[str, object]) -> KernelError:
+    exc = kind.__new__(kind, *args)
+    exc.__dict__.update(attributes)
+    return exc
 
 
 class ConfigError(KernelError):

@@ -25,7 +25,6 @@ from .run import run
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``tta`` and return the exit code: 0, 1 found wanting, 2 usage, 3 not started, 70 abandoned."""
-    _open_what_is_closed()
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         # What the terminal has no letter for is shown as on standard error, and ends nothing half-way.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -67,15 +66,6 @@ def _main(argv: Sequence[str]) -> int:
         return NOT_STARTED
     except KeyboardInterrupt:
         return INTERRUPTED
-
-
-def _open_what_is_closed() -> None:
-    """Give a process that was started without a standard stream an empty one, as in ``tta run <&- >&-``."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        # Python leaves None there; and the stream's number would go to the next file that is opened.
-        if getattr(sys, name) is None:
-            nothing = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - open until the process ends
-            setattr(sys, name, nothing)
 
 
 def _common(argv: Sequence[str]) -> tuple[Path | None, str | None, list[str]]:

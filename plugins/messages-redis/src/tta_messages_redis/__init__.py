@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tta_kernel import Context, Figure, Health, Plugin, hookimpl
-from tta_messages import FIGURES, MESSAGE_TYPES, MESSAGES, MESSAGES_CONFIG, MessagesError, snapshot_of
+from tta_messages import FIGURES, MESSAGE_TYPES, MESSAGES, MESSAGES_CONFIG, MessagesError, picture
 from tta_redis import REDIS, unwritable
 
 from .config import Config
@@ -56,4 +56,4 @@ class RedisMessagesPlugin(Plugin[Config]):
             found = await self._messages.stats()
         except MessagesError as exc:
             return {"error": str(exc)}
-        return snapshot_of(found)
+        return picture(found)

@@ -11,9 +11,6 @@ from .names import Names
 from .queues import Queue
 from .store import Store, Unknown
 
-FIRST_LOOK, WAITS, LAST_LOOK = "", "1", "0"
-"""What a receiver says of its entry in `idle`: not there yet; there; there, and it won't wait any longer."""
-
 
 class Received(NamedTuple):
     """What a receive got."""
@@ -45,10 +42,7 @@ class Exchange:
         entry: str,
         waiting: str,
     ) -> Received:
-        """Acknowledge, and hold up to ``limit`` messages.
-
-        ``entry`` is to stand in `idle` where there is nothing, or is empty; ``waiting`` says whether it stands there.
-        """
+        """Acknowledge, and hold up to ``limit`` messages; ``entry`` and ``waiting`` as receive.lua explains them."""
         args: list[Any] = [hold, limit, visibility, entry, waiting]
         _add_done(args, done)
         infos: Sequence[Any] = ()
@@ -79,7 +73,7 @@ class Exchange:
         await self._store.run(script, queue.name, queue.keys, self._nothing(), retry=True)
 
     def _nothing(self) -> list[Any]:
-        return [self._names.new(), 0, "", "", FIRST_LOOK]
+        return [self._names.new(), 0, "", "", ""]
 
     async def _fast(self, queue: Queue, args: Sequence[Any]) -> Sequence[Any]:
         """Try the fast path; nothing where the call isn't eligible."""
@@ -94,7 +88,7 @@ class Exchange:
         found: Sequence[Any] = reply[:4]
         foreign = reply[4]
         if foreign:
-            await self._store.repair_once_a_minute(queue.name, queue.keys)
+            await self._store.look_after(queue.name, queue.keys)
         return found
 
     async def _acknowledge(self, queue: Queue, args: Sequence[Any]) -> bytes:

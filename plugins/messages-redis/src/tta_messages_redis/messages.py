@@ -44,8 +44,8 @@ from .store import Store
 from .subscriptions import Subscriptions
 from .transmit import Transmitter
 
-_BOUNCE_TIMEOUT = 10.0
-"""For how long, in seconds, it is tried to tell whoever asked that their question is dead."""
+_BOUNCE = 10.0
+"""For so many seconds it is tried to tell somebody that their question is dead."""
 
 
 class RedisMessages:
@@ -108,7 +108,7 @@ class RedisMessages:
 
     async def _send_bounces(self) -> None:
         answers, self._bounces = self._bounces, []
-        with anyio.move_on_after(_BOUNCE_TIMEOUT):
+        with anyio.move_on_after(_BOUNCE):
             await self.send(*answers)
 
     async def send(self, *messages: Message) -> Sequence[SendResult]:

@@ -24,13 +24,10 @@ R = TypeVar("R")
 CHUNK = 1000
 """Messages, at most, in one script: Lua hands on no more than some thousand arguments."""
 _QUEUES = 4096
-"""How many queues a process remembers, and more only while something is under way there."""
 _INDEX_EVERY = 600.0
-"""Seconds after which a name is entered in the index once more, long before it might be forgotten there."""
 _AT_ONCE = 32
 """Queues at which an operator's command looks at the same time."""
 _SKIP = 16
-"""Calls that go by the full path after one that wasn't eligible: what made it so seldom ends with the next call."""
 
 
 class FastPath:

@@ -13,7 +13,7 @@ from tta_messages.prepare import check_receive
 
 from . import layout, wire
 from .background import Background
-from .exchange import FIRST_LOOK, LAST_LOOK, WAITS, Exchange
+from .exchange import Exchange
 from .names import Names
 from .queues import CHUNK, Queue, Queues
 from .store import Store, Unknown
@@ -59,7 +59,7 @@ class Receiver:
         try:
             while True:
                 rest = until - monotonic()
-                waiting = FIRST_LOOK if waiter is None else WAITS if rest > 0 else LAST_LOOK
+                waiting = "" if waiter is None else "1" if rest > 0 else "0"
                 if hears and waiter is None and rest > 0:
                     waiter = self.wakeups.listen(queue, self._names.new(), limit, _seconds(visibility) or "-")
                 try:
@@ -86,7 +86,7 @@ class Receiver:
                 await waiter.wait(patience)
                 if waiter.called and not waiter.missed:
                     handed = self._handed(waiter)
-                    waiter = None  # Whoever called it has taken its entry: another look needs another.
+                    waiter = None
                     if handed:
                         return handed
                 elif waiter.missed or due < 0:
@@ -110,7 +110,7 @@ class Receiver:
         visibility: float | None,
         done: Sequence[Delivery],
         waiter: Waiter | None = None,
-        waiting: str = FIRST_LOOK,
+        waiting: str = "",
     ) -> tuple[list[Delivery], float]:
         """Acknowledge and receive; the deliveries, and in how many seconds something is due, less than 0 if woken."""
         hold = self._names.new()

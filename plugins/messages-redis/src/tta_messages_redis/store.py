@@ -187,11 +187,11 @@ class Store:
         except (TypeError, ValueError, IndexError) as exc:
             raise MessagesError("Redis answers nonsense") from exc
         if foreign:
-            await self.repair_once_a_minute(queue, keys)
+            await self.look_after(queue, keys)
         return rest
 
-    async def repair_once_a_minute(self, queue: str, keys: wire.Keys) -> None:
-        """Repair a queue in which something foreign is in the way only of what can wait; once a minute at most."""
+    async def look_after(self, queue: str, keys: wire.Keys) -> None:
+        """Repair a queue in which something foreign is in the way of what can wait; once a minute at most."""
         if self._repaired.get(queue, float("-inf")) < time.monotonic() - 60:
             if len(self._repaired) > 1000:
                 self._repaired.clear()

@@ -122,7 +122,7 @@ class Transmitter:
                 if queue.fast_done is not None:
                     queue.fast_done.set()
         if 2 in codes:  # as fast_send.lua replies: something foreign is in the way of what can wait
-            await self._store.repair_once_a_minute(queue.name, queue.keys)
+            await self._store.look_after(queue.name, queue.keys)
         if 0 in codes:  # Those behind it did nothing, either, since each looks for the one before it.
             queue.fast_sends.refused()
             return codes.index(0)

@@ -15,7 +15,7 @@ from tta_program import Subcommands
 from . import hookspecs
 from .answers import FAILED, Failure, answer, bounced, respond, respond_error
 from .consume import Consumed, Reject, consume, consume_batches
-from .figures import FIGURES, snapshot_of
+from .figures import FIGURES, picture
 from .leases import Backoff, LeaseCounts, LeaseKeeper
 from .memory import MemoryMessages
 from .model import (
@@ -53,8 +53,7 @@ __all__ = [
     "Filter", "HistoryEntry", "LeaseCounts", "LeaseKeeper", "Message", "MessageDied", "Messages", "MessagesConfig",
     "MessagesError", "MessagesMemory", "MessagesPlugin", "Prepared", "Priority", "QueueFilled", "QueueSettings",
     "QueueStats", "Reject", "ReplyQueue", "Requests", "Requeued", "SendError", "SendResult", "Settled", "Subscription",
-    "Unsent", "answer", "bounced", "consume", "consume_batches", "respond", "respond_error",
-    "snapshot_of",
+    "Unsent", "answer", "bounced", "consume", "consume_batches", "picture", "respond", "respond_error",
 ]  # fmt: skip
 
 
@@ -115,4 +114,4 @@ class MessagesMemory(Plugin[BackendConfig]):
 
     @hookimpl
     async def snapshot(self) -> Mapping[str, Any]:
-        return snapshot_of(await self._messages.stats())
+        return picture(await self._messages.stats())

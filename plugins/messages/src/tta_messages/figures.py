@@ -33,7 +33,7 @@ FIGURES = (
 )
 
 
-def snapshot_of(stats: Mapping[str, QueueStats]) -> Mapping[str, Any]:
+def picture(stats: Mapping[str, QueueStats]) -> Mapping[str, Any]:
     """Return the snapshot of these queues: all that is known by queue, and the figures."""
     queues = {queue: msgspec.to_builtins(each) for queue, each in stats.items()}
     waiting = {queue: sum(each.waiting.values()) for queue, each in stats.items()}

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Literal
 
-from tta_kernel import BlockingKernel, Kernel
+from tta_kernel import Kernel
+from tta_program import BlockingKernel
 
 from .model import ORCHESTRATION, OrchestrationResponse
 

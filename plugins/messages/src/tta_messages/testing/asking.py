@@ -183,7 +183,7 @@ class AskingContract:
             tasks.cancel_scope.cancel()
 
     @pytest.mark.parametrize("back", ["replies", "q"])
-    async def test_whoever_asked_without_a_deadline_hears_that_the_question_has_expired(
+    async def test_whoever_asked_without_a_deadline_hears_that_his_question_has_expired(
         self, messages: Open, back: str
     ) -> None:
         async with messages() as m:
