@@ -6,6 +6,7 @@ import io
 import re
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from tta_play.writing import Writing
@@ -50,6 +51,17 @@ def test_no_line_is_longer_than_the_terminal_or_the_measure(width: int, measure:
     lines = plain(written("word " * 200, width=width, measure=measure)).split("\n")
     assert max(map(len, lines)) <= min(width, measure) - 2
     assert "".join(lines).split() == ["word"] * 200
+
+
+@pytest.mark.parametrize("width", [200, 40, 8, 5])
+@pytest.mark.parametrize(
+    "text", ["海は静かだ。「誰かいる？」と、彼は聞く。" * 9, "x" * 300, "see https://example.org/" + "a" * 90]
+)
+def test_what_has_no_spaces_is_wrapped_too(text: str, width: int) -> None:
+    lines = plain(written(text, width=width)).split("\n")
+    assert max(map(cell_len, lines)) <= max(width, 6) - 2
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert not [line for line in lines if line.startswith(("  。", "  、", "  」", "  ？")) and width >= 40]
 
 
 def test_what_people_say_is_in_italics_across_sentences() -> None:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.text import Text
 
-_TOKEN = re.compile(r"\n+|[^\S\n]+|\S+")
+_CHARACTER = (
+    r"\u2e80-\u2fdf\u3001-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff01-\uff60\U00020000-\U0003fffd"
+)
+"""What Chinese and Japanese write without spaces: a line may end after each, but for what opens or closes."""
+_TOKEN = re.compile(
+    rf"\n+|[^\S\n]+|[“‘「『（《【〈]*[{_CHARACTER}][、。，．！？：；…」』）》】〉”’]*|[^\s{_CHARACTER}]+"
+)
 _QUOTE = re.compile(r"(?=“)|(?<=”)")
 _INDENT = 2
 
@@ -50,6 +56,10 @@ class Writing:
 
     def _word(self, word: str) -> None:
         width = cell_len(word)
+        if width > self._width and len(word) > 1:
+            for part in filter(None, chop_cells(word, self._width)):
+                self._word(part)
+            return
         if self._column and self._column + self._space + width > self._width:
             self._break("\n")
         if not self._column:
