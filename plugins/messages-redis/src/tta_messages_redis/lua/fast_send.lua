@@ -5,7 +5,8 @@
 --
 -- ARGV: 1 settings of the calling process, 2 '1' on a Cluster, 3 the stem of the batch before it that has to be there, or '',
 -- 4 time to live (s, or '' for the queue's), 5 'chosen' if the caller chose some of the ids, 6 how much is to be remembered, that,
--- then id and value by turns; see send.lua. EXPIRES stands already in a value, by the caller's idea of our clock, unless it has a time to live of its own.
+-- then id and value by turns; see send.lua. EXPIRES stands already in a value, by the caller's idea of our clock: it counts unless
+-- the message stands in TTL, too.
 -- Replies: 1, or 2 if a key that the work doesn't depend on holds something foreign; 0: nothing was done.
 -- Atomicity: everything that may fail is looked at before the first write.
 local call, attempt, pack = redis.call, redis.pcall, struct.pack
@@ -29,7 +30,7 @@ local first = ARGV[FIRST + 1]
 local size, bucket = call('HLEN', BODY), math.floor(now / 1000000 / dedup_window)
 local seen = bucket % 2 == 0 and SEEN_0 or SEEN_1
 local own_ttl = tonumber(ARGV[4])
-local limit = own_ttl or ttl <= 3600 and ttl
+local short_ttl = own_ttl or ttl <= 3600 and ttl  -- of what stands in TTL; false: it lives long, as the queue says, and doesn't
 
 -- In this order: listed; nothing due; the keys live on for long enough; the set of ids has its end (so never without a
 -- dedup_window); there is room; the caller's idea of our clock is right to a second; the bound on ids isn't to be looked at; the
@@ -37,7 +38,7 @@ local limit = own_ttl or ttl <= 3600 and ttl
 if flags % 2 ~= LISTED or now >= next_due
   or ends < now / 1000 + (math.max(ttl, own_ttl or 0) + dead_ttl) * 1000
   or bucket ~= seen_bucket or dedup_window ~= seen_window or size + total > max_length
-  or not limit and math.abs(now + ttl * 1000000 - struct.unpack(EXPIRES, first)) >= 1000000
+  or not short_ttl and math.abs(now + ttl * 1000000 - struct.unpack(EXPIRES, first)) >= 1000000
   or sent % 1000 < total and call('SCARD', seen) > 10 * math.max(max_length, 1000)
   or ARGV[3] ~= '' and call('SISMEMBER', seen, ARGV[3]) == 0 then
   return 0
@@ -72,9 +73,9 @@ end
 local priority = string.byte(first, VALUE_PRIORITY_AT)
 local list = priority == HIGHEST and HIGH or priority == LOWEST and LOW or NORMAL
 local items, expires = ARGV, nil  -- ids and values by turns, from FIRST on
-if limit then
+if short_ttl then
   call('ZCARD', TTL)  -- Is it a ZSET? Fail now, before anything is done.
-  expires = now + limit * 1000000
+  expires = now + short_ttl * 1000000
   local head = pack(EXPIRES, expires)
   items = {}
   for i = FIRST, #ARGV, 2 do
@@ -131,7 +132,7 @@ if handed < total then
   if call('RPUSH', list, unpack(ids, handed + 1)) == total - handed then
     call('PEXPIREAT', list, string.format('%.0f', ends))  -- It was empty, which is to say not there.
   end
-  if limit then
+  if short_ttl then
     for i = handed + 1, total do
       call('ZADD', TTL, string.format('%.0f', expires), ids[i])
     end

@@ -2,8 +2,8 @@
 --
 -- ARGV: 1-4 see common.lua, 5 times, 6 'again' if this may be the second time, 7 how much is to be remembered if all is
 -- accepted, that, then id and value by turns.
--- times: '' or msgpack: index -> {time to live or false, delay}, in seconds, of those that have one of their own. A value comes with
--- any EXPIRES, which is replaced.
+-- times: '' or msgpack: index -> {time to live or false, delay}, in seconds, of those that have one of their own. A value comes
+-- with any EXPIRES, which is replaced.
 -- What is remembered are the ids that the caller chose, and stems, each after a blank. All ids that one call of send made up are
 -- its stem, a dot and a number; so one member of a SET stands for many ids. The last stem is of this batch and of no other.
 -- Replies: see common.lua; '' or one digit a message (0 accepted, 1 was before, 2 full, 3 was before, by this very batch); foreign;
