@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from typing import Annotated
 
 import pytest
 from msgspec import Meta, Struct
@@ -19,9 +19,8 @@ from tta_kernel import (
     check_duration,
     checked,
 )
+from tta_kernel.testing.numbers import NO_COUNTS, NO_DURATIONS
 from tta_program import LayeredSettings
-
-NO_DURATIONS: list[Any] = [math.nan, math.inf, -math.inf, -1, -0.5, 1e300, 10**400, LONGEST + 1, True]
 
 
 class Times(Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,7 +35,7 @@ class Times(Struct, frozen=True, forbid_unknown_fields=True):
 @pytest.mark.parametrize("key", ["pause", "limit", "short"])
 @pytest.mark.parametrize(
     "value",
-    [*NO_DURATIONS, "36501d", "-1s", ".inf", ".nan"],
+    [*NO_DURATIONS, LONGEST + 1, "36501d", "-1s", ".inf", ".nan"],
 )
 def test_a_config_refuses_what_is_no_duration_and_says_where(
     settings: type[KernelSettings], key: str, value: object
@@ -56,7 +55,7 @@ def test_a_limit_of_no_time_is_refused_and_a_pause_of_none_is_not(settings: type
 
 @pytest.mark.parametrize(
     "value",
-    [*NO_DURATIONS, "1s", None],
+    [*NO_DURATIONS, LONGEST + 1, None],
 )
 def test_a_call_refuses_what_is_no_duration(value: object) -> None:
     with pytest.raises(ValueError, match="wait is a number of seconds, at least 0 and at most 3153600000, not "):
@@ -74,7 +73,7 @@ def test_no_time_at_all_is_a_duration_unless_it_is_to_be_positive() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [math.nan, math.inf, 1.0, -1, 0, 11, 10**400, True, "1", None],
+    [*NO_COUNTS, 11, 10**400, None],
 )
 def test_a_call_refuses_what_is_no_count(value: object) -> None:
     with pytest.raises(ValueError, match="limit is a whole number, 1 to 10, not "):

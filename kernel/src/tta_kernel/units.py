@@ -64,7 +64,7 @@ def check_duration(what: str, value: object, *, positive: bool = False) -> None:
 def check_count(what: str, value: object, *, least: int = 1, most: float = math.inf) -> None:
     """Raise a ValueError unless ``value`` is a whole number from ``least`` to ``most``."""
     if not _is_number(value, int) or not least <= value <= most:
-        limit = f"{least} to {most:g}" if most < math.inf else f"at least {least}"
+        limit = f"{least} to {most:,}" if most < math.inf else f"at least {least}"
         raise ValueError(f"{what} is a whole number, {limit}, not {value!r}")
 
 

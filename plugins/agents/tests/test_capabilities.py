@@ -26,6 +26,8 @@ from tta_agents import Capability
         {"optional_inputs": [1]},
         {"estimated_duration_ms": -1},
         {"estimated_duration_ms": float("nan")},
+        {"estimated_duration_ms": float("inf")},
+        {"resource_requirements": {"gpu": float("inf")}},
         {"resource_requirements": {"gpu": float("nan")}},
     ],
 )

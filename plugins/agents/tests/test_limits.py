@@ -8,9 +8,11 @@ import anyio
 import pytest
 
 from tta_agents import AgentError, AgentId, StepContext
+from tta_agents.memory import MemoryReplies
 from tta_agents.testing import Answer, Ask, Echo
 from tta_agents.testing.echo import ASK, ECHO, blocking, calling, error_of, eventually, into
 from tta_agents.testing.processes import TYPES, Connection, Processes
+from tta_kernel.testing.numbers import NO_COUNTS, NO_DURATIONS
 from tta_messages import MessagesConfig
 from tta_messages.memory import MemoryMessages
 
@@ -147,3 +149,15 @@ async def test_a_request_that_is_too_large_is_refused(processes: Processes) -> N
     assert (error.code, error.retryable) == ("too_large", False)
     assert "secret" not in str(error)
     assert echo.requests == []
+
+
+@pytest.mark.parametrize("seconds", [*NO_DURATIONS, 0.0])
+def test_an_agent_is_not_declared_with_a_timeout_that_is_no_time(seconds: float) -> None:
+    with pytest.raises(ValueError, match="the timeout of agent 'echo' is a number of seconds, more than 0"):
+        Echo(timeout=seconds)
+
+
+@pytest.mark.parametrize("kept", NO_COUNTS)
+def test_a_number_of_replies_that_is_none_is_a_mistake(kept: int) -> None:
+    with pytest.raises(ValueError, match="kept"):
+        MemoryReplies(kept)

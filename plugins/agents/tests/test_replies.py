@@ -26,7 +26,7 @@ async def test_a_reply_that_only_its_process_has_is_forgotten_there(processes: P
         async def put(self, type: str, key: str, reply: Reply, ttl: float, owner: str = "") -> Reply:
             raise RegistryError("it is too large")
 
-    caller, server = await processes.agents(), await processes.start(replies=Away(0))
+    caller, server = await processes.agents(), await processes.start(replies=Away(1))
     async with server.get(AGENTS).serve(echo := Echo()):
         for _ in range(2):
             await caller.call(ECHO, Ask("x"), key="k", owner="ann")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -419,12 +420,16 @@ async def test_without_an_embedder_the_words_themselves_count() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [RuntimeError("my secret"), [], [(0.0, 0.0)], [(1.0,), (1.0, 2.0)], [(float("nan"), 1.0)]]
-)
+    "answer",
+    [
+        RuntimeError("my secret"), SystemExit("my secret"), asyncio.CancelledError("my secret"),  # noqa: TID251
+        [], [(0.0, 0.0)], [(1.0,), (1.0, 2.0)], [(float("nan"), 1.0)], [(float("inf"), 1.0)],
+    ],
+)  # fmt: skip
 async def test_an_embedder_that_fails_gives_way_to_the_words(answer: Any, caplog: pytest.LogCaptureFixture) -> None:
     class Broken:
         async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
-            if isinstance(answer, Exception):
+            if isinstance(answer, BaseException):
                 raise answer
             return (answer * len(texts))[: len(texts)] if answer else []
 

@@ -13,9 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from semver import Version
 
 from tta_agents import AgentId, Capability
-from tta_capabilities import CapabilitySet, MatchCriteria, MatchResult, Strategy
+from tta_capabilities import CapabilitySet, DiscoveryRequest, MatchCriteria, MatchResult, Strategy
 from tta_capabilities.index import CapabilityIndex
 from tta_capabilities.strategies import Matcher
+from tta_kernel.testing.numbers import NO_COUNTS
 
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
@@ -61,6 +62,7 @@ def test_criteria_that_make_no_sense_are_refused_when_built(wrong: dict[str, str
         *((key, value) for key in ("max_load_factor", "min_score") for value in (float("nan"), -0.1, 1.1, "1")),
         ("max_duration_ms", float("nan")),
         ("max_duration_ms", -1),
+        ("max_duration_ms", float("inf")),
         ("capability_type", "magic"),
         ("required_tags", "story"),
         ("required_inputs", ["world"]),
@@ -476,3 +478,9 @@ def test_many_agents_of_many_names_come_in_one_order(name: str | None, preferred
         criteria = criteria_of(name, preferred, None, [demand])
         found = Matcher(index).match(criteria, "weighted", limit)
         assert told(found) == brute_force(sets, criteria, "weighted", limit)
+
+
+@pytest.mark.parametrize("most", [*NO_COUNTS, 1001])
+def test_a_number_of_results_that_is_none_is_a_mistake(most: int) -> None:
+    with pytest.raises(ValueError, match="max_results"):
+        DiscoveryRequest(max_results=most)

@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from tta_kernel import correlation_id
+from tta_kernel.testing.numbers import NO_COUNTS, NO_DURATIONS
 from tta_messages import (
     Consumed,
     Delivery,
@@ -421,13 +422,29 @@ async def test_a_store_that_cannot_be_reached_is_tried_again_and_told_once(caplo
     assert warnings == ["nothing can be received from queue q: down"]
 
 
+@pytest.mark.parametrize("name", ["limit", "concurrency", "time_limit", "visibility", "wait", "grace"])
+async def test_a_number_that_is_none_is_an_error_before_anything_is_held(memory: MemoryMessages, name: str) -> None:
+    async def handler(delivery: Delivery) -> None:
+        raise AssertionError("it must not begin")
+
+    await memory.send(note("a"))
+    for value in NO_COUNTS if name in ("limit", "concurrency") else NO_DURATIONS:
+        with pytest.raises(ValueError, match=name):
+            await consume(memory, "q", handler, **{name: value})
+        if name != "concurrency":
+            with pytest.raises(ValueError, match=name):
+                await consume_batches(memory, "q", cast(Any, handler), **{name: value})
+    stats = (await memory.stats("q"))["q"]
+    assert (stats.delivered, sum(stats.waiting.values())) == (0, 1)
+
+
 async def test_a_malformed_call_is_an_error_and_no_group(memory: MemoryMessages) -> None:
     async def handler(delivery: Delivery) -> None:
         raise AssertionError
 
-    with pytest.raises(ValueError, match="limit is 1 to 1000"):
+    with pytest.raises(ValueError, match="limit is a whole number, 1 to 1,000"):
         await consume(memory, "q", handler, limit=0)
-    with pytest.raises(ValueError, match="concurrency is at least 1"):
+    with pytest.raises(ValueError, match="concurrency is a whole number"):
         await consume(memory, "q", handler, concurrency=0)
 
 

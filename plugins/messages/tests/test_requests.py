@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
+from tta_kernel.testing.numbers import NO_COUNTS, NO_DURATIONS
 from tta_messages import Delivery, Message, Requests, Unsent, consume, respond
 from tta_messages.memory import MemoryMessages
 from tta_messages.testing import TYPES, Note, note, settings
@@ -139,3 +140,24 @@ async def test_the_questions_open_at_once_are_bounded(memory: MemoryMessages) ->
             for _ in range(5):
                 tasks.start_soon(requests.ask, note("well?"))
     assert (await memory.stats("q"))["q"].sent == 2
+
+
+@pytest.mark.parametrize("seconds", [*NO_DURATIONS, 0.0])
+def test_a_timeout_that_is_no_time_is_a_mistake(memory: MemoryMessages, seconds: float) -> None:
+    with pytest.raises(ValueError, match="timeout"):
+        Requests(memory, "replies", timeout=seconds)
+
+
+@pytest.mark.parametrize("limit", NO_COUNTS)
+def test_a_number_of_questions_that_is_none_is_a_mistake(memory: MemoryMessages, limit: int) -> None:
+    with pytest.raises(ValueError, match="limit"):
+        Requests(memory, "replies", limit=limit)
+
+
+async def test_a_question_whose_time_to_live_is_no_time_is_not_asked(memory: MemoryMessages) -> None:
+    requests = Requests(memory, "replies")
+    for seconds in NO_DURATIONS:
+        with pytest.raises(ValueError, match="ttl"):
+            await requests.ask(note("a", ttl=seconds))
+    assert requests.counts.asked == 0
+    assert await memory.stats() == {}

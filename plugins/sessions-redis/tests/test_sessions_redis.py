@@ -13,6 +13,7 @@ import yaml
 
 from tta_kernel import Health, Kernel, KernelSettings, PluginSettings
 from tta_kernel.hookspecs import health
+from tta_kernel.testing.numbers import NO_COUNTS, NO_DURATIONS
 from tta_redis import Redis, RedisPlugin, connect
 from tta_redis.testing import RedisCluster, RedisServer, cluster, redis_server, sentinel
 from tta_sessions import (
@@ -413,3 +414,11 @@ async def test_without_replicas_that_are_to_be_waited_for_all_goes_on_and_health
         assert await sessions.delete("a")
         assert await sessions.get("a") is None
         assert await state() == "degraded"
+
+
+@pytest.mark.parametrize("name", ["ttl", "quarantine", "wait_timeout", "max_size", "wait_replicas"])
+async def test_a_number_that_is_none_is_a_mistake(redis: Redis, name: str) -> None:
+    counts = [value for value in NO_COUNTS if value != 0 or name != "wait_replicas"]
+    for value in counts if name in ("max_size", "wait_replicas") else [*NO_DURATIONS, 0.0]:
+        with pytest.raises(ValueError, match=name):
+            store(redis, **{name: value})

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tta_kernel import Kernel, KernelSettings, PluginSettings
+from tta_kernel.testing.numbers import NO_COUNTS, NO_DURATIONS
 from tta_sessions import SESSIONS, Session, SessionsMemory, SessionsPlugin
 from tta_sessions.hookspecs import forget
 from tta_sessions.memory import MemorySessions
@@ -74,3 +75,16 @@ async def test_the_config_bounds_the_sessions() -> None:
         await sessions.commit(Session("a"))
         await sessions.commit(Session("b"))
         assert await sessions.get("a") is None
+
+
+@pytest.mark.parametrize("seconds", [*NO_DURATIONS, 0.0])
+def test_a_time_to_live_that_is_no_time_is_a_mistake(seconds: float) -> None:
+    with pytest.raises(ValueError, match="ttl"):
+        MemorySessions(Clock(), ttl=seconds, limit=1)
+
+
+@pytest.mark.parametrize("name", ["limit", "max_size"])
+@pytest.mark.parametrize("value", NO_COUNTS)
+def test_a_limit_that_is_no_number_is_a_mistake(name: str, value: int) -> None:
+    with pytest.raises(ValueError, match=name):
+        MemorySessions(Clock(), **{"ttl": 60.0, "limit": 1, name: value})  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from tta_agents import AGENT_REGISTRY, AGENT_REPLIES, AgentStatusChanged
-from tta_kernel import Context, Duration, Figure, Health, Plugin, Size, hookimpl
+from tta_kernel import Context, Figure, Health, Plugin, PositiveDuration, Size, hookimpl
 from tta_redis import REDIS
 
 from .registry import RedisRegistry
@@ -20,20 +20,17 @@ from .store import Store
 __all__ = ["AgentsRedis", "Config", "RedisRegistry", "RedisReplies", "Store"]
 
 
-Time = Annotated[Duration, msgspec.Meta(gt=0, le=100 * 365 * 86_400)]
-
-
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Times in seconds."""
 
-    ttl: Time = 30.0
+    ttl: PositiveDuration = 30.0
     """How long after its last heartbeat an agent counts as alive."""
-    interval: Duration | None = None
+    interval: PositiveDuration | None = None
     """How often agents are told to Redis; without it every third of the ttl, and at most once a second."""
-    state_ttl: Time = 86_400.0
-    max_state: Size = 64_000
-    max_reply: Size = 1_000_000
-    quarantine: Time = 7 * 86_400.0
+    state_ttl: PositiveDuration = 86_400.0
+    max_state: Annotated[Size, msgspec.Meta(ge=1, le=256_000_000)] = 64_000
+    max_reply: Annotated[Size, msgspec.Meta(ge=1, le=256_000_000)] = 1_000_000
+    quarantine: PositiveDuration = 7 * 86_400.0
     """How long values are kept that lay under our keys, and weren't ours."""
 
     def __post_init__(self) -> None:

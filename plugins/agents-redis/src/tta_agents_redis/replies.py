@@ -9,6 +9,7 @@ import msgspec
 from redis.exceptions import ResponseError
 
 from tta_agents import RegistryError, Reply
+from tta_kernel import check_duration
 from tta_redis import Redis, RedisDown
 
 from . import scripts
@@ -43,6 +44,7 @@ class RedisReplies:
             return None
 
     async def put(self, type: str, key: str, reply: Reply, ttl: float, owner: str = "") -> Reply:
+        check_duration("ttl", ttl)
         name, *lists = self._keys(type, key, owner)
         encoded = msgspec.msgpack.encode(_Kept(reply))
         if len(encoded) > self._max_size:

@@ -11,10 +11,9 @@ import msgspec
 from tta_kernel import Duration
 from tta_messages import QueueSettings
 
-Wait = Annotated[Duration, msgspec.Meta(ge=0, le=100 * 365 * 86_400)]
-Pause = Annotated[Duration, msgspec.Meta(ge=0.01, le=100 * 365 * 86_400)]
+Pause = Annotated[Duration, msgspec.Meta(ge=0.01)]
 """Between two things of which the second must not follow at once, for ever."""
-Count = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 
 
 class Instance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,7 +57,7 @@ class RemoteAgent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Times in seconds."""
 
-    reply_window: Wait = 600.0
+    reply_window: Duration = 600.0
     """How long a reply is kept for a call with the same key."""
     replies_kept: Count = 1024
     auto_register: bool = False
@@ -74,10 +73,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long a call of another process's agent may take if its caller has set no deadline."""
     poll_interval: Pause = 2.0
     """How often a waiting caller makes sure that somebody serves what it waits for."""
-    drain: Wait = 3.0
+    drain: Duration = 3.0
     """How long calls may go on when their agent stops; then they are given back."""
     degraded_after: Count = 5
     """How many calls in a row an agent fails until it is degraded."""
-    degraded_for: Wait = 30.0
+    degraded_for: Duration = 30.0
     queue: CallQueue = CallQueue()
     """How calls of an agent's type wait, unless ``agents`` says otherwise for it."""

@@ -6,6 +6,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
+from tta_kernel import check_count, check_duration
+
 from .model import AgentCard, AgentId, RegistrySnapshot, Reply, Report
 
 STATES = 1_000
@@ -72,6 +74,7 @@ class MemoryReplies:
     """Keeps at most ``kept`` replies; the oldest go first."""
 
     def __init__(self, kept: int, clock: Callable[[], float] = time.monotonic) -> None:
+        check_count("kept", kept)
         self._kept, self._clock = kept, clock
         self._replies: OrderedDict[tuple[str, str, str], tuple[float, Reply]] = OrderedDict()
 
@@ -80,6 +83,7 @@ class MemoryReplies:
         return reply if self._clock() <= until else None
 
     async def put(self, type: str, key: str, reply: Reply, ttl: float, owner: str = "") -> Reply:
+        check_duration("ttl", ttl)
         if kept := await self.get(type, key, owner):
             return kept
         self._replies[owner, type, key] = self._clock() + ttl, reply

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
-from tta_kernel import Event, Service
+from tta_kernel import Event, Service, check_duration
 
 from .capabilities import Capability
 
@@ -37,7 +37,7 @@ class Unknown(msgspec.Struct, frozen=True):
 
 
 class AgentSpec(msgspec.Struct, frozen=True):
-    """A declaration: what an agent takes and gives; ``timeout`` in seconds bounds one call."""
+    """A declaration: what an agent takes and gives; ``timeout`` in seconds, more than 0, bounds one call."""
 
     type: str
     description: str
@@ -45,6 +45,9 @@ class AgentSpec(msgspec.Struct, frozen=True):
     output: _StructType
     capabilities: tuple[Capability, ...] = ()
     timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        check_duration(f"the timeout of agent {self.type!r}", self.timeout, positive=True)
 
 
 class Undo(msgspec.Struct, frozen=True):
@@ -136,9 +139,9 @@ class Agents(Protocol):
     ) -> Reply:  # fmt: skip
         """Ask an agent, wherever it is served; the enclosing cancel scope is the deadline; raises only `AgentError`.
 
-        Idempotent by ``key``, and without one a ValueError: an answer is kept for a window, and calling again returns
-        it. ``owner`` is the person whose data the request carries, so that ``forget`` finds it on its way, and its
-        answer; what is kept for one person answers no other.
+        Idempotent by ``key``: an answer is kept for a window, and calling again returns it. Without one, or with an
+        ``attempt`` that is no number from 1 on, it is a ValueError. ``owner`` is the person whose data the request
+        carries, so that ``forget`` finds it on its way, and its answer; what is kept for one person answers no other.
         """
 
     @property

@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import msgspec
 
-from tta_kernel import Context, as_failure, raised_at
+from tta_kernel import Context, as_failure, check_count, raised_at
 from tta_messages import SHUTDOWN_TIMEOUT, MessageDied, Messages, MessagesError
 
 from .config import AgentSettings, Config, Instance
@@ -121,6 +121,7 @@ class Switchboard:
     ) -> Reply:  # fmt: skip
         if not key:
             raise ValueError("a call needs a key: without one it would get another call's answer")
+        check_count("attempt", attempt)
         try:
             msgspec.msgpack.encode((key, session, owner, attempt))
         except (ValueError, OverflowError):

@@ -7,7 +7,8 @@ import math
 
 def amount(what: str, value: object, most: float = math.inf) -> None:
     """Raise a ValueError unless ``value`` is a number from 0 to ``most``."""
-    if not isinstance(value, int | float) or not 0 <= value <= most:
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if not 0 <= number <= most or number == math.inf:
         limit = f" to {most:g}" if most < math.inf else ""
         raise ValueError(f"{what} is a number from 0{limit}, not {value!r}")
 

@@ -8,9 +8,7 @@ import msgspec
 
 from tta_kernel import Duration
 
-_LONGEST = 100 * 365 * 86_400
-Wait = Annotated[Duration, msgspec.Meta(ge=0, le=_LONGEST)]
-Interval = Annotated[Duration, msgspec.Meta(ge=0.01, le=_LONGEST)]
+Interval = Annotated[Duration, msgspec.Meta(ge=0.01)]
 """Between two things of which the second must not follow at once, for ever."""
 
 
@@ -23,11 +21,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     strategy: Literal["immediate", "delayed", "heartbeat", "manual"] = "immediate"
-    delay: Wait = 5.0
+    delay: Duration = 5.0
     interval: Interval = 10.0
     timeout: Interval = 30.0
     """How long the registry may take to answer."""
     retries: Annotated[int, msgspec.Meta(ge=0, le=100)] = 3
-    retry_delay: Wait = 5.0
+    retry_delay: Duration = 5.0
     disabled: tuple[str, ...] = ()
     """Types of agents that are never discovered."""

@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 
 from tta_agents import AgentId
-from tta_kernel import raised_at
+from tta_kernel import as_failure, check_count, raised_at
 
 from .discovery import Discovery
 from .index import CapabilityIndex
@@ -71,12 +71,12 @@ class Finder:
     async def _search(self, criteria: MatchCriteria, strategy: Strategy, limit: int) -> tuple[list[MatchResult], str]:
         if strategy not in _STRATEGIES:
             raise ValueError(f"no strategy {strategy!r}; there are {', '.join(_STRATEGIES)}")
-        if limit < 1:
-            raise ValueError(f"max_results must be at least 1, not {limit}")
+        check_count("max_results", limit)
         self._discovery.catch_up()
         try:
             return await self._find(criteria, strategy, limit), ""
-        except Exception as exc:  # noqa: BLE001 - criteria and metadata are a stranger's; a search never stops a turn
+        except BaseException as exc:  # noqa: BLE001 - criteria and metadata are a stranger's; a search stops no turn
+            as_failure(exc)  # It goes on where somebody of ours asked for it.
             # The type and the place, not the text: what is sought may be a person's words.
             what = type(exc).__name__
             self._log.error("matching capabilities by the strategy %s raised %s at %s", strategy, what, raised_at(exc))
@@ -87,7 +87,8 @@ class Finder:
             try:
                 with anyio.fail_after(EMBEDDING_TIMEOUT):
                     scores = await self._embedded(self._embedder, words)
-            except Exception as exc:  # noqa: BLE001 - a stranger's embedder
+            except BaseException as exc:  # noqa: BLE001 - a stranger's embedder
+                as_failure(exc)
                 self._log.warning("the embedder raised %s; tf-idf answers instead", type(exc).__name__)
             else:
                 return semantic(self._index, criteria, limit, scores, "embedding")

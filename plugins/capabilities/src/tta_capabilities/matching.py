@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from tta_agents import AgentId, Capability, CapabilityType
 from tta_agents.validation import amount, one_of, text_set
-from tta_kernel import Service
+from tta_kernel import Service, check_count
 
 from .versions import constraint, version
 
@@ -114,6 +114,9 @@ class DiscoveryRequest(msgspec.Struct, frozen=True, kw_only=True):
     max_results: Annotated[int, Meta(ge=1, le=1000)] = 10
     sort_by: SortBy = "match_score"
     sort_descending: bool | None = None
+
+    def __post_init__(self) -> None:
+        check_count("max_results", self.max_results, most=1000)
 
 
 class DiscoveryResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,8 +7,9 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from tta_kernel import checked
 from tta_messages import Codec, DeadLetter, HistoryEntry, QueueSettings, QueueStats, Requeued
-from tta_messages.prepare import check_queue
+from tta_messages.prepare import check_limit, check_queue
 from tta_redis import Redis, RedisDown
 
 from . import wire
@@ -36,6 +37,7 @@ class Admin:
         return {name: count for name, count in (await self._queues.each(queue, recover)).items() if count}
 
     async def configure(self, queue: str, settings: QueueSettings) -> None:
+        settings = checked("settings", settings)
         known = self._queues[check_queue(queue)]
         await self._queues.enter(known, settings.ttl + settings.dead_ttl)
         await self._run(known, "configure", wire.pack_settings(settings))
@@ -59,6 +61,7 @@ class Admin:
         return False
 
     async def dead(self, queue: str, *, limit: int, after: str = "") -> Sequence[DeadLetter]:
+        check_limit(limit)
         known = self._queues[check_queue(queue)]
         found: list[DeadLetter] = []
         while len(found) < limit:
@@ -118,9 +121,10 @@ class Admin:
         return {name: each for name, each in sorted(found.items()) if each is not None}
 
     async def history(self, queue: str, *, limit: int) -> Sequence[HistoryEntry]:
+        check_limit(limit)
         known = self._queues[check_queue(queue)]
         try:
-            entries = await self._redis.execute("XREVRANGE", known.keys.audit, "+", "-", "COUNT", max(limit, 1))
+            entries = await self._redis.execute("XREVRANGE", known.keys.audit, "+", "-", "COUNT", limit)
         except RedisDown as exc:
             raise translated(exc) from exc
         except ResponseError as exc:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+from tta_kernel import check_duration
 from tta_messages import Delivery, Settled
 from tta_messages.prepare import check_queue, shorten
 
@@ -32,7 +33,9 @@ class Settler:
 
     async def nack(self, delivery: Delivery, *, error: str, permanent: bool, delay: float | None) -> Settled:
         """Give one back as failed."""
-        pause = "" if delay is None else min(max(delay, 0.0), wire.FOR_EVER)
+        if delay is not None:
+            check_duration("delay", delay)
+        pause = "" if delay is None else min(delay, wire.FOR_EVER)
         message = delivery.message
         failure = (shorten(error), int(permanent), pause, self._random.random())
         args = ("nack", message.id, delivery.token, *failure)
@@ -56,6 +59,7 @@ class Settler:
 
     async def extend(self, delivery: Delivery, seconds: float) -> bool:
         """Hold one until that many seconds from now."""
+        check_duration("seconds", seconds, positive=True)
         args = ("extend", delivery.message.id, delivery.token, min(seconds, wire.FOR_EVER))
         return await self._run(delivery.message.queue, args, lambda reply: True) == b"1"
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 from redis.exceptions import ResponseError
 
+from tta_kernel import check_duration
 from tta_messages import Filter, Message, MessagesError, Subscription
 from tta_messages.prepare import check_queue, subscription_id
 from tta_redis import RedisDown
@@ -41,6 +42,7 @@ class Subscriptions:
 
     async def add(self, queue: str, wanted: Filter, ttl: float) -> Subscription:
         """Add one, or renew it."""
+        check_duration("ttl", ttl, positive=True)
         id = subscription_id(check_queue(queue), wanted)
         stored = msgspec.msgpack.encode(_StoredFilter(queue, wanted.types, wanted.topics, wanted.tags))
         at = await self._run("add", id, stored, min(ttl, wire.FOR_EVER), _LIMIT)

@@ -10,10 +10,10 @@ from typing import Never
 
 import anyio
 
-from tta_kernel import as_failure, correlation_id, raised_at
+from tta_kernel import as_failure, check_count, check_duration, correlation_id, raised_at
 
 from .leases import SETTLE_TIMEOUT, LeaseCounts, LeaseKeeper
-from .model import Delivery, Messages, MessagesError
+from .model import MANY, Delivery, Messages, MessagesError
 from .prepare import check_receive
 
 log = logging.getLogger("tta.messages")
@@ -128,8 +128,9 @@ class _Consumer:
         consumed: Consumed | None,
         clock: Callable[[], float],
     ) -> None:
-        if concurrency < 1:
-            raise ValueError(f"concurrency is at least 1, not {concurrency}")
+        check_count("concurrency", concurrency, most=MANY)
+        check_duration("time_limit", time_limit, positive=True)
+        check_duration("grace", grace)
         self._name, self._handle, self._visibility = queue, handle, visibility
         self._time_limit, self._grace, self._clock = time_limit, grace, clock
         self._consumed = consumed or Consumed()

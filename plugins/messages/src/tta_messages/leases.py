@@ -12,7 +12,7 @@ from typing import Never
 import anyio
 import msgspec
 
-from tta_kernel import as_failure
+from tta_kernel import as_failure, check_duration
 
 from .model import Delivery, Messages, MessagesError, QueueSettings
 
@@ -87,6 +87,10 @@ class LeaseKeeper:
         log: logging.Logger = _log,
         clock: Callable[[], float] = monotonic,
     ) -> None:
+        if visibility is not None:
+            check_duration("visibility", visibility, positive=True)
+        if ack_after is not None:
+            check_duration("ack_after", ack_after)
         self._messages, self._queue, self._lost, self._log, self._clock = messages, queue, lost, log, clock
         self._visibility, self._settings, self._ack_after = visibility, settings, ack_after
         self._counts = counts or LeaseCounts()

@@ -13,10 +13,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import anyio
 from anyio.lowlevel import checkpoint
 
-from tta_kernel import Event
+from tta_kernel import Event, check_count, check_duration, checked
 
 from .answers import bounced
 from .model import (
+    MANY,
     DeadLetter,
     Delivery,
     Filter,
@@ -33,7 +34,7 @@ from .model import (
     Settled,
     Subscription,
 )  # fmt: skip
-from .prepare import Codec, Types, check_queue, check_receive, subscription_id
+from .prepare import Codec, Types, check_limit, check_queue, check_receive, subscription_id
 from .queue import Queue
 from .queues import OpenQueue, Queues
 
@@ -79,6 +80,7 @@ class MemoryMessages:
         publish: Callable[[Event], None] = lambda event: None,
         limit: int = 10_000,
     ) -> None:
+        check_count("limit", limit, most=MANY)
         self._config, self._publish, self._limit = config, publish, limit
         self._clock = clock or steady_clock()
         self._random = random or Random().random  # noqa: S311 - a pause's jitter
@@ -127,6 +129,7 @@ class MemoryMessages:
 
     async def subscribe(self, queue: str, wanted: Filter, *, ttl: float = 3600.0) -> Subscription:
         await checkpoint()
+        check_duration("ttl", ttl, positive=True)
         id, now = subscription_id(check_queue(queue), wanted), self._clock()
         self._subscriptions = {key: s for key, s in self._subscriptions.items() if s.expires_at > now}
         if len(self._subscriptions) >= self._limit and id not in self._subscriptions:
@@ -182,6 +185,8 @@ class MemoryMessages:
     async def nack(
         self, delivery: Delivery, *, error: str = "", permanent: bool = False, delay: float | None = None
     ) -> Settled:
+        if delay is not None:
+            check_duration("delay", delay)
         await checkpoint()
         if (opened := self._queues.find(delivery.message.queue)) is None:
             return Settled.STALE
@@ -215,6 +220,7 @@ class MemoryMessages:
         return [next(results[delivery.message.queue]) for delivery in deliveries]
 
     async def extend(self, delivery: Delivery, seconds: float) -> bool:
+        check_duration("seconds", seconds, positive=True)
         await checkpoint()
         opened = self._queues.find(delivery.message.queue)
         held = opened is not None and opened.queue.extend(delivery, seconds, self._clock())
@@ -242,6 +248,7 @@ class MemoryMessages:
     # Running it
 
     async def configure(self, queue: str, settings: QueueSettings) -> None:
+        settings = checked("settings", settings)
         await checkpoint()
         if (opened := self._queues.open(check_queue(queue))) is None:
             raise MessagesError(f"there are {self._limit} queues")
@@ -271,6 +278,7 @@ class MemoryMessages:
 
     @_bouncing
     async def dead(self, queue: str, *, limit: int = 100, after: str = "") -> Sequence[DeadLetter]:
+        check_limit(limit)
         await checkpoint()
         opened = self._queues.find(queue)
         return opened.queue.dead(limit, after, self._clock()) if opened else []
@@ -298,6 +306,7 @@ class MemoryMessages:
         return none | {name: opened.queue.stats(now) for name, opened in self._queues.some(queue).items()}
 
     async def history(self, queue: str, *, limit: int = 100) -> Sequence[HistoryEntry]:
+        check_limit(limit)
         await checkpoint()
         opened = self._queues.find(queue)
         return opened.queue.history(limit) if opened else []

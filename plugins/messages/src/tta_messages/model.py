@@ -9,10 +9,12 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 import msgspec
 
-from tta_kernel import Duration, Event, Service, Size
+from tta_kernel import Duration, Event, PositiveDuration, Service, Size
 
 T = TypeVar("T")
 
+MANY = 10**9
+"""More than any queue holds; what is larger, a store might not count."""
 _NOTHING = msgspec.Raw(b"\xc0")  # msgpack's nil
 
 
@@ -132,21 +134,21 @@ class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     a message is taken starts from nothing.
     """
 
-    max_length: Annotated[int, msgspec.Meta(ge=1)] = 10_000
-    retries: Annotated[int, msgspec.Meta(ge=0)] = 3
+    max_length: Annotated[int, msgspec.Meta(ge=1, le=MANY)] = 10_000
+    retries: Annotated[int, msgspec.Meta(ge=0, le=MANY)] = 3
     backoff_base: Duration = 1.0
-    backoff_factor: Annotated[float, msgspec.Meta(ge=1)] = 2.0
+    backoff_factor: Annotated[float, msgspec.Meta(ge=1, le=1000)] = 2.0
     backoff_cap: Duration = 30.0
     jitter: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.2
-    visibility: Duration = 30.0
+    visibility: PositiveDuration = 30.0
     """How long a receiver may hold a message without extending."""
-    ttl: Duration = 86_400.0
-    starvation_limit: Annotated[int, msgspec.Meta(ge=0)] = 20
+    ttl: PositiveDuration = 86_400.0
+    starvation_limit: Annotated[int, msgspec.Meta(ge=0, le=MANY)] = 20
     dedup_window: Duration = 60.0
-    dead_limit: Annotated[int, msgspec.Meta(ge=0)] = 1_000
+    dead_limit: Annotated[int, msgspec.Meta(ge=0, le=MANY)] = 1_000
     """How many dead letters are kept; the oldest go first. With 0 none is, whatever it died of."""
     dead_ttl: Duration = 7 * 86_400.0
-    audit_limit: Annotated[int, msgspec.Meta(ge=0)] = 1_000
+    audit_limit: Annotated[int, msgspec.Meta(ge=0, le=MANY)] = 1_000
     """About how many entries of the queue's history are kept."""
 
 
@@ -155,7 +157,7 @@ class MessagesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     defaults: QueueSettings = QueueSettings()
     queues: Mapping[str, QueueSettings] = {}
-    max_size: Size = 1_000_000
+    max_size: Annotated[Size, msgspec.Meta(ge=1, le=MANY)] = 1_000_000
     """The largest message, all of it, in bytes."""
 
     def of(self, queue: str) -> QueueSettings:
@@ -263,7 +265,8 @@ class Messages(Protocol):
     dead after its last attempt. It may be what killed its holder, so until it fails otherwise it is
     received alone, and takes no other along. Where a dead one has a ``reply_to``, the answer goes there that `bounced`
     gives, sent by whoever saw it die. ``queue_full`` and the like are results; only a store that
-    can't be reached raises `MessagesError`. A malformed call, such as a limit of 0, is a ValueError.
+    can't be reached raises `MessagesError`. A malformed call, such as a limit of 0 or a wait of NaN, is a
+    ValueError, and changes nothing.
     """
 
     async def send(self, *messages: Message) -> Sequence[SendResult]:

@@ -8,15 +8,14 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
-from math import isfinite
 from time import time
 from typing import NamedTuple
 
 import msgspec
 
-from tta_kernel import correlation_id, suggest
+from tta_kernel import LONGEST, check_count, check_duration, correlation_id, suggest
 
-from .model import Filter, Message, QueueSettings, SendError, SendResult
+from .model import MANY, Filter, Message, QueueSettings, SendError, SendResult
 
 Types = Mapping[str, type[msgspec.Struct]]
 
@@ -86,11 +85,11 @@ class Codec:
         if message.reply_to and not QUEUE.fullmatch(message.reply_to):
             return "bad_address", f"reply_to: {_ADDRESS}"
         ttl, delay = message.ttl, message.delay
-        if not (isfinite(delay) and delay >= 0):
-            return "bad_message", "a delay is a number of seconds, at least 0"
+        if not 0 <= delay <= LONGEST:
+            return "bad_message", f"a delay is a number of seconds, at least 0 and at most {LONGEST}"
         if ttl is not None:
-            if not isfinite(ttl):
-                return "bad_message", "a time to live is a number of seconds"
+            if not -LONGEST <= ttl <= LONGEST:
+                return "bad_message", f"a time to live is a number of seconds, at most {LONGEST}"
             if ttl <= delay:
                 return "expired", f"it would live {ttl:g} s, and be there after {delay:g} s"
         decoder = self._types.get(message.type)
@@ -159,12 +158,15 @@ def check_queue(queue: str) -> str:
 def check_receive(queue: str, limit: int, wait: float, visibility: float | None) -> None:
     """Raise a ValueError where `Messages.receive` can't do what it is asked."""
     check_queue(queue)
-    if not 1 <= limit <= 1000:
-        raise ValueError(f"limit is 1 to 1000 messages, not {limit}")
-    if not (isfinite(wait) and wait >= 0):
-        raise ValueError(f"wait is a number of seconds, at least 0, not {wait}")
-    if visibility is not None and not (isfinite(visibility) and visibility > 0):
-        raise ValueError(f"visibility is a number of seconds, more than 0, not {visibility}")
+    check_count("limit", limit, most=1000)
+    check_duration("wait", wait)
+    if visibility is not None:
+        check_duration("visibility", visibility, positive=True)
+
+
+def check_limit(limit: int) -> None:
+    """Raise a ValueError where nobody can be given so many entries."""
+    check_count("limit", limit, most=MANY)
 
 
 def pause(settings: QueueSettings, attempt: int, random: Callable[[], float]) -> float:

@@ -12,8 +12,10 @@ from typing import Never
 import anyio
 import msgspec
 
+from tta_kernel import check_count, check_duration
+
 from .answers import FAILED, Failure
-from .model import Delivery, Message, Messages, MessagesError, SendResult
+from .model import MANY, Delivery, Message, Messages, MessagesError, SendResult
 from .replies import SHUTDOWN_TIMEOUT, ReplyQueue
 
 log = logging.getLogger("tta.messages")
@@ -69,6 +71,8 @@ class Requests:
     """
 
     def __init__(self, messages: Messages, name: str, *, timeout: float = 30.0, limit: int = 1000) -> None:
+        check_duration("timeout", timeout, positive=True)
+        check_count("limit", limit, most=MANY)
         self.counts = Asked()
         self._messages, self._timeout = messages, timeout
         self._open: dict[str, _Question] = {}
@@ -102,8 +106,11 @@ class Requests:
 
         It lives as long as the enclosing cancel scope, its ``ttl`` and the ``timeout`` let it, and is withdrawn when
         it is over before the answer comes. Raises `Unsent` where it is refused, `AnswerError` where the answer is an
-        error, TimeoutError where none came within ``ttl`` and ``timeout``, and `MessagesError`.
+        error, TimeoutError where none came within ``ttl`` and ``timeout``, and `MessagesError`; a ``ttl`` that is no
+        time is a ValueError.
         """
+        if message.ttl is not None:
+            check_duration("ttl", message.ttl)
         async with self._slots:
             limit = min(self._timeout, math.inf if message.ttl is None else message.ttl)
             left = min(limit, anyio.current_effective_deadline() - anyio.current_time())

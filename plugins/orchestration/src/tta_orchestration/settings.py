@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from tta_kernel import Duration
+from tta_kernel import PositiveDuration
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,6 +19,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     workflow: str = "turn"
     allow_unchecked: bool = False
-    max_text: Annotated[int, msgspec.Meta(ge=100)] = 4000
-    history: Annotated[int, msgspec.Meta(ge=1)] = 50
-    session_timeout: Annotated[Duration, msgspec.Meta(gt=0, le=3600)] = 10.0
+    max_text: Annotated[int, msgspec.Meta(ge=100, le=1_000_000)] = 4000
+    history: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 50
+    session_timeout: Annotated[PositiveDuration, msgspec.Meta(le=3600)] = 10.0

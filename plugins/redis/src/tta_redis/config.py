@@ -10,9 +10,9 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 import msgspec
 from msgspec import Meta
 
-from tta_kernel import ConfigPath, Duration, Secret
+from tta_kernel import ConfigPath, PositiveDuration, Secret
 
-Limit = Annotated[Duration, Meta(gt=0, le=3600)]
+Limit = Annotated[PositiveDuration, Meta(le=3600)]
 Count = Annotated[int, Meta(ge=1, le=10_000)]
 Hosts = Annotated[tuple[str, ...], Meta(min_length=1, max_length=1000)]
 
@@ -97,7 +97,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: str = "redis://127.0.0.1:6379/0"
     sentinel: SentinelConfig | None = None
     cluster: ClusterConfig | None = None
-    database: Annotated[int, Meta(ge=0)] | None = None
+    database: Annotated[int, Meta(ge=0, le=10_000)] | None = None
     tls: Tls | None = None
     username: str = ""
     password: Secret = ""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from tta_kernel import Context, Duration, Figure, Health, Plugin, PluginError, Size, hookimpl
+from tta_kernel import Context, Figure, Health, Plugin, PluginError, PositiveDuration, Size, hookimpl
 from tta_redis import REDIS
 from tta_sessions import FIGURES, SESSIONS
 
@@ -24,11 +24,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds, until ``wait_replicas`` have it.
     """
 
-    ttl: Annotated[Duration, msgspec.Meta(gt=0, le=100 * 365 * 86400)] = 30 * 86400.0
+    ttl: PositiveDuration = 30 * 86400.0
     max_size: Annotated[Size, msgspec.Meta(ge=1, le=256_000_000)] = 1_000_000
-    quarantine: Annotated[Duration, msgspec.Meta(gt=0, le=100 * 365 * 86400)] = 7 * 86400.0
+    quarantine: PositiveDuration = 7 * 86400.0
     wait_replicas: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
-    wait_timeout: Annotated[Duration, msgspec.Meta(gt=0, le=60)] = 1.0
+    wait_timeout: Annotated[PositiveDuration, msgspec.Meta(le=60)] = 1.0
 
 
 class SessionsRedis(Plugin[Config]):

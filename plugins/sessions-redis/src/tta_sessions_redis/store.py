@@ -13,6 +13,7 @@ import anyio
 import msgspec
 from redis.exceptions import ResponseError
 
+from tta_kernel import check_count, check_duration
 from tta_redis import Redis, RedisDown, Script
 from tta_sessions import Session, SessionConflict, SessionCorrupt, SessionsError, SessionTooLarge, is_text, pack
 
@@ -37,6 +38,11 @@ class RedisSessions:
         self, redis: Redis, *, ttl: float, max_size: int, quarantine: float, wait_replicas: int = 0,
         wait_timeout: float = 1.0,
     ) -> None:  # fmt: skip
+        check_duration("ttl", ttl, positive=True)
+        check_duration("quarantine", quarantine, positive=True)
+        check_duration("wait_timeout", wait_timeout, positive=True)
+        check_count("max_size", max_size)
+        check_count("wait_replicas", wait_replicas, least=0)
         self._redis = redis
         self._max_size = max_size
         self._replicas = wait_replicas

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from tta_kernel import Context, Duration, Event, Figure, NoConfig, Plugin, Size, hookimpl
+from tta_kernel import Context, Event, Figure, NoConfig, Plugin, PositiveDuration, Size, hookimpl
 from tta_program import Subcommands
 
 from . import hookspecs
@@ -54,9 +54,9 @@ class SessionsPlugin(Plugin[NoConfig]):
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long, in seconds, a session lives after its last turn, how many there may be, and how large."""
 
-    ttl: Duration = 30 * 86400.0
-    limit: Annotated[int, msgspec.Meta(ge=1)] = 10_000
-    max_size: Annotated[Size, msgspec.Meta(ge=1)] = 1_000_000
+    ttl: PositiveDuration = 30 * 86400.0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10**9)] = 10_000
+    max_size: Annotated[Size, msgspec.Meta(ge=1, le=256_000_000)] = 1_000_000
 
 
 class SessionsMemory(Plugin[Config]):

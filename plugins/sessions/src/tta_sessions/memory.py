@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from tta_kernel import check_count, check_duration
+
 from .model import Session, SessionConflict, SessionTooLarge, pack
 
 
@@ -18,6 +20,9 @@ class MemorySessions:
     """
 
     def __init__(self, clock: Callable[[], float], *, ttl: float, limit: int, max_size: int = 1_000_000) -> None:
+        check_duration("ttl", ttl, positive=True)
+        check_count("limit", limit)
+        check_count("max_size", max_size)
         self._clock, self._ttl, self._limit, self._max_size = clock, ttl, limit, max_size
         self._stored: OrderedDict[str, bytes] = OrderedDict()
         self.commits = self.conflicts = 0

@@ -41,7 +41,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The workflows by name, and how many finished runs are remembered."""
 
     workflows: dict[str, Workflow] = {}
-    runs_kept: Annotated[int, msgspec.Meta(ge=1)] = 256
+    runs_kept: Annotated[int, msgspec.Meta(ge=1, le=10**9)] = 256
 
 
 class WorkflowsPlugin(Plugin[Config]):

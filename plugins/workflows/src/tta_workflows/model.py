@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Protocol
 import msgspec
 
 from tta_agents import OnPiece
-from tta_kernel import Duration, Event, Service
+from tta_kernel import Event, PositiveDuration, Service
 
 Paths = Mapping[str, str]
 """Field to path: ``input.x`` of the run, or ``steps.<id>.x`` of an earlier step's output."""
@@ -21,7 +21,7 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     agent: str
     input: Paths = {}
     instance: str | None = None
-    timeout: Duration | None = None
+    timeout: PositiveDuration | None = None
     stream: bool = False
 
 
@@ -30,7 +30,7 @@ class Workflow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     steps: Annotated[tuple[Step, ...], msgspec.Meta(min_length=1)]
     output: Paths = {}
-    timeout: Duration = 30.0
+    timeout: PositiveDuration = 30.0
 
 
 class WorkflowUse(msgspec.Struct, frozen=True):

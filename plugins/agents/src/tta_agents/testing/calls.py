@@ -11,6 +11,7 @@ import pytest
 from tta_agents.model import AgentError, AgentId, Agents, Reply, StepContext
 from tta_kernel import correlation_id
 from tta_kernel.testing import until
+from tta_kernel.testing.numbers import NO_COUNTS
 
 from .echo import ECHO, FOREIGN, PATIENCE, Answer, Ask, Deployment, Echo, call, error_of
 from .streams import StreamsContract
@@ -128,6 +129,13 @@ class AgentsContract(StreamsContract):
             with pytest.raises(AgentError) as caught:
                 await deployment.calling.call(ECHO, Ask("x"), **{"key": "k", **odd})
         assert caught.value.code == "bad_request"
+        assert echo.requests == []
+
+    async def test_an_attempt_that_is_no_number_from_1_on_is_a_mistake(self, deployment: Deployment) -> None:
+        async with deployment.serving[0].serve(echo := Echo()):
+            for attempt in NO_COUNTS:
+                with pytest.raises(ValueError, match="attempt"):
+                    await deployment.calling.call(ECHO, Ask("x"), key="k", attempt=attempt)
         assert echo.requests == []
 
     async def test_an_answer_of_another_type_is_bad_output(self, deployment: Deployment) -> None:

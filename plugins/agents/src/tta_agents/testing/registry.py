@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
 from tta_agents.capabilities import Capability
 from tta_agents.model import AgentCard, AgentId, AgentRegistry, Replies, Reply, Report, Undo
+from tta_kernel.testing.numbers import NO_DURATIONS
 
 
 def _card(id: AgentId, description: str = "", **fields: Any) -> AgentCard:
@@ -128,6 +130,12 @@ class RepliesContract:
         await replies.put("a", "k", first, 60)
         assert await replies.put("a", "k", second, 60) == first
         assert await replies.get("a", "k") == first
+
+    async def test_a_time_that_is_none_keeps_nothing(self, replies: Replies) -> None:
+        for seconds in NO_DURATIONS:
+            with pytest.raises(ValueError, match="ttl"):
+                await replies.put("a", "k", Reply(AgentId("a"), "x", 0.0), seconds)
+        assert await replies.get("a", "k") is None
 
     async def test_types_and_keys_do_not_run_into_each_other(self, replies: Replies) -> None:
         await replies.put("a", "b:c", Reply(AgentId("a"), 1, 0.0), 60)

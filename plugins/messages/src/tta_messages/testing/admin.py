@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
+from typing import Any
 
 import anyio
+import pytest
 
 from tta_kernel import Event
+from tta_kernel.testing.numbers import NO_COUNTS
 from tta_messages.model import (
     DeadLetter,
     MessageDied,
@@ -43,7 +47,38 @@ async def kill(messages: Messages, *names: str, **fields: str) -> list[DeadLette
     return list(await messages.dead("q"))
 
 
+_NO_TIME: Any = (math.nan, math.inf, -1.0, 1e300)
+MISTAKES = [
+    QueueSettings(visibility=0.0), QueueSettings(ttl=0.0), QueueSettings(max_length=0), QueueSettings(retries=-1),
+    QueueSettings(backoff_factor=0.5), QueueSettings(backoff_factor=math.inf), QueueSettings(jitter=1.5),
+    QueueSettings(jitter=math.nan), QueueSettings(starvation_limit=-1), QueueSettings(dead_limit=10**400),
+    *(
+        QueueSettings(**{name: seconds})
+        for name in ("visibility", "ttl", "dead_ttl", "backoff_base", "backoff_cap", "dedup_window")
+        for seconds in _NO_TIME
+    ),
+]  # fmt: skip
+"""Settings that nobody's config could hold."""
+
+
 class AdminContract:
+    async def test_settings_that_no_config_could_hold_are_a_mistake_that_changes_nothing(self, messages: Open) -> None:
+        async with messages() as m:
+            await m.configure("q", QueueSettings(retries=7))
+            for mistake in MISTAKES:
+                with pytest.raises(ValueError, match="settings"):
+                    await m.configure("q", mistake)
+            assert await m.settings("q") == QueueSettings(retries=7)
+
+    async def test_a_number_of_entries_that_is_none_is_a_mistake(self, messages: Open) -> None:
+        async with messages() as m:
+            await kill(m, "a")
+            for limit in (*NO_COUNTS, 10**400):
+                with pytest.raises(ValueError, match="limit"):
+                    await m.dead("q", limit=limit)
+                with pytest.raises(ValueError, match="limit"):
+                    await m.history("q", limit=limit)
+
     async def test_what_lived_too_long_is_dead_and_told(self, messages: Open) -> None:
         told: list[Event] = []
         async with messages(publish=told.append) as m:

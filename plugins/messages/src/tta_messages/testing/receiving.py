@@ -9,9 +9,23 @@ import anyio
 import pytest
 
 from tta_kernel import Event
+from tta_kernel.testing.numbers import NO_COUNTS, NO_DURATIONS
 from tta_messages.model import Delivery, MessageDied, Messages, Priority, QueueSettings, Settled
 
-from .common import LONG, Open, elapse, first, note, put, settings, take, take_one, texts, until, until_all_wait
+from .common import (
+    LONG,
+    Open,
+    elapse,
+    first,
+    note,
+    put,
+    settings,
+    take,
+    take_one,
+    texts,
+    until,
+    until_all_wait,
+)
 
 
 class ReceivingContract:
@@ -20,11 +34,38 @@ class ReceivingContract:
             assert list(await m.receive("q")) == []
             assert list(await m.receive("q", wait=0.05, limit=5)) == []
 
-    @pytest.mark.parametrize("limit", [0, 1001])
-    async def test_a_limit_out_of_range_is_a_mistake(self, messages: Open, limit: int) -> None:
+    async def test_a_limit_out_of_range_is_a_mistake_that_holds_nothing(self, messages: Open) -> None:
         async with messages() as m:
-            with pytest.raises(ValueError, match="limit"):
-                await m.receive("q", limit=limit)
+            await put(m, note("a"))
+            for limit in (*NO_COUNTS, 1001):
+                with pytest.raises(ValueError, match="limit"):
+                    await m.receive("q", limit=limit)
+            assert (await take_one(m)).attempt == 1
+
+    async def test_a_time_that_is_none_is_a_mistake_that_holds_nothing(self, messages: Open) -> None:
+        async with messages() as m:
+            await put(m, note("a"))
+            for seconds in NO_DURATIONS:
+                with pytest.raises(ValueError, match="wait"):
+                    await m.receive("q", wait=seconds)
+            for seconds in (*NO_DURATIONS, 0.0):
+                with pytest.raises(ValueError, match="visibility"):
+                    await m.receive("q", visibility=seconds)
+            assert (await take_one(m)).attempt == 1
+
+    async def test_a_time_that_is_none_leaves_a_message_with_its_holder(self, messages: Open) -> None:
+        async with messages() as m:
+            await put(m, note("a"))
+            held = await take_one(m)
+            for seconds in NO_DURATIONS:
+                with pytest.raises(ValueError, match="delay"):
+                    await m.nack(held, delay=seconds)
+            for seconds in (*NO_DURATIONS, 0.0):
+                with pytest.raises(ValueError, match="seconds"):
+                    await m.extend(held, seconds)
+            stats = (await m.stats("q"))["q"]
+            assert (stats.held, stats.retried) == (1, 0)
+            assert list(await m.ack(held)) == [True]
 
     async def test_a_queue_that_cannot_be_is_a_mistake(self, messages: Open) -> None:
         async with messages() as m:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tta_kernel import Event
+from tta_kernel.testing.numbers import NO_DURATIONS
 from tta_messages.model import Filter, Message, MessagesConfig, Priority, QueueFilled, QueueSettings
 
 from .common import Note, Open, Other, elapse, first, note, put, settings, take, take_one, texts, until
@@ -164,6 +165,9 @@ class SendingContract:
             (note("a", delay=-1.0), "bad_message"),
             (note("a", delay=float("nan")), "bad_message"),
             (note("a", ttl=float("inf")), "bad_message"),
+            (note("a", ttl=float("nan")), "bad_message"),
+            (note("a", ttl=1e300), "bad_message"),
+            (note("a", delay=1e300), "bad_message"),
             (note("a", priority=7), "bad_message"),
             (note("a", tags=(1,)), "bad_message"),
             (note("a", owner="\ud800"), "bad_message"),
@@ -267,6 +271,13 @@ class SendingContract:
             assert first.id == second.id
             assert second.expires_at > first.expires_at + 100
             assert [s.expires_at for s in await m.subscriptions()] == [second.expires_at]
+
+    async def test_a_time_that_is_none_subscribes_nobody(self, messages: Open) -> None:
+        async with messages() as m:
+            for seconds in (*NO_DURATIONS, 0.0):
+                with pytest.raises(ValueError, match="ttl"):
+                    await m.subscribe("q", Filter(), ttl=seconds)
+            assert list(await m.subscriptions()) == []
 
     async def test_a_subscription_ends_unless_it_is_renewed(self, messages: Open) -> None:
         async with messages() as m:
