@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from enum import Enum
 from pathlib import Path
@@ -24,13 +24,14 @@ from .secrets import REDACTED, SecretText, UrlText, looks_secret, mask, password
 
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 """A number that YAML 1.1, as PyYAML reads it, takes for text, and JSON and everybody else for a number."""
+_TEXTS = (str, Path)
 _PLAIN = {"`Path`": "a path", "`object`": "a mapping", "`array`": "a list", "`bool`": "true or false", "`": ""}
 
 
 def written(value: Any, type_: Any) -> Any:
     """Return a duration or a size as a person writes it, and anything else as it is."""
     bare, extra = unwrap(type_)
-    if isinstance(value, TextMapping) and _is_text(bare):
+    if isinstance(value, TextMapping) and bare in _TEXTS:
         return value.text
     if isinstance(value, Mapping) and len(get_args(bare)) == 2:
         return {key: written(it, get_args(bare)[1]) for key, it in value.items()}
@@ -99,10 +100,11 @@ class Reader:
         """Return what ``raw`` means as a ``type_``, from the inside out; BAD where a problem keeps it from that."""
         bare, _ = unwrap(type_)
         before = len(self.problems)
-        if isinstance(raw, TextMapping) and (_is_text(bare) or (secret and bare is Any)):
+        if isinstance(raw, TextMapping) and (bare in _TEXTS or (secret and bare is Any)):
             raw = raw.text  # Of a plugin that isn't imported, the name alone says that this is a secret.
         if isinstance(raw, Text):
-            raw = str(raw) if _is_text(bare) else self._parsed(str(raw), path)
+            as_it_is = bare in _TEXTS or raw in _choices(bare)  # "on" may be one.
+            raw = str(raw) if as_it_is else self._parsed(str(raw), path)
         if bare is float and isinstance(raw, str) and _EXPONENT.fullmatch(raw):
             raw = float(raw)
         if isinstance(raw, Mapping):
@@ -207,7 +209,7 @@ class Reader:
         if isinstance(raw, list | Mapping) and not raw:
             what += f", got an empty {'list' if isinstance(raw, list) else 'mapping'}"
         hint = ""
-        if _is_text(bare) and isinstance(raw, int | float | date):
+        if (bare in _TEXTS or _choices(bare)) and isinstance(raw, int | float | date):
             hint = "put it in quotes"
         return self.report(path, what[0].lower() + what[1:], hint)
 
@@ -245,7 +247,9 @@ class Reader:
             found = self.source.environ.get(str(name), "")
         else:
             try:
-                found = read_text(self.source.absolute(name, f"{path}.file")).removesuffix("\n")
+                found = read_text(self.source.absolute(name, f"{path}.file"))
+                # One end of a line, which an editor has put there; of Windows', too.
+                found = found.removesuffix("\n").removesuffix("\r")
             except ValueError as error:
                 found = ""
                 why = str(error)
@@ -256,13 +260,15 @@ class Reader:
         return found
 
 
-def _is_text(type_: Any) -> bool:
-    """Say whether a type takes nothing but text, so that what is written is meant as it stands."""
+def _choices(type_: Any) -> Collection[str]:
+    """Return the texts among which a type lets choose; none where it is another type."""
     if get_origin(type_) is Literal:
-        return all(isinstance(it, str) for it in get_args(type_))
-    if isinstance(type_, type) and issubclass(type_, Enum):
-        return all(isinstance(it.value, str) for it in type_)
-    return type_ in (str, Path)
+        values = get_args(type_)
+    elif isinstance(type_, type) and issubclass(type_, Enum):
+        values = tuple(it.value for it in type_)
+    else:
+        return ()
+    return [it for it in values if isinstance(it, str)]
 
 
 def _is_choice(type_: Any) -> bool:

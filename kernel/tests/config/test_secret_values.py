@@ -22,7 +22,10 @@ from .common import (
 )
 
 
-@pytest.mark.parametrize(("content", "secret"), [("hunter2\n", "hunter2"), ("hunter2", "hunter2"), ("a\n\n", "a\n")])
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [("hunter2\n", "hunter2"), ("hunter2", "hunter2"), ("a\n\n", "a\n"), ("a\r\n", "a"), ("a\r\nb\r\n", "a\r\nb")],
+)
 def test_a_secret_may_lie_in_a_file_beside_the_config(write: Write, content: str, secret: str) -> None:
     folder = write(base="plugins: {store: {config: {url: x, password: {file: secrets/pw}}}}")
     (folder / "secrets").mkdir()

@@ -210,6 +210,7 @@ class Written(Struct, frozen=True, forbid_unknown_fields=True):
     ("key", "text", "value"),
     [
         ("literal", "on", "on"),
+        ("literal", "'on' ", "on"),
         ("perhaps", "1", "1"),
         ("switch", "on", Switch.ON),
         ("factor", "1e3", 1000.0),
