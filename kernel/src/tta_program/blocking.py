@@ -154,6 +154,18 @@ class BlockingKernel:
             producer.cancel()
 
     @property
+    def running(self) -> bool:
+        """Whether it takes calls."""
+        if self.kernel.failure is not None or self._process != os.getpid():
+            return False
+        return self._schedule is not None and self._started.done()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it runs any more in this process, or has ever run."""
+        return self._thread is None or self._ended.is_set() or self._process != os.getpid()
+
+    @property
     def _limit(self) -> float:
         """Seconds within which all stops, but for what ignores cancellation."""
         return self.kernel.wiring.settings.stop_timeout + 2 * GRACE
