@@ -61,4 +61,4 @@ async def test_a_handler_that_lets_out_a_cancellation_of_nobodys_is_logged_and_t
     async with running(Listens):
         pass
     assert handled == ["one", "two"]
-    assert caplog.text.count("nobody here asked for that") == 2
+    assert caplog.text.count("nobody here asked for") == 2

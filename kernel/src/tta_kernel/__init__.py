@@ -7,7 +7,7 @@ from .errors import ConfigError, KernelError, NotReady, PluginError, Problem, ra
 from .events import Event, EventBus, Subscription, correlation_id
 from .hooks import Hooks, hookimpl, hookspec
 from .hookspecs import Figure, Health
-from .isolation import Escaped, as_failure, is_foreign_cancellation
+from .isolation import Escaped, as_failure
 from .kernel import KERNEL, Kernel
 from .lifecycle import PluginStateChanged
 from .plugin import NoConfig, Plugin
@@ -23,5 +23,5 @@ __all__ = [
     "EventBus", "Figure", "Health", "Hooks", "Kernel", "KernelError", "KernelSettings", "NoConfig", "NotReady",
     "Plugin", "PluginError", "PluginSettings", "PluginStateChanged", "PositiveDuration", "Problem", "Reloaded",
     "Restart", "Secret", "Service", "Size", "State", "Subscription", "as_failure", "check_count", "check_duration",
-    "checked", "correlation_id", "hookimpl", "hookspec", "is_foreign_cancellation", "raised_at", "suggest",
+    "checked", "correlation_id", "hookimpl", "hookspec", "raised_at", "suggest",
 ]  # fmt: skip

@@ -14,10 +14,11 @@ from anyio.abc import TaskGroup
 from .errors import PluginError
 from .events import E, Event, EventBus, Subscription, correlation_id
 from .hooks import Hooks
+from .isolation import as_failure
 from .services import Service, ServiceRegistry, T
 
-Crashed = Callable[[Exception], None]
-"""Told what a task raised that has spent its restarts."""
+Crashed = Callable[[BaseException], None]
+"""Told what a task raised that has spent its restarts, or that ends the program; raises a cancellation of ours."""
 
 
 class Restart(msgspec.Struct, frozen=True):
@@ -108,9 +109,9 @@ class Context:
                     correlation_id.set(event.correlation_id)
                 try:
                     await handler(event)
-                except Exception:
+                except BaseException as exc:
+                    self.log.error("handler of %s raised", type(event).__name__, exc_info=as_failure(exc))  # noqa: TRY400
                     subscription.failed += 1
-                    self.log.exception("handler of %s raised", type(event).__name__)
 
     def start_soon(self, func: Callable[..., Awaitable[None]], *args: object, restart: Restart = RESTART) -> None:
         """Keep ``func`` running until the plugin stops; restart it, ever later, when it crashes.
@@ -134,16 +135,18 @@ class Context:
                 while True:
                     try:
                         return await func(*args)
-                    except Exception as exc:
-                        crashes.append(anyio.current_time())
-                        recent = sum(crashes[-1] - at <= restart.within for at in crashes)
-                        if recent > restart.times:
-                            exc.add_note(f"task {name!r} crashed {recent} times")
-                            return self._crashed(exc)
-                        self.log.warning(
-                            "task %s crashed, restart %d of %d", name, recent, restart.times, exc_info=True
-                        )
-                        await anyio.sleep(min(0.05 * 2**recent, 10.0))
+                    except BaseException as exc:  # noqa: BLE001 - `as_failure` raises what must go on
+                        failure = as_failure(exc)
+                    crashes.append(anyio.current_time())
+                    recent = sum(crashes[-1] - at <= restart.within for at in crashes)
+                    if recent > restart.times:
+                        failure.add_note(f"task {name!r} crashed {recent} times")
+                        return self._crashed(failure)
+                    self.log.warning("task %s crashed, restart %d of %d", name, recent, restart.times, exc_info=failure)
+                    await anyio.sleep(min(0.05 * 2**recent, 10.0))
+        except BaseException as exc:  # noqa: BLE001 - a cancellation of ours is raised again
+            # asyncio would let an interrupt out of the event loop, past everybody who has something to close.
+            self._crashed(exc)
         finally:
             del self._running[scope]
             if self._closed and not self._running:

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import PluginError, Problem, raised_at
+from .isolation import as_failure
 from .plugin import Plugin
 
 if TYPE_CHECKING:
@@ -66,9 +67,9 @@ def load(found: Found) -> type[Plugin[Any]]:
     _check_kernel(found, entry_point)
     try:
         import_module(entry_point.module)
-    except Exception as exc:
+    except BaseException as exc:
         at = raised_at(exc)
-        what = f"importing {entry_point.module} raised {exc!r}"
+        what = f"importing {entry_point.module} raised {as_failure(exc)!r}"
         if __file__ not in at:  # Where the module itself isn't there, the place is the line above.
             what += f" at {at}"
         raise PluginError(found.name, what, hint=f"mend or reinstall {found.distribution}") from exc

@@ -107,6 +107,7 @@ class EventBus:
 
     def attach(self, *types: type[E], buffer: int = 256, owner: str = "") -> Subscription[E]:
         """Subscribe until `detach`; events published from the next line on arrive."""
+        issubclass(Event, types)  # What is no class fails now, and not in whoever publishes next.
         if buffer < 1:
             raise ValueError(f"buffer must hold at least 1 event, not {buffer}")
         subscription = Subscription(types, buffer, owner)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import cache
 from types import FunctionType, ModuleType
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar, get_type_hints
 
 import anyio
 import pluggy
 
 from .errors import PluginError
+from .isolation import as_failure, is_interrupt
+from .shapes import fits
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -103,8 +106,8 @@ class Hooks:
             try:
                 if not self._plugins[impl.plugin_name].usable:
                     raise PluginError(impl.plugin_name, "is enabled, but cannot be used")
-                answers[impl.plugin_name] = impl.function(*(given[n] for n in impl.argnames))
-            except Exception as exc:  # noqa: BLE001 - a plugin's error is its answer
+                answers[impl.plugin_name] = _checked(spec, impl.function(*(given[n] for n in impl.argnames)))
+            except BaseException as exc:  # noqa: BLE001 - a plugin's error is its answer
                 answers[impl.plugin_name] = _noted(exc, impl)
         return answers
 
@@ -124,12 +127,14 @@ class Hooks:
             try:
                 if not self._plugins[impl.plugin_name].running:
                     raise PluginError(impl.plugin_name, "is enabled, but not running")
-                with anyio.move_on_after(timeout):
-                    answers[impl.plugin_name] = await impl.function(*(given[name] for name in impl.argnames))
-                    return
-                raise TimeoutError(f"no answer within {timeout:g} s")
-            except Exception as exc:  # noqa: BLE001 - a plugin's error is its answer
-                answers[impl.plugin_name] = _noted(exc, impl)
+                with anyio.move_on_after(timeout) as limit:
+                    answer = await impl.function(*(given[name] for name in impl.argnames))
+                if limit.cancel_called:  # even where an answer came, too late
+                    raise TimeoutError(f"no answer within {timeout:g} s")
+                answers[impl.plugin_name] = _checked(spec, answer)
+            except BaseException as exc:  # noqa: BLE001 - a plugin's error is its answer
+                # asyncio would let an interrupt out of the event loop, past everybody who has something to close.
+                answers[impl.plugin_name] = exc if is_interrupt(exc) else _noted(exc, impl)
 
         if together and len(impls) > 1:
             async with anyio.create_task_group() as tasks:
@@ -138,6 +143,9 @@ class Hooks:
         else:
             for impl in impls:
                 await one(impl)
+        for answer in answers.values():
+            if isinstance(answer, BaseException) and is_interrupt(answer):
+                raise answer
         return answers
 
     def _impls(self, spec: Callable[..., Any]) -> list[Any]:
@@ -148,15 +156,26 @@ class Hooks:
         return list(reversed(hook.get_hookimpls()))
 
 
+_hints = cache(get_type_hints)
+
+
 def _arguments(spec: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, object]:
     bound = inspect.signature(spec).bind(*args, **kwargs)
     bound.apply_defaults()
     return bound.arguments
 
 
-def _noted(exc: Exception, impl: Any) -> Exception:
-    exc.add_note(f"answered by plugin {impl.plugin_name!r} in hook {impl.function.__name__!r}")
-    return exc
+def _checked(spec: Callable[..., Any], answer: Any) -> Any:
+    """Return an answer that is what the specification says; else raise TypeError."""
+    if not fits(answer, _hints(spec)["return"]):
+        raise TypeError(f"answered with {type(answer).__name__}, where {spec.__annotations__['return']} is due")
+    return answer
+
+
+def _noted(exc: BaseException, impl: Any) -> Exception:
+    failure = as_failure(exc)
+    failure.add_note(f"answered by plugin {impl.plugin_name!r} in hook {impl.function.__name__!r}")
+    return failure
 
 
 class _Manager(pluggy.PluginManager):

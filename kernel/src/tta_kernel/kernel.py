@@ -148,6 +148,8 @@ class Kernel(anyio.AsyncContextManagerMixin):
                     with anyio.CancelScope(shield=True):
                         await supervisor.stop()
                     self.failure = supervisor.failure
+                if supervisor.interrupted:
+                    raise KeyboardInterrupt
                 if supervisor.failure:
                     raise supervisor.failure
         except BaseExceptionGroup as group:
@@ -262,10 +264,15 @@ class Kernel(anyio.AsyncContextManagerMixin):
             fresh = await anyio.to_thread.run_sync(self._wired_anew, settings)
             self.secrets |= fresh.settings.secrets
             changes, restart = await prepare(self.wiring, fresh)
-            for change in changes.values():
-                change.commit()
-                change.plugin.config = change.config
-            changed = [*changes]
+            changed = []
+            for name, change in changes.items():
+                try:
+                    change.commit()
+                    change.plugin.config = change.config
+                    changed.append(name)
+                except BaseException as exc:
+                    log.error("plugin %r agreed to a new config, and then raised", name, exc_info=as_failure(exc))  # noqa: TRY400
+            restart = [*restart, *(changes.keys() - changed)]
             if self.hooks.timeouts != fresh.settings.hook_timeouts:
                 self.hooks.timeouts = fresh.settings.hook_timeouts
                 changed.append("kernel.hook_timeouts")

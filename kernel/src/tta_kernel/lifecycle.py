@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 from .context import Context
 from .errors import KernelError, NotReady, PluginError, raised_at
 from .events import Event, EventBus
+from .isolation import as_failure, is_interrupt
 from .records import Record, State
 from .services import ServiceRegistry
 from .stacks import stacks
@@ -72,6 +73,8 @@ class Supervisor:
         self._runs = {name: _Run(record) for name, record in wiring.chosen().items()}
         self._stopping = False
         self.failure: PluginError | None = None
+        self.interrupted = False
+        """A `KeyboardInterrupt` arrived in a plugin."""
         self.body = anyio.CancelScope()
 
     async def start(self) -> None:
@@ -146,7 +149,7 @@ class Supervisor:
                     await run.stop.wait()
                     break
                 delay = min(delay * 2, 30.0)
-        except Exception as exc:  # noqa: BLE001 - kept as the plugin's reason
+        except BaseException as exc:  # noqa: BLE001 - kept as the plugin's reason
             self._fail(run, exc)
         finally:
             # Whatever ended it: what needs it is out before it is itself.
@@ -178,18 +181,24 @@ class Supervisor:
                         tasks=tasks,
                         crashed=partial(self._crashed, run),
                     )
-                    async with plugin.lifespan(ctx):
-                        lacking = [key for key in plugin.provides if key not in self._services]
-                        if lacking:
-                            raise PluginError(record.name, f"started without providing {lacking[0]}")
-                        run.scope.deadline = math.inf
-                        # A cancelled caller may interrupt a start, but never a stop.
-                        run.scope.shield = True
-                        self._change(run, State.RUNNING)
-                        await run.stop.wait()
-                        self._change(run, State.STOPPING)
-                        self._services.remove_all(record.name)
-                        await ctx._close()
+                    try:
+                        async with plugin.lifespan(ctx):
+                            # It may have gone on, though its time was over.
+                            await anyio.lowlevel.checkpoint_if_cancelled()
+                            lacking = [key for key in plugin.provides if key not in self._services]
+                            if lacking:
+                                raise PluginError(record.name, f"started without providing {lacking[0]}")
+                            run.scope.deadline = math.inf
+                            # A cancelled caller may interrupt a start, but never a stop.
+                            run.scope.shield = True
+                            self._change(run, State.RUNNING)
+                            await run.stop.wait()
+                            self._change(run, State.STOPPING)
+                            self._services.remove_all(record.name)
+                            await ctx._close()
+                    except BaseException as exc:  # noqa: BLE001 - it goes on
+                        # Here, since the task group would drop a cancellation that nobody asked for.
+                        raise as_failure(exc)  # noqa: B904 - it has its cause, if it is another
         except Exception as exc:
             reason = ungrouped(exc)
             if not (isinstance(reason, NotReady) and record.state is State.STARTING):
@@ -224,17 +233,24 @@ class Supervisor:
         await self._stop_dependents(run)
         await self._stop(run, self._wiring.settings.stop_timeout, math.inf)
 
-    def _crashed(self, run: _Run, exc: Exception) -> None:
+    def _crashed(self, run: _Run, exc: BaseException) -> None:
         """Take down a plugin, a task of which spent its restarts."""
         self._fail(run, exc)
         self._tasks.start_soon(self._take_down, run)
 
     def _fail(self, run: _Run, exc: BaseException) -> None:
-        """Remember the first thing that went wrong, and what the plugin was doing; one that is required ends all."""
+        """Remember the first thing that went wrong, and what the plugin was doing; one that is required ends all.
+
+        So does `KeyboardInterrupt`, and a cancellation of ours is raised.
+        """
+        if is_interrupt(exc):
+            self.interrupted = True
+            self.body.cancel()
+            return
+        exc = ungrouped(as_failure(exc))
         if run.error is not None:
             return
         record = run.record
-        exc = ungrouped(exc)
         # What ends the start is raised, and told by whoever wanted it.
         told = record.vital and record.state is State.STARTING and not (self._stopping or self.failure)
         if isinstance(exc, PluginError) and exc.plugin == record.name:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import ModuleType
-from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from .context import Context
 from .services import Service
+from .shapes import fits
 
 ConfigT = TypeVar("ConfigT", bound=msgspec.Struct)
 
@@ -42,6 +43,11 @@ class Plugin(Generic[ConfigT]):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        for name, wanted in get_type_hints(Plugin).items():
+            value = getattr(cls, name)
+            if not fits(value, wanted):
+                what = f"{cls.__name__}.{name} is a {type(value).__name__}, not a {Plugin.__annotations__[name]}"
+                raise TypeError(what)
         if "__orig_bases__" in cls.__dict__:
             found = _config_type(cls, cls.__parameters__)  # type: ignore[attr-defined]
             if isinstance(found, type) and issubclass(found, msgspec.Struct):

@@ -8,7 +8,7 @@ from time import time
 from typing import Any
 
 from .discovery import Found
-from .errors import KernelError, Problem
+from .errors import KernelError, PluginError, Problem, raised_at
 from .plugin import Plugin
 
 
@@ -78,8 +78,10 @@ class Record:
         if reason or state is not State.FAILED:
             self.reason = reason
 
-    def rule_out(self, error: KernelError) -> None:
+    def rule_out(self, error: Exception) -> None:
         """Note that it can't be used, because of what is wrong with itself."""
+        if not isinstance(error, KernelError) or not error.problems:
+            error = PluginError(self.name, f"could not be made: {error!r} at {raised_at(error)}")
         self.problems += error.problems
         self.change_to(State.FAILED, str(error))
 

@@ -9,9 +9,11 @@ import anyio
 import msgspec
 
 from .errors import ConfigError, Problem
+from .isolation import as_failure
 from .plugin import Plugin
 from .records import Record, State
 from .settings import KernelKeys
+from .shapes import fits
 from .wiring import Wiring
 
 
@@ -50,19 +52,25 @@ async def prepare(running: Wiring, fresh: Wiring) -> tuple[Mapping[str, Change],
         if old is None or new is None or old.role() != new.role():
             restart.append(name)
             continue
-        if old.plugin is None or new.plugin is None or old.plugin.config == new.plugin.config:
-            continue
-        if not _adapts(old):
-            restart.append(name)
-            continue
         try:
-            with anyio.fail_after(old.plugin.start_timeout or fresh.settings.start_timeout):
+            if old.plugin is None or new.plugin is None or old.plugin.config == new.plugin.config:
+                continue
+            if not _adapts(old):
+                restart.append(name)
+                continue
+            with anyio.move_on_after(old.plugin.start_timeout or fresh.settings.start_timeout) as scope:
                 commit = await old.plugin.prepare(new.plugin.config)
+            if scope.cancel_called:  # even where an answer came, too late
+                raise TimeoutError("no answer within its time to start")
+            # Fail now, since a commit can't.
+            if not fits(commit, Callable):
+                raise TypeError("`prepare` must return a plain function that takes the config over")
             changes[name] = Change(old.plugin, new.plugin.config, commit)
-        except ConfigError as exc:
-            problems += exc.problems
-        except Exception as exc:  # noqa: BLE001 - whatever it raises, it does not agree
-            problems.append(Problem(f"plugins.{name}.config", f"{name!r} objects: {exc}"))
+        except BaseException as exc:  # noqa: BLE001 - whatever it raises, it does not agree
+            failure = as_failure(exc)
+            problems += (isinstance(failure, ConfigError) and failure.problems) or [
+                Problem(f"plugins.{name}.config", f"{name!r} objects: {failure}")
+            ]
     if problems:
         raise ConfigError(*problems)
     return changes, restart

@@ -9,12 +9,11 @@ from graphlib import CycleError, TopologicalSorter
 from types import ModuleType
 from typing import Any
 
-import pluggy
-
 from . import discovery, hookspecs
 from .discovery import Classes
-from .errors import ConfigError, KernelError, PluginError, Problem
+from .errors import ConfigError, PluginError, Problem
 from .hooks import Hooks
+from .isolation import as_failure
 from .plugin import Plugin
 from .records import Record, State, findings
 from .services import Service
@@ -102,8 +101,8 @@ class Wiring:
             self.records[name] = record
             try:
                 self._choose(record, named=section is not None or each.own is not None)
-            except KernelError as exc:
-                record.rule_out(exc)
+            except BaseException as exc:  # noqa: BLE001 - `as_failure` raises what must go on
+                record.rule_out(as_failure(exc))
         # Only now, since importing one plugin may import the module of another.
         for record in self.records.values():
             if record.state is State.DISABLED and (cls := discovery.seen(record.found)):
@@ -155,7 +154,7 @@ class Wiring:
                 self._try(record, self.hooks.add_specs, record.cls.hookspecs)
         for record in present:
             # One that can't be used is still an implementer: whoever asks must see it missing.
-            plugin = record.plugin or record.cls.__new__(record.cls)
+            plugin = object.__new__(record.cls) if record.plugin is None else record.plugin
             self._try(record, self.hooks.register, plugin, record.name)
         for name, hook, flaw in self.hooks.flaws():
             self._refuse_hook(self.records[name], hook, flaw)
@@ -163,8 +162,8 @@ class Wiring:
     def _try(self, record: Record, step: Callable[..., None], *arguments: object) -> None:
         try:
             step(*arguments)
-        except (ValueError, pluggy.PluginValidationError) as exc:
-            record.rule_out(PluginError(record.name, " ".join(str(exc).split())))
+        except BaseException as exc:  # noqa: BLE001 - `as_failure` raises what must go on
+            record.rule_out(PluginError(record.name, " ".join(str(as_failure(exc)).split())))
 
     def _refuse_hook(self, record: Record, hook: str, flaw: str) -> None:
         """Rule a plugin out that implements a hook wrongly, or one that no enabled plugin specifies."""
@@ -192,6 +191,7 @@ class Wiring:
         owners: dict[str, str] = {}
         for name, types in self.hooks.collect(hookspecs.event_types).items():
             if isinstance(types, Exception):
+                self.records[name].rule_out(types)
                 continue
             for kind in types:
                 tag = str(kind.__struct_config__.tag)

@@ -54,8 +54,8 @@ async def test_it_prints_what_each_plugin_has_erased(capsys: pytest.CaptureFixtu
     ("answer", "why"),
     [
         (OSError("no connection"), "OSError: no connection"),
-        (None, "it answered NoneType, and not how many things it erased"),
-        (-1, "it answered int, and not how many things it erased"),
+        (None, "TypeError: answered with NoneType, where int is due"),
+        (-1, "it answered -1, and not how many things it erased"),
     ],
 )
 async def test_who_fails_is_named_beside_what_the_others_have_erased(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from asyncio import CancelledError  # noqa: TID251 - on every event loop: a library may be written for another
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from tta_kernel.errors import ConfigError, KernelError, NotReady
 
@@ -27,13 +26,6 @@ class Exiting(Exception):
     __repr__ = __str__
 
 
-class Unnotable(Exception):
-    """An error that takes no notes."""
-
-    def add_note(self, note: str) -> None:
-        raise TypeError(note)
-
-
 class Odd(BaseException):
     """An error that is no `Exception`."""
 
@@ -45,12 +37,6 @@ def _circular() -> BaseException:
     return first
 
 
-def _with_odd_notes() -> BaseException:
-    exc: Any = ValueError("odd")
-    exc.__notes__ = 5
-    return exc  # type: ignore[no-any-return]
-
-
 _SAME = ValueError("the same")
 
 RAISED: Mapping[str, Callable[[], BaseException]] = {
@@ -60,8 +46,6 @@ RAISED: Mapping[str, Callable[[], BaseException]] = {
     "an error whose text raises": Unprintable,
     "an error whose text exits": Exiting,
     "an error in a circle of causes": _circular,
-    "an error that takes no notes": Unnotable,
-    "an error whose notes are odd": _with_odd_notes,
     "the same error each time": lambda: _SAME,
     "an error of the kernel": lambda: KernelError("odd"),
     "an error of config without a problem": ConfigError,

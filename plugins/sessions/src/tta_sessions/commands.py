@@ -64,7 +64,7 @@ def _sorted_out(kernel: Kernel, answers: Mapping[str, object]) -> Forgotten:
             # A fallback's store begins empty with this process: that it found nothing says nothing.
             failed[name] = _IN_MEMORY
         elif not isinstance(answer, int) or answer < 0:
-            failed[name] = f"it answered {type(answer).__name__}, and not how many things it erased"
+            failed[name] = f"it answered {answer}, and not how many things it erased"
         else:
             erased[name] = answer
     return Forgotten(erased, failed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from types import SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import anyio
@@ -55,8 +55,12 @@ async def forget(user: str) -> int:
     raise AssertionError
 
 
+_hookspecs = ModuleType("sessions")
+vars(_hookspecs)["forget"] = forget
+
+
 class _Forgetting(Plugin[NoConfig]):
-    hookspecs = SimpleNamespace(__name__="sessions", forget=forget)  # type: ignore[assignment]  # as good as a module
+    hookspecs = _hookspecs
 
 
 class Processes:
