@@ -155,7 +155,8 @@ GOOD = {
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"format": "2"}, "its format is unknown"),
+        ({"format": "one"}, "its format is unknown"),
+        ({"format": "0"}, "its format is unknown"),
         ({"version": None}, "it has no version"),
         ({"version": "one"}, "its numbers are none"),
         ({"version": "-1"}, "its numbers are none"),
@@ -190,6 +191,22 @@ async def test_what_is_no_session_is_quarantined_with_its_reason(
     assert "person wrote" not in caplog.text
     assert await sessions.forget("u") == 1
     assert await keys(redis) == []
+
+
+@pytest.mark.parametrize("newer", [{**GOOD, "format": "2"}, {"format": "12", "whatever": "it needs"}], ids=str)
+async def test_a_session_of_a_newer_release_is_left_alone_and_said_to_be_one(
+    redis: Redis, newer: dict[str, object]
+) -> None:
+    sessions = store(redis)
+    place = session_keys(redis, "a").value
+    await redis.execute("HSET", place, *(part for pair in newer.items() for part in pair))
+    before = await redis.execute("DUMP", place)
+    for call in (sessions.get("a"), sessions.commit(Session("a", "u")), sessions.commit(Session("a", "u", 1))):
+        with pytest.raises(SessionsError, match=f"format {newer['format']}, .* up to 1") as caught:
+            await call
+        assert not isinstance(caught.value, SessionCorrupt)
+    assert await redis.execute("DUMP", place) == before
+    assert await sessions.delete("a")
 
 
 async def test_a_commit_over_what_is_no_session_changes_nothing_of_it(redis: Redis) -> None:

@@ -22,6 +22,14 @@ local function quarantine(reason, ttl)
   return {'corrupt', reason, ''}
 end
 
+-- What a newer release has written may mean something else by all of it: it is left alone, and said to be there.
+local function newer()
+  if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then return nil end
+  local format = redis.call('HGET', KEYS[1], 'format') or ''
+  if string.match(format, '^%d+$') and tonumber(format) > 1 then return {'newer', format} end
+  return nil
+end
+
 -- Say what is wrong with the session, or nil; one that isn't there is all right.
 local function corruption()
   local kind = redis.call('TYPE', KEYS[1]).ok
@@ -44,6 +52,8 @@ end
 READ = (
     _COMMON
     + """
+local later = newer()
+if later then return later end
 local reason = corruption()
 if reason then return quarantine(reason, ARGV[1]) end
 return {'ok', redis.call('HMGET', KEYS[1], 'version', 'user', 'created', 'updated', 'context')}
@@ -66,6 +76,8 @@ return quarantine(ARGV[3], ARGV[1])
 COMMIT = (
     _COMMON
     + """
+local later = newer()
+if later then return later end
 local reason = corruption()
 if reason then return quarantine(reason, ARGV[1]) end
 local stored = redis.call('HMGET', KEYS[1], 'version', 'commit', 'created', 'updated')

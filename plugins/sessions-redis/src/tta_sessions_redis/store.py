@@ -66,7 +66,7 @@ class RedisSessions:
         async with self._store_errors():
             status, *found = await self._read(self._keys(id), [self._quarantine_ttl], retry=True)
             if status != b"ok":
-                raise self._corrupt(*found)
+                raise self._unread(status, *found)
             version, user, created, updated, context = found[0]
             if version is None:
                 return None
@@ -108,7 +108,7 @@ class RedisSessions:
             self.conflicts += 1
             raise SessionConflict(f"session is at version {int(found[0])}, not {session.version}")
         if status != b"ok":
-            raise self._corrupt(*found)
+            raise self._unread(status, *found)
         self.commits += 1
         self._confirmed(replicas)
         try:
@@ -214,6 +214,14 @@ class RedisSessions:
 
     def _keys(self, id: str) -> list[str]:
         return session_keys(self._redis, id).all()
+
+    def _unread(self, status: bytes, what: bytes, place: bytes = b"") -> SessionsError:
+        if status != b"newer":
+            return self._corrupt(what, place)
+        return SessionsError(
+            f"the session was written by a newer release, in format {what.decode()}, and this one knows formats "
+            "up to 1; it was left as it is"
+        )
 
     def _corrupt(self, reason: bytes, place: bytes) -> SessionCorrupt:
         what = reason.decode(errors="replace")
