@@ -7,11 +7,12 @@ from typing import Any
 import anyio
 import pytest
 
-from tta_agents import AgentCard, AgentId, Reply, StepContext
+from tta_agents import AgentCard, AgentError, AgentId, Reply, StepContext
 from tta_agents.memory import MemoryRegistry, MemoryReplies
 from tta_agents.testing import Answer, Ask, Echo
 from tta_agents.testing.echo import ASK, CANCELLED, ECHO, FOREIGN, error_of, eventually
 from tta_agents.testing.processes import Connection, Processes
+from tta_kernel.testing.strangers import LIMIT, Outcome, Stranger, strangers
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
@@ -125,3 +126,45 @@ async def test_a_state_that_exits_costs_no_more_than_a_warning(
     assert reply.output["text"] == "x"
     assert f"begins anew: its state raised {kind.__name__}" in caplog.text
     assert f"reports no state: it raised {kind.__name__}" in caplog.text
+
+
+STRANGERS = strangers("async", returns=Answer, answer=Answer("late"))
+
+
+@pytest.mark.parametrize("stranger", [each for each in STRANGERS if each.outcome is not Outcome.STOP], ids=str)
+@pytest.mark.parametrize("remote", [False, True], ids=["local", "remote"])
+async def test_whatever_an_agent_does_its_call_ends_and_the_next_is_answered(
+    processes: Processes, stranger: Stranger, *, remote: bool
+) -> None:
+    async def work(request: Ask, ctx: StepContext) -> Any:
+        return await stranger() if request.text == "odd" else Answer("well")
+
+    server = await processes.agents()
+    caller = await processes.agents() if remote else server
+    async with server.serve(Echo(work, timeout=LIMIT)):
+        error: AgentError | None = None
+        try:
+            await caller.call(ECHO, Ask("odd"), key="odd")
+        except AgentError as exc:
+            error = exc
+        reply = await caller.call(ECHO, Ask("x"), key="well")
+        [statistics] = server.statistics().values()
+    assert reply.output["text"] == "well"
+    assert statistics.running == 0
+    if stranger.outcome is Outcome.FAILURE:
+        assert error is not None
+        assert error.code in ("failed", "bad_output")
+        assert statistics.errors == 1
+
+
+@pytest.mark.parametrize("stranger", [each for each in STRANGERS if each.outcome is Outcome.STOP], ids=str)
+async def test_an_interrupt_within_an_agent_is_no_fault_of_its(processes: Processes, stranger: Stranger) -> None:
+    async def work(request: Ask, ctx: StepContext) -> Any:
+        return await stranger()
+
+    agents = await processes.agents()
+    async with agents.serve(Echo(work)):
+        with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+            await agents.call(ECHO, ASK, key="k")
+        [statistics] = agents.statistics().values()
+    assert (statistics.errors, statistics.running) == (0, 0)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import anyio
 import pytest
 
 from tta_kernel import Escaped
+from tta_kernel.testing.strangers import LIMIT, Outcome, Stranger, strangers
 from tta_messages import (
     AnswerError,
     Consumed,
@@ -132,3 +134,41 @@ async def test_a_consumer_whose_store_is_cancelled_from_elsewhere_crashes_aloud(
     with anyio.fail_after(LONG), pytest.raises(ExceptionGroup) as caught:
         await consume(Cancelled(settings(), TYPES), "q", handler, **how)
     assert caught.group_contains(Escaped)
+
+
+@pytest.mark.parametrize("stranger", strangers("async"), ids=str)
+async def test_whatever_a_handler_does_its_message_is_settled_and_the_next_is_handled(
+    memory: MemoryMessages, stranger: Stranger
+) -> None:
+    async def handler(delivery: Delivery) -> None:
+        if delivery.message.id == "odd":
+            await stranger()
+        else:
+            after.set()
+
+    after = anyio.Event()
+    await memory.send(note(id="odd"), note(id="well"))
+    with anyio.fail_after(LONG):
+        if stranger.outcome is Outcome.STOP:
+            with pytest.raises(BaseExceptionGroup) as caught:
+                await consume(memory, "q", handler)
+            assert caught.group_contains(KeyboardInterrupt)
+            assert (await memory.stats("q"))["q"].held == 0
+            return
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(consume, memory, "q", handler, time_limit=LIMIT, wait=0.01))
+            await after.wait()
+
+            async def settled() -> bool:
+                stats = (await memory.stats("q"))["q"]
+                return not (stats.held or stats.delayed or sum(stats.waiting.values()))
+
+            await until(settled)
+            tasks.cancel_scope.cancel()
+    dead = await memory.dead("q")
+    if stranger.outcome is Outcome.FAILURE:
+        assert [(letter.reason, letter.attempts) for letter in dead] == [("retries", 2)]
+    if stranger.outcome is Outcome.TIME_LIMIT:
+        assert [letter.error for letter in dead] in (["timeout"], [])  # It may end, late, after all.
+    if stranger.outcome is Outcome.HARMLESS:
+        assert not dead
