@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from redis.exceptions import ResponseError
 
+from tta_kernel.testing.numbers import NO_COUNTS, NO_DURATIONS
 from tta_redis import Redis, RedisDown, Signal, connect
 from tta_redis.testing import redis_server
 
@@ -52,6 +53,28 @@ async def test_who_listens_hears_what_is_published_from_then_on(redis: Redis) ->
 async def test_what_would_hold_up_other_callers_is_refused(redis: Redis, command: tuple[object, ...]) -> None:
     with pytest.raises(ValueError, match="holds up all other callers"):
         await redis.execute(*command)
+
+
+async def test_a_number_that_is_none_is_a_mistake_and_nothing_is_sent(redis: Redis) -> None:
+    before = redis.counts()["redis.calls"]
+    script = redis.script("return 1")
+    for seconds in NO_DURATIONS:
+        with pytest.raises(ValueError, match="timeout"):
+            await redis.execute("SET", redis.key("a"), "x", timeout=seconds)
+        with pytest.raises(ValueError, match="timeout"):
+            await redis.pipeline(("SET", redis.key("a"), "x"), timeout=seconds)
+        with pytest.raises(ValueError, match="timeout"):
+            await script(timeout=seconds)
+        with pytest.raises(ValueError, match="replica_timeout"):
+            await script(replicas=1, replica_timeout=seconds)
+        with pytest.raises(ValueError, match="timeout"):
+            await redis.wait(1, seconds, key="a")
+    for count in NO_COUNTS:
+        with pytest.raises(ValueError, match="replicas"):
+            await redis.wait(count, 1.0, key="a")
+        with pytest.raises(ValueError, match="buffer"):
+            redis.listen("c", buffer=count)
+    assert redis.counts()["redis.calls"] == before
 
 
 async def test_an_unreachable_server_is_named(redis: Redis) -> None:

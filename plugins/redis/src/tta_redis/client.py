@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from redis.exceptions import ResponseError
 
-from tta_kernel import Service
+from tta_kernel import Service, check_count, check_duration
 
 from .config import Address, Config
 from .connection import Connection
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from .plain import PlainClient
 
+_MOST_REPLICAS = 1000
 REFUSALS = ("OOM", "MISCONF", "NOREPLICAS")
 """How answers begin that refuse all writes."""
 
@@ -104,6 +105,8 @@ class Redis:
 
         After ``timeout`` seconds it returns what there is.
         """
+        check_count("replicas", replicas, most=_MOST_REPLICAS)
+        check_duration("timeout", timeout)
         # Replicas hear writes in order: whoever has this one has those before it.
         plain = key.decode() if isinstance(key, bytes) else key
         tag = re.search(r"\{([^}]+)\}", plain)
@@ -122,6 +125,7 @@ class Redis:
         Yields ``(channel, payload)``, or None where something may have been missed: after a reconnect, or
         when more than ``buffer`` lay unread. Then look for yourself.
         """
+        check_count("buffer", buffer)
         return self._signals.listen(channels, buffer)
 
     def subscribe(
@@ -220,6 +224,8 @@ class Redis:
     ) -> Any:  # fmt: skip
         command = ("EVALSHA", sha, len(keys), *keys, *args)
         slot = self._slot([command], None)
+        check_count("replicas", replicas, least=0, most=_MOST_REPLICAS)
+        check_duration("replica_timeout", replica_timeout)
         if not replicas:
             (reply,) = await self._dispatcher.execute(Pipeline([command], slot, retry=retry), limit)
             if isinstance(reply, ResponseError):

@@ -10,6 +10,8 @@ from typing import Any
 import anyio
 from redis.exceptions import ResponseError
 
+from tta_kernel import check_duration
+
 from .config import Config
 from .connection import Connection, Reply, pack, running_loop
 from .errors import ConnectionLost, RedisDown, Refused, Unreachable
@@ -107,6 +109,8 @@ class Dispatcher:
 
     async def execute(self, pipeline: Pipeline, limit: float | None) -> list[Reply]:
         """Return the reply to each command, errors among them; ``limit`` is in seconds, else the config's."""
+        if limit is not None:
+            check_duration("timeout", limit, positive=True)
         self.calls += len(pipeline.commands)
         silence = self._config.socket_timeout + pipeline.wait
         if limit is None:

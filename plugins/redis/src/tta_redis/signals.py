@@ -12,6 +12,8 @@ from typing import NamedTuple
 import anyio
 from redis.exceptions import ResponseError
 
+from tta_kernel import as_failure
+
 from .config import Config
 from .connection import Connection, Reply, pack
 from .errors import ConnectionLost, RedisDown, Refused, Unreachable
@@ -218,9 +220,9 @@ class _Callback:
         if self._begun:
             try:
                 self._callback(signal)
-            except Exception:
+            except BaseException as exc:
                 # A stranger's code, called while a reply is read: the other listeners, and the connection, go on.
-                log.exception("a listener failed")
+                log.error("a listener failed", exc_info=as_failure(exc))  # noqa: TRY400 - not what was caught
 
     def gap(self) -> None:
         self.put(None)
