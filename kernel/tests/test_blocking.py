@@ -491,3 +491,31 @@ def test_a_forked_child_is_told_so_and_ends() -> None:
     lines = out.splitlines()
     assert [line.partition(",")[0] for line in lines] == ["this process was forked"] * 2 + ["stopped"]
     assert (err, code) == ("", 0)
+
+
+def test_whoever_needs_no_thread_does_not_wait_for_asyncio() -> None:
+    code = "import sys, tta_program; print('asyncio' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_a_program_that_ends_waits_for_a_plugin_only_as_long_as_a_stop_may_take() -> None:
+    code = """
+import threading
+from contextlib import asynccontextmanager
+import anyio, anyio.to_thread
+from tta_kernel import Kernel, KernelSettings, NoConfig, Plugin
+from tta_program import BlockingKernel
+
+class Stubborn(Plugin[NoConfig]):
+    @asynccontextmanager
+    async def lifespan(self, ctx):
+        yield
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep_forever()
+
+BlockingKernel(Kernel(KernelSettings(stop_timeout=0.05), plugins={"x": Stubborn})).start()
+print("ends", flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.stdout, done.returncode) == ("ends\n", 0)

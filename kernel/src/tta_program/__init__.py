@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from .blocking import BlockingKernel
+from typing import TYPE_CHECKING, Any
+
 from .commands import Subcommands
 from .config import LayeredSettings, load
 from .exits import DONE, USAGE, WANTING
 from .hookspecs import register_commands
 from .output import fail, table
 
+if TYPE_CHECKING:
+    from .blocking import BlockingKernel
+
 __all__ = [
     "DONE", "USAGE", "WANTING", "BlockingKernel", "LayeredSettings", "Subcommands", "fail", "load",
     "register_commands", "table",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    # It needs asyncio, which no command has to wait for that runs no event loop, such as `tta check`.
+    if name == "BlockingKernel":
+        from .blocking import BlockingKernel
+
+        return BlockingKernel
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
