@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import msgspec
 import pytest
 
 from tta_agents import AgentId, RegistryError, Reply
@@ -35,6 +36,18 @@ async def test_what_is_no_reply_is_quarantined(redis: Redis, command: tuple[Any,
     assert await replies.put("a", "k", reply, 60.0) == reply
     assert await replies.get("a", "k") == reply
     assert await redis.execute("PTTL", f"{key}:quarantined") > 0
+
+
+@pytest.mark.parametrize("newer", [{"version": 2}, {"version": 3, "reply": "in another way"}], ids=str)
+async def test_a_reply_of_a_newer_release_is_left_alone_and_said_to_be_one(redis: Redis, newer: dict[str, Any]) -> None:
+    replies = RedisReplies(redis, LOG, max_size=10_000, quarantine=60.0)
+    key = redis.key("agents", "reply", "a", "k", tag="a/k")
+    stored = msgspec.msgpack.encode(newer)
+    await redis.execute("SET", key, stored)
+    for call in (replies.get("a", "k"), replies.put("a", "k", Reply(ID, "x", 0.0), 60.0)):
+        with pytest.raises(RegistryError, match=f"in version {newer['version']}, and this one knows versions up to 1"):
+            await call
+    assert await redis.execute("GET", key) == stored
 
 
 async def test_a_reply_ends_and_one_too_large_is_not_kept(redis: Redis) -> None:

@@ -19,9 +19,16 @@ ROUND, ROUNDS = 100, 1000
 """How many replies are forgotten at once, and how often: who calls all the while isn't chased for ever."""
 
 
+_VERSION = 1
+
+
+class _Versioned(msgspec.Struct, frozen=True):
+    version: int = _VERSION
+
+
 class _Kept(msgspec.Struct, frozen=True):
     reply: Reply
-    version: int = 1
+    version: int = _VERSION
 
 
 class RedisReplies:
@@ -97,6 +104,10 @@ def _mark(owner: str) -> str:
 
 def _decoded(found: bytes) -> Reply:
     try:
+        version = msgspec.msgpack.decode(found, type=_Versioned).version
+        if version > _VERSION:  # It may mean something else by all of it, and is no less good for that.
+            what = f"in version {version}, and this one knows versions up to {_VERSION}"
+            raise RegistryError(f"a reply was kept by a newer release, {what}")
         return msgspec.msgpack.decode(found, type=_Kept).reply
     except (msgspec.DecodeError, ValueError) as exc:
         raise Foreign(str(exc)) from None
