@@ -131,6 +131,17 @@ def wrong_attributes() -> list[Any]:
     ]
 
 
+@pytest.mark.boundary(
+    "tta_kernel.Plugin.provides",
+    "tta_kernel.Plugin.requires",
+    "tta_kernel.Plugin.after",
+    "tta_kernel.Plugin.hookspecs",
+    "tta_kernel.Plugin.fallback",
+    "tta_kernel.Plugin.autoload",
+    "tta_kernel.Plugin.surface",
+    "tta_kernel.Plugin.start_timeout",
+    "tta_kernel.Plugin.stop_timeout",
+)
 @pytest.mark.parametrize(("attribute", "make"), wrong_attributes())
 def test_a_class_that_says_something_wrong_of_itself_is_refused(attribute: str, make: Callable[[], Any]) -> None:
     with pytest.raises(TypeError, match=f"Odd.{attribute} is a "):
@@ -152,11 +163,13 @@ def makes(stranger: Stranger, cls: type[Plugin[Any]]) -> None:
             kernel(cls, required=True)
 
 
+@pytest.mark.boundary("tta_kernel.Plugin.__init__")
 @pytest.mark.parametrize("stranger", strangers("plain"), ids=str)
 def test_a_constructor(stranger: Stranger) -> None:
     makes(stranger, odd_one(__init__=lambda self, config: stranger()))
 
 
+@pytest.mark.boundary("tta_kernel.Plugin.config_type")
 @pytest.mark.parametrize("stranger", strangers("plain"), ids=str)
 def test_a_config(stranger: Stranger) -> None:
     class Odd(Words, frozen=True):
@@ -169,6 +182,7 @@ def test_a_config(stranger: Stranger) -> None:
 # The lifespan, tasks and handlers
 
 
+@pytest.mark.boundary("tta_kernel.Plugin.lifespan")
 @pytest.mark.parametrize("stranger", strangers("lifespan"), ids=str)
 async def test_a_lifespan(stranger: Stranger, lines: list[str]) -> None:
     it = kernel(odd_one(lifespan=lambda self, ctx: stranger(), start_timeout=LIMIT, stop_timeout=LIMIT), limits=True)
@@ -213,6 +227,7 @@ def with_lifespan(begin: Callable[[Context], None]) -> type[Plugin[Any]]:
     return odd_one(lifespan=asynccontextmanager(lifespan))
 
 
+@pytest.mark.boundary("tta_kernel.Context.start_soon.func")
 @pytest.mark.parametrize("stranger", strangers(), ids=str)
 async def test_a_task(stranger: Stranger) -> None:
     it = kernel(with_lifespan(lambda ctx: ctx.start_soon(stranger, restart=NEVER)))
@@ -233,6 +248,7 @@ async def test_a_task(stranger: Stranger) -> None:
     assert neighbour(it).stopped
 
 
+@pytest.mark.boundary("tta_kernel.Context.on.handler")
 @pytest.mark.parametrize("stranger", strangers(), ids=str)
 async def test_a_handler(stranger: Stranger, lines: list[str]) -> None:
     it = kernel(with_lifespan(lambda ctx: ctx.on(Ping, stranger)))
@@ -272,6 +288,7 @@ def asking(hook: str, stranger: Stranger) -> type[Plugin[Any]]:
     return odd_one(**{hook: hookimpl(answer)})
 
 
+@pytest.mark.boundary("tta_kernel.health")
 @pytest.mark.parametrize("stranger", strangers(returns=Health), ids=str)
 async def test_health(stranger: Stranger) -> None:
     async with kernel(asking("health", stranger)) as it:
@@ -292,6 +309,7 @@ async def test_health(stranger: Stranger) -> None:
         assert shown["odd"].status == "ok"
 
 
+@pytest.mark.boundary("tta_kernel.snapshot")
 @pytest.mark.parametrize("stranger", strangers(returns=Mapping[str, Any]), ids=str)
 async def test_a_snapshot(stranger: Stranger) -> None:
     async with kernel(asking("snapshot", stranger)) as it:
@@ -308,6 +326,7 @@ def answering(hook: str, stranger: Stranger) -> type[Plugin[Any]]:
     return odd_one(**{hook: hookimpl(lambda self: stranger())})
 
 
+@pytest.mark.boundary("tta_kernel.figures")
 @pytest.mark.parametrize("stranger", strangers("plain", returns=Sequence[Figure]), ids=str)
 def test_figures(stranger: Stranger) -> None:
     it = kernel(answering("figures", stranger))
@@ -320,11 +339,13 @@ def test_figures(stranger: Stranger) -> None:
     assert isinstance(answers["odd"], Exception) is (stranger.outcome is Outcome.FAILURE)
 
 
+@pytest.mark.boundary("tta_kernel.event_types")
 @pytest.mark.parametrize("stranger", strangers("plain", returns=Sequence[type[Event]]), ids=str)
 def test_event_types(stranger: Stranger) -> None:
     makes(stranger, answering("event_types", stranger))
 
 
+@pytest.mark.boundary("tta_kernel.check")
 @pytest.mark.parametrize("stranger", strangers("plain", returns=Sequence[Problem]), ids=str)
 def test_a_check(stranger: Stranger) -> None:
     it = kernel(answering("check", stranger))
@@ -342,6 +363,7 @@ def test_a_check(stranger: Stranger) -> None:
 # A reload
 
 
+@pytest.mark.boundary("tta_kernel.Plugin.prepare")
 @pytest.mark.parametrize("stranger", strangers(returns=Callable[[], None]), ids=str)
 async def test_whoever_is_to_agree_to_a_new_config(stranger: Stranger) -> None:
     odd = odd_one(prepare=lambda self, config: stranger(), start_timeout=LIMIT)

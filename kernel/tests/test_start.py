@@ -284,6 +284,7 @@ async def test_stop_ends_what_start_started() -> None:
     assert kernel.records["a"].state == "stopped"
 
 
+@pytest.mark.boundary("tta_kernel.Kernel.__init__.on_end")
 @pytest.mark.parametrize("stranger", [s for s in strangers("plain") if s.outcome is not Outcome.STOP], ids=str)
 async def test_whatever_on_end_does_the_end_is_told(stranger: Stranger) -> None:
     kernel = Kernel(plugins={"a": Quiet}, on_end=stranger)

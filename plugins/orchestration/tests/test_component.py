@@ -68,6 +68,7 @@ def test_its_status_is_that_of_the_hosts_enum() -> None:
 
 
 @pytest.mark.usefixtures("unlogged")
+@pytest.mark.boundary("tta_orchestration.Component.__init__.make")
 @pytest.mark.parametrize("stranger", [s for s in strangers("plain") if s.outcome is Outcome.FAILURE], ids=str)
 def test_whatever_a_start_raises_it_says_no_and_can_be_started_again(stranger: Stranger) -> None:
     makers: list[Callable[[], Kernel]] = [stranger, empty]
