@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -136,6 +137,22 @@ async def test_while_the_store_is_away_a_hold_is_lost_at_its_very_end() -> None:
         await anyio.sleep(4 * VISIBILITY)
     assert lost == ["a"]
     assert VISIBILITY <= lost.at[0] <= VISIBILITY * 1.03
+
+
+@pytest.mark.parametrize("kind", [ValueError, asyncio.CancelledError, SystemExit])  # noqa: TID251 - what strangers do
+async def test_whoever_is_told_of_a_loss_and_fails_ends_no_other_hold(kind: type[BaseException]) -> None:
+    def lost(delivery: Delivery) -> None:
+        told.append(delivery.message.id)
+        raise kind
+
+    store = Store()
+    told: list[str] = []
+    async with keeping(store, "ab", lost=lost) as (_, (a, _)):
+        await store.ack(a)
+        await anyio.sleep(4 * VISIBILITY)
+        stats = (await store.stats("q"))["q"]
+    assert told == ["a"]
+    assert (stats.held, stats.recovered) == (1, 0)
 
 
 async def test_a_store_that_is_back_in_time_loses_nothing() -> None:

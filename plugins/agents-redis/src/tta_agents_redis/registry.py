@@ -22,6 +22,7 @@ from tta_agents import (
     RegistrySnapshot,
     Report,
 )  # fmt: skip
+from tta_agents.reporting import report_of
 from tta_kernel import Event
 from tta_redis import Redis, RedisDown, Signal
 
@@ -32,8 +33,8 @@ class _Own(NamedTuple):
     card: AgentCard
     report: Callable[[], Report] | None
 
-    def look(self) -> Report:
-        return self.report() if self.report else Report(self.card)
+    def look(self, log: Logger) -> Report:
+        return report_of(self.card, self.report, log)
 
 
 class RedisRegistry:
@@ -65,7 +66,7 @@ class RedisRegistry:
     async def register(self, card: AgentCard, report: Callable[[], Report] | None = None) -> None:
         own = _Own(card, report)
         if card.shared:
-            report_now = self._bounded(own.look())
+            report_now = self._bounded(own.look(self._log))
             check(report_now.card)
             await self._store.beat({card.id: report_now}, take=True)
         self._own[card.id] = own
@@ -81,7 +82,7 @@ class RedisRegistry:
         self.displaced.discard(id)
         if not own.card.shared:
             return True
-        state = self._bounded(own.look()).state
+        state = self._bounded(own.look(self._log)).state
         self._too_large.discard(id)
         # A heartbeat that has to be sent again must not come after, and bring back who has gone.
         async with self._beating:
@@ -90,7 +91,7 @@ class RedisRegistry:
 
     async def get(self, id: AgentId) -> AgentCard | None:
         if (own := self._own.get(id)) and not own.card.shared:
-            return own.look().card
+            return own.look(self._log).card
         return next((found.card for found in (await self._store.look(id=id)).found), None)
 
     async def list(self, type: str | None = None) -> Sequence[AgentCard]:
@@ -116,7 +117,7 @@ class RedisRegistry:
 
     def _unshared(self, type: str | None) -> Iterable[AgentCard]:
         return (
-            own.look().card
+            own.look(self._log).card
             for id, own in self._own.items()
             if not own.card.shared and type in (None, id.type)
         )  # fmt: skip
@@ -166,7 +167,7 @@ class RedisRegistry:
     async def beat_once(self) -> None:
         """Tell Redis of the agents now."""
         async with self._beating:
-            shared = {id: self._bounded(own.look()) for id, own in self._own.items() if own.card.shared}
+            shared = {id: self._bounded(own.look(self._log)) for id, own in self._own.items() if own.card.shared}
             answer = await self._store.beat(shared) if shared else {}
         for id, held in answer.items():
             if held or id not in self._own:

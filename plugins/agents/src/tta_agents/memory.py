@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -9,6 +10,9 @@ from collections.abc import Callable, Sequence
 from tta_kernel import check_count, check_duration
 
 from .model import AgentCard, AgentId, RegistrySnapshot, Reply, Report
+from .reporting import report_of
+
+_log = logging.getLogger("tta.agents")
 
 STATES = 1_000
 """How many agents' states are remembered after they left; the oldest go first."""
@@ -55,9 +59,7 @@ class MemoryRegistry:
 
     def _look(self, id: AgentId) -> AgentCard:
         card, report = self._agents[id]
-        if report is None:
-            return card
-        said = report()
+        said = report_of(card, report, _log)
         if said.state is not None:
             self._states[id] = said.state
             self._states.move_to_end(id)

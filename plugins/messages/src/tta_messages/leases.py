@@ -12,7 +12,7 @@ from typing import Never
 import anyio
 import msgspec
 
-from tta_kernel import as_failure, check_duration
+from tta_kernel import as_failure, check_duration, raised_at
 
 from .model import Delivery, Messages, MessagesError, QueueSettings
 
@@ -281,7 +281,12 @@ class LeaseKeeper:
         elif held is False or self._clock() >= self._held_until(delivery):
             self._drop([delivery])
             self._counts.lost += 1
-            self._lost(delivery)
+            try:
+                self._lost(delivery)
+            except BaseException as exc:  # noqa: BLE001 - a stranger's code; all else must be extended all the same
+                as_failure(exc)
+                what, where = type(exc).__name__, raised_at(exc)
+                self._log.error("who is told that a hold of queue %s is lost raised %s at %s", self._queue, what, where)
 
     async def _acknowledge_soon(self, delay: float) -> None:
         """Acknowledge what no receive has acknowledged in time."""

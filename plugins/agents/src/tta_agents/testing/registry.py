@@ -11,6 +11,8 @@ from tta_agents.capabilities import Capability
 from tta_agents.model import AgentCard, AgentId, AgentRegistry, Replies, Reply, Report, Undo
 from tta_kernel.testing.numbers import NO_DURATIONS
 
+from .echo import FOREIGN
+
 
 def _card(id: AgentId, description: str = "", **fields: Any) -> AgentCard:
     """Return a card that others may see."""
@@ -111,6 +113,27 @@ class AgentRegistryContract:
         await registry.deregister(id)
         await registry.refuse_state(id, "it is none")
         assert await registry.state(id) is None
+
+    @pytest.mark.parametrize("kind", [ValueError, *FOREIGN])
+    async def test_a_report_that_fails_leaves_its_agent_as_it_was_registered(
+        self, registry: AgentRegistry, kind: type[BaseException], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def report() -> Report:
+            raise kind("secret")
+
+        card = _card(AgentId("a", "1"), "tells")
+        await registry.register(card, report)
+        await registry.register(_card(AgentId("a", "2")))
+        assert _as_told(await registry.get(card.id)) == card
+        assert [each.id.instance for each in await registry.list("a")] == ["1", "2"]
+        assert kind.__name__ in caplog.text
+        assert "secret" not in caplog.text
+
+    async def test_a_report_that_is_none_leaves_its_agent_as_it_was_registered(self, registry: AgentRegistry) -> None:
+        card = _card(AgentId("a", "1"), "tells")
+        odd: Any = lambda: None  # noqa: E731
+        await registry.register(card, odd)
+        assert _as_told(await registry.get(card.id)) == card
 
 
 class RepliesContract:
