@@ -14,6 +14,7 @@ import pytest
 from tta_agents import AgentCalled, StepContext
 from tta_kernel import Context, Kernel, NoConfig, Plugin
 from tta_kernel.testing import published, running
+from tta_kernel.testing.strangers import Outcome, Stranger, strangers
 from tta_orchestration import (
     ORCHESTRATION,
     Failure,
@@ -508,3 +509,24 @@ async def test_workflows_that_exit_or_are_cancelled_from_elsewhere_are_a_failed_
         else:
             response = await orchestration.process_user_input("hello", "s")
     assert (response.outcome, response.failure) == ("failed", Failure("workflow", "failed"))
+
+
+# Whether a check is a coroutine function at all, `checking` and the kernel see to.
+STRANGERS = [
+    each
+    for each in strangers("async", returns=Verdict, answer=SAFE)
+    if each.outcome is Outcome.FAILURE and each.name != "is no coroutine function"
+]
+
+
+@pytest.mark.parametrize("stranger", STRANGERS, ids=str)
+async def test_whatever_a_check_does_no_text_passes_unchecked(stranger: Stranger) -> None:
+    def odd(text: str, channel: Channel, about: About) -> Any:
+        return stranger()
+
+    async with kernel(safe, odd) as k:
+        response = await k.get(ORCHESTRATION).process_user_input("hello", "s")
+        assert (response.outcome, response.failure) == ("fallback", Failure("safety", "failed"))
+        assert "The sea" not in response.text
+        later = await k.get(ORCHESTRATION).process_user_input("hello", "s")
+        assert later.turn == 2
