@@ -472,6 +472,13 @@ def test_a_command_that_is_interrupted_ends_with_130(folder: Path, ship: Ship) -
         assert process.wait(20) == 130
 
 
+def test_one_that_is_interrupted_while_plugins_are_imported_ends_with_130(folder: Path, ship: Ship) -> None:
+    ship("slow", "slow = slow:P", "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n" + PLUGIN)
+    name_them(folder, "slow")
+    done = tta(folder, "plugins")
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def tta_in_background(
     folder: Path, *arguments: str, stdin: int | None = None, stdout: int | None = None
 ) -> subprocess.Popen[str]:

@@ -31,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = _main(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
+    except KeyboardInterrupt:  # also while plugins are imported, of which many take longer than a person waits
+        return INTERRUPTED
     except BrokenPipeError:
         poll = select.poll()
         poll.register(sys.stdout.fileno(), 0)
@@ -64,8 +66,6 @@ def _main(argv: Sequence[str]) -> int:
         name = command.name if command else "run"
         print(f"tta {name}: could not start:\n{exc}", file=sys.stderr)
         return NOT_STARTED
-    except KeyboardInterrupt:
-        return INTERRUPTED
 
 
 def _common(argv: Sequence[str]) -> tuple[Path | None, str | None, list[str]]:

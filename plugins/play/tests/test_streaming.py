@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -121,6 +122,22 @@ def test_a_terminal_that_is_closed_in_the_middle_of_a_story_ends_it(told: pexpec
     told.wait()
     assert "Traceback" not in (told.before or "")
     assert told.exitstatus == 129
+
+
+def test_a_terminal_that_is_closed_while_it_waits_for_a_line_ends_it_without_a_traceback(theatre: Theatre) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, *theatre.command]
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, text=True, env=theatre.environ
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        shown = b""
+        while b">" not in shown:
+            shown += os.read(ours, 1000)
+        os.close(ours)
+        _, errors = process.communicate(timeout=30)
+    assert "Traceback" not in errors
+    assert process.returncode == 129
 
 
 def test_what_cannot_be_played_is_refused_at_a_terminal_and_the_next_line_is_played(theatre: Theatre) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import signal
 import sys
@@ -51,7 +52,13 @@ async def run(kernel: Kernel, options: argparse.Namespace) -> int:
                     tasks.cancel_scope.cancel()
 
             tasks.start_soon(leave)
-            code = await _converse(_Game(kernel, options), options)
+            try:
+                code = await _converse(_Game(kernel, options), options)
+            except OSError as exc:
+                if exc.errno != errno.EIO:
+                    raise
+                # The terminal has gone, and its signal comes before or after this.
+                code = 128 + signal.SIGHUP
             tasks.cancel_scope.cancel()
     return code
 
