@@ -156,11 +156,13 @@ class Hooks:
         return list(reversed(hook.get_hookimpls()))
 
 
+# Of specifications, of which there are few: each costs as much as a whole call of five plain hooks.
 _hints = cache(get_type_hints)
+_signature = cache(inspect.signature)
 
 
 def _arguments(spec: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, object]:
-    bound = inspect.signature(spec).bind(*args, **kwargs)
+    bound = _signature(spec).bind(*args, **kwargs)
     bound.apply_defaults()
     return bound.arguments
 
