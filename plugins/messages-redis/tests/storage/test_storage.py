@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
 from random import Random
 
 import anyio
@@ -11,48 +9,16 @@ import anyio.lowlevel
 import pytest
 
 from tta_messages import (
-    Filter,
     MessagesConfig,
     Priority,
     QueueSettings,
 )
-from tta_messages.testing import Note, note
-from tta_messages_redis import RedisMessages, layout
+from tta_messages.testing import note
+from tta_messages_redis import RedisMessages
 from tta_redis import Redis, connect
 from tta_redis.testing import RedisServer
 
-OpenRedis = Callable[..., AbstractAsyncContextManager[RedisMessages]]
-
-PARTS = tuple(layout.KEYS)
-
-
-def key(redis: Redis, part: str, queue: str = "q") -> str:
-    return f"{redis.prefix}:messages:{{{queue}}}:{part}"
-
-
-async def fill(m: RedisMessages) -> None:
-    """Use every key of a queue."""
-    await m.send(*(note(p.name, priority=p) for p in Priority), note("dead"), note("held"), note("again"))
-    got = {d.message.decode(Note).text: d for d in await m.receive("q", limit=9)}
-    await m.release(got["HIGH"], got["NORMAL"], got["LOW"])
-    await m.nack(got["dead"], permanent=True)
-    await m.nack(got["again"], delay=0.0)
-    await m.send(note("delayed", delay=60.0), note("short", ttl=60.0))
-
-
-@pytest.fixture
-async def both(shared_redis: RedisServer, open_on: OpenRedis) -> AsyncIterator[tuple[Redis, RedisMessages]]:
-    where = shared_redis.config()
-    async with connect(where) as redis, open_on(where) as messages:
-        yield redis, messages
-
-
-async def texts(m: RedisMessages, queue: str = "q", limit: int = 20) -> list[str]:
-    return [d.message.decode(Note).text for d in await m.receive(queue, limit=limit)]
-
-
-def note_filter() -> Filter:
-    return Filter(types=("test.note",))
+from .queue import PARTS, OpenRedis, fill, key, note_filter, texts
 
 
 async def test_every_key_has_an_end(both: tuple[Redis, RedisMessages]) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
 
 import anyio
 import anyio.lowlevel
@@ -12,49 +10,17 @@ import pytest
 
 from tta_kernel import Event
 from tta_messages import (
-    Filter,
     MessageDied,
     Priority,
     QueueSettings,
     Requeued,
 )
-from tta_messages.testing import Note, note
-from tta_messages_redis import RedisMessages, layout
+from tta_messages.testing import note
+from tta_messages_redis import RedisMessages
 from tta_redis import Redis, connect
 from tta_redis.testing import RedisServer
 
-OpenRedis = Callable[..., AbstractAsyncContextManager[RedisMessages]]
-
-PARTS = tuple(layout.KEYS)
-
-
-def key(redis: Redis, part: str, queue: str = "q") -> str:
-    return f"{redis.prefix}:messages:{{{queue}}}:{part}"
-
-
-async def fill(m: RedisMessages) -> None:
-    """Use every key of a queue."""
-    await m.send(*(note(p.name, priority=p) for p in Priority), note("dead"), note("held"), note("again"))
-    got = {d.message.decode(Note).text: d for d in await m.receive("q", limit=9)}
-    await m.release(got["HIGH"], got["NORMAL"], got["LOW"])
-    await m.nack(got["dead"], permanent=True)
-    await m.nack(got["again"], delay=0.0)
-    await m.send(note("delayed", delay=60.0), note("short", ttl=60.0))
-
-
-@pytest.fixture
-async def both(shared_redis: RedisServer, open_on: OpenRedis) -> AsyncIterator[tuple[Redis, RedisMessages]]:
-    where = shared_redis.config()
-    async with connect(where) as redis, open_on(where) as messages:
-        yield redis, messages
-
-
-async def texts(m: RedisMessages, queue: str = "q", limit: int = 20) -> list[str]:
-    return [d.message.decode(Note).text for d in await m.receive(queue, limit=limit)]
-
-
-def note_filter() -> Filter:
-    return Filter(types=("test.note",))
+from .queue import PARTS, OpenRedis, fill, key, note_filter, texts
 
 
 @pytest.mark.parametrize("part", PARTS)
