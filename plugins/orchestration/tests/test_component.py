@@ -64,6 +64,9 @@ def test_its_status_is_that_of_the_hosts_enum() -> None:
     assert component.start()
     assert component.status == HostStatus.RUNNING
     assert component.status != HostStatus.STOPPED
+    running: object = HostStatus.RUNNING
+    assert not component.status != running  # noqa: SIM202 - a str has an inequality of its own
+    assert not running != component.status  # noqa: SIM202
     assert component.stop()
 
 

@@ -30,6 +30,9 @@ class Status(StrEnum):
     def __eq__(self, other: object) -> bool:
         return self.value == getattr(other, "value", other)
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other  # a str has an inequality of its own
+
     def __hash__(self) -> int:
         return hash(self.value)
 
