@@ -1,0 +1,205 @@
+"""Where runs are remembered: records in the order of their commits, by whoever holds the run, and by nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from tta_kernel import Service
+
+from .records import AnyRecord
+
+RunStatus = Literal["refused", "running", "waiting", "undoing", "done", "failed", "cancelled", "stuck", "set-aside"]
+"""``waiting``: for a signal or a timer; ``stuck``: over, with effects that could not be taken back;
+``set-aside``: its journal can't be read, and it waits for an operator."""
+
+
+class RunHead(msgspec.Struct, frozen=True):
+    """What a run was started with; ``definition`` is the hash of what it runs, and ``owner`` whose data it carries."""
+
+    id: str
+    workflow: str
+    definition: str
+    created_at: float
+    input: Mapping[str, Any] = {}
+    session: str = ""
+    owner: str = ""
+    labels: Mapping[str, str] = {}
+    correlation_id: str = ""
+    format: int = 1
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """What leaves a run together with a commit; by its ``id``, ``run:step:n``, a receiver knows a second one."""
+
+    id: str
+    kind: Literal["send", "publish"]
+    to: str
+    type: str
+    body: Mapping[str, Any] = {}
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """Records that are stored together, or not at all.
+
+    ``number`` counts the commits of one holder to one run, from 1: the same number again is the same commit, sent
+    again since its answer was lost, and it is done once. ``expected`` is how many records the decision was made from:
+    where there are more by now, somebody else has added one, and it must be made anew.
+    """
+
+    run: str
+    number: int
+    records: tuple[AnyRecord, ...]
+    status: RunStatus
+    outgoing: tuple[Outgoing, ...] = ()
+    expected: int | None = None
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """A process's hold on its runs; ``token`` is random and never comes back."""
+
+    process: str
+    token: str
+
+
+class Journalled(msgspec.Struct, frozen=True):
+    """A run as the journal has it: the records after the ``after`` first ones, and what has yet to leave."""
+
+    head: RunHead
+    records: Sequence[AnyRecord] = ()
+    after: int = 0
+    status: RunStatus = "running"
+    outgoing: Sequence[Outgoing] = ()
+
+    @property
+    def length(self) -> int:
+        return self.after + len(self.records)
+
+
+class RunQuery(msgspec.Struct, frozen=True):
+    """Which runs to list, the newest first: all that are given must hold; ``labels`` each."""
+
+    workflow: str = ""
+    status: RunStatus | None = None
+    session: str = ""
+    owner: str = ""
+    labels: Mapping[str, str] = {}
+    most: int = 100
+    cursor: str = ""
+
+
+class RunSummary(msgspec.Struct, frozen=True):
+    """Ids, times and codes of a run: what is kept longest, and holds nothing that a person wrote."""
+
+    id: str
+    workflow: str
+    status: RunStatus
+    created_at: float
+    ended_at: float = 0.0
+    code: str = ""
+    session: str = ""
+    owner: str = ""
+    labels: Mapping[str, str] = {}
+    definition: str = ""
+
+
+class RunPage(msgspec.Struct, frozen=True):
+    """Some of the runs that were asked for; an empty ``cursor`` says that there are no more."""
+
+    runs: Sequence[RunSummary] = ()
+    cursor: str = ""
+
+
+class JournalError(Exception):
+    """The store can't be reached, or is late: what was asked may have been done or not. Ask the same again."""
+
+
+class Fenced(Exception):
+    """Another process holds the run by now; nothing was stored, and it isn't ours to go on with."""
+
+
+class Behind(Exception):
+    """Somebody else has added records since the decision was made; nothing was stored."""
+
+
+class JournalCorrupt(Exception):
+    """A run's journal can't be read: it says why. The run is set aside, and the others go on."""
+
+
+class JournalFull(Exception):
+    """The run or the journal is larger than it may be; nothing was stored."""
+
+
+Appended = Literal["added", "twice", "ended", "unknown"]
+
+
+class Journal(Protocol):
+    """Runs by id; ``durable``: another process finds them. Any call may raise `JournalError`."""
+
+    durable: bool
+
+    async def join(self, process: str, ttl: float) -> Lease:
+        """Begin to hold runs, for ``ttl`` seconds from each renewal; times are by the store's clock."""
+
+    async def renew(self, lease: Lease, ttl: float) -> bool:
+        """Hold on; False where the lease is over and its runs may be another's: join anew."""
+
+    async def leave(self, lease: Lease) -> None:
+        """Give up the lease and, with it, all runs, for anybody to claim at once."""
+
+    async def define(self, definition: str, packed: bytes) -> None:
+        """Keep a definition by its hash, for as long as a run has it, so that any process can finish that run."""
+
+    async def definition(self, definition: str) -> bytes | None:
+        """Return a definition."""
+
+    async def create(self, lease: Lease, head: RunHead) -> tuple[Journalled, bool]:
+        """Begin a run that ``lease`` holds, and True; where there is one of that id return that as it is, and False."""
+
+    async def commit(self, lease: Lease, commit: Commit) -> int:
+        """Store records at the end; return how many there are now.
+
+        Raises `Fenced`, `Behind` and `JournalFull`; then nothing was stored.
+        """
+
+    async def append(self, run: str, record: AnyRecord, *, id: str = "") -> Appended:
+        """Add what somebody says who doesn't hold the run: a `Signal`, `Asked` or `Released`.
+
+        The same ``id`` again is the same thing: ``twice``. A run that is over takes only an `Asked`.
+        """
+
+    async def read(self, run: str, after: int = 0) -> Journalled | None:
+        """Return a run with its records after the ``after`` first ones, or None where there is none (any more).
+
+        Raises `JournalCorrupt`.
+        """
+
+    async def wait(self, run: str, after: int, limit: float) -> None:
+        """Return when the run has more than ``after`` records or is gone, or after ``limit`` seconds; maybe earlier."""
+
+    async def claim(self, lease: Lease, most: int) -> Sequence[str]:
+        """Take runs over that aren't over and that nobody alive holds; ``lease`` has them now, and nobody else."""
+
+    async def take(self, lease: Lease, run: str) -> bool:
+        """Take one run, also one that is over; False where somebody alive holds it, or there is none."""
+
+    async def sent(self, lease: Lease, run: str, ids: Sequence[str]) -> None:
+        """Note that these `Outgoing` have left."""
+
+    async def release(self, lease: Lease, run: str, *, content: float, summary: float) -> None:
+        """Let go of a run that is over: its records end after ``content`` seconds, its summary after ``summary``."""
+
+    async def set_aside(self, lease: Lease, run: str, reason: str) -> None:
+        """Keep a run from being claimed, for an operator to look at."""
+
+    async def list(self, query: RunQuery) -> RunPage:
+        """Return runs, the newest first."""
+
+    async def forget(self, owner: str) -> int:
+        """Delete a person's runs, wherever they are, and return how many there were; nobody ("") has none."""
+
+
+JOURNAL = Service[Journal]("workflow-journal")
+"""The memory of runs."""

@@ -1,0 +1,149 @@
+"""What a run's journal holds: one record for each thing that has happened, in the order of their commits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+# Records lie in a store that two releases share during an upgrade: unknown fields are ignored, new ones have defaults.
+# A step is named by its path: ``story``, within a sub-workflow ``tell/story``, the third round of a repeat ``tell#3``.
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=str.lower, omit_defaults=True):
+    """One entry; ``at`` in seconds since the epoch. Its index in the journal, from 1, is its commit sequence."""
+
+    at: float
+
+
+class Started(Record, frozen=True):
+    """An attempt at a step is about to begin: from now on it may have acted."""
+
+    step: str
+    attempt: int = 1
+    agent: str = ""
+
+
+class Piece(Record, frozen=True):
+    """A part of a streamed text; ``number`` counts from 1 within its attempt, and is that of the last part in it."""
+
+    step: str
+    attempt: int
+    number: int
+    text: str
+
+
+class Released(Record, frozen=True):
+    """A person was told this much of an attempt's text: its first ``length`` characters."""
+
+    step: str
+    attempt: int
+    length: int
+
+
+class UndoAdded(Record, frozen=True):
+    """An attempt said what takes back the effect that it is about to have."""
+
+    step: str
+    attempt: int
+    number: int
+    agent: str
+    arguments: Mapping[str, Any] = {}
+
+
+class Done(Record, frozen=True):
+    """A step is done; ``agent`` is who did it, as ``type:instance@version``."""
+
+    step: str
+    attempt: int = 1
+    output: Mapping[str, Any] = {}
+    agent: str = ""
+    seconds: float = 0.0
+
+
+class Skipped(Record, frozen=True):
+    """A step was left out: its condition (``when``), a step that it needs (``needs``), or its error (``error``)."""
+
+    step: str
+    why: Literal["when", "needs", "error"]
+
+
+class Failed(Record, frozen=True):
+    """An attempt failed, with an `AgentError`'s code; the next one is due at ``again``, or there is none (0)."""
+
+    step: str
+    attempt: int
+    code: str
+    detail: str = ""
+    again: float = 0.0
+    seconds: float = 0.0
+
+
+class Degraded(Record, frozen=True):
+    """A step gave up, and its fallback is its output."""
+
+    step: str
+    code: str
+    output: Mapping[str, Any] = {}
+
+
+class Undone(Record, frozen=True):
+    """An effect was taken back, or, with a code and without another attempt to come, couldn't be: it is stuck.
+
+    ``number`` is that of an `UndoAdded`, or 0 for the undo of the step's definition.
+    """
+
+    step: str
+    number: int = 0
+    attempt: int = 1
+    code: str = ""
+    detail: str = ""
+    again: float = 0.0
+
+
+class Signal(Record, frozen=True):
+    """Somebody answered what the step of that path waits for; the first answer counts."""
+
+    step: str
+    data: Mapping[str, Any] = {}
+    id: str = ""
+    by: str = ""
+
+
+class Timer(Record, frozen=True):
+    """A step's pause ends at ``due``, in seconds since the epoch."""
+
+    step: str
+    due: float
+
+
+class Asked(Record, frozen=True):
+    """Somebody wants the run cancelled, or taken back to a savepoint (all of it where that is empty)."""
+
+    what: Literal["cancel", "rollback"]
+    savepoint: str = ""
+    id: str = ""
+    by: str = ""
+
+
+class RolledBack(Record, frozen=True):
+    """Taking back has ended: to which savepoint, for whom and why, and what could not be undone."""
+
+    savepoint: str = ""
+    by: str = ""
+    why: str = ""
+    stuck: tuple[str, ...] = ()
+
+
+class Ended(Record, frozen=True):
+    """The run is over; what it returns is picked from the steps' outputs."""
+
+    status: Literal["done", "failed", "cancelled"]
+    code: str = ""
+
+
+AnyRecord = (
+    Started | Piece | Released | UndoAdded | Done | Skipped | Failed | Degraded | Undone | Signal | Timer | Asked
+    | RolledBack | Ended
+)  # fmt: skip
