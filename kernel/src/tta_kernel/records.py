@@ -102,21 +102,6 @@ class Record:
         enabled = self.state is not State.DISABLED
         return enabled, self.yields_to, enabled and self.required
 
-    def describe(self) -> dict[str, Any]:
-        """Return what operators see of the plugin; ``since`` is in seconds since the epoch."""
-        return {
-            "name": self.name,
-            "state": self.state,
-            "reason": self.reason,
-            "since": self.since,
-            "required": self.required,
-            "yields_to": self.yields_to,
-            "distribution": self.found.distribution,
-            "version": self.found.version,
-            "provides": [key.name for key in self.cls.provides],
-            "requires": [key.name for key in self.cls.requires],
-        }
-
 
 def findings(records: Iterable[Record], *, vital: bool) -> list[Problem]:
     """Return what is wrong, each cause before what follows from it, which one line tells.

@@ -12,7 +12,6 @@ from .errors import ConfigError, Problem
 from .isolation import as_failure
 from .plugin import Plugin
 from .records import Record, State
-from .settings import KernelKeys
 from .shapes import fits
 from .wiring import Wiring
 
@@ -38,12 +37,10 @@ async def prepare(running: Wiring, fresh: Wiring) -> tuple[Mapping[str, Change],
     The rest is compared with what runs, whatever earlier reloads said. Raises `ConfigError` with every
     objection.
     """
-    restart = [
-        f"kernel.{key}"
-        for key in KernelKeys.__struct_fields__
-        # Time limits of hooks are looked up each time, so the kernel takes them over.
-        if key != "hook_timeouts" and getattr(fresh.settings, key) != getattr(running.settings, key)
-    ]
+    before, after = running.settings, fresh.settings
+    # Time limits of hooks are looked up each time, so the kernel takes them over.
+    compared = [key for key in after.keys if key in before.keys and key != "hook_timeouts"]
+    restart = [f"kernel.{key}" for key in compared if getattr(after, key) != getattr(before, key)]
     changes: dict[str, Change] = {}
     problems: list[Problem] = []
     for name in sorted({*running.records, *fresh.records}):

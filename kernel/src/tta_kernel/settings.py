@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
 from msgspec import Meta, Struct, ValidationError, convert, to_builtins
 from msgspec.structs import fields
@@ -19,8 +19,6 @@ S = TypeVar("S", bound=Struct)
 Secret = Annotated[str, Meta(extra={"secret": True})]
 ConfigPath = Annotated[Path, Meta(extra={"path": True})]
 """Absolute once it is read; it is written relative to the folder of the file that it stands in."""
-_Limit = Annotated[PositiveDuration, Meta(le=86400)]
-"""No thread's clock takes an endless one, and none at all would call every stop a failure."""
 Section = Annotated[dict[str, Any], Meta(extra={"raw": True})]
 """A mapping that is left as it is, for somebody else to read."""
 
@@ -36,25 +34,20 @@ class PluginSettings(Struct, frozen=True, forbid_unknown_fields=True):
         return f"PluginSettings(enabled={self.enabled}, required={self.required})"
 
 
-class KernelKeys(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What may stand under ``kernel``."""
-
-    autoload: bool = True
-    start_timeout: _Limit = 30.0
-    stop_timeout: _Limit = 10.0
-    hook_timeouts: dict[str, Annotated[PositiveDuration, Meta(le=3600)]] = {}
-    """How long one answer to an async hook may take, where that isn't what the hook's specification says."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["auto", "human", "json"] = "auto"
-
-
-class KernelSettings(KernelKeys, frozen=True, kw_only=True):
+class KernelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole configuration, given by code.
 
     Settings that come from elsewhere are a subclass, which says how a section is read (`decode`), where a
     value stands (`where`), and how all of it is read again (`read`).
     """
 
+    keys: ClassVar[tuple[str, ...]] = ("autoload", "start_timeout", "stop_timeout", "hook_timeouts")
+    """What may stand under ``kernel``; a subclass may add keys of its own."""
+    autoload: bool = True
+    start_timeout: PositiveDuration = 30.0
+    stop_timeout: PositiveDuration = 10.0
+    hook_timeouts: dict[str, Annotated[PositiveDuration, Meta(le=3600)]] = {}
+    """How long one answer to an async hook may take, where that isn't what the hook's specification says."""
     plugins: dict[str, PluginSettings] = {}
 
     @property

@@ -58,7 +58,7 @@ def _main(argv: Sequence[str]) -> int:
         return looks.show(wiring, settings, options)
     try:
         if command is None:
-            return run(wiring, settings.source)
+            return run(wiring, settings)
         kernel = Kernel(wiring=wiring)
         logs.setup(settings.log_level, settings.log_format, kernel.secrets)
         return anyio.run(_command, kernel, command, options)

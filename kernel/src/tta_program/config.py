@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import reduce
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from msgspec import Struct, field
 
 from tta_kernel import ConfigError, KernelSettings, PluginSettings, Problem, suggest
-from tta_kernel.settings import KernelKeys, Section
+from tta_kernel.settings import Section
 
 from .files import DEEPEST, TOO_DEEP, parse, read_text
 from .layers import Layer, Source, Text, TextMapping
@@ -29,6 +29,9 @@ class LayeredSettings(KernelSettings, frozen=True, kw_only=True):
     Without ``reveal`` a secret that lies in a file or a variable is not looked for.
     """
 
+    keys = (*KernelSettings.keys, "log_level", "log_format")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "human", "json"] = "auto"
     source: Source = field(default_factory=Source)
     reveal: bool = True
     broken: Mapping[str, Sequence[Problem]] = {}
@@ -124,7 +127,7 @@ def read(
     reader = Reader(source)
     top = reader.fields(reduce(_merge, (layer.tree for layer in layers), {}), _Top, "")
     complete = not (problems or reader.problems)
-    kernel = reader.fields(top.get("kernel", {}), KernelKeys, "kernel")
+    kernel = reader.fields(top.get("kernel", {}), LayeredSettings, "kernel", only=LayeredSettings.keys)
     plugins: dict[str, PluginSettings] = {}
     broken: dict[str, Sequence[Problem]] = {}
     for key, section in top.get("plugins", {}).items():

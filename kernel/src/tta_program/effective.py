@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from msgspec import NODEFAULT, Struct, to_builtins
 from msgspec.structs import fields
 
-from tta_kernel.settings import KernelKeys
 from tta_kernel.units import is_struct, unwrap
 
 from .config import LayeredSettings
@@ -29,7 +28,7 @@ class Entry(Struct, frozen=True):
 def entries(settings: LayeredSettings, types: Mapping[str, type[Struct]]) -> list[Entry]:
     """List the config in force, key by key, as it is written; a plugin without a type shows its raw section."""
     source = settings.source
-    kernel = _redacted(_in_force(KernelKeys, {}, settings), "", Reader(source))
+    kernel = _redacted(_in_force(type(settings), {}, settings, only=settings.keys), "", Reader(source))
     found = [*_leaves("kernel", kernel, source)]
     for name in sorted({*settings.plugins, *types}):
         path = f"plugins.{name}"
@@ -43,10 +42,14 @@ def entries(settings: LayeredSettings, types: Mapping[str, type[Struct]]) -> lis
     return found
 
 
-def _in_force(type_: type[Struct], raw: Mapping[str, Any], given: Struct | None = None) -> dict[str, Any]:
-    """Return what is written, else what is ``given``, else the default, by key."""
+def _in_force(
+    type_: type[Struct], raw: Mapping[str, Any], given: Struct | None = None, *, only: Collection[str] | None = None
+) -> dict[str, Any]:
+    """Return what is written, else what is ``given``, else the default, by key; with ``only``, of these keys."""
     shown = {}
     for it in fields(type_):
+        if only is not None and it.name not in only:
+            continue
         value = raw.get(it.encode_name, getattr(given, it.name, default_of(it)))
         if isinstance(value, Struct):
             value = _in_force(type(value), {}, value)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from tta_kernel import Problem
+from tta_kernel.records import Record
 from tta_kernel.wiring import Wiring
 
 from .commands import Subcommands
@@ -62,7 +63,7 @@ def show(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace)
 
 
 def _plugins(wiring: Wiring, settings: LayeredSettings, found: Sequence[Problem]) -> tuple[Any, list[str]]:
-    described = [record.describe() for record in wiring.records.values()]
+    described = [_described(record) for record in wiring.records.values()]
     heads = ("NAME", "DISTRIBUTION", "VERSION", "STATE", "PROVIDES", "REQUIRES", "WHY")
     rows = [
         (
@@ -77,6 +78,22 @@ def _plugins(wiring: Wiring, settings: LayeredSettings, found: Sequence[Problem]
         for each in described
     ]
     return {"plugins": described, "problems": found}, aligned([heads, *rows])
+
+
+def _described(record: Record) -> dict[str, Any]:
+    """Return what operators see of a plugin; ``since`` is in seconds since the epoch."""
+    return {
+        "name": record.name,
+        "state": record.state,
+        "reason": record.reason,
+        "since": record.since,
+        "required": record.required,
+        "yields_to": record.yields_to,
+        "distribution": record.found.distribution,
+        "version": record.found.version,
+        "provides": [key.name for key in record.cls.provides],
+        "requires": [key.name for key in record.cls.requires],
+    }
 
 
 def _check(wiring: Wiring, settings: LayeredSettings, found: Sequence[Problem]) -> tuple[Any, list[str]]:

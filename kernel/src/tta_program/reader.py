@@ -67,13 +67,16 @@ class Reader:
         self.problems.append(Problem(where, what, hint, deployment_only))
         return BAD
 
-    def fields(self, raw: Any, cls: type[Struct], path: str) -> dict[str, Any]:
-        """Return the good values by key; what is missing, wrong or unknown is a problem."""
+    def fields(self, raw: Any, cls: type[Struct], path: str, *, only: Collection[str] | None = None) -> dict[str, Any]:
+        """Return the good values by key; what is missing, wrong or unknown is a problem.
+
+        With ``only`` these of its fields may be there, and no others.
+        """
         if not isinstance(raw, Mapping):
             self._convert(raw, dict, path)
             return {}
         above = f"{path}." if path else ""
-        known = {it.encode_name: it for it in fields(cls)}
+        known = {it.encode_name: it for it in fields(cls) if only is None or it.name in only}
         good = {}
         tag_field = cls.__struct_config__.tag_field
         if tag_field and tag_field in raw:  # It is no field; msgspec judges it with them.

@@ -19,6 +19,7 @@ from tta_kernel.lifecycle import GRACE
 from tta_kernel.wiring import Wiring
 
 from . import logs
+from .config import LayeredSettings
 from .exits import ABANDONED, DONE, NOT_STARTED, WANTING
 from .layers import Source
 
@@ -27,9 +28,8 @@ _HUP: int | None = getattr(signal, "SIGHUP", None)
 log = logging.getLogger("tta.kernel")
 
 
-def run(wiring: Wiring, source: Source) -> int:
+def run(wiring: Wiring, settings: LayeredSettings) -> int:
     """Run until SIGINT or SIGTERM, in order; a second one ends at once. Return the exit code."""
-    settings = wiring.settings
     # Whatever makes the plugins stop: a signal, or one that fails, even while others still start.
     kernel = Kernel(
         wiring=wiring,
@@ -39,7 +39,7 @@ def run(wiring: Wiring, source: Source) -> int:
     watchdog = _Watchdog(kernel)
     logs.setup(settings.log_level, settings.log_format, kernel.secrets)
     with _signals(watchdog) as wake:
-        return anyio.run(_run, kernel, source, watchdog, wake)
+        return anyio.run(_run, kernel, settings.source, watchdog, wake)
 
 
 async def _run(kernel: Kernel, source: Source, watchdog: _Watchdog, wake: socket.socket) -> int:
