@@ -129,7 +129,10 @@ class JournalCorrupt(Exception):
 
 
 class JournalFull(Exception):
-    """The run or the journal is larger than it may be; nothing was stored."""
+    """The run or the journal would be larger than it may be; nothing was stored.
+
+    What brings a run to its end (`CLOSING`) still fits.
+    """
 
 
 Appended = Literal["added", "twice", "ended", "unknown"]
@@ -189,13 +192,19 @@ class Journal(Protocol):
         """Note that these `Outgoing` have left."""
 
     async def release(self, lease: Lease, run: str, *, content: float, summary: float) -> None:
-        """Let go of a run that is over: its records end after ``content`` seconds, its summary after ``summary``."""
+        """Let go of a run that is over: its records end after ``content`` seconds, its summary after ``summary``.
+
+        Both count from when the run ended.
+        """
 
     async def set_aside(self, lease: Lease, run: str, reason: str) -> None:
         """Keep a run from being claimed, for an operator to look at."""
 
+    async def summary(self, run: str) -> RunSummary | None:
+        """Return what is kept longest of a run."""
+
     async def list(self, query: RunQuery) -> RunPage:
-        """Return runs, the newest first."""
+        """Return runs, the newest first, by the time at which they were created."""
 
     async def forget(self, owner: str) -> int:
         """Delete a person's runs, wherever they are, and return how many there were; nobody ("") has none."""

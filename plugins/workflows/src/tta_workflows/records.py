@@ -147,3 +147,6 @@ AnyRecord = (
     Started | Piece | Released | UndoAdded | Done | Skipped | Failed | Degraded | Undone | Signal | Timer | Asked
     | RolledBack | Ended
 )  # fmt: skip
+
+CLOSING = Failed | Skipped | Undone | Asked | RolledBack | Ended
+"""What brings a run to its end: taken beyond a journal's limits, up to twice as much, so that a full run can end."""

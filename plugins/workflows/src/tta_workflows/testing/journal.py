@@ -1,0 +1,369 @@
+"""The contract that every implementation of `Journal` passes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import pytest
+
+from tta_workflows.journal import Behind, Commit, Fenced, Journal, JournalFull, Lease, Outgoing, RunHead, RunQuery
+from tta_workflows.records import Asked, Done, Ended, Failed, Piece, Released, Signal, Started
+
+Passing = tuple[Journal, Callable[[float], Awaitable[None]]]
+"""A journal, and what lets seconds pass for it."""
+LONG = 60.0
+
+
+def head(id: str = "run-1", *, at: float = 1000.0, **more: Any) -> RunHead:
+    return RunHead(id, more.pop("workflow", "turn"), more.pop("definition", "d1"), at, **more)
+
+
+def started(step: str = "a", at: float = 1001.0) -> Started:
+    return Started(at=at, step=step)
+
+
+async def end(journal: Journal, lease: Lease, run: str, number: int = 1) -> None:
+    ended = Ended(at=1009.0, status="done")
+    await journal.commit(lease, Commit(run, number, (ended,), "done"))
+    await journal.release(lease, run, content=LONG, summary=LONG)
+
+
+class JournalContract:
+    """Subclass this, and give three fixtures, each an empty implementation.
+
+    ``journal`` takes many runs and records; ``small`` takes, of one run, no 40 records of 1,000 characters each;
+    ``passing`` is a `Passing`, whose times are at least those that are asked for.
+    """
+
+    async def test_a_run_that_nobody_created_is_none(self, journal: Journal) -> None:
+        assert await journal.read("run-1") is None
+        assert await journal.summary("run-1") is None
+        assert list((await journal.list(RunQuery())).runs) == []
+
+    async def test_records_come_back_in_the_order_of_their_commits(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        made, new = await journal.create(lease, head(input={"text": "\N{SNOWMAN}", "n": [1, None]}, labels={"a": "b"}))
+        assert new
+        assert (made.head, made.length, made.status) == (
+            head(input={"text": "\N{SNOWMAN}", "n": [1, None]}, labels={"a": "b"}), 0, "running",
+        )  # fmt: skip
+        first = (started(), Done(at=1002.0, step="a", output={"x": {"y": 1.5}}), started("b"))
+        assert await journal.commit(lease, Commit("run-1", 1, first, "running")) == 3
+        second = (Failed(at=1003.0, step="b", attempt=1, code="timeout"), Ended(at=1003.0, status="failed"))
+        assert await journal.commit(lease, Commit("run-1", 2, second, "failed")) == 5
+        found = await journal.read("run-1")
+        assert found is not None
+        assert (tuple(found.records), found.status) == ((*first, *second), "failed")
+        later = await journal.read("run-1", 3)
+        assert later is not None
+        assert (tuple(later.records), later.after, later.length) == (second, 3, 5)
+
+    async def test_a_run_is_created_once(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        other = await journal.join("q", LONG)
+        await journal.create(lease, head())
+        await journal.commit(lease, Commit("run-1", 1, (started(),), "running"))
+        found, new = await journal.create(other, head(input={"other": True}))
+        assert not new
+        assert (found.head, tuple(found.records)) == (head(), (started(),))
+        with pytest.raises(Fenced):
+            await journal.commit(other, Commit("run-1", 1, (started("b"),), "running"))
+
+    async def test_of_many_who_create_a_run_at_once_one_has_it(self, journal: Journal) -> None:
+        made: list[bool] = []
+
+        async def create(name: str) -> None:
+            lease = await journal.join(name, LONG)
+            made.append((await journal.create(lease, head()))[1])
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(20):
+                tasks.start_soon(create, f"p{number}")
+        assert sorted(made) == [False] * 19 + [True]
+
+    async def test_a_commit_that_is_sent_again_is_done_once(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        await journal.create(lease, head())
+        out = Outgoing("run-1:a:1", "send", "queue", "type", {"x": 1})
+        commit = Commit("run-1", 1, (started(),), "waiting", (out,))
+        assert [await journal.commit(lease, commit) for _ in range(3)] == [1, 1, 1]
+        found = await journal.read("run-1")
+        assert found is not None
+        assert (tuple(found.records), tuple(found.outgoing), found.status) == ((started(),), (out,), "waiting")
+
+    async def test_a_commit_that_leaves_one_out_is_refused(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        await journal.create(lease, head())
+        with pytest.raises(ValueError, match="2"):
+            await journal.commit(lease, Commit("run-1", 2, (started(),), "running"))
+        assert (await journal.read("run-1", 0)).length == 0  # type: ignore[union-attr]
+
+    async def test_a_decision_from_an_older_journal_is_made_anew(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        await journal.create(lease, head())
+        await journal.commit(lease, Commit("run-1", 1, (started(),), "running"))
+        assert await journal.append("run-1", Released(at=1002.0, step="a", attempt=1, length=3)) == "added"
+        again = (Started(at=1003.0, step="a", attempt=2),)
+        with pytest.raises(Behind):
+            await journal.commit(lease, Commit("run-1", 2, again, "running", expected=1))
+        assert await journal.commit(lease, Commit("run-1", 2, again, "running", expected=2)) == 3
+
+    async def test_who_lost_the_run_commits_nothing(self, passing: Passing) -> None:
+        journal, pass_time = passing
+        lease = await journal.join("p", 0.2)
+        await journal.create(lease, head())
+        await journal.commit(lease, Commit("run-1", 1, (started(),), "running"))
+        await pass_time(0.4)
+        other = await journal.join("q", LONG)
+        assert list(await journal.claim(other, 10)) == ["run-1"]
+        with pytest.raises(Fenced):
+            await journal.commit(lease, Commit("run-1", 2, (started("late"),), "running"))
+        with pytest.raises(Fenced):
+            await journal.sent(lease, "run-1", [])
+        with pytest.raises(Fenced):
+            await journal.set_aside(lease, "run-1", "why")
+        assert not await journal.renew(lease, LONG)
+        assert await journal.commit(other, Commit("run-1", 1, (started("b"),), "running")) == 2
+        found = await journal.read("run-1")
+        assert found is not None
+        assert tuple(found.records) == (started(), started("b"))
+
+    async def test_a_renewed_lease_holds(self, passing: Passing) -> None:
+        journal, pass_time = passing
+        lease = await journal.join("p", 1.0)
+        await journal.create(lease, head())
+        for _ in range(3):
+            await pass_time(0.5)
+            assert await journal.renew(lease, 1.0)
+        other = await journal.join("q", LONG)
+        assert list(await journal.claim(other, 10)) == []
+        assert not await journal.take(other, "run-1")
+
+    async def test_who_leaves_gives_up_its_runs_at_once(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        for number in range(5):
+            await journal.create(lease, head(f"run-{number}"))
+        await end(journal, lease, "run-4")
+        await journal.leave(lease)
+        other = await journal.join("q", LONG)
+        first = list(await journal.claim(other, 3))
+        rest = list(await journal.claim(other, 3))
+        assert (len(first), len(rest)) == (3, 1)
+        assert sorted(first + rest) == ["run-0", "run-1", "run-2", "run-3"]
+        assert list(await journal.claim(other, 3)) == []
+
+    async def test_of_many_who_claim_a_run_one_gets_it(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        for number in range(30):
+            await journal.create(lease, head(f"run-{number}"))
+        await journal.leave(lease)
+        claimed: list[str] = []
+
+        async def claim(name: str) -> None:
+            mine = await journal.join(name, LONG)
+            while found := await journal.claim(mine, 4):
+                claimed.extend(found)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(8):
+                tasks.start_soon(claim, f"p{number}")
+        assert sorted(claimed) == sorted(f"run-{number}" for number in range(30))
+
+    async def test_a_run_that_is_over_is_taken_only_by_name(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        await journal.create(lease, head())
+        await end(journal, lease, "run-1")
+        other = await journal.join("q", LONG)
+        assert list(await journal.claim(other, 10)) == []
+        assert await journal.take(other, "run-1")
+        assert not await journal.take(lease, "run-1")
+        assert await journal.commit(other, Commit("run-1", 1, (started("undo"),), "undoing")) == 2
+        assert not await journal.take(other, "run-2")
+
+    async def test_anybody_may_say_something_once(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        await journal.create(lease, head())
+        answer = Signal(at=1002.0, step="a", data={"yes": True}, id="s1", by="somebody")
+        assert await journal.append("run-1", answer, id="s1") == "added"
+        assert await journal.append("run-1", answer, id="s1") == "twice"
+        assert await journal.append("run-1", answer) == "added"
+        assert await journal.append("run-2", answer) == "unknown"
+        await end(journal, lease, "run-1")
+        assert await journal.append("run-1", answer, id="s2") == "ended"
+        assert await journal.append("run-1", Asked(at=1010.0, what="rollback", by="op"), id="r1") == "added"
+        found = await journal.read("run-1", 2)
+        assert found is not None
+        assert [type(record) for record in found.records] == [Ended, Asked]
+
+    async def test_whoever_waits_is_woken(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        await journal.create(lease, head())
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(journal.wait, "run-1", 0, 15.0)
+                tasks.start_soon(journal.wait, "run-1", 0, 15.0)
+                await anyio.lowlevel.checkpoint()
+                await journal.commit(lease, Commit("run-1", 1, (started(),), "running"))
+            await journal.wait("run-1", 0, 15.0)  # It has more already.
+            await journal.wait("nobody", 0, 15.0)
+            await journal.wait("run-1", 1, 0.01)
+
+    async def test_what_leaves_a_run_is_kept_until_it_was_sent(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        await journal.create(lease, head())
+        out = tuple(Outgoing(f"run-1:a:{n}", "publish", "", "said", {"n": n}) for n in range(3))
+        await journal.commit(lease, Commit("run-1", 1, (Ended(at=1002.0, status="done"),), "done", out))
+        with pytest.raises(ValueError, match="send"):
+            await journal.release(lease, "run-1", content=1.0, summary=1.0)
+        await journal.sent(lease, "run-1", ["run-1:a:0", "run-1:a:2"])
+        found = await journal.read("run-1")
+        assert found is not None
+        assert tuple(found.outgoing) == (out[1],)
+        await journal.sent(lease, "run-1", ["run-1:a:1", "run-1:a:1"])
+        await journal.release(lease, "run-1", content=LONG, summary=LONG)
+
+    async def test_a_run_that_is_over_ends_in_two_parts(self, passing: Passing) -> None:
+        journal, pass_time = passing
+        lease = await journal.join("p", LONG)
+        await journal.define("d1", b"definition")
+        await journal.create(lease, head(input={"secret": "text"}, session="s", labels={"a": "b"}))
+        await journal.commit(lease, Commit("run-1", 1, (Ended(at=1002.0, status="failed", code="timeout"),), "failed"))
+        await journal.release(lease, "run-1", content=0.3, summary=1.5)
+        assert await journal.read("run-1") is not None
+        await pass_time(0.6)
+        assert await journal.read("run-1") is None
+        assert await journal.append("run-1", Asked(at=1010.0, what="rollback")) == "unknown"
+        assert not await journal.take(lease, "run-1")
+        summary = await journal.summary("run-1")
+        assert summary is not None
+        assert (summary.status, summary.code, summary.session, summary.labels) == ("failed", "timeout", "s", {"a": "b"})
+        assert (summary.created_at, summary.ended_at) == (1000.0, 1002.0)
+        assert [each.id for each in (await journal.list(RunQuery())).runs] == ["run-1"]
+        await pass_time(1.5)
+        assert await journal.summary("run-1") is None
+        assert list((await journal.list(RunQuery())).runs) == []
+        assert (await journal.create(lease, head()))[1]
+
+    async def test_a_definition_is_there_for_as_long_as_a_run_has_it(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        assert await journal.definition("d1") is None
+        await journal.define("d1", b"\x00definition\xff")
+        await journal.define("d1", b"\x00definition\xff")
+        await journal.create(lease, head())
+        for number in range(300):
+            await journal.define(f"other-{number}", b"x")
+        assert await journal.definition("d1") == b"\x00definition\xff"
+
+    async def test_what_is_set_aside_is_claimed_by_nobody(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        await journal.create(lease, head())
+        await journal.create(lease, head("run-2"))
+        await journal.set_aside(lease, "run-1", "a record doesn't decode")
+        await journal.leave(lease)
+        other = await journal.join("q", LONG)
+        assert list(await journal.claim(other, 10)) == ["run-2"]
+        assert not await journal.take(other, "run-1")
+        summary = await journal.summary("run-1")
+        assert summary is not None
+        assert summary.status == "set-aside"
+
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            (RunQuery(), ["c", "b", "a"]),
+            (RunQuery(workflow="turn"), ["c", "a"]),
+            (RunQuery(status="done"), ["b"]),
+            (RunQuery(status="running", workflow="turn"), ["c", "a"]),
+            (RunQuery(session="s1"), ["b", "a"]),
+            (RunQuery(owner="u"), ["c"]),
+            (RunQuery(labels={"kind": "x"}), ["c", "a"]),
+            (RunQuery(labels={"kind": "x", "more": "y"}), ["c"]),
+            (RunQuery(workflow="nobody's"), []),
+        ],
+    )
+    async def test_runs_are_listed_as_asked_the_newest_first(
+        self, journal: Journal, query: RunQuery, found: list[str]
+    ) -> None:
+        lease = await journal.join("p", LONG)
+        await journal.create(lease, head("a", at=1.0, session="s1", labels={"kind": "x"}))
+        await journal.create(lease, head("b", at=2.0, session="s1", workflow="other"))
+        await journal.create(lease, head("c", at=3.0, owner="u", labels={"kind": "x", "more": "y"}))
+        await end(journal, lease, "b")
+        assert [each.id for each in (await journal.list(query)).runs] == found
+
+    async def test_a_long_list_comes_in_pages(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        names = [f"run {number}: {{x}}" for number in range(25)]
+        for number, name in enumerate(names):
+            await journal.create(lease, head(name, at=float(number // 3)))
+        seen: list[str] = []
+        cursor = ""
+        for _ in range(10):
+            page = await journal.list(RunQuery(most=7, cursor=cursor))
+            assert len(page.runs) <= 7
+            seen.extend(each.id for each in page.runs)
+            if not (cursor := page.cursor):
+                break
+        assert sorted(seen) == sorted(names)
+        assert len(seen) == 25
+
+    async def test_forgetting_a_person_leaves_the_others(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        for id, owner in (("a", "u"), ("b", "u"), ("c", "v"), ("d", "")):
+            await journal.create(lease, head(id, owner=owner))
+        await end(journal, lease, "b")
+        assert [await journal.forget(owner) for owner in ("u", "u", "", "w")] == [2, 0, 0, 0]
+        assert [await journal.read(id) is None for id in "abcd"] == [True, True, False, False]
+        assert [await journal.summary(id) is None for id in "abcd"] == [True, True, False, False]
+        with pytest.raises(Fenced):
+            await journal.commit(lease, Commit("a", 1, (started(),), "running"))
+
+    async def test_a_run_that_grows_too_large_is_refused_and_stays_as_it_is(self, small: Journal) -> None:
+        lease = await small.join("p", LONG)
+        await small.create(lease, head())
+
+        async def grow() -> None:
+            for number in range(1, 41):
+                piece = Piece(at=1001.0, step="a", attempt=1, number=number, text="x" * 1000)
+                await small.commit(lease, Commit("run-1", number, (piece,), "running"))
+
+        with pytest.raises(JournalFull):
+            await grow()
+        found = await small.read("run-1")
+        assert found is not None
+        assert 0 < found.length < 40
+        with pytest.raises(JournalFull):
+            await small.append("run-1", Signal(at=1002.0, step="a", data={"text": "x" * 100_000}))
+        await small.commit(lease, Commit("run-1", found.length + 1, (Ended(at=1003.0, status="failed"),), "failed"))
+
+    async def test_what_many_say_and_commit_at_once_is_all_there_in_one_order(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        await journal.create(lease, head())
+        seed = random.Random(7)  # noqa: S311
+
+        async def commit() -> None:
+            for number in range(1, 51):
+                await journal.commit(lease, Commit("run-1", number, (started(f"s{number}"),), "running"))
+
+        async def say(who: int) -> None:
+            for number in range(20):
+                if seed.random() < 0.5:
+                    await anyio.lowlevel.checkpoint()
+                await journal.append(
+                    "run-1", Signal(at=1.0, step=f"w{who}", id=f"{who}-{number}"), id=f"{who}-{number}"
+                )
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(commit)
+            for who in range(4):
+                tasks.start_soon(say, who)
+        found = await journal.read("run-1")
+        assert found is not None
+        mine = [record.step for record in found.records if isinstance(record, Started)]
+        assert mine == [f"s{number}" for number in range(1, 51)]
+        for who in range(4):
+            said = [record.id for record in found.records if isinstance(record, Signal) and record.step == f"w{who}"]
+            assert said == [f"{who}-{number}" for number in range(20)]
