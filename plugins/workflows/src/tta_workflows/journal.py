@@ -183,7 +183,10 @@ class Journal(Protocol):
         """Return when the run has more than ``after`` records or is gone, or after ``limit`` seconds; maybe earlier."""
 
     async def claim(self, lease: Lease, most: int) -> Sequence[str]:
-        """Take runs over that aren't over and that nobody alive holds; ``lease`` has them now, and nobody else."""
+        """Take over runs that nobody alive holds and that weren't released; ``lease`` has them now, and nobody else.
+
+        Some may be over: whoever held them came no further than that.
+        """
 
     async def take(self, lease: Lease, run: str) -> bool:
         """Take one run, also one that is over; False where somebody alive holds it, or there is none."""

@@ -51,6 +51,10 @@ class _Run:
     def over(self) -> bool:
         return self.end is not None
 
+    @property
+    def released(self) -> bool:
+        return self.summary_until < inf
+
     def summary(self) -> RunSummary:
         head, end = self.head, self.end
         return RunSummary(
@@ -172,7 +176,7 @@ class MemoryJournal:
         for id, stored in self._runs.items():
             if len(claimed) == most:
                 break
-            if not (stored.over or stored.aside or self._holds(stored.holder)):
+            if not (stored.released or stored.aside or self._holds(stored.holder)):
                 self._hand_over(stored, lease)
                 claimed.append(id)
         return claimed
@@ -235,6 +239,7 @@ class MemoryJournal:
 
     def _hand_over(self, stored: _Run, lease: Lease) -> None:
         stored.holder, stored.commits = lease.token, 0
+        stored.content_until = stored.summary_until = inf
 
     def _check_length(self, stored: _Run, records: Sequence[AnyRecord]) -> None:
         most = self._most_records
@@ -291,7 +296,7 @@ class MemoryJournal:
         if len(self._runs) < self._most_runs:
             return
         for stored in self._runs.values():
-            if stored.summary_until < inf:
+            if stored.released:
                 self._drop(stored)
                 return
         raise JournalFull(f"{self._most_runs} runs are kept, and none of them is over")

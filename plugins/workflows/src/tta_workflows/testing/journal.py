@@ -183,6 +183,26 @@ class JournalContract:
         assert await journal.commit(other, Commit("run-1", 1, (started("undo"),), "undoing")) == 2
         assert not await journal.take(other, "run-2")
 
+    async def test_a_run_that_is_over_and_was_not_released_is_claimed(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        await journal.create(lease, head())
+        await journal.commit(lease, Commit("run-1", 1, (Ended(at=1002.0, status="done"),), "done"))
+        await journal.leave(lease)
+        other = await journal.join("q", LONG)
+        assert list(await journal.claim(other, 10)) == ["run-1"]
+        await journal.release(other, "run-1", content=LONG, summary=LONG)
+        assert list(await journal.claim(await journal.join("r", LONG), 10)) == []
+
+    async def test_a_finished_run_that_is_taken_again_does_not_end_meanwhile(self, passing: Passing) -> None:
+        journal, pass_time = passing
+        lease = await journal.join("p", LONG)
+        await journal.create(lease, head())
+        await journal.commit(lease, Commit("run-1", 1, (Ended(at=1002.0, status="done"),), "done"))
+        await journal.release(lease, "run-1", content=0.4, summary=0.4)
+        assert await journal.take(lease, "run-1")
+        await pass_time(0.8)
+        assert await journal.commit(lease, Commit("run-1", 1, (started("undo"),), "undoing")) == 2
+
     async def test_anybody_may_say_something_once(self, journal: Journal) -> None:
         lease = await journal.join("p", LONG)
         await journal.create(lease, head())
