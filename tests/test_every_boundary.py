@@ -30,8 +30,6 @@ EXCUSED = {
     "tta_kernel.Hooks.ask.spec": ASKED,
     "tta_kernel.Hooks.collect.spec": ASKED,
     "tta_kernel.Hooks.implementers.spec": ASKED,
-    "tta_kernel.Kernel.__init__.abandoned": TO_DO + "; what the host raises there keeps the rest from stopping",
-    "tta_kernel.Kernel.__init__.stopping": TO_DO + "; what the host raises there keeps all from stopping",
     "tta_kernel.Kernel.serve.task_status": HARNESS,
     "tta_messages.Codec.__init__.clock": OURS,
     "tta_messages.LeaseKeeper.__init__.clock": OURS,

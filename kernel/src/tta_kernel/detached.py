@@ -15,9 +15,18 @@ def detach(func: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> objec
     """
     # Asked first: in trio's guest mode asyncio says that its loop is running, too.
     trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_task():
+    if trio and trio.lowlevel.in_trio_task():
         return trio.lowlevel.spawn_system_task(func, name=name, context=copy_context())
     # Imported late, since the kernel runs without it on trio.
     import asyncio
 
     return asyncio.create_task(func(), name=name)  # noqa: TID251 - the one owner without a task group
+
+
+def interrupt() -> None:
+    """Do what Ctrl-C does, where this is the thread that hears it: whoever obeys it there ends what runs."""
+    import signal
+    import threading
+
+    if threading.current_thread() is threading.main_thread():
+        signal.raise_signal(signal.SIGINT)

@@ -28,9 +28,22 @@ def as_failure(exc: BaseException) -> Exception:
         return exc
     if is_interrupt(exc) or _has(exc, _is_ours):
         raise exc
+    return escaped(exc)
+
+
+def escaped(exc: BaseException) -> Escaped:
+    """Tell what can't be told as it is."""
+    exc = ungrouped(exc)
     failure = Escaped(f"let out {type(exc).__name__}, which nobody here asked for, at {raised_at(exc)}")
     failure.__cause__ = exc
     return failure
+
+
+def ungrouped(exc: BaseException) -> BaseException:
+    """Return an error that has no siblings without the groups that task groups put around it."""
+    while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
+        exc = exc.exceptions[0]
+    return exc
 
 
 def is_interrupt(exc: BaseException) -> bool:

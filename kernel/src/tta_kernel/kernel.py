@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Self
 
 import anyio
 from anyio.abc import TaskStatus
 
 from . import hookspecs
-from .detached import detach
+from .detached import detach, interrupt
 from .errors import ConfigError, KernelError, raised_at
 from .events import EventBus
 from .hookspecs import Health
-from .isolation import as_failure
-from .lifecycle import GRACE, Abandoned, Supervisor, ungrouped
+from .isolation import as_failure, escaped, is_interrupt, ungrouped
+from .lifecycle import GRACE, Abandoned, Supervisor
 from .plugin import Plugin
 from .records import Record, State
 from .reload import Reloaded, prepare
@@ -78,14 +79,15 @@ class Kernel(anyio.AsyncContextManagerMixin):
         self._settled = anyio.Event()
         """It runs, or it won't: `start` may return."""
         self._reloading: anyio.Lock | None = None
+        self._interrupted = False
+        """A `KeyboardInterrupt` arrived in a plugin, or in what the host is told by: all stops, and then it goes on."""
         self._raise_problems()
         self.secrets = {*self.settings.secrets}
         """What no log may show; a reload may add to it."""
 
     def _raise_problems(self) -> None:
-        problems = self.wiring.problems
-        if problems:
-            raise ConfigError(*problems)
+        if self.wiring.problems:
+            raise ConfigError(*self.wiring.problems)
 
     @property
     def records(self) -> Mapping[str, Record]:
@@ -105,6 +107,8 @@ class Kernel(anyio.AsyncContextManagerMixin):
                 yield self
         finally:
             self._end()
+            if self._interrupted:
+                raise KeyboardInterrupt from self.failure
 
     def _claim(self) -> None:
         if self._used:
@@ -113,14 +117,17 @@ class Kernel(anyio.AsyncContextManagerMixin):
 
     def _end(self) -> None:
         """Tell everybody who waits for the end."""
+        self._tell("on_end", self.failure)
+        self._ended.set()
+
+    def _tell(self, what: str, *args: object) -> None:
+        """Call the host's own code, which keeps nothing from stopping, whatever it raises."""
         try:
-            self.on_end(self.failure)
-        except BaseException as exc:  # noqa: BLE001 - the host's own code; the kernel has ended all the same
-            failure = as_failure(exc)
+            getattr(self, what)(*args)
+        except BaseException as exc:  # noqa: BLE001 - an interrupt goes on when all has stopped
             # Not what it says, which may be a person's text.
-            log.error("on_end failed: %s at %s", type(failure).__name__, raised_at(failure))  # noqa: TRY400
-        finally:
-            self._ended.set()
+            log.error("%s failed: %s at %s", what, type(exc).__name__, raised_at(exc))  # noqa: TRY400
+            self._interrupted |= is_interrupt(exc)
 
     @asynccontextmanager
     async def _run(self) -> AsyncGenerator[None]:
@@ -136,7 +143,8 @@ class Kernel(anyio.AsyncContextManagerMixin):
             log.warning("%s", note)
         try:
             async with anyio.create_task_group() as tasks:
-                supervisor = Supervisor(self.wiring, self.services, self.events, tasks, abandoned=self.abandoned)
+                abandoned = partial(self._tell, "abandoned")
+                supervisor = Supervisor(self.wiring, self.services, self.events, tasks, abandoned=abandoned)
                 try:
                     with supervisor.body:
                         await supervisor.start()
@@ -144,12 +152,11 @@ class Kernel(anyio.AsyncContextManagerMixin):
                         yield
                 finally:
                     self._reloading = None
-                    self.stopping()
+                    self._tell("stopping")
                     with anyio.CancelScope(shield=True):
                         await supervisor.stop()
                     self.failure = supervisor.failure
-                if supervisor.interrupted:
-                    raise KeyboardInterrupt
+                    self._interrupted |= supervisor.interrupted
                 if supervisor.failure:
                     raise supervisor.failure
         except BaseExceptionGroup as group:
@@ -173,7 +180,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
             with anyio.move_on_after(self.settings.stop_timeout + 2 * GRACE, shield=True):
                 await self.aclose()
             raise
-        if self.failure is not None:
+        if self.failure:
             raise self.failure
         if self._reloading is None:
             raise KernelError("the kernel was stopped while it started")
@@ -204,10 +211,15 @@ class Kernel(anyio.AsyncContextManagerMixin):
                     await self._stop.wait()
                 tasks.cancel_scope.cancel()
         except BaseException as exc:  # noqa: BLE001 - nobody else hears of it; `as_failure` raises what must go on
+            if is_interrupt(exc):
+                self._interrupted = True
+                exc = escaped(exc)
             self.failure = self.failure or as_failure(ungrouped(exc))
         finally:
             self._end()
             self._settled.set()
+        if self._interrupted:
+            interrupt()
 
     async def _interrupt(self, scope: anyio.CancelScope) -> None:
         """Cancel a start that nobody wants any more; what runs stops by itself."""
@@ -277,16 +289,14 @@ class Kernel(anyio.AsyncContextManagerMixin):
                 self.hooks.timeouts = fresh.settings.hook_timeouts
                 changed.append("kernel.hook_timeouts")
             self.settings = fresh.settings
-        done = Reloaded(changed, restart)
-        log.info("reloaded; changed: %s; need a restart: %s", done.changed, done.restart_needed)
-        return done
+        log.info("reloaded; changed: %s; need a restart: %s", changed, restart)
+        return Reloaded(changed, restart)
 
     def _wired_anew(self, settings: KernelSettings | None) -> Wiring:
         """Wire what a restart would wire; in a thread, since it reads files."""
         fresh = self.wiring.with_settings(self.settings.read() if settings is None else settings)
         fresh.check()
-        known = self.wiring.warnings
-        problems = fresh.problems + [it for it in fresh.warnings if it not in known]
+        problems = fresh.problems + [it for it in fresh.warnings if it not in self.wiring.warnings]
         if problems:
             raise ConfigError(*problems)
         return fresh

@@ -13,7 +13,7 @@ from anyio.abc import TaskGroup
 from .context import Context
 from .errors import KernelError, NotReady, PluginError, raised_at
 from .events import Event, EventBus
-from .isolation import as_failure, is_interrupt
+from .isolation import as_failure, escaped, is_interrupt, ungrouped
 from .records import Record, State
 from .services import ServiceRegistry
 from .stacks import stacks
@@ -33,13 +33,6 @@ class PluginStateChanged(Event, frozen=True, tag="kernel.plugin-state-changed"):
     plugin: str
     state: str
     reason: str = ""
-
-
-def ungrouped(exc: BaseException) -> BaseException:
-    """Return an error that has no siblings without the groups that task groups put around it."""
-    while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
-        exc = exc.exceptions[0]
-    return exc
 
 
 class _Run:
@@ -246,7 +239,7 @@ class Supervisor:
         if is_interrupt(exc):
             self.interrupted = True
             self.body.cancel()
-            return
+            exc = escaped(exc)
         exc = ungrouped(as_failure(exc))
         if run.error is not None:
             return
@@ -260,7 +253,7 @@ class Supervisor:
             what = exc if isinstance(exc, KernelError) else f"{exc!r} at {raised_at(exc)}"
             run.error = PluginError(record.name, f"failed while {record.state}: {what}{notes}")
             run.error.__cause__ = exc
-        if record.vital and not self._stopping:
+        if (record.vital or self.interrupted) and not self._stopping:
             self.failure = self.failure or run.error
             self.body.cancel()
         log.log(logging.DEBUG if told else logging.ERROR, "%s", run.error, exc_info=run.error.__cause__)

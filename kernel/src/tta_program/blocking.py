@@ -19,7 +19,8 @@ import anyio
 from anyio.abc import TaskGroup
 
 from tta_kernel import Kernel, KernelError, as_failure, check_duration
-from tta_kernel.lifecycle import GRACE, ungrouped
+from tta_kernel.isolation import ungrouped
+from tta_kernel.lifecycle import GRACE
 
 R = TypeVar("R")
 Stream = AsyncIterable[R] | AbstractAsyncContextManager[AsyncIterable[R]]
