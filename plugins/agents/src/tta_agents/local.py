@@ -17,6 +17,7 @@ from .context import CallContext, text_of
 from .memory import MemoryReplies
 from .model import AgentCalled, AgentError, AgentId, AgentStatusChanged, RegistryError, Replies, Reply, Statistics
 from .served import Served
+from .turns import Turns
 
 
 class LocalAgents:
@@ -32,7 +33,7 @@ class LocalAgents:
         self._replies, self._store = MemoryReplies(kept), store
         self._store_down = False
         self._served: dict[str, list[Served]] = {}
-        self._locks: dict[tuple[str, str, str], anyio.Lock] = {}
+        self._turns = Turns()
 
     def add(self, served: Served) -> None:
         """Let ``served`` be chosen; a second one of its address is a ValueError."""
@@ -63,17 +64,15 @@ class LocalAgents:
     ) -> tuple[Reply, bool]:
         """Return the reply, and whether it was kept from a call with that key; callers at once share one run."""
         slot = (agent.type, context.key, context.owner)
-        lock = self._locks.setdefault(slot, anyio.Lock())
+        await self._turns.take(slot)
         try:
-            async with lock:
-                shared = any(served.shared for served in self._served.get(agent.type, ()))
-                if reply := await self._recall(*slot, shared=shared):
-                    return reply, True
-                reply = await self._run(by or self._choose(agent), request, context)
-                return await self._keep(*slot, reply, shared=shared)
+            shared = any(served.shared for served in self._served.get(agent.type, ()))
+            if reply := await self._recall(*slot, shared=shared):
+                return reply, True
+            reply = await self._run(by or self._choose(agent), request, context)
+            return await self._keep(*slot, reply, shared=shared)
         finally:
-            if not lock.locked():
-                self._locks.pop(slot, None)
+            self._turns.pass_on(slot)
 
     def _choose(self, agent: AgentId) -> Served:
         if not (found := self.find(agent)):
