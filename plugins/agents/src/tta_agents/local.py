@@ -80,29 +80,35 @@ class LocalAgents:
         return min(found, key=lambda served: (served.degraded, served.running, served.calls))
 
     async def _run(self, served: Served, request: Any, context: CallContext) -> Reply:
-        spec, started, code = served.agent.spec, time.perf_counter(), "cancelled"
+        spec, listener = served.agent.spec, context.listener
+        started, code = time.perf_counter(), "cancelled"
         served.calls += 1
         served.running += 1
         try:
             decoded = self._decode(served, request)
             with anyio.move_on_after(spec.timeout) as scope:
-                output = self._encode(served, await served.agent.process(decoded, context), context)
-                reply = Reply(served.id, output, time.perf_counter() - started, tuple(context.undo))
-                code = ""
-                return reply
+                listener.stop = scope.cancel
+                listener.beat()
+                answer = await served.agent.process(decoded, context)
+                if listener.failure is None:
+                    output = self._encode(served, answer, context)
+                    seconds = time.perf_counter() - started
+                    code = ""
+                    return Reply(served.id, output, seconds, tuple(context.undo), spec.version)
+            if listener.failure is not None:
+                raise listener.failure
             assert scope.cancelled_caught
             raise AgentError("timeout", f"{served.id} took longer than {spec.timeout:g} s", retryable=True)
-        except AgentError as exc:
-            code = exc.code
-            raise
         except BaseException as exc:  # noqa: BLE001 - a stranger's code; its message may hold a person's text
-            as_failure(exc)  # It goes on where somebody of ours asked for it.
-            code = "failed"
-            self._log.error("agent %s raised %s at %s", served.id, type(exc).__name__, raised_at(exc))
-            raise AgentError("failed", f"{served.id} raised {type(exc).__name__}", retryable=True) from None
+            failure = as_failure(exc)  # It goes on where somebody of ours asked for it.
+            error = listener.failure or (failure if isinstance(failure, AgentError) else self._blame(served, exc))
+            code = error.code
+            raise error from None
         finally:
+            listener.stop = None
             seconds = time.perf_counter() - started
-            served.ended(seconds, code)
+            # What its caller couldn't take is no fault of the agent.
+            served.ended(seconds, "cancelled" if listener.failure is not None else code)
             # Idle and busy change with every call: these are published when the registry looks.
             if "degraded" in (served.status, served.published):
                 self.publish_status(served)
@@ -111,6 +117,11 @@ class LocalAgents:
                 owner=context.owner,
             )  # fmt: skip
             self._publish(called)
+
+    def _blame(self, served: Served, exc: BaseException) -> AgentError:
+        name = type(exc).__name__
+        self._log.error("agent %s raised %s at %s", served.id, name, raised_at(exc))
+        return AgentError("failed", f"{served.id} raised {name}", retryable=True)
 
     @staticmethod
     def _decode(served: Served, request: Any) -> Any:
