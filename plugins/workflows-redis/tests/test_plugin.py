@@ -57,7 +57,7 @@ async def test_what_one_process_began_another_ends(server: RedisServer) -> None:
         figures = (await two.hooks.ask(snapshot))["workflows-redis"]
         assert (await health_of(two)).status == "ok"
     assert figures == {
-        "workflow-journal.commits": 1, "workflow-journal.fenced": 0, "workflow-journal.claimed": 1,
+        "workflows.commits": 1, "workflows.fenced": 0, "workflows.claimed": 1,
     }  # fmt: skip
 
 

@@ -30,9 +30,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 FIGURES = (
-    Figure("workflow-journal.commits", "commits that were stored, by this process", "counter"),
-    Figure("workflow-journal.fenced", "commits refused since another process has the run", "counter"),
-    Figure("workflow-journal.claimed", "runs taken over by this process", "counter"),
+    Figure("workflows.commits", "commits that were stored, by this process", "counter"),
+    Figure("workflows.fenced", "commits refused since another process has the run", "counter"),
+    Figure("workflows.claimed", "runs taken over by this process", "counter"),
 )
 
 
@@ -74,7 +74,7 @@ class WorkflowsRedis(Plugin[Config]):
         if self._journal is None:
             return {}
         return {
-            "workflow-journal.commits": self._journal.commits,
-            "workflow-journal.fenced": self._journal.fenced,
-            "workflow-journal.claimed": self._journal.claimed,
+            "workflows.commits": self._journal.commits,
+            "workflows.fenced": self._journal.fenced,
+            "workflows.claimed": self._journal.claimed,
         }
