@@ -131,8 +131,8 @@ class Turns:
             raise InputError(texts.NO_SEED)
         async with self._alone(session):
             responder = Responder(
-                self._ctx, self._workflows, self._checks, workflow=self._config.workflow, session=session, owner=user,
-                send=send,
+                self._ctx, self._workflows, self._checks, workflow=self._config.workflow,
+                timeout=self._config.workflow_timeout, session=session, owner=user, send=send,
             )  # fmt: skip
             turn = Turn(self._guard, responder, Session(session, user), seed=seed, history=self._config.history)
             began = time.perf_counter()
