@@ -9,13 +9,14 @@ from .config import LayeredSettings, load
 from .exits import DONE, USAGE, WANTING
 from .hookspecs import register_commands
 from .output import fail, table
+from .watch import LoopWatch, WiringWatch
 
 if TYPE_CHECKING:
     from .blocking import BlockingKernel
 
 __all__ = [
-    "DONE", "USAGE", "WANTING", "BlockingKernel", "LayeredSettings", "Subcommands", "fail", "load",
-    "register_commands", "table",
+    "DONE", "USAGE", "WANTING", "BlockingKernel", "LayeredSettings", "LoopWatch", "Subcommands", "WiringWatch", "fail",
+    "load", "register_commands", "table",
 ]  # fmt: skip
 
 
