@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import reduce
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from msgspec import Struct, field
 
@@ -30,7 +30,11 @@ class LayeredSettings(KernelSettings, frozen=True, kw_only=True):
     Without ``reveal`` a secret that lies in a file or a variable is not looked for.
     """
 
-    keys = (*KernelSettings.keys, "log_level", "log_format", "block_warning")
+    keys: ClassVar[tuple[str, ...]] = (
+        "autoload", "start_timeout", "stop_timeout", "hook_timeouts", "log_level", "log_format",
+        "block_warning",
+    )  # fmt: skip
+    """What may stand under ``kernel``: of the kernel, and of the program around it."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "human", "json"] = "auto"
     block_warning: Duration = LIMIT

@@ -22,6 +22,7 @@ from . import logs
 from .config import LayeredSettings
 from .exits import ABANDONED, DONE, NOT_STARTED, WANTING
 from .layers import Source
+from .reloading import reload
 from .watch import LoopWatch
 
 _HUP: int | None = getattr(signal, "SIGHUP", None)
@@ -81,7 +82,7 @@ async def _obey(kernel: Kernel, wake: socket.socket, tasks: TaskGroup) -> None:
 
 async def _reload(kernel: Kernel) -> None:
     try:
-        await kernel.reload()
+        await reload(kernel)
     except KernelError as exc:
         log.error("nothing is reloaded: %s", exc)  # noqa: TRY400 - its text says all
     except Exception:

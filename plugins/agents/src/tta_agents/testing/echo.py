@@ -44,9 +44,9 @@ class Echo:
 
     def __init__(
         self, work: Work | None = None, *, timeout: float = 10.0, type: str = "echo",
-        capabilities: Sequence[Capability] = (Capability("echo"),), version: str = "1",
+        capabilities: Sequence[Capability] = (Capability("echo"),),
     ) -> None:  # fmt: skip
-        self.spec = AgentSpec(type, "says it again", Ask, Answer, tuple(capabilities), timeout, version)
+        self.spec = AgentSpec(type, "says it again", Ask, Answer, tuple(capabilities), timeout)
         self.work, self.requests = work, list[Ask]()
         self.begun = anyio.Event()
 
