@@ -237,8 +237,9 @@ async def measure(kernel: Kernel) -> dict[str, float]:
     for each in workload.sets:
         index.put(each)
     figures = {"index_ms": (perf_counter() - began) * 1000}
-    discovery = Discovery(kernel.get(AGENTS), kernel.get(AGENT_REGISTRY), index, Config(), log)
-    finder = Finder(index, discovery, None, log, embedding_timeout=Config().embedding_timeout)
+    finder = Finder(
+        index, Discovery(kernel.get(AGENTS), kernel.get(AGENT_REGISTRY), index, Config(), log), None, log
+    )  # fmt: skip
     await check(finder, index, workload)
     agents = [Agent(each, each.load_factor) for each in workload.sets]
     pairs = [

@@ -21,11 +21,12 @@ from tta_redis import RedisPlugin
 from tta_redis.testing import RedisServer, redis_server
 from tta_sessions import SESSIONS, Session, SessionConflict, SessionsMemory, SessionsPlugin
 from tta_sessions_redis import SessionsRedis
+from tta_workflows_redis import WorkflowsRedis
 
 MEMORY: dict[str, type[Plugin[Any]]] = {"sessions-memory": SessionsMemory, "messages-memory": MessagesMemory}
 REDIS: dict[str, type[Plugin[Any]]] = {
     "redis": RedisPlugin, "sessions-redis": SessionsRedis, "messages-redis": RedisMessagesPlugin,
-    "agents-redis": AgentsRedis, "agents": AgentsPlugin,
+    "agents-redis": AgentsRedis, "agents": AgentsPlugin, "workflows-redis": WorkflowsRedis,
 }  # fmt: skip
 
 

@@ -16,7 +16,17 @@ import anyio
 import msgspec
 import pytest
 
-from tta_agents import AGENT_REGISTRY, AGENTS, AgentCard, AgentDeregistered, AgentError, AgentId, AgentsPlugin, Reply
+from tta_agents import (
+    AGENT_REGISTRY,
+    AGENTS,
+    AgentCard,
+    AgentDeregistered,
+    AgentError,
+    AgentId,
+    AgentsPlugin,
+    Reply,
+    Undo,
+)
 from tta_agents.testing import AgentsContract, Deployment, Echo
 from tta_agents_redis import AgentsRedis
 from tta_kernel import Kernel, KernelSettings, Plugin, PluginSettings
@@ -47,7 +57,7 @@ from pathlib import Path
 
 import anyio
 import msgspec
-from tta_agents import AGENTS, AgentSpec
+from tta_agents import AGENTS, AgentId, AgentSpec
 from tta_kernel import NoConfig, Plugin
 
 FOLDER = Path(os.environ["SLOW_FOLDER"])
@@ -64,7 +74,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Slow:
-    spec = AgentSpec("slow", "takes its time", Ask, Answer, timeout=60.0)
+    spec = AgentSpec("slow", "takes its time", Ask, Answer, timeout=60.0, version="7")
 
     def __init__(self):
         self.calls = 0
@@ -78,8 +88,11 @@ class Slow:
     async def process(self, request, ctx, /):
         before, self.calls = self.calls, self.calls + 1
         await ctx.emit("one ")
+        await ctx.on_rollback(AgentId("slow"), {"text": "take it back"})
+        await ctx.on_rollback(AgentId("slow"), {"text": "take it back", "pid": os.getpid()})
         (FOLDER / f"began-{request.text}-{os.getpid()}").touch()
         while not (FOLDER / f"go-{request.text}").exists():
+            ctx.heartbeat()
             await anyio.sleep(0.01)
         await ctx.emit("two")
         return Answer("one two", os.getpid(), before)
@@ -228,17 +241,28 @@ class Caller:
         self.agents, self.registry = kernel.get(AGENTS), kernel.get(AGENT_REGISTRY)
         self.replies: list[Reply] = []
         self.errors: list[AgentError] = []
+        self.undos: list[Undo] = []
         self.heard = ""
+        self.beaten = anyio.Event()
 
     async def call(self, text: str, instance: str | None = None) -> None:
         async def on_piece(piece: str) -> None:
             self.heard += piece
 
+        async def on_undo(undo: Undo) -> None:
+            self.undos.append(undo)
+
         try:
             agent = AgentId("slow", instance)
-            self.replies.append(await self.agents.call(agent, {"text": text}, key=text, on_piece=on_piece))
+            reply = await self.agents.call(
+                agent, {"text": text}, key=text, on_piece=on_piece, on_undo=on_undo, on_beat=self.on_beat
+            )
+            self.replies.append(reply)
         except AgentError as exc:
             self.errors.append(exc)
+
+    def on_beat(self) -> None:
+        self.beaten.set()
 
     async def served(self, *names: str) -> None:
         while {card.id.instance for card in await self.registry.list("slow")} != set(names):  # noqa: ASYNC110
@@ -284,6 +308,9 @@ async def test_what_a_killed_process_had_taken_goes_on_at_the_other(
             pid = await caller.began("taken")
             victim, other = sorted(running, key=lambda each: each.process.pid != pid)
             await caller.state(victim.name, 1)  # A heartbeat has told it.
+            before = list(caller.undos)  # It was told before the file was made.
+            caller.beaten = anyio.Event()
+            await caller.beaten.wait()
             victim.end(signal.SIGKILL)
             killed_at = anyio.current_time()
             tasks.start_soon(caller.call, "addressed", victim.name)  # It waits in a dead agent's own queue.
@@ -297,6 +324,13 @@ async def test_what_a_killed_process_had_taken_goes_on_at_the_other(
         assert reply.agent == AgentId("slow", other.name)
         assert reply.output == {"text": "one two", "pid": other.process.pid, "before": 0}
         assert caller.heard == "one two"
+        assert reply.agent_version == "7"
+        # What both said alike is one; what each did on its own is taken back on its own.
+        back = [Undo(AgentId("slow"), {"text": "take it back"}, 0)] + [
+            Undo(AgentId("slow"), {"text": "take it back", "pid": each.process.pid}, 1) for each in (victim, other)
+        ]
+        assert before == back[:2]
+        assert reply.undo == tuple(caller.undos) == tuple(back)
         assert (error.code, error.retryable) == ("not_served", True)
 
         listed = json.loads(await anyio.to_thread.run_sync(other.tta, "agents", "list", "--json"))

@@ -7,7 +7,7 @@ from tta_kernel.testing.numbers import NO_COUNTS, NO_DURATIONS
 from tta_sessions import SESSIONS, Session, SessionsMemory, SessionsPlugin
 from tta_sessions.hookspecs import forget
 from tta_sessions.memory import MemorySessions
-from tta_sessions.testing import Ending, SessionsContract
+from tta_sessions.testing import Ending, SingleProcessSessionsContract
 
 
 class Clock:
@@ -18,7 +18,7 @@ class Clock:
         return self.now
 
 
-class TestMemorySessions(SessionsContract):
+class TestMemorySessions(SingleProcessSessionsContract):
     @pytest.fixture
     def sessions(self) -> MemorySessions:
         return MemorySessions(Clock(), ttl=60.0, limit=1000)

@@ -6,9 +6,10 @@ from .events import Published, published, until
 from .figures import wrong_figures
 from .kernels import Plugins, name_of, problems, running
 from .logs import logged
+from .shared import Shared
 from .strangers import LIMIT, Outcome, Stranger, strangers
 
 __all__ = [
-    "LIMIT", "Outcome", "Plugins", "Published", "Stranger", "logged", "name_of", "problems", "published", "running",
-    "strangers", "until", "wrong_figures",
+    "LIMIT", "Outcome", "Plugins", "Published", "Shared", "Stranger", "logged", "name_of", "problems", "published",
+    "running", "strangers", "until", "wrong_figures",
 ]  # fmt: skip

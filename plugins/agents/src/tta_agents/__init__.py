@@ -33,7 +33,9 @@ from .model import (
     Agents,
     AgentSpec,
     AgentStatusChanged,
+    OnBeat,
     OnPiece,
+    OnUndo,
     RegistryError,
     RegistrySnapshot,
     Replies,
@@ -52,8 +54,8 @@ __all__ = [
     "AGENTS", "AGENT_REGISTRY", "AGENT_REPLIES", "Agent", "AgentCalled", "AgentCard", "AgentDeregistered", "AgentError",
     "AgentId", "AgentPlugin", "AgentRegistered", "AgentRegistry", "AgentSettings", "AgentSpec", "AgentStatusChanged",
     "Agents", "AgentsMemory", "AgentsPlugin", "CallQueue", "Capability", "CapabilityScope", "CapabilityStatus",
-    "CapabilityType", "Instance", "OnPiece", "RegistryError", "RegistrySnapshot", "RemoteAgent", "Replies", "Reply",
-    "Report", "Statistics", "StepContext", "Undo", "Unknown",
+    "CapabilityType", "Instance", "OnBeat", "OnPiece", "OnUndo", "RegistryError", "RegistrySnapshot", "RemoteAgent",
+    "Replies", "Reply", "Report", "Statistics", "StepContext", "Undo", "Unknown",
 ]  # fmt: skip
 
 
@@ -82,8 +84,8 @@ class AgentsPlugin(Plugin[Config]):
     @hookimpl
     def agents(self) -> Sequence[AgentSpec]:
         return [
-            AgentSpec(type, each.description, Unknown, Unknown, timeout=each.timeout or self.config.call_limit)
-            for type, each in self.config.remote.items()
+            AgentSpec(type, it.description, Unknown, Unknown, timeout=it.timeout or self.config.call_limit, version="")
+            for type, it in self.config.remote.items()
         ]
 
     @hookimpl

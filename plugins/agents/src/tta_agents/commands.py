@@ -83,9 +83,10 @@ async def _show(registry: AgentRegistry, options: argparse.Namespace) -> int:
         _json(card)
         return DONE
     rows = [
-        ("agent", str(card.id)), ("description", card.description), ("status", card.status), ("load", _load(card)),
-        ("process", card.process), ("registered", _time(card.registered_at)), ("seen", _time(card.seen_at)),
-        ("timeout", f"{card.timeout:g} s"), *((f"resource {name}", str(it)) for name, it in card.resources.items()),
+        ("agent", str(card.id)), ("description", card.description), ("version", card.agent_version or "-"),
+        ("status", card.status), ("load", _load(card)), ("process", card.process),
+        ("registered", _time(card.registered_at)), ("seen", _time(card.seen_at)), ("timeout", f"{card.timeout:g} s"),
+        *((f"resource {name}", str(it)) for name, it in card.resources.items()),
         *((f"capability {it.name}", f"{it.version} {it.type}, {it.status}") for it in card.capabilities),
     ]  # fmt: skip
     table(rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import anyio
 import msgspec
@@ -12,9 +13,11 @@ from tta_kernel import Context, as_failure, correlation_id
 from tta_messages import SHUTDOWN_TIMEOUT, Delivery, LeaseKeeper, MessagesError, QueueSettings
 
 from .acceptance import Acceptances
+from .beats import Beats
 from .context import CallContext
 from .execution import Execution
 from .inbox import Inbox
+from .listener import Listener
 from .local import LocalAgents
 from .model import AgentError, AgentId
 from .outbox import Outbox
@@ -45,7 +48,7 @@ class CallConsumer:
         self._ctx, self._log, self._inbox, self._local = ctx, ctx.log, inbox, local
         self._messages, self._group, self._visibility = inbox.messages, group, visibility
         self._served_elsewhere = served_elsewhere
-        self._acceptances = Acceptances()
+        self._acceptances, self._beats = Acceptances(), Beats(inbox.messages)
         self._executions: dict[int, Execution] = {}  # by the identity of their deliveries
         # What is addressed to one instance is worth nothing once that has gone.
         own = msgspec.structs.replace(
@@ -98,6 +101,7 @@ class CallConsumer:
                 for leases, _ in self._sources:
                     background.start_soon(leases.run)
                 background.start_soon(self._acceptances.run)
+                background.start_soon(self._beats.run)
                 async with anyio.create_task_group() as tasks:
                     await self._take_all(tasks)
                 background.cancel_scope.cancel()
@@ -210,12 +214,28 @@ class CallConsumer:
         try:
             if call is None:
                 raise AgentError("bad_request", "this is no call of an agent")
-            on_piece = outbox.piece if call.stream else None
-            context = CallContext(call.key, call.attempt, call.session, on_piece, message.owner)
+            listener = self._listener(call, outbox, attempt)
+            context = CallContext(call.key, call.attempt, call.session, message.owner, call.released, listener)
             reply, kept = await self._local.answer(served.id, call.request, context, by=served)
             return Answered(message.id, execution.id, reply, outbox.pieces, kept, attempt)
         except AgentError as exc:
             return Failed(message.id, execution.id, exc.code, exc.detail, exc.retryable, attempt)
+        finally:
+            self._beats.discard(outbox)
+
+    def _listener(self, call: Call, outbox: Outbox, delivery: int) -> Listener:
+        """Return who is told what the agent says of its work: the caller, as far as it wants to know."""
+
+        async def on_piece(text: str) -> None:
+            await outbox.piece(text)
+            self._beats.discard(outbox)  # A piece says as much.
+
+        return Listener(
+            self._log,
+            on_piece if call.stream else None,
+            partial(self._beats.add, outbox) if call.beats else None,
+            partial(outbox.undo, delivery=delivery) if call.undos else None,
+        )
 
     async def _settle(self, leases: LeaseKeeper, execution: Execution) -> None:
         """Say what has become of a delivery; nothing of one that is lost, since that is settled by whoever has it."""

@@ -5,29 +5,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .model import AgentId, OnPiece, Undo
+import msgspec
+
+from .listener import Listener
+from .model import AgentError, AgentId, Undo
 
 
 class CallContext:
-    """The `StepContext` of one call; ``owner`` is the person whose data it carries."""
+    """The `StepContext` of one call, whose ``listener`` is told what the agent says of its work."""
 
-    def __init__(self, key: str, attempt: int, session: str, on_piece: OnPiece | None, owner: str) -> None:
+    def __init__(self, key: str, attempt: int, session: str, owner: str, released: str, listener: Listener) -> None:
         self.key, self.attempt, self.session, self.owner = key, attempt, session, owner
+        self.released, self.listener = released, listener
         self.pieces: list[str] = []
         self.undo: list[Undo] = []
-        self._on_piece = on_piece
 
     async def emit(self, text: str) -> None:
         self.pieces.append(text)
-        if self._on_piece is not None:
-            await self._on_piece(text)
+        await self.listener.piece(text)
 
     def heartbeat(self) -> None:
-        # Nobody waits for it: a call is held for as long as its process lives, and bounded by time limits alone.
-        pass
+        self.listener.beat()
 
-    def on_rollback(self, agent: AgentId, arguments: Mapping[str, Any]) -> None:
-        self.undo.append(Undo(agent, dict(arguments)))
+    async def on_rollback(self, agent: AgentId, arguments: Mapping[str, Any]) -> None:
+        try:
+            # As its reader will have it, wherever that is, and whatever the agent does to its arguments afterwards.
+            encoded = msgspec.msgpack.encode(Undo(agent, arguments, len(self.undo)))
+            undo = msgspec.msgpack.decode(encoded, type=Undo)
+        except (msgspec.DecodeError, TypeError, ValueError, OverflowError, RecursionError):
+            raise AgentError("bad_output", "what takes its effect back cannot travel") from None
+        self.undo.append(undo)
+        await self.listener.undo(undo)
 
 
 def text_of(output: Any) -> str:

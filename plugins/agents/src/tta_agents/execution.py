@@ -9,7 +9,7 @@ import anyio
 from tta_messages import Delivery
 
 from .outbox import Outbox
-from .wire import Cancelled, Credit, Signal
+from .wire import Cancelled, Credit, Signal, UndoTaken
 
 End = Literal["", "cancelled", "lost", "released"]
 
@@ -38,3 +38,5 @@ class Execution:
             self.end("cancelled")
         elif isinstance(signal, Credit) and self.outbox is not None:
             self.outbox.credit(signal.next)
+        elif isinstance(signal, UndoTaken) and self.outbox is not None:
+            self.outbox.taken(signal.number)

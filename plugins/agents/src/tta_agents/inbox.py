@@ -12,7 +12,21 @@ from tta_messages import FAILED, Delivery, Message, MessageDied, Messages, Prior
 
 from .model import AgentId
 from .sending import send
-from .wire import SIGNAL_TTL, SIGNALS, Accepted, Call, Cancelled, Credit, Died, Signal, caller_of, inbox_of, queue_of
+from .wire import (
+    SIGNAL_TTL,
+    SIGNALS,
+    Accepted,
+    Call,
+    Cancelled,
+    Credit,
+    Died,
+    Signal,
+    UndoOffered,
+    UndoTaken,
+    caller_of,
+    inbox_of,
+    queue_of,
+)  # fmt: skip
 
 OnSignal = Callable[[Signal], None]
 
@@ -50,7 +64,7 @@ class Inbox:
 
     def message(self, process: str, signal: Signal, *, ttl: float, owner: str = "") -> Message:
         """Return the message that tells ``process`` of something."""
-        urgent = isinstance(signal, Cancelled | Credit)
+        urgent = isinstance(signal, Cancelled | Credit | UndoTaken)
         return Message.to(
             inbox_of(process), signal.TYPE, signal, sender=self.process, ttl=max(ttl, 1.0), owner=owner,
             correlation_id=correlation_id.get(), priority=Priority.HIGH if urgent else Priority.NORMAL,
@@ -82,12 +96,12 @@ class Inbox:
         except (msgspec.DecodeError, ValueError) as exc:
             self._log.warning("an unreadable %s from %s is left out: %s", message.type, message.sender, exc)
             return None
-        if isinstance(signal, Credit | Cancelled):
+        if isinstance(signal, Credit | UndoTaken | Cancelled):
             on_signal = self.executions.get(signal.execution)
         else:
             on_signal = self.calls.get(signal.call)
         if on_signal is not None:
             on_signal(signal)
-        elif isinstance(signal, Accepted):
+        elif isinstance(signal, Accepted | UndoOffered):
             return self.message(signal.process, Cancelled(signal.call, signal.execution), ttl=SIGNAL_TTL)
         return None

@@ -17,6 +17,7 @@ from .context import CallContext, text_of
 from .memory import MemoryReplies
 from .model import AgentCalled, AgentError, AgentId, AgentStatusChanged, RegistryError, Replies, Reply, Statistics
 from .served import Served
+from .turns import Turns
 
 
 class LocalAgents:
@@ -32,7 +33,7 @@ class LocalAgents:
         self._replies, self._store = MemoryReplies(kept), store
         self._store_down = False
         self._served: dict[str, list[Served]] = {}
-        self._locks: dict[tuple[str, str, str], anyio.Lock] = {}
+        self._turns = Turns()
 
     def add(self, served: Served) -> None:
         """Let ``served`` be chosen; a second one of its address is a ValueError."""
@@ -63,17 +64,15 @@ class LocalAgents:
     ) -> tuple[Reply, bool]:
         """Return the reply, and whether it was kept from a call with that key; callers at once share one run."""
         slot = (agent.type, context.key, context.owner)
-        lock = self._locks.setdefault(slot, anyio.Lock())
+        await self._turns.take(slot)
         try:
-            async with lock:
-                shared = any(served.shared for served in self._served.get(agent.type, ()))
-                if reply := await self._recall(*slot, shared=shared):
-                    return reply, True
-                reply = await self._run(by or self._choose(agent), request, context)
-                return await self._keep(*slot, reply, shared=shared)
+            shared = any(served.shared for served in self._served.get(agent.type, ()))
+            if reply := await self._recall(*slot, shared=shared):
+                return reply, True
+            reply = await self._run(by or self._choose(agent), request, context)
+            return await self._keep(*slot, reply, shared=shared)
         finally:
-            if not lock.locked():
-                self._locks.pop(slot, None)
+            self._turns.pass_on(slot)
 
     def _choose(self, agent: AgentId) -> Served:
         if not (found := self.find(agent)):
@@ -81,29 +80,35 @@ class LocalAgents:
         return min(found, key=lambda served: (served.degraded, served.running, served.calls))
 
     async def _run(self, served: Served, request: Any, context: CallContext) -> Reply:
-        spec, started, code = served.agent.spec, time.perf_counter(), "cancelled"
+        spec, listener = served.agent.spec, context.listener
+        started, code = time.perf_counter(), "cancelled"
         served.calls += 1
         served.running += 1
         try:
             decoded = self._decode(served, request)
             with anyio.move_on_after(spec.timeout) as scope:
-                output = self._encode(served, await served.agent.process(decoded, context), context)
-                reply = Reply(served.id, output, time.perf_counter() - started, tuple(context.undo))
-                code = ""
-                return reply
+                listener.stop = scope.cancel
+                listener.beat()
+                answer = await served.agent.process(decoded, context)
+                if listener.failure is None:
+                    output = self._encode(served, answer, context)
+                    seconds = time.perf_counter() - started
+                    code = ""
+                    return Reply(served.id, output, seconds, tuple(context.undo), spec.version)
+            if listener.failure is not None:
+                raise listener.failure
             assert scope.cancelled_caught
             raise AgentError("timeout", f"{served.id} took longer than {spec.timeout:g} s", retryable=True)
-        except AgentError as exc:
-            code = exc.code
-            raise
         except BaseException as exc:  # noqa: BLE001 - a stranger's code; its message may hold a person's text
-            as_failure(exc)  # It goes on where somebody of ours asked for it.
-            code = "failed"
-            self._log.error("agent %s raised %s at %s", served.id, type(exc).__name__, raised_at(exc))
-            raise AgentError("failed", f"{served.id} raised {type(exc).__name__}", retryable=True) from None
+            failure = as_failure(exc)  # It goes on where somebody of ours asked for it.
+            error = listener.failure or (failure if isinstance(failure, AgentError) else self._blame(served, exc))
+            code = error.code
+            raise error from None
         finally:
+            listener.stop = None
             seconds = time.perf_counter() - started
-            served.ended(seconds, code)
+            # What its caller couldn't take is no fault of the agent.
+            served.ended(seconds, "cancelled" if listener.failure is not None else code)
             # Idle and busy change with every call: these are published when the registry looks.
             if "degraded" in (served.status, served.published):
                 self.publish_status(served)
@@ -112,6 +117,11 @@ class LocalAgents:
                 owner=context.owner,
             )  # fmt: skip
             self._publish(called)
+
+    def _blame(self, served: Served, exc: BaseException) -> AgentError:
+        name = type(exc).__name__
+        self._log.error("agent %s raised %s at %s", served.id, name, raised_at(exc))
+        return AgentError("failed", f"{served.id} raised {name}", retryable=True)
 
     @staticmethod
     def _decode(served: Served, request: Any) -> Any:

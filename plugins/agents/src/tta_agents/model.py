@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol, TypeVar
@@ -17,9 +18,14 @@ In = TypeVar("In", bound=msgspec.Struct, contravariant=True)  # noqa: PLC0105 - 
 Out = TypeVar("Out", bound=msgspec.Struct, covariant=True)  # noqa: PLC0105 - read in signatures
 
 _StructType = type[msgspec.Struct]  # within `AgentSpec`, `type` is a field
+_VERSION = re.compile(r"[A-Za-z0-9._+-]{0,80}")
 
 OnPiece = Callable[[str], Awaitable[None]]
 """Told each piece of a streamed text; a slow reader slows the agent."""
+OnBeat = Callable[[], None]
+"""Told that the agent has begun, and then, now and again, that its work goes on."""
+OnUndo = Callable[["Undo"], Awaitable[None]]
+"""Told what takes an effect of the agent back, before there is that effect: the agent waits until this has returned."""
 
 
 class AgentId(msgspec.Struct, frozen=True):
@@ -37,7 +43,11 @@ class Unknown(msgspec.Struct, frozen=True):
 
 
 class AgentSpec(msgspec.Struct, frozen=True):
-    """A declaration: what an agent takes and gives; ``timeout`` in seconds, more than 0, bounds one call."""
+    """A declaration: what an agent takes and gives; ``timeout`` in seconds, more than 0, bounds one call.
+
+    ``version`` is the agent's own, up to 80 letters, digits and ``._+-``: cards and replies carry it, so that a journal
+    can say what has answered. An empty one says nothing.
+    """
 
     type: str
     description: str
@@ -45,38 +55,53 @@ class AgentSpec(msgspec.Struct, frozen=True):
     output: _StructType
     capabilities: tuple[Capability, ...] = ()
     timeout: float = 10.0
+    version: str = "1"
 
     def __post_init__(self) -> None:
         check_duration(f"the timeout of agent {self.type!r}", self.timeout, positive=True)
+        version: object = self.version  # A Struct checks it only where it is decoded.
+        if not isinstance(version, str) or not _VERSION.fullmatch(version):
+            what = f"the version of agent {self.type!r} is a text of up to 80 letters, digits and ._+-"
+            raise ValueError(f"{what}, such as '1.2.0', not {version!r}")
 
 
 class Undo(msgspec.Struct, frozen=True):
-    """What takes a step's effect back, should its run be rolled back."""
+    """What takes an effect of a step back, should its run be rolled back.
+
+    ``number`` counts those of one call from 0 on. Two that are equal, number and all, are one that was told twice.
+    """
 
     agent: AgentId
     arguments: Mapping[str, Any]
+    number: int = 0
 
 
 class StepContext(Protocol):
     """What an agent sees of the call; nothing else of the system.
 
     ``key`` is the call's idempotency key, and ``attempt`` the caller's, from 1: another process that goes on with the
-    call has the same two. ``session`` is the story's id, ``owner`` the person whose data the request carries.
+    call has the same two. ``session`` is the story's id, ``owner`` the person whose data the request carries,
+    ``released`` the text of this step that a person has been told already, in an earlier attempt.
     """
 
     key: str
     attempt: int
     session: str
     owner: str
+    released: str
 
     async def emit(self, text: str) -> None:
         """Hand on a piece of the text; all pieces joined must equal the output's ``text``."""
 
     def heartbeat(self) -> None:
-        """Say that the work goes on; so far nobody gives it up for being silent."""
+        """Say that the work goes on; as often as you like, since few of many are told. A piece says so, too."""
 
-    def on_rollback(self, agent: AgentId, arguments: Mapping[str, Any]) -> None:
-        """Say what takes the effect of this step back."""
+    async def on_rollback(self, agent: AgentId, arguments: Mapping[str, Any]) -> None:
+        """Say what takes an effect of this step back, before there is that effect.
+
+        Returns once the caller has it, if it wants to know before the call's end: from then on the effect is taken
+        back even if this agent fails, or dies. Where the caller can't take it the call is over.
+        """
 
 
 class Agent(Protocol[In, Out]):
@@ -94,8 +119,8 @@ class AgentError(Exception):
     """A call didn't come to an answer; it never carries a person's text.
 
     ``code``: ``not_served``, ``bad_request``, ``bad_output``, ``timeout``, ``failed``, ``too_large``, ``overloaded``,
-    ``unavailable``, ``stream_broken``, ``given_up`` or an agent's own; ``retryable``: calling again with the same
-    key may help.
+    ``unavailable``, ``stream_broken``, ``undo_refused``, ``given_up`` or an agent's own; ``retryable``: calling again
+    with the same key may help.
     """
 
     def __init__(self, code: str, detail: str = "", *, retryable: bool = False) -> None:
@@ -104,12 +129,17 @@ class AgentError(Exception):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """An agent's answer: ``output`` holds builtins, wherever the agent ran."""
+    """An agent's answer: ``output`` holds builtins, wherever the agent ran.
+
+    ``undo`` is all that ``on_undo`` was told, where the call had one. ``agent_version`` is empty where the agent's
+    process, of an older release, didn't say.
+    """
 
     agent: AgentId
     output: Any
     seconds: float
     undo: tuple[Undo, ...] = ()
+    agent_version: str = ""
 
     def decode(self, type_: type[S]) -> S:
         """Return the output as a Struct."""
@@ -135,13 +165,19 @@ class Agents(Protocol):
 
     async def call(
         self, agent: AgentId, request: msgspec.Struct | Mapping[str, Any], *, key: str, attempt: int = 1,
-        session: str = "", on_piece: OnPiece | None = None, owner: str = "",
+        session: str = "", on_piece: OnPiece | None = None, owner: str = "", on_beat: OnBeat | None = None,
+        on_undo: OnUndo | None = None, released: str = "",
     ) -> Reply:  # fmt: skip
         """Ask an agent, wherever it is served; the enclosing cancel scope is the deadline; raises only `AgentError`.
 
         Idempotent by ``key``: an answer is kept for a window, and calling again returns it. Without one, or with an
         ``attempt`` that is no number from 1 on, it is a ValueError. ``owner`` is the person whose data the request
         carries, so that ``forget`` finds it on its way, and its answer; what is kept for one person answers no other.
+        ``released`` is what a person was told of it in an earlier attempt.
+
+        ``on_piece``, ``on_beat`` and ``on_undo`` are told how the work goes on, one at a time. What one of them raises
+        ends the call, and its agent: ``undo_refused`` where it was ``on_undo``, else ``failed``. A kept answer is told
+        as one piece, and its undos as if they came now: so what ``on_undo`` has had is what the reply says, at least.
         """
 
     @property
@@ -159,7 +195,8 @@ class AgentCard(msgspec.Struct, frozen=True):
     """A served agent, as a registry knows it; times in seconds since the epoch, by the registry's clock.
 
     ``process`` serves it; only where it is ``shared`` may others call it. ``running`` calls at once
-    now, and ``limit`` that it takes from others (0: it doesn't say). ``resources`` are its wishes.
+    now, and ``limit`` that it takes from others (0: it doesn't say). ``resources`` are its wishes, ``version`` is
+    that of the card's own form, and ``agent_version`` what the agent declares.
     """
 
     id: AgentId
@@ -175,6 +212,7 @@ class AgentCard(msgspec.Struct, frozen=True):
     resources: Mapping[str, Any] = {}
     seen_at: float = 0.0
     version: int = 1
+    agent_version: str = ""
 
     @property
     def load(self) -> float:

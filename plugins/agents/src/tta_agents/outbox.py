@@ -9,9 +9,9 @@ import anyio
 from tta_messages import Message
 
 from .inbox import Inbox
-from .model import AgentError
+from .model import AgentError, Undo
 from .sending import send
-from .wire import SIGNAL_TTL, WINDOW, Accepted, Answered, Failed, Pieces, Signal
+from .wire import SIGNAL_TTL, WINDOW, Accepted, Answered, Beat, Failed, Pieces, Signal, UndoOffered
 
 ACCEPT_AFTER = 0.02
 """How long, in seconds, an agent may think before its caller is told that it does: most have answered by then."""
@@ -31,6 +31,7 @@ class Outbox:
         """How many pieces of the text there have been."""
         self._read = 0  # how many of them the caller's reader has had
         self._refused = ""
+        self._untaken: dict[int, anyio.Event] = {}  # undos that the caller was offered, by their number
 
     def put(self, signal: Signal) -> None:
         """Let ``signal`` go after all that was there before."""
@@ -52,6 +53,27 @@ class Outbox:
         self._read = max(self._read, next)
         self._credited.set()
         self._credited = anyio.Event()
+
+    async def undo(self, undo: Undo, *, delivery: int) -> None:
+        """Offer what takes an effect back; return once the caller has taken it."""
+        taken = self._untaken[undo.number] = anyio.Event()
+        try:
+            process = self._inbox.process
+            await self.tell(UndoOffered(self._call.id, self._execution, undo, process, delivery))
+            if self._refused:
+                raise AgentError(self._refused, "its caller can't be told what takes an effect back")
+            await taken.wait()
+        finally:
+            del self._untaken[undo.number]
+
+    def taken(self, number: int) -> None:
+        """Know that the caller has taken the undo of that number."""
+        if taken := self._untaken.get(number):  # Otherwise it says so twice.
+            taken.set()
+
+    def beat(self) -> Message:
+        """Return the message that the work goes on."""
+        return self._message(Beat(self._call.id, self._execution))
 
     def close(self) -> None:
         """Let `run` end once all has gone."""

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import anyio
 
 from .context import text_of
-from .model import AgentError, AgentId, Reply
-from .wire import WINDOW, Accepted, Answered, Died, Failed, Pieces, Released, Signal
+from .model import AgentError, AgentId, Reply, Undo
+from .wire import WINDOW, Accepted, Answered, Beat, Died, Failed, Pieces, Released, Signal, UndoOffered
 
 
 class _Piece(NamedTuple):
@@ -37,6 +37,7 @@ class PendingCall:
         self._recheck = False
         self._delivery = 0
         self._text = ""  # all that the reader has had, or will have
+        self._beaten = False
         self._ready: deque[_Piece] = deque()
         self._changed = anyio.Event()
         self._begin("", "")
@@ -48,6 +49,8 @@ class PendingCall:
         self._credited = 0
         self._early: dict[int, str] = {}
         self._answered: Answered | None = None
+        # What an execution that is over was not told to go on with has had no effect.
+        self._offered: deque[Undo] = deque()
 
     @property
     def has_pieces(self) -> bool:
@@ -71,6 +74,15 @@ class PendingCall:
         """Return what the reader should have next."""
         return self._ready.popleft().text if self._ready else None
 
+    def next_undo(self) -> Undo | None:
+        """Return what the execution waits to see taken next."""
+        return self._offered.popleft() if self._offered else None
+
+    def has_beaten(self) -> bool:
+        """Say whether there has been a sign of life since this was asked last."""
+        beaten, self._beaten = self._beaten, False
+        return beaten
+
     def recheck(self) -> None:
         """Let the caller make sure that somebody works on it, or could."""
         self._recheck = True
@@ -91,10 +103,12 @@ class PendingCall:
             self._fail("given_up", f"all who took a call of {self.agent} vanished, or broke", retryable=False)
         elif signal.execution != self.execution:
             # Signals of two executions may overtake each other; the store counts how often it gave the call out.
-            if not isinstance(signal, Accepted | Answered | Failed) or signal.delivery < max(self._delivery, 1):
+            if not isinstance(signal, Accepted | UndoOffered | Answered | Failed):
+                return
+            if signal.delivery < max(self._delivery, 1):
                 return
             self._delivery = signal.delivery
-            self._begin(signal.execution, signal.process if isinstance(signal, Accepted) else "")
+            self._begin(signal.execution, signal.process if isinstance(signal, Accepted | UndoOffered) else "")
         match signal:
             case Released():
                 self._begin("", "")
@@ -104,6 +118,10 @@ class PendingCall:
                 self._answered = signal
             case Pieces():
                 self._take_in(signal)
+            case Beat():
+                self._beaten = True
+            case UndoOffered():
+                self._offered.append(signal.undo)
         if self._answered is not None and self._next >= self._answered.pieces:
             self._finish(self._answered)
         self._changed.set()

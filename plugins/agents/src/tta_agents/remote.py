@@ -9,15 +9,17 @@ from typing import Any
 import anyio
 import msgspec
 
-from tta_kernel import as_failure, correlation_id
+from tta_kernel import correlation_id
 from tta_messages import Message, MessagesError, SendError
 
+from .context import CallContext
 from .directory import AgentDirectory
 from .inbox import Inbox
-from .model import AgentDeregistered, AgentError, AgentId, AgentRegistry, OnPiece, RegistryError, Reply
+from .listener import Listener
+from .model import AgentDeregistered, AgentError, AgentId, AgentRegistry, RegistryError, Reply
 from .pending import PendingCall
 from .sending import send
-from .wire import SIGNAL_TTL, WINDOW, Call, Cancelled, Credit, Signal, inbox_of, nameable, queue_of
+from .wire import SIGNAL_TTL, WINDOW, Call, Cancelled, Credit, Signal, UndoTaken, inbox_of, nameable, queue_of
 
 ABANDONED_FOR = 1.0
 """How long, in seconds, a call listens on once nobody works on it any more."""
@@ -52,10 +54,8 @@ class RemoteCalls:
         for pending in self._pending.values():
             pending.recheck()
 
-    async def call(
-        self, agent: AgentId, request: Any, *, key: str, attempt: int, session: str, on_piece: OnPiece | None,
-        owner: str,
-    ) -> Reply:  # fmt: skip
+    async def call(self, agent: AgentId, request: Any, context: CallContext) -> Reply:
+        """Ask; ``context`` says what for, and its listener is told how the work goes on."""
         nobody = AgentError("not_served", f"no running process serves {agent}", retryable=True)
         if not nameable(agent):
             raise nobody
@@ -69,15 +69,15 @@ class RemoteCalls:
         limit = self._limits.get(agent.type, self._limit if left == math.inf else math.inf)
         limited = limit < left  # Then nobody's scope ends the call in time, and it is done here.
         left = min(limit, left)
-        pending = PendingCall(self._inbox.new_id(), agent, stream=on_piece is not None)
-        message = self._message(pending, request, left, key=key, attempt=attempt, session=session, owner=owner)
+        pending = PendingCall(self._inbox.new_id(), agent, stream=context.listener.on_piece is not None)
+        message = self._message(pending, request, left, context)
         self._inbox.open()
         self._inbox.calls[pending.id] = pending.on_signal
         self._pending[pending.id] = pending
         try:
             with anyio.move_on_after(left if limited else math.inf):
                 await self._send(message, agent)
-                return await self._follow(pending, on_piece)
+                return await self._follow(pending, context.listener)
             raise AgentError("timeout", f"{agent} did not answer within {left:g} s", retryable=True)
         finally:
             del self._inbox.calls[pending.id], self._pending[pending.id]
@@ -85,16 +85,18 @@ class RemoteCalls:
                 with anyio.move_on_after(WITHDRAWAL, shield=True):
                     await self._withdraw(pending)
 
-    def _message(
-        self, pending: PendingCall, request: Any, left: float, *, key: str, attempt: int, session: str, owner: str
-    ) -> Message:
+    def _message(self, pending: PendingCall, request: Any, left: float, context: CallContext) -> Message:
         try:
             raw = msgspec.Raw(msgspec.msgpack.encode(request))
         except (TypeError, ValueError, OverflowError, RecursionError):
             raise AgentError("bad_request", f"for {pending.agent}, it cannot travel") from None
-        call = Call(key, raw, math.ceil(left * 1000), attempt, session, pending.stream)
+        listener = context.listener
+        call = Call(
+            context.key, raw, math.ceil(left * 1000), context.attempt, context.session, stream=pending.stream,
+            released=context.released, beats=listener.on_beat is not None, undos=listener.on_undo is not None,
+        )  # fmt: skip
         return Message.to(
-            queue_of(pending.agent), Call.TYPE, call, id=pending.id, sender=self._inbox.process, owner=owner,
+            queue_of(pending.agent), Call.TYPE, call, id=pending.id, sender=self._inbox.process, owner=context.owner,
             correlation_id=correlation_id.get(), reply_to=inbox_of(self._inbox.process), ttl=left,
         )  # fmt: skip
 
@@ -107,14 +109,16 @@ class RemoteCalls:
             code, retryable = _REFUSED.get(result.error, ("bad_request", False))
             raise AgentError(code, f"for {agent}: {result.detail or result.error}", retryable=retryable)
 
-    async def _follow(self, pending: PendingCall, on_piece: OnPiece | None) -> Reply:
+    async def _follow(self, pending: PendingCall, listener: Listener) -> Reply:
         while True:
-            while on_piece is not None and (text := pending.next_piece()) is not None:
-                try:
-                    await on_piece(text)
-                except BaseException as exc:  # noqa: BLE001 - as in a call within the process
-                    as_failure(exc)
-                    raise AgentError("failed", f"the reader raised {type(exc).__name__}", retryable=True) from None
+            if pending.has_beaten():
+                listener.beat()
+            while (text := pending.next_piece()) is not None:
+                await listener.piece(text)
+            while (undo := pending.next_undo()) is not None:
+                execution, process = pending.execution, pending.process
+                await listener.undo(undo)
+                await self._signal(process, UndoTaken(pending.id, execution, undo.number), patience=SIGNAL_TTL)
             # Half a window early, so that the agent need not stop while the credit is on its way.
             if pending.uncredited >= WINDOW // 2:
                 credit = Credit(pending.id, pending.execution, pending.credit())
@@ -123,7 +127,7 @@ class RemoteCalls:
             if pending.error is not None:
                 raise pending.error
             if pending.reply is not None and not pending.has_pieces:
-                return pending.reply
+                return await listener.settle(pending.reply)
             with anyio.move_on_after(self._poll_interval):
                 if not await pending.changed():
                     continue

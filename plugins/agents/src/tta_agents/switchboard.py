@@ -21,6 +21,7 @@ from .config import AgentSettings, Config, Instance
 from .consumer import CallConsumer
 from .context import CallContext, text_of
 from .inbox import Inbox
+from .listener import Listener
 from .local import LocalAgents
 from .model import (
     Agent,
@@ -29,7 +30,9 @@ from .model import (
     AgentError,
     AgentId,
     AgentRegistry,
+    OnBeat,
     OnPiece,
+    OnUndo,
     Replies,
     Reply,
     Statistics,
@@ -117,20 +120,24 @@ class Switchboard:
 
     async def call(
         self, agent: AgentId, request: msgspec.Struct | Mapping[str, Any], *, key: str, attempt: int = 1,
-        session: str = "", on_piece: OnPiece | None = None, owner: str = "",
+        session: str = "", on_piece: OnPiece | None = None, owner: str = "", on_beat: OnBeat | None = None,
+        on_undo: OnUndo | None = None, released: str = "",
     ) -> Reply:  # fmt: skip
         if not key:
             raise ValueError("a call needs a key: without one it would get another call's answer")
         check_count("attempt", attempt)
         try:
-            msgspec.msgpack.encode((key, session, owner, attempt))
+            msgspec.msgpack.encode((key, session, owner, attempt, released))
         except (ValueError, OverflowError):
-            what = f"for {agent}, its key, session, owner or attempt cannot travel"
+            what = f"for {agent}, its key, session, owner, attempt or released text cannot travel"
             raise AgentError("bad_request", what) from None
+        listener = Listener(self._ctx.log, on_piece, on_beat, on_undo)
+        context = CallContext(key, attempt, session, owner, released, listener)
         try:
-            return await self._call(
-                agent, request, key=key, attempt=attempt, session=session, on_piece=on_piece, owner=owner
-            )
+            if self._remote is not None and not self._local.find(agent):
+                return await self._remote.call(agent, request, context)
+            reply, kept = await self._local.answer(agent, request, context)
+            return await self._tell_rest(reply, context) if kept else reply
         except AgentError:
             raise
         except BaseException as exc:  # noqa: BLE001 - a reader's, or a store's; its message may hold a person's text
@@ -139,23 +146,16 @@ class Switchboard:
             self._ctx.log.error("a call of %s raised %s at %s", agent, what, where)  # noqa: TRY400
             raise AgentError("failed", f"calling {agent} raised {what}", retryable=True) from None
 
-    async def _call(
-        self, agent: AgentId, request: msgspec.Struct | Mapping[str, Any], *, key: str, attempt: int, session: str,
-        on_piece: OnPiece | None, owner: str,
-    ) -> Reply:  # fmt: skip
-        if self._remote is not None and not self._local.find(agent):
-            return await self._remote.call(
-                agent, request, key=key, attempt=attempt, session=session, on_piece=on_piece, owner=owner
-            )
-        context = CallContext(key, attempt, session, on_piece, owner)
-        reply, kept = await self._local.answer(agent, request, context)
-        if kept and on_piece is not None and (text := text_of(reply.output)):
+    async def _tell_rest(self, reply: Reply, context: CallContext) -> Reply:
+        """Tell the listener what a reply holds that was kept from another call."""
+        listener = context.listener
+        if listener.on_piece is not None and (text := text_of(reply.output)):
             said = "".join(context.pieces)
             if not text.startswith(said):
-                raise AgentError("stream_broken", f"{agent} has answered elsewhere, and something else")
+                raise AgentError("stream_broken", f"{reply.agent} has answered elsewhere, and something else")
             if rest := text[len(said) :]:
-                await on_piece(rest)
-        return reply
+                await listener.piece(rest)
+        return await listener.settle(reply)
 
     async def forget(self, owner: str) -> int:
         """Delete a person's replies that only this process has."""

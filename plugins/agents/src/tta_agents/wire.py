@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import msgspec
 
-from .model import AgentId, Reply
+from .model import AgentId, Reply, Undo
 
 NAME = re.compile(r"[A-Za-z0-9._@+-]{1,80}")
 WINDOW = 64
@@ -45,7 +45,10 @@ def inbox_of(process: str) -> str:
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A request; ``left_ms`` is the time that the caller had left when it was sent."""
+    """A request; ``left_ms`` is the time that the caller had left when it was sent.
+
+    ``stream``, ``beats`` and ``undos`` say what the caller wants to be told while the work goes on.
+    """
 
     TYPE: ClassVar[str] = "agents.call"
     key: str
@@ -55,6 +58,9 @@ class Call(msgspec.Struct, frozen=True):
     session: str = ""
     stream: bool = False
     version: int = 1
+    released: str = ""
+    beats: bool = False
+    undos: bool = False
 
 
 class Signal(msgspec.Struct, frozen=True):
@@ -86,6 +92,31 @@ class Pieces(Signal, frozen=True):
     TYPE: ClassVar[str] = "agents.pieces"
     first: int
     texts: tuple[str, ...]
+
+
+class Beat(Signal, frozen=True):
+    """The agent's work goes on."""
+
+    TYPE: ClassVar[str] = "agents.beat"
+
+
+class UndoOffered(Signal, frozen=True):
+    """What takes an effect of the agent back; it goes on once it hears `UndoTaken`.
+
+    It may come before `Accepted`, so it says what that would have said.
+    """
+
+    TYPE: ClassVar[str] = "agents.undo-offered"
+    undo: Undo
+    process: str
+    delivery: int = 1
+
+
+class UndoTaken(Signal, frozen=True):
+    """The caller has the undo of that ``number``, so that the agent may go on."""
+
+    TYPE: ClassVar[str] = "agents.undo-taken"
+    number: int
 
 
 class Answered(Signal, frozen=True):
@@ -131,5 +162,8 @@ class Cancelled(Signal, frozen=True):
 
 
 SIGNALS: dict[str, type[Signal]] = {
-    kind.TYPE: kind for kind in (Accepted, Released, Pieces, Answered, Failed, Died, Credit, Cancelled)
-}
+    kind.TYPE: kind
+    for kind in (
+        Accepted, Released, Pieces, Beat, UndoOffered, UndoTaken, Answered, Failed, Died, Credit, Cancelled
+    )
+}  # fmt: skip

@@ -31,6 +31,5 @@ class CapabilitiesPlugin(Plugin[Config]):
         ctx.on(AgentStatusChanged, discovery.on_status)
         await discovery.begin()
         ctx.start_soon(discovery.run)
-        timeout = self.config.embedding_timeout
-        ctx.provide(CAPABILITIES, Finder(index, discovery, ctx.find(EMBEDDER), ctx.log, embedding_timeout=timeout))
+        ctx.provide(CAPABILITIES, Finder(index, discovery, ctx.find(EMBEDDER), ctx.log))
         yield

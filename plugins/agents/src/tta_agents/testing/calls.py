@@ -14,13 +14,14 @@ from tta_kernel.testing import until
 from tta_kernel.testing.numbers import NO_COUNTS
 
 from .echo import ECHO, FOREIGN, PATIENCE, Answer, Ask, Deployment, Echo, call, error_of
+from .progress import ProgressContract
 from .streams import StreamsContract
 
 _ENDLESS: dict[str, Any] = {}
 _ENDLESS["it"] = _ENDLESS
 
 
-class AgentsContract(StreamsContract):
+class AgentsContract(StreamsContract, ProgressContract):
     """Subclass this, and give a fixture ``deployment``; where several serve, they share their replies."""
 
     async def test_an_answer_comes_as_builtins_and_decodes_to_its_struct(self, deployment: Deployment) -> None:
@@ -35,27 +36,29 @@ class AgentsContract(StreamsContract):
             await deployment.calling.call(ECHO, {"text": "hi"}, key="k")
         assert echo.requests == [Ask("hi")]
 
-    async def test_the_agent_sees_key_attempt_session_owner_and_correlation(self, deployment: Deployment) -> None:
+    async def test_the_agent_sees_what_the_call_is_for(self, deployment: Deployment) -> None:
         seen: list[object] = []
 
         async def work(request: Ask, ctx: StepContext) -> Answer:
-            seen.extend((ctx.key, ctx.attempt, ctx.session, ctx.owner, correlation_id.get()))
+            seen.extend((ctx.key, ctx.attempt, ctx.session, ctx.owner, ctx.released, correlation_id.get()))
             return Answer("")
 
         async with deployment.serving[0].serve(Echo(work)):
             token = correlation_id.set("c")
-            await deployment.calling.call(ECHO, Ask("x"), key="k", attempt=3, session="s", owner="o")
+            await deployment.calling.call(
+                ECHO, Ask("x"), key="k", attempt=3, session="s", owner="o", released="Once upon"
+            )
             correlation_id.reset(token)
-        assert seen == ["k", 3, "s", "o", "c"]
+            await deployment.calling.call(ECHO, Ask("x"), key="other")
+        assert seen == ["k", 3, "s", "o", "Once upon", "c", "other", 1, "", "", "", ""]
 
-    async def test_undo_comes_with_the_reply(self, deployment: Deployment) -> None:
-        async def work(request: Ask, ctx: StepContext) -> Answer:
-            ctx.on_rollback(ECHO, {"text": "undo"})
-            return Answer("x")
-
-        async with deployment.serving[0].serve(Echo(work)):
-            [undo] = (await deployment.calling.call(ECHO, Ask("x"), key="k")).undo
-        assert (undo.agent, undo.arguments) == (ECHO, {"text": "undo"})
+    async def test_a_reply_and_a_card_say_which_version_of_the_agent_it_is(self, deployment: Deployment) -> None:
+        serving = deployment.serving[0]
+        async with serving.serve(Echo(version="2.1.0-rc.1")):
+            [card] = serving.served()
+            replies = [await deployment.calling.call(ECHO, Ask("x"), key="k") for _ in range(2)]
+        assert card.agent_version == "2.1.0-rc.1"
+        assert [reply.agent_version for reply in replies] == ["2.1.0-rc.1"] * 2
 
     # Addresses
 
@@ -120,7 +123,9 @@ class AgentsContract(StreamsContract):
         assert error.code == "bad_request"
 
     @pytest.mark.parametrize(
-        "odd", [{"key": "\udcff"}, {"session": "\udcff"}, {"owner": "\udcff"}, {"attempt": 2**70}], ids=str
+        "odd",
+        [{"key": "\udcff"}, {"session": "\udcff"}, {"owner": "\udcff"}, {"attempt": 2**70}, {"released": "\udcff"}],
+        ids=str,
     )
     async def test_a_call_of_which_something_else_cannot_travel_is_bad(
         self, deployment: Deployment, odd: dict[str, Any]

@@ -44,9 +44,9 @@ class Echo:
 
     def __init__(
         self, work: Work | None = None, *, timeout: float = 10.0, type: str = "echo",
-        capabilities: Sequence[Capability] = (Capability("echo"),),
+        capabilities: Sequence[Capability] = (Capability("echo"),), version: str = "1",
     ) -> None:  # fmt: skip
-        self.spec = AgentSpec(type, "says it again", Ask, Answer, tuple(capabilities), timeout)
+        self.spec = AgentSpec(type, "says it again", Ask, Answer, tuple(capabilities), timeout, version)
         self.work, self.requests = work, list[Ask]()
         self.begun = anyio.Event()
 

@@ -1,4 +1,4 @@
-"""The contract that every implementation of `Sessions` passes."""
+"""What every store of sessions promises, be it one process's own."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
-from .model import Session, SessionConflict, Sessions, SessionTooLarge
+from tta_sessions.model import Session, SessionConflict, Sessions, SessionTooLarge
 
 Ending = tuple[Sessions, Callable[[], Awaitable[None]]]
 """An implementation, and what lets the time to live of its sessions pass."""
@@ -18,6 +19,11 @@ CONTEXTS: list[Mapping[str, Any]] = [
     {"bytes": b"\xff\x00"},
     {"": "", "a b:c{d}": 1},
 ]
+NAMES = [
+    "a b", "ä:{b}", "a%7Bb", "*", "a\nb", "a_b", "a-b", "a", "A", "a/b", "../a", "a.", "a\x00b", "\u00e9", "e\u0301",
+    "x" * 300, "x" * 301,
+]  # fmt: skip
+"""Names that end up in one place where a store makes keys, or names of files, of them carelessly."""
 
 _ENDLESS: dict[str, Any] = {}
 _ENDLESS["it"] = _ENDLESS
@@ -26,8 +32,8 @@ UNFIT: tuple[Any, ...] = (
 )  # fmt: skip
 
 
-class SessionsContract:
-    """Subclass this, and give three fixtures, each an empty implementation.
+class SingleProcessSessionsContract:
+    """Subclass this for a store that no two processes share, and give three fixtures, each an empty one.
 
     ``sessions`` takes 100,000 bytes a session; ``small`` takes 2,000; ``ending`` is an `Ending`.
     """
@@ -86,12 +92,29 @@ class SessionsContract:
         assert stored is not None
         assert stored.context == context
 
-    @pytest.mark.parametrize("id", ["a b", "ä:{b}", "a%7Bb", "*", "a\nb", "x" * 200])
+    @pytest.mark.parametrize("id", [*NAMES[:5], "x" * 200])
     async def test_any_name_is_a_name_of_its_own(self, sessions: Sessions, id: str) -> None:
         await sessions.commit(Session(id, id))
         assert await sessions.get(f"{id}.") is None
         assert (await sessions.get(id)) is not None
         assert await sessions.forget(id) == 1
+
+    async def test_names_that_are_much_alike_are_two_persons_sessions(self, sessions: Sessions) -> None:
+        for name in NAMES:
+            there = await sessions.get(name)
+            assert there is None, f"{name!r} was given the session {there.id!r}: two names lie in one place"
+            await sessions.commit(Session(name, f"user {name}", context={"name": name}))
+        for name in NAMES:
+            found = await sessions.get(name)
+            assert found is not None
+            assert (found.id, found.user, found.context) == (name, f"user {name}", {"name": name})
+        assert [await sessions.forget(f"user {name}") for name in NAMES] == [1] * len(NAMES)
+
+    async def test_a_session_that_changed_hands_is_forgotten_with_its_owner_only(self, sessions: Sessions) -> None:
+        first = await sessions.commit(Session("a", "u"))
+        await sessions.commit(msgspec.structs.replace(first, user="v"))
+        assert [await sessions.forget("u"), await sessions.forget("v")] == [0, 1]
+        assert await sessions.get("a") is None
 
     async def test_nobody_changes_a_stored_session_but_by_commit(self, sessions: Sessions) -> None:
         context = {"turn": 1}

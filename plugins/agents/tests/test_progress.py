@@ -1,0 +1,238 @@
+"""What a caller hears while its call goes on in another process, beyond what each call promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+from tta_agents import AgentCard, AgentError, AgentId, AgentSpec, OnUndo, Reply, StepContext, Undo
+from tta_agents.beats import BEAT_INTERVAL
+from tta_agents.pending import PendingCall
+from tta_agents.testing import Answer, Ask, Echo
+from tta_agents.testing.echo import ASK, ECHO, PATIENCE, into, stream
+from tta_agents.testing.processes import TYPES, Connection, Processes
+from tta_agents.wire import Accepted, Beat, Call, UndoOffered, UndoTaken
+from tta_kernel.testing.strangers import LIMIT, Outcome, Stranger, strangers
+from tta_messages import Message, MessagesConfig, SendResult
+from tta_messages.memory import MemoryMessages
+
+TAKE_BACK = AgentId("take-back")
+
+
+class Counting(Connection):
+    """Remembers of what type the messages were that it has sent."""
+
+    def __init__(self, messages: MemoryMessages) -> None:
+        super().__init__(messages)
+        self.sent: list[str] = []
+
+    async def send(self, *messages: Message) -> Sequence[SendResult]:
+        self.sent += [message.type for message in messages]
+        return await self._messages.send(*messages)
+
+
+class Repeating(Connection):
+    """Sends twice what is said about undos."""
+
+    async def send(self, *messages: Message) -> Sequence[SendResult]:
+        results = await self._messages.send(*messages)
+        again = [each for each in messages if each.type in (UndoOffered.TYPE, UndoTaken.TYPE)]
+        if again:
+            await self._messages.send(*(msgspec.structs.replace(each, id=f"{each.id}-again") for each in again))
+        return results
+
+
+def into_undos(taken: list[Undo]) -> OnUndo:
+    async def on_undo(undo: Undo) -> None:
+        taken.append(undo)
+
+    return on_undo
+
+
+async def test_many_heartbeats_are_few_messages_and_none_where_nobody_listens(processes: Processes) -> None:
+    async def work(request: Ask, ctx: StepContext) -> Answer:
+        for _ in range(2000):
+            ctx.heartbeat()
+            await anyio.lowlevel.checkpoint()
+        return Answer("x")
+
+    connection = Counting(processes.messages)
+    caller, server = await processes.agents(), await processes.agents(messages=connection)
+    async with server.serve(Echo(work)):
+        began = anyio.current_time()
+        await caller.call(ECHO, ASK, key="heard", on_beat=lambda: None)
+        took = anyio.current_time() - began
+        heard = connection.sent.count(Beat.TYPE)
+        await caller.call(ECHO, ASK, key="unheard")
+    assert heard <= took / BEAT_INTERVAL + 1
+    assert connection.sent.count(Beat.TYPE) == heard
+
+
+async def test_pieces_that_travel_need_no_other_sign_of_life(processes: Processes) -> None:
+    heard: list[str] = []
+    beats: list[int] = []
+    connection = Counting(processes.messages)
+    caller, server = await processes.agents(), await processes.agents(messages=connection)
+    async with server.serve(Echo(lambda request, ctx: stream("a" * 200, ctx))):
+        await caller.call(ECHO, ASK, key="k", on_piece=into(heard), on_beat=lambda: beats.append(1))
+    assert len(heard) == len(beats) == 200
+    assert Beat.TYPE not in connection.sent
+
+
+async def test_what_is_said_twice_about_an_undo_counts_once(processes: Processes) -> None:
+    async def work(request: Ask, ctx: StepContext) -> Answer:
+        for number in range(3):
+            await ctx.on_rollback(TAKE_BACK, {"number": number})
+        return Answer("x")
+
+    taken: list[Undo] = []
+    caller = await processes.agents(messages=Repeating(processes.messages))
+    server = await processes.agents(messages=Repeating(processes.messages))
+    async with server.serve(Echo(work)):
+        reply = await caller.call(ECHO, ASK, key="k", on_undo=into_undos(taken))
+    assert [undo.number for undo in taken] == [0, 1, 2]
+    assert reply.undo == tuple(taken)
+
+
+@pytest.mark.parametrize("same", [True, False])
+async def test_who_takes_a_call_over_tells_no_undo_twice_and_none_is_lost(processes: Processes, *, same: bool) -> None:
+    connection = Connection(processes.messages)
+    caller = await processes.agents()
+    first = await processes.agents(messages=connection, visibility="100ms", drain="0s")
+    heir = await processes.agents()
+    taken: list[Undo] = []
+    replies: list[Reply] = []
+    acted, ended = anyio.Event(), anyio.Event()
+
+    async def act_and_die(request: Ask, ctx: StepContext) -> Any:
+        await ctx.on_rollback(TAKE_BACK, {"by": "first"})
+        acted.set()
+        await anyio.sleep_forever()
+
+    async def act(request: Ask, ctx: StepContext) -> Answer:
+        await ctx.on_rollback(TAKE_BACK, {"by": "first" if same else "heir"})
+        return Answer("x")
+
+    async def call() -> None:
+        replies.append(await caller.call(ECHO, ASK, key="k", on_undo=into_undos(taken)))
+        ended.set()
+
+    async with first.serve(Echo(act_and_die)) as dead, anyio.create_task_group() as tasks:
+        tasks.start_soon(call)
+        await acted.wait()
+        connection.cut = True
+        await processes.registry.deregister(dead)
+        async with heir.serve(Echo(act)):
+            await ended.wait()
+        connection.cut, connection.down = False, True  # What is dead needs no time to say goodbye.
+    wanted = [Undo(TAKE_BACK, {"by": "first"})] + [Undo(TAKE_BACK, {"by": "heir"})] * (not same)
+    assert taken == wanted
+    assert replies[0].undo == tuple(wanted)
+
+
+async def test_an_undo_that_is_too_large_ends_the_call_before_there_is_an_effect(processes: Processes) -> None:
+    async def work(request: Ask, ctx: StepContext) -> Answer:
+        await ctx.on_rollback(TAKE_BACK, {"text": "x" * 3000})
+        effects.append("went on")
+        return Answer("x")
+
+    effects: list[str] = []
+    taken: list[Undo] = []
+    processes.messages = MemoryMessages(MessagesConfig(max_size=2000), TYPES)
+    caller = await processes.agents()
+    async with (await processes.agents()).serve(Echo(work)):
+        with pytest.raises(AgentError) as caught:
+            await caller.call(ECHO, ASK, key="k", on_undo=into_undos(taken))
+    assert caught.value.code == "too_large"
+    assert (effects, taken) == ([], [])
+
+
+def test_an_undo_may_come_before_its_acceptance_and_counts_for_its_execution_alone() -> None:
+    def offered(execution: str, number: int, delivery: int) -> UndoOffered:
+        return UndoOffered("c", execution, Undo(TAKE_BACK, {}, number), "p", delivery)
+
+    found = PendingCall("c", ECHO, stream=False)
+    found.on_signal(offered("2", 0, 2))
+    found.on_signal(offered("1", 1, 1))
+    assert (found.execution, found.process) == ("2", "p")
+    assert [found.next_undo(), found.next_undo()] == [Undo(TAKE_BACK, {}, 0), None]
+    found.on_signal(offered("2", 1, 2))
+    found.on_signal(Accepted("c", "3", ECHO, "q", 3))
+    assert found.next_undo() is None, "its execution is told nothing, and goes on with nothing"
+
+
+def test_what_an_older_release_says_lacks_nothing() -> None:
+    old = {"key": "k", "request": {"text": "x"}, "left_ms": 1000}
+    call = msgspec.msgpack.decode(msgspec.msgpack.encode(old), type=Call)
+    assert (call.beats, call.undos, call.released) == (False, False, "")
+    answer = {
+        "agent": {"type": "echo"},
+        "output": {},
+        "seconds": 0.0,
+        "undo": [{"agent": {"type": "a"}, "arguments": {}}],
+    }
+    reply = msgspec.msgpack.decode(msgspec.msgpack.encode(answer), type=Reply)
+    assert (reply.agent_version, reply.undo[0].number) == ("", 0)
+    card = msgspec.msgpack.decode(msgspec.msgpack.encode({"id": {"type": "echo"}}), type=AgentCard)
+    assert card.agent_version == ""
+
+
+@pytest.mark.parametrize("version", ["1@2", "two words", "v" * 81, "1\n", 2])
+def test_an_agent_is_not_declared_with_a_version_that_is_none(version: Any) -> None:
+    with pytest.raises(ValueError, match="the version of agent 'echo' is a text of up to 80"):
+        AgentSpec("echo", "says it again", Ask, Answer, version=version)
+
+
+async def call_with(name: str, stranger: Stranger, processes: Processes, *, remote: bool) -> AgentError | None:
+    """Call with a stranger as one of the call's listeners, and then in peace; return what came of the first."""
+
+    async def work(request: Ask, ctx: StepContext) -> Answer:
+        ctx.heartbeat()
+        await ctx.on_rollback(TAKE_BACK, {})
+        return await stream("x", ctx)
+
+    server = await processes.agents()
+    caller = await processes.agents() if remote else server
+    error: AgentError | None = None
+    async with server.serve(Echo(work)):
+        with anyio.move_on_after(4 * LIMIT):
+            try:
+                listeners: dict[str, Any] = {name: stranger}
+                await caller.call(ECHO, ASK, key="odd", **listeners)
+            except AgentError as exc:
+                error = exc
+        with anyio.fail_after(PATIENCE):
+            reply = await caller.call(ECHO, ASK, key="well")
+    assert reply.output["text"] == "x"
+    return error
+
+
+def without_interrupts(all: Sequence[Stranger]) -> Sequence[Stranger]:
+    return [each for each in all if each.outcome is not Outcome.STOP]
+
+
+@pytest.mark.parametrize("stranger", without_interrupts(strangers("async")), ids=str)
+@pytest.mark.parametrize("name", ["on_piece", "on_undo"])
+@pytest.mark.parametrize("remote", [False, True], ids=["local", "remote"])
+async def test_whatever_is_done_with_a_piece_or_an_undo_the_next_call_is_answered(
+    processes: Processes, stranger: Stranger, name: str, *, remote: bool
+) -> None:
+    error = await call_with(name, stranger, processes, remote=remote)
+    if stranger.outcome is Outcome.FAILURE:
+        assert error is not None
+        assert error.code == ("undo_refused" if name == "on_undo" else "failed")
+
+
+@pytest.mark.parametrize("stranger", without_interrupts(strangers("plain")), ids=str)
+@pytest.mark.parametrize("remote", [False, True], ids=["local", "remote"])
+async def test_whatever_is_done_at_a_heartbeat_the_next_call_is_answered(
+    processes: Processes, stranger: Stranger, *, remote: bool
+) -> None:
+    error = await call_with("on_beat", stranger, processes, remote=remote)
+    if stranger.outcome is Outcome.FAILURE and not remote:  # There it is answered before a heartbeat is due.
+        assert error is not None
+        assert error.code == "failed"

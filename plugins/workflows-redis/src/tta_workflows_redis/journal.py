@@ -1,0 +1,481 @@
+"""Runs on Redis: what happened in each is a list of records, written by whoever holds it and by nobody else."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, MutableSequence, Sequence
+from contextlib import asynccontextmanager
+from secrets import token_hex
+from typing import Any
+
+import anyio
+import msgspec
+from redis.exceptions import ResponseError
+
+from tta_kernel import check_count, check_duration
+from tta_redis import Redis, RedisDown, Script
+from tta_workflows.journal import (
+    Appended,
+    Behind,
+    Commit,
+    Fenced,
+    JournalCorrupt,
+    JournalError,
+    JournalFull,
+    Journalled,
+    Lease,
+    Outgoing,
+    RunHead,
+    RunPage,
+    RunQuery,
+    RunStatus,
+    RunSummary,
+)  # fmt: skip
+from tta_workflows.records import CLOSING, AnyRecord, Asked, Ended
+
+from . import layout, scripts
+from .index import READ_AT_ONCE, Index
+from .waiting import Waiting
+
+log = logging.getLogger("tta.workflows-redis")
+_LATE = 60.0
+"""After so many seconds between a run's entry and the run, the entry may have been taken for one that leads nowhere."""
+_NUMBER = 12  # digits before each `Outgoing`
+_TRIES = 3
+
+_record = msgspec.msgpack.Decoder(AnyRecord)
+_head = msgspec.msgpack.Decoder(RunHead)
+_input = msgspec.msgpack.Decoder(dict[str, Any])
+_outgoing = msgspec.msgpack.Decoder(Outgoing)
+
+
+class RedisJournal:
+    """The runs of all processes that share a Redis; sizes in bytes, times in seconds.
+
+    A run that nobody goes on with ends ``unfinished`` seconds after its last commit, and what is corrupt ``quarantine``
+    seconds after it was found. Every ``sweep`` seconds `claim` looks at all runs, also where no process is known to
+    have gone. A commit waits up to ``wait_timeout`` until ``wait_replicas`` have it, and counts whether they do or not;
+    ``unconfirmed`` says how it was with the last one, and is empty where enough had it.
+    """
+
+    durable = True
+
+    def __init__(
+        self, redis: Redis, *, most_records: int = 10_000, max_size: int = 16_000_000, runs: int = 100_000,
+        unfinished: float = 30 * 86400.0, quarantine: float = 7 * 86400.0, sweep: float = 30.0, poll: float = 5.0,
+        wait_replicas: int = 0, wait_timeout: float = 1.0,
+    ) -> None:  # fmt: skip
+        for name, count in (("most_records", most_records), ("max_size", max_size), ("runs", runs)):
+            check_count(name, count)
+        for name, duration in (
+            ("unfinished", unfinished), ("quarantine", quarantine), ("sweep", sweep), ("poll", poll),
+            ("wait_timeout", wait_timeout),
+        ):  # fmt: skip
+            check_duration(name, duration, positive=True)
+        check_count("wait_replicas", wait_replicas, least=0)
+        self._redis, self._places = redis, layout.Places.of(redis)
+        self._most_records, self._max_size = most_records, max_size
+        self._unfinished, self._quarantine_ttl = _ms(unfinished), _ms(quarantine)
+        self._sweep, self._poll = sweep, poll
+        self._replicas, self._wait_timeout = wait_replicas, wait_timeout
+        # A finished run may be kept longer than an unfinished one; its definition and its entries must outlive both.
+        self._index = Index(redis, most=runs, ttl=max(unfinished, 90 * 86400.0))
+        self._waiting = Waiting(redis)
+        self._scripts = {name: redis.script(getattr(scripts, name)) for name in _SCRIPTS}
+        self._kept_definitions: dict[str, float] = {}
+        """When this process has seen to it last that a definition stays, by its hash."""
+        self._walking = anyio.Lock()
+        self._walk: AsyncIterator[Sequence[str]] | None = None
+        self._unlooked: deque[str] = deque()
+        self._over_before: list[bytes] = []
+        self._walked_at = float("-inf")
+        self.unconfirmed = ""
+        self.commits = self.fenced = self.claimed = 0
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Be woken by other processes for as long as the block; without it `wait` looks now and then."""
+        async with self._waiting.listening():
+            yield
+
+    async def join(self, process: str, ttl: float) -> Lease:
+        check_duration("ttl", ttl, positive=True)
+        lease = Lease(process, token_hex(16))
+        async with self._store_errors():
+            await self._script("JOIN")([self._places.leases], [lease.token, _ms(ttl)], retry=True)
+        return lease
+
+    async def renew(self, lease: Lease, ttl: float) -> bool:
+        check_duration("ttl", ttl, positive=True)
+        async with self._store_errors():
+            return bool(await self._script("RENEW")([self._places.leases], [lease.token, _ms(ttl)], retry=True))
+
+    async def leave(self, lease: Lease) -> None:
+        async with self._store_errors():
+            await self._script("LEAVE")([self._places.leases], [lease.token], retry=True)
+
+    async def define(self, definition: str, packed: bytes) -> None:
+        async with self._store_errors():
+            key = layout.definition_key(self._redis, definition)
+            await self._redis.execute("SET", key, packed, "PX", 2 * self._unfinished, retry=True)
+        self._note_kept(definition)
+
+    async def definition(self, definition: str) -> bytes | None:
+        async with self._store_errors():
+            found: bytes | None = await self._redis.execute("GET", layout.definition_key(self._redis, definition))
+        return found
+
+    async def create(self, lease: Lease, head: RunHead) -> tuple[Journalled, bool]:
+        packed = _pack(head.input, _input)
+        short = _pack(msgspec.structs.replace(head, input={}), _head)
+        if len(packed) + len(short) > self._max_size:
+            raise JournalFull(f"the input has {len(packed)} bytes; a run has at most {self._max_size}")
+        async with self._store_errors():
+            began = time.monotonic()
+            # First where it will be found, then the run: so a crash in between leaves no run that nobody finds.
+            await self._index.add(head)
+            arguments = [head.id, lease.token, uuid.uuid4().hex, short, packed, head.owner, self._unfinished]
+            [status, *found] = await self._replicated("CREATE", head.id, arguments)
+            await self._keep_definition(head.definition)
+            if time.monotonic() - began > _LATE:
+                await self._index.add(head)
+        if status == b"new":
+            return Journalled(head), True
+        if status == b"format":
+            raise _newer(head.id, *found)
+        return await self._existing(head.id), False
+
+    async def commit(self, lease: Lease, commit: Commit) -> int:
+        records = [_pack(record, _record) for record in commit.records]
+        outgoing = [part for each in commit.outgoing for part in (each.id, _pack(each, _outgoing))]
+        end = next((record for record in commit.records if isinstance(record, Ended)), None)
+        arguments: list[Any] = [
+            commit.run, lease.token, commit.number, -1 if commit.expected is None else commit.expected, commit.status,
+            self._most_records, self._max_size, int(all(isinstance(record, CLOSING) for record in commit.records)),
+            repr(end.at) if end else "", end.code if end else "", self._unfinished, len(records), *records, *outgoing,
+        ]  # fmt: skip
+        async with self._store_errors():
+            [status, *found] = await self._replicated("COMMIT", commit.run, arguments)
+        match status:
+            case b"ok":
+                self.commits += 1
+                return int(found[0])
+            case b"behind":
+                raise Behind(f"the run {commit.run} has {int(found[0])} records by now, not {commit.expected}")
+            case b"full":
+                raise JournalFull(
+                    f"the run {commit.run} would have more than {self._most_records} records, "
+                    f"or {self._max_size} bytes"
+                )  # fmt: skip
+            case b"number":
+                number = int(found[0])
+                raise ValueError(f"after commit {number} of this holder comes no commit {commit.number}")
+        raise self._refused(lease, commit.run, status, *found)
+
+    async def append(self, run: str, record: AnyRecord, *, id: str = "") -> Appended:
+        arguments: Sequence[Any] = [
+            run, uuid.uuid4().hex, id, int(isinstance(record, Asked)), self._most_records, self._max_size,
+            int(isinstance(record, CLOSING)), _pack(record, _record),
+        ]  # fmt: skip
+        async with self._store_errors():
+            [status, *found] = await self._replicated("APPEND", run, arguments)
+        match status:
+            case b"added":
+                return "added"
+            case b"twice":
+                return "twice"
+            case b"ended":
+                return "ended"
+            case b"none":
+                return "unknown"
+            case b"full":
+                raise JournalFull(f"the run {run} takes no more")
+        raise _newer(run, *found)
+
+    async def read(self, run: str, after: int = 0) -> Journalled | None:
+        async with self._store_errors(run):
+            [status, *found] = await self._script("READ")(layout.run_keys(self._redis, run), [run, after], retry=True)
+        if status == b"format":
+            raise _newer(run, *found)
+        if status != b"ok":
+            return None
+        head, run_status, input, records, outgoing, aside = found
+        try:
+            return Journalled(
+                msgspec.structs.replace(_head.decode(head), input=_input.decode(input)),
+                tuple(map(_record.decode, records)), after, run_status.decode(),
+                tuple(_outgoing.decode(each[_NUMBER:]) for each in sorted(outgoing)),
+            )  # fmt: skip
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+            # What msgspec says names fields, and quotes no value.
+            why = aside.decode(errors="replace") or f"a record of it can't be read: {exc}"
+            raise JournalCorrupt(f"the run {run}: {why}") from None
+
+    async def wait(self, run: str, after: int, limit: float) -> None:
+        check_duration("limit", limit)
+        keys = layout.run_keys(self._redis, run)
+        with anyio.move_on_after(limit):
+            while True:
+                arguments: Sequence[Any] = [run, after, self._waiting.channel, _ms(3 * self._poll)]
+                async with self._store_errors(run):
+                    if await self._script("WAIT")(keys, arguments, retry=True):
+                        return
+                if await self._waiting.wait(run, self._poll):
+                    return
+
+    async def claim(self, lease: Lease, most: int) -> Sequence[str]:
+        check_count("most", most)
+        claimed: list[str] = []
+        async with self._walking, self._store_errors():
+            holding, over = await self._script("LEASES")([self._places.leases], [], retry=True)
+            if self._walk is None:
+                if not over and time.monotonic() - self._walked_at < self._sweep:
+                    return claimed
+                self._walk, self._over_before = self._index.unfinished(), over
+            while len(claimed) < most:
+                if not self._unlooked and not await self._look_further():
+                    break
+                batch = [self._unlooked.popleft() for _ in range(min(len(self._unlooked), most - len(claimed)))]
+                async with anyio.create_task_group() as tasks:
+                    for id in batch:
+                        tasks.start_soon(self._claim, lease, id, frozenset(holding), claimed)
+        self.claimed += len(claimed)
+        return claimed
+
+    async def take(self, lease: Lease, run: str) -> bool:
+        keys = layout.run_keys(self._redis, run)
+        async with self._store_errors(run):
+            for _ in range(_TRIES):
+                holder, head = await self._redis.execute("HMGET", keys.run, "holder", "head")
+                if head is None:
+                    return False
+                holding, _ = await self._script("LEASES")([self._places.leases], [], retry=True)
+                if holder in holding and holder != lease.token.encode():
+                    return False
+                await self._index.add(_head.decode(head))
+                arguments = [run, lease.token, holder, self._unfinished]
+                [status, *_] = await self._replicated("TAKE", run, arguments)
+                if status != b"other":
+                    return bool(status == b"ok")
+        return False
+
+    async def sent(self, lease: Lease, run: str, ids: Sequence[str]) -> None:
+        async with self._store_errors():
+            await self._settle("SENT", lease, run, *ids)
+
+    async def release(self, lease: Lease, run: str, *, content: float, summary: float) -> None:
+        check_duration("content", content, positive=True)
+        check_duration("summary", summary, positive=True)
+        async with self._store_errors():
+            await self._settle("RELEASE", lease, run, _ms(content), _ms(max(content, summary)))
+            await self._index.close(run)
+
+    async def set_aside(self, lease: Lease, run: str, reason: str) -> None:
+        async with self._store_errors():
+            await self._settle("SET_ASIDE", lease, run, reason, self._quarantine_ttl)
+            await self._index.close(run)
+
+    async def summary(self, run: str) -> RunSummary | None:
+        async with self._store_errors():
+            [found] = await self._summaries([run])
+        return found
+
+    async def list(self, query: RunQuery) -> RunPage:
+        async with self._store_errors():
+            return await self._index.page(query, self._summaries)
+
+    async def forget(self, owner: str) -> int:
+        if not owner:
+            return 0
+        key = self._index.owned(owner)
+        deleted: list[str] = []
+        async with self._store_errors():
+            while found := await self._redis.execute("ZRANGE", key, 0, READ_AT_ONCE - 1):
+                ids = [id.decode(errors="replace") for id in found]
+                async with anyio.create_task_group() as tasks:
+                    for id in ids:
+                        tasks.start_soon(self._forget, id, owner, deleted)
+                await self._redis.execute("ZREM", key, *found, retry=True)
+        return len(deleted)
+
+    async def _forget(self, id: str, owner: str, deleted: MutableSequence[str]) -> None:
+        if await self._replicated("DELETE", id, [id, owner]):
+            deleted.append(id)
+        await self._index.close(id)
+
+    async def _look_further(self) -> bool:
+        """Look at more of the unfinished runs; False when all have been looked at."""
+        assert self._walk is not None
+        async for ids in self._walk:
+            self._unlooked.extend(ids)
+            return True
+        self._walk, self._walked_at = None, time.monotonic()
+        if self._over_before:
+            # All that they held is somebody else's by now.
+            await self._redis.execute("ZREM", self._places.leases, *self._over_before, retry=True)
+        return False
+
+    async def _claim(self, lease: Lease, id: str, holding: frozenset[bytes], claimed: MutableSequence[str]) -> None:
+        keys = layout.run_keys(self._redis, id)
+        try:
+            [holder, released] = await self._redis.execute("HMGET", keys.run, "holder", "released")
+            if holder is not None and holder in holding:
+                return
+            if released:
+                await self._index.close(id)
+                return
+            [status, *_] = await self._replicated("TAKE", id, [id, lease.token, holder or b"", self._unfinished])
+        except ResponseError as exc:
+            log.error("what lies under the keys of the run %s isn't one (%s); it ends by itself", id, exc)  # noqa: TRY400
+            await self._script("QUARANTINE")(keys, [id, self._quarantine_ttl], retry=True)
+            await self._index.close(id)
+            return
+        if status == b"ok":
+            claimed.append(id)
+        elif status == b"aside":
+            await self._index.close(id)
+        elif status == b"none":
+            await self._drop(id)
+
+    async def _drop(self, id: str) -> None:
+        """Take out an entry whose run isn't there, unless it may still come."""
+        created_at = await self._redis.execute("ZSCORE", self._places.open, id)
+        seconds, _ = await self._redis.execute("TIME")
+        if created_at is not None and int(seconds) - float(created_at) > 2 * _LATE:
+            await self._index.close(id)
+
+    async def _existing(self, run: str) -> Journalled:
+        """Return a run that was there already, also where only what is kept longest of it is."""
+        if (found := await self.read(run)) is not None:
+            return found
+        summary = await self.summary(run)
+        if summary is None:
+            raise JournalError(f"the run {run} ended in this moment; start it again")
+        head = RunHead(
+            id=run, workflow=summary.workflow, definition=summary.definition, created_at=summary.created_at,
+            session=summary.session, owner=summary.owner, labels=summary.labels,
+        )  # fmt: skip
+        return Journalled(head, status=summary.status)
+
+    async def _summaries(self, ids: Sequence[str]) -> Sequence[RunSummary | None]:
+        found: dict[str, RunSummary] = {}
+
+        async def read(id: str) -> None:
+            key = layout.run_keys(self._redis, id).run
+            try:
+                fields = await self._redis.execute("HMGET", key, "format", "head", "status", "ended_at", "code")
+                if fields[0] == str(layout.FORMAT).encode():
+                    found[id] = _summary(*fields[1:])
+            except (msgspec.DecodeError, ValueError, ResponseError) as exc:
+                log.warning("the summary of the run %s can't be read: %s", id, type(exc).__name__)
+
+        async with anyio.create_task_group() as tasks:
+            for id in ids:
+                tasks.start_soon(read, id)
+        return [found.get(id) for id in ids]
+
+    async def _settle(self, script: str, lease: Lease, run: str, *arguments: str | int) -> None:
+        [status, *found] = await self._replicated(script, run, [run, lease.token, *arguments])
+        if status == b"unfinished":
+            raise ValueError(f"the run {run} isn't over, or has something yet to send")
+        if status != b"ok":
+            raise self._refused(lease, run, status, *found)
+
+    def _refused(self, lease: Lease, run: str, status: bytes, *found: bytes) -> Exception:
+        if status == b"format":
+            return _newer(run, *found)
+        self.fenced += 1
+        return Fenced(f"{lease.process} doesn't hold the run {run}")
+
+    def _script(self, name: str) -> Script:
+        return self._scripts[name]
+
+    async def _replicated(self, name: str, run: str, arguments: Sequence[Any]) -> Any:
+        """Run a script that changes a run; each may be sent twice."""
+        keys, script = layout.run_keys(self._redis, run), self._script(name)
+        if not self._replicas:
+            return await script(keys, arguments, retry=True)
+        reply, count = await script(
+            keys, arguments, retry=True, replicas=self._replicas, replica_timeout=self._wait_timeout
+        )  # fmt: skip
+        self._confirmed(count)
+        return reply
+
+    def _confirmed(self, replicas: int) -> None:
+        """Say once that too few replicas have what is stored, and once that enough have again."""
+        before, self.unconfirmed = self.unconfirmed, ""
+        if replicas < self._replicas:
+            self.unconfirmed = f"{replicas} of {self._replicas} replicas confirmed the last commit in time"
+            if not before:
+                log.error("runs would go back if their master were lost: %s", self.unconfirmed)
+        elif before:
+            log.info("enough replicas confirm the commits of runs again")
+
+    async def _keep_definition(self, definition: str) -> None:
+        """See to it that a definition outlives the runs that have it, now and then."""
+        if time.monotonic() - self._kept_definitions.get(definition, float("-inf")) > self._unfinished / 4000:
+            key = layout.definition_key(self._redis, definition)
+            await self._redis.execute("PEXPIRE", key, 2 * self._unfinished, retry=True)
+            self._note_kept(definition)
+
+    def _note_kept(self, definition: str) -> None:
+        self._kept_definitions[definition] = time.monotonic()
+        if len(self._kept_definitions) > 1000:
+            del self._kept_definitions[next(iter(self._kept_definitions))]
+
+    @asynccontextmanager
+    async def _store_errors(self, run: str = "") -> AsyncIterator[None]:
+        try:
+            yield
+        except (RedisDown, ResponseError) as exc:
+            raise _error(exc, run) from exc
+        except ExceptionGroup as group:
+            if known := group.subgroup((RedisDown, ResponseError)):
+                raise _error(known.exceptions[0], run) from group
+            raise
+
+
+_SCRIPTS = (
+    "CREATE", "COMMIT", "APPEND", "READ", "WAIT", "TAKE", "SENT", "RELEASE", "SET_ASIDE", "QUARANTINE", "DELETE",
+    "JOIN", "RENEW", "LEAVE", "LEASES",
+)  # fmt: skip
+
+
+def _error(exc: BaseException, run: str) -> JournalError | JournalCorrupt:
+    if run and isinstance(exc, ResponseError) and "WRONGTYPE" in str(exc):
+        return JournalCorrupt(f"the run {run}: something else lies under its keys")
+    return JournalError(f"the journal's store: {exc}")
+
+
+def _newer(run: str, format: bytes) -> JournalError:
+    return JournalError(
+        f"the run {run} was written by a newer release, in format {format.decode(errors='replace')}, and this one "
+        f"knows formats up to {layout.FORMAT}; it was left as it is"
+    )  # fmt: skip
+
+
+def _summary(head: bytes, status: bytes, ended_at: bytes, code: bytes) -> RunSummary:
+    run = _head.decode(head)
+    return RunSummary(
+        id=run.id, workflow=run.workflow, status=msgspec.convert(status.decode(), RunStatus), created_at=run.created_at,
+        ended_at=float(ended_at or 0), code=code.decode(), session=run.session, owner=run.owner, labels=run.labels,
+        definition=run.definition,
+    )  # fmt: skip
+
+
+def _pack(value: Any, reader: msgspec.msgpack.Decoder[Any]) -> bytes:
+    """Encode what is stored; raise a TypeError, which quotes nothing, where ``reader`` wouldn't get it back."""
+    try:
+        packed = msgspec.msgpack.encode(value)
+        # A run that can't be read is set aside, and a person's story with it: fail now.
+        reader.decode(packed)
+    except (msgspec.DecodeError, TypeError, ValueError, OverflowError, RecursionError) as exc:
+        raise TypeError(f"a run holds builtins that can be stored, and this doesn't ({type(exc).__name__})") from None
+    return packed
+
+
+def _ms(seconds: float) -> int:
+    return max(1, int(min(seconds, 10**11) * 1000))

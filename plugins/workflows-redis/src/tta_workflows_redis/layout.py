@@ -1,0 +1,57 @@
+"""Where a run, and what finds it again, lie in Redis; STORAGE.md says what each key holds."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tta_redis import Redis
+
+FORMAT = 1
+"""What is written; a newer one is left alone."""
+
+
+class RunKeys(NamedTuple):
+    """The keys of one run; on a Cluster they share a slot. Scripts take them in this order."""
+
+    run: str
+    input: str
+    records: str
+    outgoing: str
+    said: str
+    waiting: str
+
+
+def run_keys(redis: Redis, id: str) -> RunKeys:
+    """Return the keys of a run."""
+    return RunKeys(*(redis.key("runs", part, tag=f"r.{id}") for part in RunKeys._fields))
+
+
+_SHARED = "shared"
+"""The tag of what is no run's: on a Cluster it shares a slot, so that a run is entered everywhere at once."""
+
+
+class Places(NamedTuple):
+    """Where the leases are, and the unfinished runs."""
+
+    leases: str
+    open: str
+
+    @classmethod
+    def of(cls, redis: Redis) -> Places:
+        """Return them."""
+        return cls(redis.key("runs", "leases", tag=_SHARED), redis.key("runs", "open", tag=_SHARED))
+
+
+def index_key(redis: Redis, by: str, value: str = "") -> str:
+    """Return the key of the index of all runs, or of those of a workflow, a session or an owner."""
+    return redis.key("runs", "index", by, value, tag=_SHARED)
+
+
+def definition_key(redis: Redis, definition: str) -> str:
+    """Return the key of a definition."""
+    return redis.key("runs", "definition", definition)
+
+
+def channel(redis: Redis, process: str) -> str:
+    """Return the channel on which a process hears of runs that it waits for."""
+    return redis.key("runs", "changed", process)

@@ -1,0 +1,272 @@
+"""What happens in one step on the server: the keys of a script are all of one run, or one key alone."""
+
+from __future__ import annotations
+
+# KEYS: as `RunKeys` has them. ARGV[1]: the run's id.
+_COMMON = """
+local RUN, INPUT, RECORDS, OUTGOING, SAID, WAITING = unpack(KEYS)
+
+-- Tell the processes that wait for a change of this run.
+local function wake()
+  for _, channel in ipairs(redis.call('SMEMBERS', WAITING)) do redis.call('PUBLISH', channel, ARGV[1]) end
+end
+
+-- Let the run end by itself: what was said and done in it, and what is kept of it after that.
+local function expire(content, summary)
+  for _, key in ipairs({INPUT, RECORDS, OUTGOING, SAID}) do redis.call('PEXPIRE', key, content) end
+  redis.call('PEXPIRE', RUN, summary)
+end
+
+-- A key that has come into being ends with the others.
+local function expire_with_input(key)
+  redis.call('PEXPIRE', key, redis.call('PTTL', INPUT))
+end
+
+-- Return fields of the run, or nil and what to answer instead.
+local function fields(...)
+  local found = redis.call('HMGET', RUN, 'format', ...)
+  if not found[1] then return nil, {'none'} end
+  if found[1] ~= '1' then return nil, {'format', found[1]} end
+  return found
+end
+
+-- How much more than the limit fits: what brings a run to its end always does.
+local function is_full(length, bytes, most_records, most_bytes, closing)
+  local times = closing == '1' and 2 or 1
+  return length > tonumber(most_records) * times or bytes > tonumber(most_bytes) * times
+end
+"""
+
+# ARGV: id, token, this call's name, head without its input, input, owner, time to live in ms.
+CREATE = (
+    _COMMON
+    + """
+local found, refusal = fields('made_by')
+if found then return {found[2] == ARGV[3] and 'new' or 'exists'} end
+if refusal[1] == 'format' then return refusal end
+redis.call('DEL', INPUT, RECORDS, OUTGOING, SAID)
+redis.call('HSET', RUN, 'format', '1', 'made_by', ARGV[3], 'head', ARGV[4], 'owner', ARGV[6], 'holder', ARGV[2],
+  'number', '0', 'status', 'running', 'bytes', #ARGV[5], 'outgoing', '0', 'ended_at', '', 'code', '', 'aside', '',
+  'released', '')
+redis.call('SET', INPUT, ARGV[5])
+expire(ARGV[7], ARGV[7])
+return {'new'}
+"""
+)
+
+# ARGV: id, token, number, expected length or -1, status, most records, most bytes, closing, time of the end or '',
+# its code, time to live in ms, how many records, the records, then outgoing ids and values in turn.
+COMMIT = (
+    _COMMON
+    + """
+local found, refusal = fields('holder', 'number', 'bytes', 'outgoing')
+if not found then return refusal end
+if found[2] ~= ARGV[2] then return {'fenced'} end
+local length = redis.call('LLEN', RECORDS)
+-- The answer to it was lost, and it is sent again.
+if found[3] == ARGV[3] then return {'ok', length} end
+if tonumber(ARGV[3]) ~= found[3] + 1 then return {'number', found[3]} end
+if ARGV[4] ~= '-1' and tonumber(ARGV[4]) ~= length then return {'behind', length} end
+local last = 12 + tonumber(ARGV[12])
+local bytes = tonumber(found[4])
+for n = 13, #ARGV do bytes = bytes + #ARGV[n] end
+if is_full(length + last - 12, bytes, ARGV[6], ARGV[7], ARGV[8]) then return {'full'} end
+for n = 13, last do redis.call('RPUSH', RECORDS, ARGV[n]) end
+if length == 0 then expire_with_input(RECORDS) end
+local sent = tonumber(found[5])
+for n = last + 1, #ARGV, 2 do
+  sent = sent + 1
+  -- By this number they keep their order: a hash has none.
+  redis.call('HSET', OUTGOING, ARGV[n], string.format('%012d', sent) .. ARGV[n + 1])
+end
+if #ARGV > last then expire_with_input(OUTGOING) end
+redis.call('HSET', RUN, 'number', ARGV[3], 'status', ARGV[5], 'bytes', bytes, 'outgoing', sent)
+if ARGV[9] ~= '' then redis.call('HSET', RUN, 'ended_at', ARGV[9], 'code', ARGV[10]) end
+-- A run that goes on lives on.
+if redis.call('PTTL', RUN) < tonumber(ARGV[11]) / 2 then expire(ARGV[11], ARGV[11]) end
+wake()
+return {'ok', length + last - 12}
+"""
+)
+
+# ARGV: id, this call's name, the id of what is said or '', whether a run that is over takes it, too, most records, most
+# bytes, closing, the record.
+APPEND = (
+    _COMMON
+    + """
+local found, refusal = fields('ended_at', 'bytes', 'aside')
+if not found then return refusal end
+if redis.call('EXISTS', INPUT) == 0 or found[4] ~= '' then return {'none'} end
+if ARGV[3] ~= '' then
+  local by = redis.call('HGET', SAID, ARGV[3])
+  if by then return {by == ARGV[2] and 'added' or 'twice'} end
+end
+if found[2] ~= '' and ARGV[4] ~= '1' then return {'ended'} end
+local length = redis.call('LLEN', RECORDS)
+local bytes = found[3] + #ARGV[8] + #ARGV[3]
+if is_full(length + 1, bytes, ARGV[5], ARGV[6], ARGV[7]) then return {'full'} end
+if ARGV[3] ~= '' then
+  redis.call('HSET', SAID, ARGV[3], ARGV[2])
+  expire_with_input(SAID)
+end
+redis.call('RPUSH', RECORDS, ARGV[8])
+if length == 0 then expire_with_input(RECORDS) end
+redis.call('HSET', RUN, 'bytes', bytes)
+wake()
+return {'added'}
+"""
+)
+
+# ARGV: id, how many records are known.
+READ = (
+    _COMMON
+    + """
+local found, refusal = fields('head', 'status', 'aside')
+if not found then return refusal end
+local input = redis.call('GET', INPUT)
+if not input then return {'gone', found[2], found[3]} end
+return {'ok', found[2], found[3], input, redis.call('LRANGE', RECORDS, ARGV[2], -1),
+  redis.call('HVALS', OUTGOING), found[4]}
+"""
+)
+
+# ARGV: id, how many records are known, the channel to call on, for how long in ms.
+WAIT = (
+    _COMMON
+    + """
+if redis.call('EXISTS', INPUT) == 0 or redis.call('LLEN', RECORDS) > tonumber(ARGV[2]) then return 1 end
+redis.call('SADD', WAITING, ARGV[3])
+redis.call('PEXPIRE', WAITING, ARGV[4])
+return 0
+"""
+)
+
+# ARGV: id, token, whose it is as far as the caller knows, time to live in ms.
+TAKE = (
+    _COMMON
+    + """
+local found, refusal = fields('holder', 'aside')
+if not found then return refusal end
+if redis.call('EXISTS', INPUT) == 0 then return {'none'} end
+if found[3] ~= '' then return {'aside'} end
+if found[2] == ARGV[2] then return {'ok'} end
+if found[2] ~= ARGV[3] then return {'other', found[2]} end
+redis.call('HSET', RUN, 'holder', ARGV[2], 'number', '0', 'released', '')
+expire(ARGV[4], ARGV[4])
+return {'ok'}
+"""
+)
+
+# ARGV: id, token, the ids that were sent.
+SENT = (
+    _COMMON
+    + """
+local found, refusal = fields('holder')
+if not found then return refusal end
+if found[2] ~= ARGV[2] then return {'fenced'} end
+for n = 3, #ARGV do redis.call('HDEL', OUTGOING, ARGV[n]) end
+return {'ok'}
+"""
+)
+
+# ARGV: id, token, times to live in ms of what was said, and of the rest.
+RELEASE = (
+    _COMMON
+    + """
+local found, refusal = fields('holder', 'ended_at', 'released')
+if not found then return refusal end
+if found[4] == ARGV[2] then return {'ok'} end
+if found[2] ~= ARGV[2] then return {'fenced'} end
+if found[3] == '' or redis.call('HLEN', OUTGOING) > 0 then return {'unfinished'} end
+redis.call('HSET', RUN, 'holder', '', 'released', ARGV[2])
+expire(ARGV[3], ARGV[4])
+return {'ok'}
+"""
+)
+
+# ARGV: id, token, the reason, for how long it is kept in ms.
+SET_ASIDE = (
+    _COMMON
+    + """
+local found, refusal = fields('holder', 'released')
+if not found then return refusal end
+if found[3] == ARGV[2] then return {'ok'} end
+if found[2] ~= ARGV[2] then return {'fenced'} end
+redis.call('HSET', RUN, 'holder', '', 'released', ARGV[2], 'aside', ARGV[3], 'status', 'set-aside')
+expire(ARGV[4], ARGV[4])
+wake()
+return {'ok'}
+"""
+)
+
+# What somebody else has written under a run's keys ends by itself, too. ARGV: id, for how long it is kept in ms.
+QUARANTINE = (
+    _COMMON
+    + """
+expire(ARGV[2], ARGV[2])
+return {'ok'}
+"""
+)
+
+# ARGV: id, owner.
+DELETE = (
+    _COMMON
+    + """
+if redis.call('HGET', RUN, 'owner') ~= ARGV[2] then return 0 end
+wake()
+redis.call('DEL', RUN, INPUT, RECORDS, OUTGOING, SAID, WAITING)
+return 1
+"""
+)
+
+_NOW = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+
+# KEYS: the leases, a sorted set of tokens by the time at which they end, in ms. ARGV: token, ttl in ms.
+JOIN = (
+    _NOW
+    + """
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+redis.call('PERSIST', KEYS[1])
+return 1
+"""
+)
+
+# What is over never comes back: others may have seen it so, and taken what it held.
+RENEW = (
+    _NOW
+    + """
+local until_ = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if not until_ or tonumber(until_) <= now then return 0 end
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+return 1
+"""
+)
+
+# ARGV: token. It stays as one that is over, so that others see that there may be something to take.
+LEAVE = """
+redis.call('ZADD', KEYS[1], 'XX', 0, ARGV[1])
+return 1
+"""
+
+# Return the tokens that hold, and those that are over.
+LEASES = (
+    _NOW
+    + """
+return {redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf'), redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)}
+"""
+)
+
+# KEYS: the unfinished runs, then indices: sorted sets of runs by their creation. ARGV: time, run, how many an index
+# keeps, its time to live in ms.
+ENTER = """
+redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
+for n = 2, #KEYS do
+  redis.call('ZADD', KEYS[n], ARGV[1], ARGV[2])
+  redis.call('ZREMRANGEBYRANK', KEYS[n], 0, -ARGV[3] - 1)
+  if redis.call('PTTL', KEYS[n]) < tonumber(ARGV[4]) / 2 then redis.call('PEXPIRE', KEYS[n], ARGV[4]) end
+end
+return 1
+"""

@@ -1,0 +1,54 @@
+"""Wakes those who wait for a change of a run: each process listens on one channel, for however many."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from secrets import token_hex
+
+import anyio
+
+from tta_redis import Redis, Signal
+
+from . import layout
+
+
+class Waiting:
+    """Who waits for which run, in this process."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self.channel = layout.channel(redis, token_hex(8))
+        self._events: dict[str, tuple[anyio.Event, int]] = {}
+        """By run, with the number of those that wait for it."""
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Hear of changes for as long as the block."""
+        async with self._redis.subscribe(self.channel, callback=self._heard):
+            yield
+
+    async def wait(self, run: str, limit: float) -> bool:
+        """Return whether there was a call within ``limit`` seconds."""
+        event, waiters = self._events.get(run, (anyio.Event(), 0))
+        self._events[run] = (event, waiters + 1)
+        try:
+            with anyio.move_on_after(limit):
+                await event.wait()
+        finally:
+            self._leave(run, event)
+        return event.is_set()
+
+    def _leave(self, run: str, event: anyio.Event) -> None:
+        current, waiters = self._events.get(run, (None, 0))
+        if current is event:
+            self._events[run] = (event, waiters - 1)
+            if waiters == 1:
+                del self._events[run]
+
+    def _heard(self, signal: Signal | None) -> None:
+        # None: something may have been missed, so that all look.
+        runs = list(self._events) if signal is None else [signal.payload.decode(errors="replace")]
+        for run in runs:
+            if found := self._events.pop(run, None):
+                found[0].set()

@@ -1,0 +1,48 @@
+"""The journal on Redis keeps the contract, on one server and on a Cluster."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import anyio
+import pytest
+
+from tta_redis import Redis, connect
+from tta_redis.testing import RedisCluster, cluster
+from tta_workflows.testing import JournalContract, Passing
+from tta_workflows_redis import RedisJournal
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.mark.anyio
+class TestOnOneServer(JournalContract):
+    @pytest.fixture
+    async def journal(self, redis: Redis) -> AsyncIterator[RedisJournal]:
+        journal = RedisJournal(redis)
+        async with journal.listening():
+            yield journal
+
+    @pytest.fixture
+    def small(self, redis: Redis) -> RedisJournal:
+        return RedisJournal(redis, max_size=30_000)
+
+    @pytest.fixture
+    def passing(self, redis: Redis) -> Passing:
+        return RedisJournal(redis), anyio.sleep
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[RedisCluster]:
+    with cluster(replicas=0) as found:
+        yield found
+
+
+class TestOnACluster(TestOnOneServer):
+    @pytest.fixture
+    async def redis(self, nodes: RedisCluster) -> AsyncIterator[Redis]:
+        async with connect(nodes.config()) as client:
+            yield client
