@@ -45,10 +45,16 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Escape lone surrogates in what a test wrote: with them no report travels from a process of pytest-xdist."""
+    """Escape lone surrogates in a report: with them none travels from a process of pytest-xdist."""
     report = yield
-    report.sections = [(title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections]
+    report.sections = [(title, _escaped(text)) for title, text in report.sections]
+    if report.failed and (shown := str(report.longrepr)) != _escaped(shown):
+        report.longrepr = _escaped(shown)
     return report
+
+
+def _escaped(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 class _ProcessorTime:

@@ -237,9 +237,8 @@ async def measure(kernel: Kernel) -> dict[str, float]:
     for each in workload.sets:
         index.put(each)
     figures = {"index_ms": (perf_counter() - began) * 1000}
-    finder = Finder(
-        index, Discovery(kernel.get(AGENTS), kernel.get(AGENT_REGISTRY), index, Config(), log), None, log
-    )  # fmt: skip
+    discovery = Discovery(kernel.get(AGENTS), kernel.get(AGENT_REGISTRY), index, Config(), log)
+    finder = Finder(index, discovery, None, log, embedding_timeout=Config().embedding_timeout)
     await check(finder, index, workload)
     agents = [Agent(each, each.load_factor) for each in workload.sets]
     pairs = [

@@ -43,6 +43,7 @@ def run(code: str) -> None:
 @pytest.mark.parametrize(
     ("section", "last"),
     [
+        ("A story as it is told", ""),
         ("In a task group of the host", ""),
         ("In the hooks of a framework", "ended"),
         ("Not async", "3"),

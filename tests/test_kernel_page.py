@@ -24,12 +24,16 @@ def run_code_of(root: Path, section: str) -> dict[str, Any]:
     return names
 
 
-def test_a_host_brings_settings_and_a_plugin_of_its_own(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand where there is no config, so that the one is read that a distribution ships."""
     monkeypatch.chdir(tmp_path)
     for name in ("TTA_ENV", "TTA_CONFIG"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_host_brings_settings_and_a_plugin_of_its_own(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run_code_of(root, "A host of its own")
     assert capsys.readouterr().out == "good evening\nTrue\n"
 
@@ -39,6 +43,12 @@ def test_settings_come_from_wherever_a_host_keeps_them(root: Path) -> None:
     assert names["settings"].plugins["clock"].config == {"hour": 7}
     names["registry"]["clock"] = {"hour": 8}
     assert names["settings"].read().plugins["clock"].config == {"hour": 8}
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_host_watches_its_event_loop(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_code_of(root, "What blocks")
+    assert capsys.readouterr().out == "running\n"
 
 
 async def test_a_handler_that_lets_out_a_cancellation_of_nobodys_is_logged_and_the_next_text_is_handled(

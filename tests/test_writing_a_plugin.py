@@ -6,10 +6,13 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import anyio
 import msgspec
 import pytest
 
@@ -104,6 +107,34 @@ def test_mistakes_are_said_as_the_page_shows(root: Path, page: str, environ: Map
     shown = block(section(page, "Check it, and play"), "text").splitlines()
     said = re.sub(rf"^{re.escape(str(tmp_path))}/\d/", "../kind-words/config/", checked.stdout, flags=re.MULTILINE)
     assert [line for line in shown if line not in said.splitlines()] == [], said + checked.stderr
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_what_the_page_does_instead_of_blocking_leaves_the_event_loop_free(
+    page: str, tmp_path: Path, anyio_backend: str
+) -> None:
+    names: dict[str, Any] = {"__name__": "page"}
+    exec(compile(block(section(page, "Don't block the event loop"), "python"), "page", "exec"), names)
+    (tmp_path / "text").write_text("the sea")
+    went_on = threading.Event()
+
+    def answer(question: str) -> str:
+        """Answer only if the event loop does something else meanwhile."""
+        return question if went_on.wait(20) else "blocked"
+
+    async def go_on() -> None:
+        went_on.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(go_on)
+        assert await names["ask"](answer, "is it calm?") == "is it calm?"
+    went_on.clear()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(go_on)
+        assert await names["total"](range(10)) == 45
+        assert went_on.is_set()
+    assert await names["read"](tmp_path / "text") == "the sea"
+    assert await names["rank"](["b", "a"]) == ["a", "b"]
 
 
 def test_what_the_page_serves_is_called_from_another_process(

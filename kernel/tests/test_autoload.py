@@ -12,6 +12,7 @@ import pytest
 from msgspec import Struct
 
 from tta_kernel import ConfigError, Kernel, KernelSettings, Plugin, PluginSettings, Service
+from tta_program import reload
 from tta_program.__main__ import main
 
 Ship = Callable[..., Path]
@@ -183,5 +184,5 @@ async def test_a_reload_finds_the_host_s_plugins_again(ship: Ship) -> None:
     ship("nine-own", "other = nine_own:Other", INSTALLED)
     async with Kernel(plugins={"mine": Mine}, installed=True) as kernel:
         new = KernelSettings(plugins={"mine": PluginSettings(config={"word": "y"})})
-        done = await kernel.reload(new)
+        done = await reload(kernel, new)
         assert (done.changed, done.restart_needed) == (["mine"], [])

@@ -28,6 +28,7 @@ from tta_kernel import (
 from tta_kernel.hookspecs import figures, health, snapshot
 from tta_kernel.testing import LIMIT, Outcome, Stranger, logged, strangers, until
 from tta_kernel.testing.values import wrong_values
+from tta_program import reload
 
 FAILS = (Outcome.FAILURE, Outcome.TIME_LIMIT)
 NEVER = Restart(times=0)
@@ -370,10 +371,10 @@ async def test_whoever_is_to_agree_to_a_new_config(stranger: Stranger) -> None:
     async with kernel(odd) as it:
         if stranger.outcome is Outcome.STOP:
             with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
-                await it.reload(settings(word="there"))
+                await reload(it, settings(word="there"))
         elif stranger.outcome in FAILS:
             with pytest.raises(ConfigError, match="odd"):
-                await it.reload(settings(word="there"))
+                await reload(it, settings(word="there"))
         else:
             return
         assert neighbour(it).config.word == "here"
@@ -388,9 +389,9 @@ async def test_what_takes_a_new_config_over(stranger: Stranger, lines: list[str]
     async with kernel(odd_one(prepare=prepare)) as it:
         if stranger.outcome is Outcome.STOP:
             with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
-                await it.reload(settings(word="there"))
+                await reload(it, settings(word="there"))
             return
-        done = await it.reload(settings(word="there"))
+        done = await reload(it, settings(word="there"))
         assert neighbour(it).config.word == "there"
     assert "neighbour" in done.changed
     if stranger.outcome is Outcome.FAILURE:

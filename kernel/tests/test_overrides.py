@@ -13,7 +13,7 @@ from msgspec import Struct
 from tta_kernel import ConfigError, Duration, Kernel, Plugin, PluginSettings, Secret
 from tta_kernel.settings import unknown_plugins
 from tta_kernel.units import EXAMPLES
-from tta_program import load
+from tta_program import load, reload
 from tta_program.effective import Entry, entries
 
 
@@ -139,7 +139,7 @@ async def test_a_reload_keeps_overrides_as_they_were(folder: Path) -> None:
     async with kernel:
         config["url"] = "d"
         (folder / "base.yaml").write_text("plugins: {store: {config: {url: b, names: [b]}}}")
-        assert (await kernel.reload()).changed == ["store"]
+        assert (await reload(kernel)).changed == ["store"]
         plugin = kernel.records["store"].plugin
         assert plugin is not None
         assert (plugin.config.url, plugin.config.names) == ("c", ["b"])

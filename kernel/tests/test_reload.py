@@ -20,12 +20,11 @@ from tta_kernel import (
     Plugin,
     PluginSettings,
     Problem,
-    Reloaded,
     Secret,
     Service,
     hookimpl,
 )
-from tta_program import LayeredSettings
+from tta_program import LayeredSettings, Reloaded, reload
 
 
 class Sized(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -63,9 +62,9 @@ async def test_a_reload_with_one_objector_changes_nothing() -> None:
     kernel = Kernel(settings(a={"size": 1}, b={"size": 1}), plugins={"a": Adjustable, "b": Adjustable})
     async with kernel:
         with pytest.raises(ConfigError, match="'b' objects: size is negative"):
-            await kernel.reload(settings(a={"size": 2}, b={"size": -2}))
+            await reload(kernel, settings(a={"size": 2}, b={"size": -2}))
         assert [r.plugin.config.size for r in kernel.records.values() if r.plugin] == [1, 1]
-        assert await kernel.reload(settings(a={"size": 2}, b={"size": 1})) == Reloaded(["a"], [])
+        assert await reload(kernel, settings(a={"size": 2}, b={"size": 1})) == Reloaded(["a"], [])
         plugin = kernel.records["a"].plugin
         assert isinstance(plugin, Adjustable)
         assert plugin.taken == 2
@@ -74,7 +73,7 @@ async def test_a_reload_with_one_objector_changes_nothing() -> None:
 async def test_a_plugin_that_is_turned_off_needs_a_restart() -> None:
     async with Kernel(plugins={"x": Nothing}) as kernel:
         off = KernelSettings(plugins={"x": PluginSettings(enabled=False)})
-        assert (await kernel.reload(off)).restart_needed == ["x"]
+        assert (await reload(kernel, off)).restart_needed == ["x"]
 
 
 KEY = Service[str]("key")
@@ -102,16 +101,16 @@ async def test_what_a_restart_would_refuse_is_refused_as_a_whole() -> None:
     async with Kernel(plugins=plugins) as kernel:
         off = PluginSettings(enabled=False)
         with pytest.raises(ConfigError, match="'takes': requires Service\\('key'\\) of 'gives', which is disabled"):
-            await kernel.reload(KernelSettings(plugins={"gives": off, "free": PluginSettings(config={"size": 1})}))
+            await reload(kernel, KernelSettings(plugins={"gives": off, "free": PluginSettings(config={"size": 1})}))
         with pytest.raises(ConfigError, match="size: is odd"):
-            await kernel.reload(settings(takes={"size": 1}))
+            await reload(kernel, settings(takes={"size": 1}))
         optional = PluginSettings(required=False, config={"size": "x"})
         with pytest.raises(ConfigError, match="expected int"):
-            await kernel.reload(KernelSettings(plugins={"takes": optional}))
+            await reload(kernel, KernelSettings(plugins={"takes": optional}))
         free = kernel.records["free"].plugin
         assert free is not None
         assert free.config == Sized(0)
-        both = await kernel.reload(KernelSettings(plugins={"gives": off, "takes": off}))
+        both = await reload(kernel, KernelSettings(plugins={"gives": off, "takes": off}))
         assert both.restart_needed == ["gives", "takes"]
 
 
@@ -123,9 +122,9 @@ async def test_what_needs_a_restart_is_told_until_there_was_one() -> None:
             plugins={"fixed": PluginSettings(config={"size": 2}), "free": PluginSettings(required=False)},
         )
         pending = ["kernel.start_timeout", "fixed", "free"]
-        assert (await kernel.reload(new)).restart_needed == pending
-        assert (await kernel.reload(new)).restart_needed == pending
-        assert (await kernel.reload(settings(fixed={"size": 1}))).restart_needed == []
+        assert (await reload(kernel, new)).restart_needed == pending
+        assert (await reload(kernel, new)).restart_needed == pending
+        assert (await reload(kernel, settings(fixed={"size": 1}))).restart_needed == []
 
 
 async def test_two_reloads_at_once_come_one_after_the_other() -> None:
@@ -139,8 +138,8 @@ async def test_two_reloads_at_once_come_one_after_the_other() -> None:
             return lambda: steps.append(f"takes {config.size}")
 
     async with Kernel(plugins={"slow": Slow}) as kernel, anyio.create_task_group() as tasks:
-        tasks.start_soon(kernel.reload, settings(slow={"size": 1}))
-        tasks.start_soon(kernel.reload, settings(slow={"size": 2}))
+        tasks.start_soon(reload, kernel, settings(slow={"size": 1}))
+        tasks.start_soon(reload, kernel, settings(slow={"size": 2}))
     one, other = ("1", "2") if steps[0] == "prepares 1" else ("2", "1")
     assert steps == [f"prepares {one}", f"takes {one}", f"prepares {other}", f"takes {other}"]
 
@@ -156,11 +155,11 @@ async def test_a_new_secret_is_known_to_whoever_hides_them() -> None:
     async with Kernel(settings(keeper={"phrase": "hunter2"}), plugins={"keeper": Keeper}) as kernel:
         known = kernel.secrets
         assert known == {"hunter2"}
-        await kernel.reload(settings(keeper={"phrase": "hunter3"}))
+        await reload(kernel, settings(keeper={"phrase": "hunter3"}))
         assert known is kernel.secrets
         assert known == {"hunter2", "hunter3"}
 
 
 async def test_a_kernel_that_does_not_run_reloads_nothing() -> None:
     with pytest.raises(KernelError, match="not running"):
-        await Kernel(plugins={}).reload(settings())
+        await reload(Kernel(plugins={}), settings())

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from tta_kernel import ConfigError, Duration, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, Size
+from tta_program import reload
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,7 +77,7 @@ class Nothing(Plugin[NoConfig]):
 async def test_settings_that_came_from_code_are_not_read_again() -> None:
     async with Kernel(plugins={"nothing": Nothing}) as kernel:
         with pytest.raises(ConfigError, match="reload: these settings came from no files; give new settings"):
-            await kernel.reload()
+            await reload(kernel)
 
 
 class Elsewhere(KernelSettings, frozen=True):
@@ -88,7 +89,7 @@ class Elsewhere(KernelSettings, frozen=True):
 
 async def test_a_reload_reads_the_settings_where_a_host_keeps_them() -> None:
     async with Kernel(Elsewhere(), plugins={"nothing": Nothing}) as kernel:
-        assert (await kernel.reload()).restart_needed == ["kernel.start_timeout"]
+        assert (await reload(kernel)).restart_needed == ["kernel.start_timeout"]
 
 
 def test_a_kernel_runs_without_its_program() -> None:

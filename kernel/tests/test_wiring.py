@@ -234,7 +234,7 @@ def test_a_hook_of_the_wrong_colour_is_refused() -> None:
         @hookimpl
         def health(self) -> None: ...
 
-    with pytest.raises(ConfigError, match="'health' must be written as `async def`"):
+    with pytest.raises(ConfigError, match=r"'health': Plain\.health must be an `async def`"):
         Kernel(plugins={"x": Plain})
 
 

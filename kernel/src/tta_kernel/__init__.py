@@ -12,7 +12,6 @@ from .kernel import KERNEL, Kernel
 from .lifecycle import PluginStateChanged
 from .plugin import NoConfig, Plugin
 from .records import State
-from .reload import Reloaded
 from .services import Service
 from .settings import ConfigPath, KernelSettings, PluginSettings, Secret, checked
 from .spelling import suggest
@@ -21,7 +20,7 @@ from .units import LONGEST, Duration, PositiveDuration, Size, check_count, check
 __all__ = [
     "KERNEL", "LONGEST", "ConfigError", "ConfigPath", "Context", "Duration", "Escaped", "Event",
     "EventBus", "Figure", "Health", "Hooks", "Kernel", "KernelError", "KernelSettings", "NoConfig", "NotReady",
-    "Plugin", "PluginError", "PluginSettings", "PluginStateChanged", "PositiveDuration", "Problem", "Reloaded",
+    "Plugin", "PluginError", "PluginSettings", "PluginStateChanged", "PositiveDuration", "Problem",
     "Restart", "Secret", "Service", "Size", "State", "Subscription", "as_failure", "check_count", "check_duration",
     "checked", "correlation_id", "hookimpl", "hookspec", "raised_at", "suggest",
 ]  # fmt: skip

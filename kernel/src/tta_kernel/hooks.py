@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import cache
-from types import FunctionType, ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, ParamSpec, Protocol, TypeVar, get_type_hints
 
 import anyio
@@ -13,7 +14,9 @@ import pluggy
 
 from .errors import PluginError
 from .isolation import as_failure, is_interrupt
+from .markings import judge
 from .shapes import fits
+from .units import check_duration
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,6 +32,8 @@ def hookspec(*, timeout: float = 5.0, together: bool = False) -> Callable[[F], F
     An ``async def`` says that implementations are async too. Each then gets ``timeout`` seconds;
     they are asked one after the other, or all at once where ``together`` says so.
     """
+
+    check_duration("timeout", timeout, positive=True)
 
     def decorate(function: F) -> F:
         function.__dict__["tta_rules"] = (timeout, together)
@@ -56,9 +61,11 @@ class Hooks:
     """The hooks of one kernel: who implements what, and asking them."""
 
     def __init__(self, plugins: Mapping[str, Implementer], timeouts: Mapping[str, float]) -> None:
-        self._manager = _Manager("tta")
+        self._manager = pluggy.PluginManager("tta")
         self._modules: list[ModuleType] = []
         self._plugins = plugins
+        self._barred: defaultdict[str, list[str]] = defaultdict(list)
+        """By hook, plugins that can't be asked; under none, those of which nobody knows what they implement."""
         self.timeouts = timeouts
         """Time limits in place of those of the specifications, by the hook's name."""
 
@@ -68,9 +75,26 @@ class Hooks:
             self._modules.append(module)
             self._manager.add_hookspecs(module)
 
-    def register(self, plugin: object, name: str) -> None:
-        """Register the hooks that the class of ``plugin`` implements."""
-        self._manager.register(plugin, name)
+    def register(self, name: str, cls: type, plugin: object | None) -> list[tuple[str, str]]:
+        """Register the hooks that a plugin's class implements; return what is wrong with them.
+
+        What can't be asked as specified answers with an error, and so does all of a plugin that could not be made.
+        """
+        fit, flaws = judge(cls if plugin is None else plugin, cls, self.specs())
+        for hook, _ in flaws:
+            self.bar(name, hook)
+        if plugin is None:
+            for hook in fit:
+                self.bar(name, hook)
+        elif fit:
+            # Of the plugin itself pluggy would take whatever is marked.
+            methods = {method: getattr(plugin, method) for method in fit.values()}
+            self._manager.register(SimpleNamespace(**methods), name)
+        return flaws
+
+    def bar(self, plugin: str, hook: str = "") -> None:
+        """Let a plugin answer with an error where this hook is asked, or any: none of its checks may look absent."""
+        self._barred[hook].append(plugin)
 
     def trouble(self, plugin: str) -> str:
         """Say why others have to do without an installed plugin (``is disabled``); empty where they don't."""
@@ -79,34 +103,19 @@ class Hooks:
 
     def implementers(self, spec: Callable[..., Any]) -> list[str]:
         """Name the plugins that implement ``spec``, in the order in which they are asked."""
-        return [impl.plugin_name for impl in self._impls(spec)]
+        return [*dict.fromkeys(self._barred[spec.__name__] + [impl.plugin_name for impl in self._impls(spec)])]
 
     def specs(self) -> Mapping[str, Callable[..., Any]]:
         """Every known hook by its name."""
         return {it.name: it.spec.function for it in vars(self._manager.hook).values() if it.spec is not None}
 
-    def flaws(self) -> Iterator[tuple[str, str, str]]:
-        """Find implementations of unknown hooks, and of the wrong colour: who, which hook, what is wrong."""
-        for hook in vars(self._manager.hook).values():
-            for impl in hook.get_hookimpls():
-                if hook.spec is None:
-                    if not impl.optionalhook:
-                        yield impl.plugin_name, hook.name, ""
-                    continue
-                wanted = inspect.iscoroutinefunction(hook.spec.function)
-                if wanted != inspect.iscoroutinefunction(impl.function):
-                    what = f"hook {hook.name!r} must be written as `{'async def' if wanted else 'def'}`"
-                    yield impl.plugin_name, hook.name, what
-
     def collect(self, spec: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> dict[str, R | Exception]:
         """Call a plain hook: ``{plugin: answer or error}``; plugins need not be running."""
         given = _arguments(spec, args, kwargs)
-        answers: dict[str, R | Exception] = {}
+        answers: dict[str, R | Exception] = self._unable(spec)
         for impl in self._impls(spec):
             try:
-                if not self._plugins[impl.plugin_name].usable:
-                    raise PluginError(impl.plugin_name, "is enabled, but cannot be used")
-                answers[impl.plugin_name] = _checked(spec, impl.function(*(given[n] for n in impl.argnames)))
+                answers[impl.plugin_name] = _checked(spec, impl.function(*_wanted(impl, given)))
             except BaseException as exc:  # noqa: BLE001 - a plugin's error is its answer
                 answers[impl.plugin_name] = _noted(exc, impl)
         return answers
@@ -121,14 +130,15 @@ class Hooks:
         timeout = self.timeouts.get(spec.__name__, timeout)
         given = _arguments(spec, args, kwargs)
         impls = self._impls(spec)
-        answers: dict[str, Any] = {impl.plugin_name: None for impl in impls}
+        answers: dict[str, Any] = self._unable(spec)
+        answers |= {impl.plugin_name: None for impl in impls}
 
         async def one(impl: Any) -> None:
             try:
                 if not self._plugins[impl.plugin_name].running:
                     raise PluginError(impl.plugin_name, "is enabled, but not running")
                 with anyio.move_on_after(timeout) as limit:
-                    answer = await impl.function(*(given[name] for name in impl.argnames))
+                    answer = await impl.function(*_wanted(impl, given))
                 if limit.cancel_called:  # even where an answer came, too late
                     raise TimeoutError(f"no answer within {timeout:g} s")
                 answers[impl.plugin_name] = _checked(spec, answer)
@@ -147,6 +157,10 @@ class Hooks:
             if isinstance(answer, BaseException) and is_interrupt(answer):
                 raise answer
         return answers
+
+    def _unable(self, spec: Callable[..., Any]) -> dict[str, Any]:
+        names = self._barred[""] + self._barred[spec.__name__]
+        return {name: PluginError(name, "is enabled, but cannot be used") for name in names}
 
     def _impls(self, spec: Callable[..., Any]) -> list[Any]:
         hook = getattr(self._manager.hook, spec.__name__, None)
@@ -167,6 +181,11 @@ def _arguments(spec: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[st
     return bound.arguments
 
 
+def _wanted(impl: Any, given: Mapping[str, object]) -> Iterator[object]:
+    # pluggy itself would leave what has a default at that.
+    return (given[name] for name in impl.argnames + impl.kwargnames)
+
+
 def _checked(spec: Callable[..., Any], answer: Any) -> Any:
     """Return an answer that is what the specification says; else raise TypeError."""
     if not fits(answer, _hints(spec)["return"]):
@@ -178,11 +197,3 @@ def _noted(exc: BaseException, impl: Any) -> Exception:
     failure = as_failure(exc)
     failure.add_note(f"answered by plugin {impl.plugin_name!r} in hook {impl.function.__name__!r}")
     return failure
-
-
-class _Manager(pluggy.PluginManager):
-    def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
-        # Only functions of the class: pluggy would evaluate every property.
-        if not isinstance(inspect.getattr_static(plugin, name, None), FunctionType):
-            return None
-        return super().parse_hookimpl_opts(plugin, name)

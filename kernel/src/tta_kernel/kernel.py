@@ -20,7 +20,6 @@ from .isolation import as_failure, escaped, is_interrupt, ungrouped
 from .lifecycle import GRACE, Abandoned, Supervisor
 from .plugin import Plugin
 from .records import Record, State
-from .reload import Reloaded, prepare
 from .services import Service, ServiceRegistry, T
 from .settings import KernelSettings
 from .wiring import HOST, Wiring
@@ -78,7 +77,8 @@ class Kernel(anyio.AsyncContextManagerMixin):
         self._task: object = None
         self._settled = anyio.Event()
         """It runs, or it won't: `start` may return."""
-        self._reloading: anyio.Lock | None = None
+        self.changing: anyio.Lock | None = None
+        """Held while a new config is taken over; there is none unless the kernel runs."""
         self._interrupted = False
         """A `KeyboardInterrupt` arrived in a plugin, or in what the host is told by: all stops, and then it goes on."""
         self._raise_problems()
@@ -148,10 +148,10 @@ class Kernel(anyio.AsyncContextManagerMixin):
                 try:
                     with supervisor.body:
                         await supervisor.start()
-                        self._reloading = anyio.Lock()
+                        self.changing = anyio.Lock()
                         yield
                 finally:
-                    self._reloading = None
+                    self.changing = None
                     self._tell("stopping")
                     with anyio.CancelScope(shield=True):
                         await supervisor.stop()
@@ -182,7 +182,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
             raise
         if self.failure:
             raise self.failure
-        if self._reloading is None:
+        if self.changing is None:
             raise KernelError("the kernel was stopped while it started")
 
     async def aclose(self) -> None:
@@ -263,43 +263,6 @@ class Kernel(anyio.AsyncContextManagerMixin):
                 answer = Health("failing", repr(answer))
             found[record.name] = answer or Health(since=record.since)
         return found
-
-    async def reload(self, settings: KernelSettings | None = None) -> Reloaded:
-        """Take a new config over, in two phases: everybody agrees, or nothing changes.
-
-        Without ``settings`` they are read again. Raises `ConfigError` with every objection, and with
-        all that would keep a kernel from starting with it.
-        """
-        if self._reloading is None:
-            raise KernelError("the kernel is not running; only then is there anything to reload")
-        async with self._reloading:
-            fresh = await anyio.to_thread.run_sync(self._wired_anew, settings)
-            self.secrets |= fresh.settings.secrets
-            changes, restart = await prepare(self.wiring, fresh)
-            changed = []
-            for name, change in changes.items():
-                try:
-                    change.commit()
-                    change.plugin.config = change.config
-                    changed.append(name)
-                except BaseException as exc:
-                    log.error("plugin %r agreed to a new config, and then raised", name, exc_info=as_failure(exc))  # noqa: TRY400
-            restart = [*restart, *(changes.keys() - changed)]
-            if self.hooks.timeouts != fresh.settings.hook_timeouts:
-                self.hooks.timeouts = fresh.settings.hook_timeouts
-                changed.append("kernel.hook_timeouts")
-            self.settings = fresh.settings
-        log.info("reloaded; changed: %s; need a restart: %s", changed, restart)
-        return Reloaded(changed, restart)
-
-    def _wired_anew(self, settings: KernelSettings | None) -> Wiring:
-        """Wire what a restart would wire; in a thread, since it reads files."""
-        fresh = self.wiring.with_settings(self.settings.read() if settings is None else settings)
-        fresh.check()
-        problems = fresh.problems + [it for it in fresh.warnings if it not in self.wiring.warnings]
-        if problems:
-            raise ConfigError(*problems)
-        return fresh
 
 
 KERNEL = Service[Kernel]("kernel")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from msgspec import Meta, Struct, ValidationError, convert, to_builtins
 from msgspec.structs import fields
@@ -41,8 +41,6 @@ class KernelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     value stands (`where`), and how all of it is read again (`read`).
     """
 
-    keys: ClassVar[tuple[str, ...]] = ("autoload", "start_timeout", "stop_timeout", "hook_timeouts")
-    """What may stand under ``kernel``; a subclass may add keys of its own."""
     autoload: bool = True
     start_timeout: PositiveDuration = 30.0
     stop_timeout: PositiveDuration = 10.0

@@ -14,11 +14,12 @@ from .discovery import Classes
 from .errors import ConfigError, PluginError, Problem
 from .hooks import Hooks
 from .isolation import as_failure
+from .markings import form
 from .plugin import Plugin
 from .records import Record, State, findings
 from .services import Service
 from .settings import KernelSettings, unknown_plugins
-from .spelling import close, suggest
+from .spelling import suggest
 
 HOST = "the host program"
 """What a service's provider is called where the program around the kernel handed it in."""
@@ -148,35 +149,40 @@ class Wiring:
     def _register_hooks(self, specs: Sequence[ModuleType]) -> None:
         for module in (hookspecs, *specs):
             self.hooks.add_specs(module)
-        present = [it for it in self.records.values() if it.imported and it.state is not State.YIELDING]
-        for record in present:
+        enabled = [it for it in self.records.values() if it.state not in (State.DISABLED, State.YIELDING)]
+        for record in enabled:
             if record.cls.hookspecs is not None:
                 self._try(record, self.hooks.add_specs, record.cls.hookspecs)
-        for record in present:
-            # One that can't be used is still an implementer: whoever asks must see it missing.
-            plugin = object.__new__(record.cls) if record.plugin is None else record.plugin
-            self._try(record, self.hooks.register, plugin, record.name)
-        for name, hook, flaw in self.hooks.flaws():
-            self._refuse_hook(self.records[name], hook, flaw)
+        # One that can't be used is still an implementer: whoever asks must see it missing.
+        for record in enabled:
+            flaws = None
+            if record.imported:
+                flaws = self._try(record, self.hooks.register, record.name, record.cls, record.plugin)
+            if flaws is None:
+                self.hooks.bar(record.name)
+            for hook, flaw in flaws or ():
+                self._refuse_hook(record, hook, flaw)
 
-    def _try(self, record: Record, step: Callable[..., None], *arguments: object) -> None:
+    def _try(self, record: Record, step: Callable[..., Any], *arguments: object) -> Any:
         try:
-            step(*arguments)
+            return step(*arguments)
         except BaseException as exc:  # noqa: BLE001 - `as_failure` raises what must go on
             record.rule_out(PluginError(record.name, " ".join(str(as_failure(exc)).split())))
 
     def _refuse_hook(self, record: Record, hook: str, flaw: str) -> None:
         """Rule a plugin out that implements a hook wrongly, or one that no enabled plugin specifies."""
-        owner = self._dormant_owner(hook)
-        if owner:
+        if flaw:
+            hint = f"mark it `@hookimpl`, and write it as `{form(self.hooks.specs()[hook])}`, with all or some of these"
+            record.rule_out(PluginError(record.name, f"hook {hook!r}: {flaw}", hint=hint))
+        elif owner := self._dormant_owner(hook):
             record.miss(self.records[owner], f"hook {hook!r} belongs to {owner!r}")
-        elif flaw:
-            record.rule_out(PluginError(record.name, flaw, hint="its hookspec is"))
         else:
-            meant = close(hook, self.hooks.specs(), 0.75)
-            hint = "enable the plugin that specifies it, or mark it `@hookimpl(optionalhook=True)`"
-            if meant:
-                hint = f"did you mean {meant!r}?"
+            hint = suggest(
+                hook,
+                self.hooks.specs(),
+                cutoff=0.75,
+                otherwise="enable the plugin that specifies it, or mark it `@hookimpl(optionalhook=True)`",
+            )
             record.rule_out(PluginError(record.name, f"implements an unknown hook {hook!r}", hint=hint))
 
     def _dormant_owner(self, hook: str) -> str | None:
@@ -191,7 +197,8 @@ class Wiring:
         owners: dict[str, str] = {}
         for name, types in self.hooks.collect(hookspecs.event_types).items():
             if isinstance(types, Exception):
-                self.records[name].rule_out(types)
+                if self.records[name].state is State.READY:
+                    self.records[name].rule_out(types)
                 continue
             for kind in types:
                 tag = str(kind.__struct_config__.tag)
@@ -206,7 +213,7 @@ class Wiring:
 
     def _check_hook_timeouts(self) -> None:
         """Object to a time limit that no hook would keep."""
-        if any(not record.imported and record.state is State.FAILED for record in self.records.values()):
+        if any(it.state is State.FAILED and not it.imported for it in self.records.values()):
             return  # It may be for a hook of what couldn't be imported, which is told already.
         timed = [name for name, spec in self.hooks.specs().items() if inspect.iscoroutinefunction(spec)]
         for name in self.settings.hook_timeouts:

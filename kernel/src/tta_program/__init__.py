@@ -9,13 +9,15 @@ from .config import LayeredSettings, load
 from .exits import DONE, USAGE, WANTING
 from .hookspecs import register_commands
 from .output import fail, table
+from .reloading import Reloaded, reload
+from .watch import LoopWatch, WiringWatch
 
 if TYPE_CHECKING:
     from .blocking import BlockingKernel
 
 __all__ = [
-    "DONE", "USAGE", "WANTING", "BlockingKernel", "LayeredSettings", "Subcommands", "fail", "load",
-    "register_commands", "table",
+    "DONE", "USAGE", "WANTING", "BlockingKernel", "LayeredSettings", "LoopWatch", "Reloaded", "Subcommands",
+    "WiringWatch", "fail", "load", "register_commands", "reload", "table",
 ]  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from .commands import Command, Subcommands, skip_what_it_leaves_alone
 from .config import read
 from .exits import INTERRUPTED, NOT_STARTED, UNREAD
 from .run import run
+from .watch import LoopWatch, WiringWatch
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,14 +49,15 @@ def _main(argv: Sequence[str]) -> int:
     folder, environment, rest = _common(argv)
     reveal = not (rest[:1] == ["check"] and "--no-secrets" in rest)
     settings, problems = read(folder, environment, reveal=reveal)
-    wiring = Wiring(settings, None, (KERNEL,), specs=[hookspecs])
-    # Those of a plugin's section stand with the plugin, before what follows from them.
-    told = wiring.problems
-    wiring.general[:0] = [problem for problem in problems if problem not in told]
-    options = _parse(rest, wiring)
-    command: Command | None = options.command
-    if command is None and options.look:
-        return looks.show(wiring, settings, options)
+    with WiringWatch(settings.block_warning):
+        wiring = Wiring(settings, None, (KERNEL,), specs=[hookspecs])
+        # Those of a plugin's section stand with the plugin, before what follows from them.
+        told = wiring.problems
+        wiring.general[:0] = [problem for problem in problems if problem not in told]
+        options = _parse(rest, wiring)
+        command: Command | None = options.command
+        if command is None and options.look:
+            return looks.show(wiring, settings, options)
     try:
         if command is None:
             return run(wiring, settings)
@@ -108,8 +110,9 @@ def _parse(rest: Sequence[str], wiring: Wiring) -> argparse.Namespace:
 
 async def _command(kernel: Kernel, command: Command, options: argparse.Namespace) -> int:
     skip_what_it_leaves_alone(command, kernel)
-    async with kernel:
-        return int(await command.run(kernel, options))
+    with LoopWatch(kernel):
+        async with kernel:
+            return int(await command.run(kernel, options))
 
 
 if __name__ == "__main__":

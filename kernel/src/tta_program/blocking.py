@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import os
-import sys
 import threading
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Future
@@ -21,6 +19,9 @@ from anyio.abc import TaskGroup
 from tta_kernel import Kernel, KernelError, as_failure, check_duration
 from tta_kernel.isolation import ungrouped
 from tta_kernel.lifecycle import GRACE
+
+from .loops import Loop, Schedule
+from .watch import LoopWatch
 
 R = TypeVar("R")
 Stream = AsyncIterable[R] | AbstractAsyncContextManager[AsyncIterable[R]]
@@ -43,7 +44,7 @@ class BlockingKernel:
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._process = 0
-        self._schedule: Callable[[Callable[[], object]], object] | None = None
+        self._schedule: Schedule | None = None
         """Lets a function run in the event loop, for as long as that takes calls."""
         self._calls: TaskGroup | None = None
         self._futures: set[Future[Any]] = set()
@@ -227,27 +228,19 @@ class BlockingKernel:
     async def _live(self) -> None:
         async with anyio.create_task_group() as self._calls:
             with self._lock:
-                self._schedule = self._scheduler()
+                self._schedule = Loop().schedule
                 if self._stop_wanted:
                     self.kernel.stop()
             try:
-                await self.kernel.start()
-                self._started.set_result(None)
-                await self.kernel.wait_stopped()
+                with LoopWatch(self.kernel):
+                    await self.kernel.start()
+                    self._started.set_result(None)
+                    await self.kernel.wait_stopped()
             finally:
                 with self._lock:
                     self._schedule = None
                 # A call that still waits would hold up the end for ever.
                 self._calls.cancel_scope.cancel()
-
-    def _scheduler(self) -> Callable[[Callable[[], object]], object]:
-        """Return what lets a function run soon in this event loop, from any thread, without waiting for it."""
-        if self._backend == "trio":
-            trio: Any = sys.modules["trio"]  # anyio has imported it
-            return trio.lowlevel.current_trio_token().run_sync_soon  # type: ignore[no-any-return]
-        loop = asyncio.get_running_loop()  # noqa: TID251 - anyio's own calls wait for the loop
-        # The context says which event loop is running, to anyio.
-        return partial(loop.call_soon_threadsafe, context=copy_context())
 
     def _begin(self, future: Future[R], func: Callable[[], Awaitable[R]], caller: Context) -> None:
         # What comes too late is told so at the end of the thread.

@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import reduce
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from msgspec import Struct, field
 
-from tta_kernel import ConfigError, KernelSettings, PluginSettings, Problem, suggest
+from tta_kernel import ConfigError, Duration, KernelSettings, PluginSettings, Problem, suggest
 from tta_kernel.settings import Section
 
 from .files import DEEPEST, TOO_DEEP, parse, read_text
 from .layers import Layer, Source, Text, TextMapping
 from .reader import Reader
+from .watch import LIMIT
 
 Environ = Mapping[str, str] | None
 S = TypeVar("S", bound=Struct)
@@ -29,9 +30,15 @@ class LayeredSettings(KernelSettings, frozen=True, kw_only=True):
     Without ``reveal`` a secret that lies in a file or a variable is not looked for.
     """
 
-    keys = (*KernelSettings.keys, "log_level", "log_format")
+    keys: ClassVar[tuple[str, ...]] = (
+        "autoload", "start_timeout", "stop_timeout", "hook_timeouts", "log_level", "log_format",
+        "block_warning",
+    )  # fmt: skip
+    """What may stand under ``kernel``: of the kernel, and of the program around it."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "human", "json"] = "auto"
+    block_warning: Duration = LIMIT
+    """How long the event loop may be blocked, or a plugin be imported, before that is told; 0 means never."""
     source: Source = field(default_factory=Source)
     reveal: bool = True
     broken: Mapping[str, Sequence[Problem]] = {}

@@ -22,6 +22,8 @@ from . import logs
 from .config import LayeredSettings
 from .exits import ABANDONED, DONE, NOT_STARTED, WANTING
 from .layers import Source
+from .reloading import reload
+from .watch import LoopWatch
 
 _HUP: int | None = getattr(signal, "SIGHUP", None)
 """None on Windows, which has no such signal."""
@@ -48,17 +50,20 @@ async def _run(kernel: Kernel, source: Source, watchdog: _Watchdog, wake: socket
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_obey, kernel, wake, tasks)
         try:
-            async with kernel:
-                started = True
-                names = ", ".join(record.name for record in kernel.records.values() if record.running)
-                log.info("running, as %s says: %s", source, names or "nothing")
-                await anyio.sleep_forever()
+            with LoopWatch(kernel):
+                async with kernel:
+                    started = True
+                    names = ", ".join(record.name for record in kernel.records.values() if record.running)
+                    log.info("running, as %s says: %s", source, names or "nothing")
+                    await anyio.sleep_forever()
         except KernelError as exc:
             problem = exc  # Raised here, the task group would put a group around it.
         finally:
             tasks.cancel_scope.cancel()
     if problem:
-        log.critical("%s, because %s", "stopped" if started else "could not start", problem)
+        # What awaits what, where it took too long.
+        hang = problem.__cause__ if isinstance(problem.__cause__, TimeoutError) else None
+        log.critical("%s, because %s", "stopped" if started else "could not start", problem, exc_info=hang)
         return WANTING if started else NOT_STARTED
     log.info("stopped")
     return DONE
@@ -77,7 +82,7 @@ async def _obey(kernel: Kernel, wake: socket.socket, tasks: TaskGroup) -> None:
 
 async def _reload(kernel: Kernel) -> None:
     try:
-        await kernel.reload()
+        await reload(kernel)
     except KernelError as exc:
         log.error("nothing is reloaded: %s", exc)  # noqa: TRY400 - its text says all
     except Exception:

@@ -22,6 +22,7 @@ from tta_agents import (
 from tta_agents.hookspecs import declared
 from tta_kernel import ConfigError, Context, KernelSettings, NoConfig, PluginSettings
 from tta_kernel.testing import running
+from tta_program import reload
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "writing-a-plugin.md"
 
@@ -52,7 +53,7 @@ async def test_it_is_declared_and_served_and_takes_over_a_new_config() -> None:
     async with kernel:
         assert await ask(kernel, "1") == "SEA!"
         plugins = dict(kernel.settings.plugins) | {"shout": PluginSettings(config={"end": "?"})}
-        assert (await kernel.reload(KernelSettings(plugins=plugins))).changed == ["shout"]
+        assert (await reload(kernel, KernelSettings(plugins=plugins))).changed == ["shout"]
         assert await ask(kernel, "2") == "SEA?"
         agents = kernel.get(AGENTS)
     with pytest.raises(AgentError, match="not_served"):

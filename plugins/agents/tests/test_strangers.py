@@ -10,7 +10,7 @@ import pytest
 from tta_agents import AgentCard, AgentError, AgentId, Reply, StepContext
 from tta_agents.memory import MemoryRegistry, MemoryReplies
 from tta_agents.testing import Answer, Ask, Echo
-from tta_agents.testing.echo import ASK, CANCELLED, ECHO, FOREIGN, error_of, eventually
+from tta_agents.testing.echo import ASK, CANCELLED, ECHO, FOREIGN, Work, error_of, eventually, into, telling
 from tta_agents.testing.processes import Connection, Processes
 from tta_kernel.testing.strangers import LIMIT, Outcome, Stranger, strangers
 
@@ -128,10 +128,97 @@ async def test_a_state_that_exits_costs_no_more_than_a_warning(
     assert f"reports no state: it raised {kind.__name__}" in caplog.text
 
 
-STRANGERS = strangers("async", returns=Answer, answer=Answer("late"))
+async def test_what_a_reader_raises_is_no_fault_of_its_agent(processes: Processes) -> None:
+    async def raises(piece: str) -> None:
+        raise ValueError("secret")
+
+    async def work(request: Ask, ctx: StepContext) -> Answer:
+        try:
+            await ctx.emit("x")
+        except Exception:  # noqa: BLE001 - it hides what isn't its own
+            pytest.fail("an agent saw what its reader raised")
+        return Answer("x")
+
+    agents = await processes.agents(degraded_after=1)
+    async with agents.serve(Echo(work)):
+        with pytest.raises(AgentError, match="failed: the call's on_piece raised ValueError"):
+            await agents.call(ECHO, ASK, key="k", on_piece=raises)
+        [statistics] = agents.statistics().values()
+        assert [card.status for card in await processes.registry.list()] == ["idle"]
+    assert (statistics.errors, statistics.running) == (0, 0)
 
 
-@pytest.mark.parametrize("stranger", [each for each in STRANGERS if each.outcome is not Outcome.STOP], ids=str)
+async def told_by(processes: Processes, stranger: Stranger, work: Work, callback: str, *, remote: bool) -> None:
+    """Let a stranger be told of a call; look what becomes of it, and that the next call is answered."""
+    server = await processes.agents()
+    caller = await processes.agents() if remote else server
+    async with server.serve(Echo(work, timeout=10.0)):
+        error: AgentError | None = None
+        if stranger.outcome is Outcome.STOP:
+            with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+                await caller.call(ECHO, ASK, key="odd", **{callback: stranger})
+        else:
+            limit = 4 * LIMIT if stranger.outcome in (Outcome.TIME_LIMIT, Outcome.NAMED) else 10.0
+            with anyio.move_on_after(limit):
+                try:
+                    await caller.call(ECHO, ASK, key="odd", **{callback: stranger})
+                except AgentError as exc:
+                    error = exc
+        heard: list[str] = []
+        reply = await caller.call(ECHO, ASK, key="well", on_piece=into(heard))
+        [statistics] = server.statistics().values()
+    assert (reply.output["text"], "".join(heard)) == ("well", "well")
+    assert (statistics.running, statistics.errors) == (0, 0)
+    if stranger.outcome is Outcome.FAILURE:
+        assert error is not None
+        code = "undo_refused" if callback == "on_undo" else "failed"
+        assert (error.code, error.retryable) == (code, True)
+        assert f"the call's {callback} raised" in error.detail
+
+
+@pytest.mark.boundary("tta_agents.Agents.call.on_piece")
+@pytest.mark.parametrize("stranger", strangers("async"), ids=str)
+@pytest.mark.parametrize("remote", [False, True], ids=["local", "remote"])
+async def test_whatever_a_reader_does_its_call_ends_and_the_next_is_answered(
+    processes: Processes, stranger: Stranger, *, remote: bool
+) -> None:
+    await told_by(processes, stranger, telling("well"), "on_piece", remote=remote)
+
+
+@pytest.mark.boundary("tta_agents.Agents.call.on_undo")
+@pytest.mark.parametrize("stranger", strangers("async"), ids=str)
+@pytest.mark.parametrize("remote", [False, True], ids=["local", "remote"])
+async def test_whatever_takes_undos_does_its_call_ends_and_the_next_is_answered(
+    processes: Processes, stranger: Stranger, *, remote: bool
+) -> None:
+    async def work(request: Ask, ctx: StepContext) -> Answer:
+        await ctx.on_rollback(ECHO, {"text": request.text})
+        await ctx.emit("well")
+        return Answer("well")
+
+    await told_by(processes, stranger, work, "on_undo", remote=remote)
+
+
+@pytest.mark.boundary("tta_agents.Agents.call.on_beat")
+@pytest.mark.parametrize("stranger", strangers("plain"), ids=str)
+async def test_whatever_hears_signs_of_life_does_its_call_ends_and_the_next_is_answered(
+    processes: Processes, stranger: Stranger
+) -> None:
+    # From another process, of which a call as quick as this hears none, they come the same way.
+    async def work(request: Ask, ctx: StepContext) -> Answer:
+        ctx.heartbeat()
+        await ctx.emit("well")
+        return Answer("well")
+
+    await told_by(processes, stranger, work, "on_beat", remote=False)
+
+
+@pytest.mark.boundary("tta_agents.Agent", "tta_agents.Agents.serve.agent")
+@pytest.mark.parametrize(
+    "stranger",
+    [each for each in strangers(returns=Answer, answer=Answer("late")) if each.outcome is not Outcome.STOP],
+    ids=str,
+)
 @pytest.mark.parametrize("remote", [False, True], ids=["local", "remote"])
 async def test_whatever_an_agent_does_its_call_ends_and_the_next_is_answered(
     processes: Processes, stranger: Stranger, *, remote: bool
@@ -157,7 +244,7 @@ async def test_whatever_an_agent_does_its_call_ends_and_the_next_is_answered(
         assert statistics.errors == 1
 
 
-@pytest.mark.parametrize("stranger", [each for each in STRANGERS if each.outcome is Outcome.STOP], ids=str)
+@pytest.mark.parametrize("stranger", [each for each in strangers() if each.outcome is Outcome.STOP], ids=str)
 async def test_an_interrupt_within_an_agent_is_no_fault_of_its(processes: Processes, stranger: Stranger) -> None:
     async def work(request: Ask, ctx: StepContext) -> Any:
         return await stranger()

@@ -32,7 +32,7 @@ from tta_capabilities import (
     MatchCriteria,
 )
 from tta_kernel import ConfigError, Kernel, KernelSettings, PluginSettings
-from tta_kernel.testing import until
+from tta_kernel.testing import LIMIT, Outcome, Stranger, logged, strangers, until
 
 
 def teller(*capabilities: Capability, type: str = "teller") -> Echo:
@@ -396,10 +396,10 @@ class Embedder:
         return [(1.0, 0.0) if "story" in text or "tale" in text else (0.0, 2.0) for text in texts]
 
 
-async def semantically(embedder: Any, query: str) -> list[tuple[str, str]]:
+async def semantically(embedder: Any, query: str, **config: Any) -> list[tuple[str, str]]:
     registry = MemoryRegistry()
     await registry.register(card(capabilities=(STORY, Capability("map", description="Draws a map."))))
-    async with running(registry, embedder, strategy="manual") as kernel:
+    async with running(registry, embedder, strategy="manual", **config) as kernel:
         found = kernel.get(CAPABILITIES)
         await found.refresh()
         first = await found.match(MatchCriteria(query=query), "semantic")
@@ -437,3 +437,18 @@ async def test_an_embedder_that_fails_gives_way_to_the_words(answer: Any, caplog
         assert await semantically(Broken(), "draws") == [("map", "tf-idf")]
     assert "tf-idf answers instead" in caplog.text
     assert "secret" not in caplog.text
+
+
+@pytest.mark.boundary("tta_capabilities.Embedder")
+@pytest.mark.parametrize("stranger", strangers(returns=Sequence[Sequence[float]]), ids=str)
+async def test_whatever_an_embedder_does_the_words_answer_in_its_place(stranger: Stranger) -> None:
+    class Odd:
+        async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+            return await stranger()  # type: ignore[no-any-return]
+
+    with logged():
+        if stranger.outcome is Outcome.STOP:
+            with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+                await semantically(Odd(), "draws")
+            return
+        assert await semantically(Odd(), "draws", embedding_timeout=LIMIT) == [("map", "tf-idf")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,10 +22,11 @@ from tta_messages import (
     consume_batches,
 )
 from tta_messages.memory import MemoryMessages
-from tta_messages.testing import TYPES, note, settings
+from tta_messages.testing import TYPES, Note, note, settings
 from tta_messages.testing.common import LONG, until
 
 CANCELLED = asyncio.CancelledError  # noqa: TID251 - what a stranger lets out, on whichever event loop
+Handler = Callable[[Any], Awaitable[None]]
 FOREIGN = pytest.mark.parametrize("kind", [CANCELLED, SystemExit, GeneratorExit])
 
 
@@ -136,39 +137,99 @@ async def test_a_consumer_whose_store_is_cancelled_from_elsewhere_crashes_aloud(
     assert caught.group_contains(Escaped)
 
 
-@pytest.mark.parametrize("stranger", strangers("async"), ids=str)
-async def test_whatever_a_handler_does_its_message_is_settled_and_the_next_is_handled(
-    memory: MemoryMessages, stranger: Stranger
+async def everything_is_settled(messages: MemoryMessages) -> bool:
+    stats = (await messages.stats("q"))["q"]
+    return not (stats.held or stats.delayed or sum(stats.waiting.values()))
+
+
+async def consumes_what_is_odd(
+    messages: MemoryMessages, stranger: Stranger, run: Callable[[Handler], Awaitable[None]]
 ) -> None:
-    async def handler(delivery: Delivery) -> None:
+    """Let a stranger handle one message; look what becomes of it, and that the next one is handled."""
+
+    async def handler(given: Delivery | Sequence[Delivery]) -> None:
+        [delivery] = given if isinstance(given, Sequence) else [given]
         if delivery.message.id == "odd":
             await stranger()
         else:
             after.set()
 
     after = anyio.Event()
-    await memory.send(note(id="odd"), note(id="well"))
+    await messages.send(note(id="odd"), note(id="well"))
     with anyio.fail_after(LONG):
         if stranger.outcome is Outcome.STOP:
-            with pytest.raises(BaseExceptionGroup) as caught:
-                await consume(memory, "q", handler)
-            assert caught.group_contains(KeyboardInterrupt)
-            assert (await memory.stats("q"))["q"].held == 0
+            with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+                await run(handler)
+            assert (await messages.stats("q"))["q"].held == 0
             return
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(partial(consume, memory, "q", handler, time_limit=LIMIT, wait=0.01))
+            tasks.start_soon(partial(run, handler))
             await after.wait()
-
-            async def settled() -> bool:
-                stats = (await memory.stats("q"))["q"]
-                return not (stats.held or stats.delayed or sum(stats.waiting.values()))
-
-            await until(settled)
+            await until(lambda: everything_is_settled(messages))
             tasks.cancel_scope.cancel()
-    dead = await memory.dead("q")
+    dead = await messages.dead("q")
     if stranger.outcome is Outcome.FAILURE:
         assert [(letter.reason, letter.attempts) for letter in dead] == [("retries", 2)]
     if stranger.outcome is Outcome.TIME_LIMIT:
         assert [letter.error for letter in dead] in (["timeout"], [])  # It may end, late, after all.
     if stranger.outcome is Outcome.HARMLESS:
         assert not dead
+
+
+@pytest.mark.boundary("tta_messages.consume.handler")
+@pytest.mark.parametrize("stranger", strangers("async"), ids=str)
+@pytest.mark.parametrize("concurrency", [1, 2])
+async def test_whatever_a_handler_does_its_message_is_settled_and_the_next_is_handled(
+    memory: MemoryMessages, stranger: Stranger, concurrency: int
+) -> None:
+    def run(handler: Handler) -> Awaitable[None]:
+        return consume(memory, "q", handler, time_limit=LIMIT, wait=0.01, concurrency=concurrency)
+
+    await consumes_what_is_odd(memory, stranger, run)
+
+
+@pytest.mark.boundary("tta_messages.consume_batches.handler")
+@pytest.mark.parametrize("stranger", strangers("async"), ids=str)
+async def test_whatever_a_handler_of_batches_does_its_messages_are_settled_and_the_next_are_handled(
+    memory: MemoryMessages, stranger: Stranger
+) -> None:
+    def run(handler: Handler) -> Awaitable[None]:
+        return consume_batches(memory, "q", handler, time_limit=LIMIT, wait=0.01, limit=1)
+
+    await consumes_what_is_odd(memory, stranger, run)
+
+
+@pytest.mark.boundary("tta_messages.answer.handler")
+@pytest.mark.parametrize(
+    "stranger", strangers("async", returns=tuple[str, Any], answer=("test.note", Note("late"))), ids=str
+)
+async def test_whatever_answers_whoever_asked_hears_it_and_the_next_question_is_answered(
+    memory: MemoryMessages, stranger: Stranger
+) -> None:
+    async def handler(delivery: Delivery) -> Any:
+        return ("test.note", Note("well")) if delivery.message.decode(Note).text == "well" else await stranger()
+
+    requests = Requests(memory, "replies")
+    serve = partial(answer, memory, "q", handler, time_limit=LIMIT, wait=0.01)
+    with anyio.fail_after(LONG):
+        if stranger.outcome is Outcome.STOP:
+            await memory.send(note("odd"))
+            with pytest.raises(BaseExceptionGroup) as caught:
+                await serve()
+            assert caught.group_contains(KeyboardInterrupt)
+            return
+        error: AnswerError | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(requests.run)
+            tasks.start_soon(serve)
+            try:
+                await requests.ask(note("odd"))
+            except AnswerError as exc:
+                error = exc
+            reply = await requests.ask(note("well"))
+            await until(lambda: everything_is_settled(memory))
+            tasks.cancel_scope.cancel()
+    assert reply.decode(Note).text == "well"
+    if stranger.outcome is Outcome.FAILURE:
+        assert error is not None
+        assert error.reason != "timeout"

@@ -13,7 +13,7 @@ import anyio.to_thread
 import pytest
 
 from tta_kernel import Context, Kernel, KernelSettings, NoConfig, Plugin
-from tta_kernel.testing import Outcome, Stranger, strangers
+from tta_kernel.testing import LIMIT, Outcome, Stranger, strangers
 from tta_orchestration import Component, NotRunning
 from tta_orchestration.testing import telling
 
@@ -202,3 +202,30 @@ def test_its_service_plays_turns_while_it_runs() -> None:
 def test_a_component_that_is_not_running_plays_nothing() -> None:
     with pytest.raises(NotRunning, match="start it first"):
         Component(empty).process_user_input("hello", "s")
+
+
+@pytest.mark.usefixtures("unlogged")
+@pytest.mark.boundary("tta_orchestration.Component.call.func")
+@pytest.mark.parametrize("stranger", strangers(), ids=str)
+def test_whatever_is_called_the_component_goes_on(stranger: Stranger) -> None:
+    async def answers() -> int:
+        return 7
+
+    component = Component(empty)
+    assert component.start()
+    raised: BaseException | None = None
+    try:
+        component.call(stranger, timeout=LIMIT)
+    except BaseException as exc:  # noqa: BLE001 - of every kind
+        raised = exc
+    if stranger.outcome is Outcome.STOP:
+        assert isinstance(raised, KeyboardInterrupt | BaseExceptionGroup)
+    elif stranger.outcome is Outcome.TIME_LIMIT:
+        assert isinstance(raised, TimeoutError)
+    elif stranger.outcome is Outcome.FAILURE:
+        assert isinstance(raised, Exception)
+    else:
+        assert raised is None or isinstance(raised, TimeoutError)
+    assert component.status == HostStatus.RUNNING
+    assert component.call(answers, timeout=5) == 7
+    assert component.stop()

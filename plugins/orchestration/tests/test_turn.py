@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from tta_agents import AgentCalled, StepContext
-from tta_kernel import Context, Kernel, NoConfig, Plugin
-from tta_kernel.testing import published, running
-from tta_kernel.testing.strangers import Outcome, Stranger, strangers
+from tta_kernel import Context, Kernel, KernelSettings, NoConfig, Plugin, Service
+from tta_kernel.testing import logged, published, running
+from tta_kernel.testing.strangers import LIMIT, Outcome, Stranger, strangers
 from tta_orchestration import (
     ORCHESTRATION,
     Failure,
@@ -22,14 +22,16 @@ from tta_orchestration import (
     NotRunning,
     Orchestration,
     OrchestrationPlugin,
+    OrchestrationResponse,
     StoreFailed,
     TurnPlayed,
 )  # fmt: skip
 from tta_orchestration.sentences import LONGEST
 from tta_orchestration.testing import STORY, TURN, Check, Scene, Teller, telling
+from tta_program import LayeredSettings
 from tta_safety import TOLD, About, Channel, CheckFailed, SafetyPlugin, Verdict
 from tta_sessions import SESSIONS, SessionCommitted, SessionsMemory, SessionsPlugin
-from tta_workflows import WORKFLOWS, RunFinished, RunStarted, StepFinished, Workflows
+from tta_workflows import WORKFLOWS, Run, RunFinished, RunStarted, StepFinished, Workflows
 
 SAFE = Verdict("checked", "safe")
 BLOCKED = Verdict("checked", "blocked", 0.9)
@@ -63,8 +65,16 @@ class Nonsensical(Teller):
         return {"text": 7}
 
 
-def kernel(*checks: Check, teller: type[Teller] = Teller, turn: Mapping[str, Any] = TURN, **config: Any) -> Kernel:
-    return telling(*checks, teller=teller, turn=turn, **{"max_text": 100, **config})
+def kernel(
+    *checks: Check,
+    teller: type[Teller] = Teller,
+    turn: Mapping[str, Any] = TURN,
+    services: Mapping[Service[Any], object] | None = None,
+    settings: KernelSettings | None = None,
+    **config: Any,
+) -> Kernel:
+    config = {"max_text": 100, **config}
+    return telling(*checks, teller=teller, turn=turn, services=services, settings=settings, **config)
 
 
 async def context(k: Kernel) -> Mapping[str, Any]:
@@ -511,22 +521,62 @@ async def test_workflows_that_exit_or_are_cancelled_from_elsewhere_are_a_failed_
     assert (response.outcome, response.failure) == ("failed", Failure("workflow", "failed"))
 
 
-# Whether a check is a coroutine function at all, `checking` and the kernel see to.
-STRANGERS = [
-    each
-    for each in strangers("async", returns=Verdict, answer=SAFE)
-    if each.outcome is Outcome.FAILURE and each.name != "is no coroutine function"
-]
-
-
-@pytest.mark.parametrize("stranger", STRANGERS, ids=str)
+@pytest.mark.boundary("tta_safety.check_text")
+@pytest.mark.parametrize("stranger", strangers(returns=Verdict, answer=SAFE), ids=str)
 async def test_whatever_a_check_does_no_text_passes_unchecked(stranger: Stranger) -> None:
-    def odd(text: str, channel: Channel, about: About) -> Any:
-        return stranger()
+    async def odd(text: str, channel: Channel, about: About) -> Any:
+        return await stranger()
 
-    async with kernel(safe, odd) as k:
+    async with kernel(safe, odd, settings=LayeredSettings(hook_timeouts={"check_text": LIMIT})) as k:
+        if stranger.outcome is Outcome.STOP:
+            with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+                await k.get(ORCHESTRATION).process_user_input("hello", "s")
+            return
         response = await k.get(ORCHESTRATION).process_user_input("hello", "s")
-        assert (response.outcome, response.failure) == ("fallback", Failure("safety", "failed"))
-        assert "The sea" not in response.text
+        if stranger.outcome in (Outcome.FAILURE, Outcome.TIME_LIMIT):
+            assert (response.outcome, response.failure) == ("fallback", Failure("safety", "failed"))
+        # Whoever blocks may have answered all the same; what is odd has not judged the text, whatever else it has.
+        if stranger.outcome is not Outcome.NAMED:
+            assert response.outcome == "fallback"
+            assert "The sea" not in response.text
         later = await k.get(ORCHESTRATION).process_user_input("hello", "s")
         assert later.turn == 2
+
+
+@pytest.mark.boundary("tta_workflows.Workflows")
+@pytest.mark.parametrize("stranger", strangers(returns=Run), ids=str)
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+async def test_whatever_another_engine_of_workflows_does_a_turn_is_answered(
+    stranger: Stranger, *, streamed: bool
+) -> None:
+    class Odd(Plugin[NoConfig]):
+        provides = (WORKFLOWS,)
+
+        @asynccontextmanager
+        async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+            ctx.provide(WORKFLOWS, cast("Workflows", self))
+            yield
+
+        async def run(self, *args: Any, **how: Any) -> Any:
+            return await stranger()
+
+    async def response(orchestration: Orchestration) -> OrchestrationResponse:
+        if not streamed:
+            return await orchestration.process_user_input("hello", "s")
+        async with orchestration.stream_user_input("hello", "s") as stream:
+            pieces = [piece async for piece in stream]
+        assert "".join(pieces) == stream.response.text
+        return stream.response
+
+    plugins = (OrchestrationPlugin, SafetyPlugin, SessionsPlugin, SessionsMemory, Odd)
+    with logged():
+        async with running(*plugins, config={"allow_unchecked": True, "workflow_timeout": LIMIT}) as k:
+            if stranger.outcome is Outcome.STOP:
+                with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+                    await response(k.get(ORCHESTRATION))
+                return
+            answer = await response(k.get(ORCHESTRATION))
+    assert answer.text
+    if stranger.outcome in (Outcome.FAILURE, Outcome.TIME_LIMIT):
+        code = "timeout" if stranger.outcome is Outcome.TIME_LIMIT else "failed"
+        assert (answer.outcome, answer.failure) == ("failed", Failure("workflow", code))

@@ -23,6 +23,7 @@ from tta_agents import (
     hookspecs,
 )
 from tta_kernel import ConfigError, Context, Event, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
+from tta_kernel.testing import LIMIT, Outcome, Stranger, logged, strangers
 from tta_program import LayeredSettings
 from tta_workflows import (
     WORKFLOWS,
@@ -359,3 +360,46 @@ def test_a_plugin_that_runs_an_unknown_workflow_is_named(key: str, where: str) -
         Kernel(plugins=PLUGINS | user(WorkflowUse("x", Given, Given, key))).check()
 
     assert f"{where}: no workflow is called 'x'; known: none" in str(caught.value)
+
+
+@pytest.mark.boundary("tta_workflows.Workflows.run.on_piece")
+@pytest.mark.parametrize("stranger", strangers(), ids=str)
+async def test_whatever_a_reader_does_its_run_ends_and_the_next_one_is_done(stranger: Stranger) -> None:
+    limit = LIMIT if stranger.outcome is Outcome.TIME_LIMIT else 5.0
+    with logged():
+        async with running(w={**TWICE, "timeout": limit}) as kernel:
+            given = {"text": "hi", "tail": {"end": "!"}}
+            if stranger.outcome is Outcome.STOP:
+                with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+                    await run(kernel, given, on_piece=stranger)
+                return
+            odd = await run(kernel, given, on_piece=stranger)
+            well = await run(kernel, given, key="r2")
+    assert well.status == "done"
+    if stranger.outcome is Outcome.FAILURE:
+        assert (odd.status, odd.error) == ("failed", "failed")
+        assert "the call's on_piece raised" in odd.steps[-1].detail
+    if stranger.outcome is Outcome.TIME_LIMIT:
+        assert (odd.status, odd.error) in (("failed", "timeout"), ("done", ""))  # It may end, late, after all.
+
+
+@pytest.mark.boundary("tta_agents.Agents")
+@pytest.mark.parametrize("stranger", strangers(returns=Reply), ids=str)
+async def test_whatever_other_agents_do_the_run_ends(stranger: Stranger) -> None:
+    class Odd:
+        async def call(self, *args: Any, **how: Any) -> Reply:
+            return await stranger()  # type: ignore[no-any-return]
+
+    limit = LIMIT if stranger.outcome is Outcome.TIME_LIMIT else 5.0
+    workflow = Workflow((Step("a", "join"),), {"said": "steps.a.text"}, timeout=limit)
+    sequences = Sequences({"w": workflow}, cast("Agents", Odd()), lambda event: None, kept=1)
+    if stranger.outcome is Outcome.STOP:
+        with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+            await sequences.run("w", {}, key="r")
+        return
+    done = await sequences.run("w", {}, key="r")
+    # Of a reply only its output is read, which may be anything.
+    if stranger.outcome is Outcome.FAILURE and not stranger.name.endswith("within"):
+        assert (done.status, done.error) == ("failed", "failed")
+    if stranger.name == "never returns":
+        assert (done.status, done.error) == ("failed", "timeout")

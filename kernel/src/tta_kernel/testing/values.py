@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -109,20 +110,33 @@ def _with(wanted: Any, odd: object) -> Any:
     if bare in (str, int, float, Any):
         return odd if bare is Any or fits(odd, bare) else None
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
-        hints = get_type_hints(bare)
-        odds = {name: _with(hints[name], odd) for name in bare.__struct_fields__}
-        odds = {name: value for name, value in odds.items() if value is not None}
-        right = example(bare)
-        return msgspec.structs.replace(right, **odds) if odds else None
+        return _struct_with(bare, odd)
     if isinstance(bare, type) and issubclass(bare, Mapping) and args:
         key, value = _with(args[0], odd), _with(args[1], odd)
         if key is None and value is None:
             return None
         return {example(args[0]) if key is None else key: example(args[1]) if value is None else value}
+    if bare is tuple and args and ... not in args:
+        odds = [_with(each, odd) for each in args]
+        right = map(example, args)
+        made = tuple(it if value is None else value for it, value in zip(right, odds, strict=True))
+        return None if odds.count(None) == len(odds) else made
     if isinstance(bare, type) and issubclass(bare, Collection) and args:
         inner = _with(args[0], odd)
         return None if inner is None else (inner,)
     return None
+
+
+def _struct_with(kind: type[msgspec.Struct], odd: object) -> msgspec.Struct | None:
+    """Return a Struct with something odd in each field that takes it."""
+    right = example(kind)
+    made = right
+    for name, hint in get_type_hints(kind).items():
+        value = _with(hint, odd) if name in kind.__struct_fields__ else None
+        if value is not None:
+            with suppress(ValueError, TypeError, OverflowError):  # Its own `__post_init__` refuses that.
+                made = msgspec.structs.replace(made, **{name: value})
+    return None if made is right else made
 
 
 def example(wanted: Any) -> Any:
@@ -134,6 +148,8 @@ def example(wanted: Any) -> Any:
         return args[0]
     if bare is Callable or getattr(bare, "__name__", "") == "Callable":
         return lambda *_: None
+    if bare is type and args:
+        return args[0]
     if not isinstance(bare, type):
         return None
     if issubclass(bare, msgspec.Struct):
@@ -145,6 +161,8 @@ def example(wanted: Any) -> Any:
             return value
     if issubclass(bare, Mapping):
         return {}
+    if bare is tuple and ... not in args:
+        return tuple(map(example, args))
     return () if issubclass(bare, Collection) else None
 
 

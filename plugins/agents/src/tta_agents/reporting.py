@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from tta_kernel import as_failure, raised_at
 
 from .model import AgentCard, Report
@@ -22,7 +24,22 @@ def report_of(card: AgentCard, report: Callable[[], Report] | None, log: logging
         what, where = type(exc).__name__, raised_at(exc)
         log.warning("agent %s doesn't say how it is: its report raised %s at %s", card.id, what, where)
         return Report(card)
-    if not isinstance(said, Report) or said.card.id != card.id:
-        log.warning("agent %s doesn't say how it is: its report is %s, and none of it", card.id, type(said).__name__)
-        return Report(card)
-    return said
+    if not isinstance(said, Report):
+        why = f"is {type(said).__name__}, and no Report"
+    elif not _can_travel(said):
+        why = "can't be sent"
+    elif said.card.id != card.id:
+        why = "is another agent's"
+    else:
+        return said
+    log.warning("agent %s doesn't say how it is: its report %s", card.id, why)
+    return Report(card)
+
+
+def _can_travel(report: Report) -> bool:
+    """Read it as whoever gets it will: nothing is checked when a Struct is built."""
+    try:
+        msgspec.msgpack.decode(msgspec.msgpack.encode(report), type=Report)
+    except (msgspec.ValidationError, TypeError, ValueError, OverflowError, RecursionError):
+        return False
+    return True

@@ -27,5 +27,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long the registry may take to answer."""
     retries: Annotated[int, msgspec.Meta(ge=0, le=100)] = 3
     retry_delay: Duration = 5.0
+    embedding_timeout: Interval = 5.0
+    """How long an embedder may take until tf-idf answers in its place."""
     disabled: tuple[str, ...] = ()
     """Types of agents that are never discovered."""

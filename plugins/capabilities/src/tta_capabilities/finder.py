@@ -28,8 +28,6 @@ from .matching import (
 from .similarity import cosines, unit
 from .strategies import Matcher, semantic, sought
 
-EMBEDDING_TIMEOUT = 5.0
-"""How many seconds an embedder may take until tf-idf answers in its place."""
 BATCH = 64
 """How many texts it is given at once."""
 
@@ -39,8 +37,12 @@ _STRATEGIES: tuple[str, ...] = get_args(Strategy)
 class Finder:
     """Finds agents by what they can do."""
 
-    def __init__(self, index: CapabilityIndex, discovery: Discovery, embedder: Embedder | None, log: Logger) -> None:
+    def __init__(
+        self, index: CapabilityIndex, discovery: Discovery, embedder: Embedder | None, log: Logger, *,
+        embedding_timeout: float,
+    ) -> None:  # fmt: skip
         self._index, self._discovery, self._embedder, self._log = index, discovery, embedder, log
+        self._embedding_timeout = embedding_timeout
         self._matcher = Matcher(index)
         self._vectors: dict[str, tuple[float, ...]] = {}
 
@@ -85,11 +87,12 @@ class Finder:
     async def _find(self, criteria: MatchCriteria, strategy: Strategy, limit: int) -> list[MatchResult]:
         if strategy == "semantic" and self._embedder is not None and (words := sought(criteria)):
             try:
-                with anyio.fail_after(EMBEDDING_TIMEOUT):
+                with anyio.fail_after(self._embedding_timeout):
                     scores = await self._embedded(self._embedder, words)
             except BaseException as exc:  # noqa: BLE001 - a stranger's embedder
                 as_failure(exc)
-                self._log.warning("the embedder raised %s; tf-idf answers instead", type(exc).__name__)
+                what, where = type(exc).__name__, raised_at(exc)
+                self._log.warning("the embedder raised %s at %s; tf-idf answers instead", what, where)
             else:
                 return semantic(self._index, criteria, limit, scores, "embedding")
         return self._matcher.match(criteria, strategy, limit)
@@ -101,7 +104,8 @@ class Finder:
         for start in range(0, len(new), BATCH):
             batch = new[start : start + BATCH]
             vectors = await embedder.embed(batch)
-            self._vectors.update(zip(batch, map(unit, vectors), strict=True))
+            # Made whole first: of an answer with too few vectors not one may be kept for whichever text it isn't of.
+            self._vectors |= dict(zip(batch, map(unit, vectors), strict=True))
         (query,) = await embedder.embed([words])
         # Thousands of texts take long enough to be felt by whoever else is waiting.
         known = {text: self._vectors[text] for text in texts if text in self._vectors}

@@ -31,5 +31,6 @@ class CapabilitiesPlugin(Plugin[Config]):
         ctx.on(AgentStatusChanged, discovery.on_status)
         await discovery.begin()
         ctx.start_soon(discovery.run)
-        ctx.provide(CAPABILITIES, Finder(index, discovery, ctx.find(EMBEDDER), ctx.log))
+        timeout = self.config.embedding_timeout
+        ctx.provide(CAPABILITIES, Finder(index, discovery, ctx.find(EMBEDDER), ctx.log, embedding_timeout=timeout))
         yield

@@ -11,6 +11,7 @@ from typing import Never
 import anyio
 
 from tta_kernel import as_failure, check_count, check_duration, correlation_id, raised_at
+from tta_kernel.isolation import is_interrupt
 
 from .leases import SETTLE_TIMEOUT, LeaseCounts, LeaseKeeper
 from .model import MANY, Delivery, Messages, MessagesError
@@ -142,6 +143,7 @@ class _Consumer:
         self._workers = [_Worker() for _ in range(concurrency)]
         self._todo: deque[Sequence[Delivery]] = deque()
         self._stopping = False
+        self._interrupt: BaseException | None = None
         self._changed = anyio.Event()
 
     async def run(self, limit: int, wait: float, *, one_by_one: bool) -> Never:
@@ -154,11 +156,11 @@ class _Consumer:
                     await self._feed(limit, wait, one_by_one=one_by_one)
                 else:
                     for worker in self._workers:
-                        tasks.start_soon(self._work_on, worker)
+                        tasks.start_soon(self._work_on, worker, tasks.cancel_scope)
                     await self._feed_many(limit, wait)
         finally:
             await self._close()
-        raise AssertionError("a feed ends only by an exception")
+        raise self._interrupt or AssertionError("a feed ends only by an exception")
 
     async def _stop_when_cancelled(self) -> None:
         """Let handlers, which are shielded, have their grace."""
@@ -214,13 +216,20 @@ class _Consumer:
 
     # Working
 
-    async def _work_on(self, worker: _Worker) -> None:
-        while True:
-            while not self._todo:
-                await self._changed.wait()
-            await self._work(worker)
-            if self._stopping:
-                await anyio.sleep_forever()
+    async def _work_on(self, worker: _Worker, all: anyio.CancelScope) -> None:
+        try:
+            while True:
+                while not self._todo:
+                    await self._changed.wait()
+                await self._work(worker)
+                if self._stopping:
+                    await anyio.sleep_forever()
+        except BaseException as exc:
+            if not is_interrupt(exc):
+                raise
+            # From this task asyncio would let it out of the event loop, past everybody who has something to close.
+            self._interrupt = exc
+            all.cancel()
 
     async def _work(self, worker: _Worker) -> None:
         """Do what is there, until there is no more, or a scope is spent on a time-out."""

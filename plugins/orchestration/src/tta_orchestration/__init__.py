@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import anyio
+
 from tta_kernel import Context, Event, Hooks, Plugin, Problem, hookimpl
 from tta_safety.hookspecs import check_text
 from tta_sessions import SESSIONS
@@ -22,6 +24,7 @@ from .model import (
     OrchestrationResponse,
     Outcome,
     Part,
+    ReadTimeout,
     StoreFailed,
     TurnInput,
     TurnOutput,
@@ -34,8 +37,8 @@ from .turns import Turns
 
 __all__ = [
     "NOT_YOURS", "ORCHESTRATION", "SEEDS", "Component", "Failure", "InputError", "NotRunning", "Orchestration",
-    "OrchestrationPlugin", "OrchestrationResponse", "Outcome", "Part", "StoreFailed", "TurnInput", "TurnOutput",
-    "TurnPlayed", "TurnStream",
+    "OrchestrationPlugin", "OrchestrationResponse", "Outcome", "Part", "ReadTimeout", "StoreFailed", "TurnInput",
+    "TurnOutput", "TurnPlayed", "TurnStream",
 ]  # fmt: skip
 
 
@@ -48,12 +51,16 @@ class OrchestrationPlugin(Plugin[Config]):
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         checks = Checks(ctx, allow_unchecked=self.config.allow_unchecked)
-        turns = Turns(ctx, ctx.get(WORKFLOWS), checks, ctx.get(SESSIONS), self.config)
-        ctx.provide(ORCHESTRATION, turns)
-        try:
-            yield
-        finally:
-            turns.close()
+        async with anyio.create_task_group() as tasks:
+            turns = Turns(ctx, ctx.get(WORKFLOWS), checks, ctx.get(SESSIONS), self.config, tasks)
+            ctx.provide(ORCHESTRATION, turns)
+            try:
+                yield
+            finally:
+                turns.close()
+                # What is being told may come to its end, as long as there is time left to cancel it.
+                now = anyio.current_time()
+                tasks.cancel_scope.deadline = now + (anyio.current_effective_deadline() - now) / 2
 
     @hookimpl(optionalhook=True)
     def workflow_uses(self) -> Sequence[WorkflowUse]:

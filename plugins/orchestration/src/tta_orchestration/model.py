@@ -77,6 +77,10 @@ class NotRunning(RuntimeError):
     """The system that was to play has stopped, and plays nothing more."""
 
 
+class ReadTimeout(TimeoutError):
+    """The reader of a turn took nothing for too long; the turn was given up, and not kept."""
+
+
 class TurnStream(Protocol):
     """A turn while it is told: iterate over the released pieces, then read ``response``."""
 
@@ -104,9 +108,11 @@ class Orchestration(Protocol):
     def stream_user_input(
         self, text: str, session: str, *, user: str = "", seed: int | None = None
     ) -> AbstractAsyncContextManager[TurnStream]:
-        """Play one turn, and release its checked text sentence by sentence, as it is read.
+        """Play one turn, and release its checked text sentence by sentence.
 
-        What has been read is never taken back: a story that can't be kept gets an ending that says so.
+        What has been read is never taken back: a story that can't be kept gets an ending that says so. Any task may
+        read, and any may leave the block. A turn whose reader leaves early isn't kept; nor is one whose reader takes
+        nothing for too long, which raises `ReadTimeout` where it reads on.
         """
 
     async def coordinate_agents(self, workflow: str, input: Mapping[str, Any], *, session: str = "") -> Run:

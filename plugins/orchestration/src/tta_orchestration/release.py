@@ -13,7 +13,7 @@ from .checks import Checks, Instead
 from .sentences import Sentences
 
 Send = Callable[[str], Awaitable[None]]
-"""Hands a text to a reader, and waits until it was taken."""
+"""Hands a text to a reader."""
 _PART_OF_A_WORD = re.compile(r"\A\S*\s+")
 
 

@@ -9,6 +9,7 @@ import anyio.lowlevel
 import msgspec
 
 from tta_kernel import Context, as_failure
+from tta_kernel.shapes import fits
 from tta_safety import About, Verdict
 from tta_workflows import Run, Workflows
 
@@ -40,11 +41,12 @@ class Responder:
     """Answers one turn of a session, to a reader where there is one (``send``); every step returns a new `Answer`."""
 
     def __init__(
-        self, ctx: Context, workflows: Workflows, checks: Checks, *, workflow: str, session: str, owner: str,
-        send: Send | None,
+        self, ctx: Context, workflows: Workflows, checks: Checks, *, workflow: str, timeout: float, session: str,
+        owner: str, send: Send | None,
     ) -> None:  # fmt: skip
         self._ctx, self._workflows, self._checks = ctx, workflows, checks
-        self._workflow, self._session, self._owner = workflow, session, owner
+        self._workflow, self._timeout = workflow, timeout
+        self._session, self._owner = session, owner
         self._send = send
 
     async def check_input(self, text: str, turn: int) -> Answer:
@@ -98,25 +100,31 @@ class Responder:
 
         run: Run | None = None
         try:
-            with running:
+            with running, anyio.move_on_after(self._timeout) as limit:
                 run = await self._workflows.run(
                     self._workflow, msgspec.structs.asdict(input), key=key, session=self._session, owner=self._owner,
                     on_piece=on_piece,
                 )  # fmt: skip
+                if not fits(run, Run):
+                    raise TypeError("the service of workflows returned no run")
         except BaseException as exc:  # noqa: BLE001 - a stranger's workflows; its message may hold a person's text
             as_failure(exc)  # It goes on where somebody of ours asked for it.
             self._ctx.log.error("workflow %s: %s; the player was asked to try again", self._workflow, where(exc))  # noqa: TRY400
             return None, release.objection or Instead("failed", texts.FAILED, Failure("workflow", "failed"))
         if release.objection is not None:
             return run, release.objection
-        assert run is not None  # Only an objection cancels it from within.
+        if run is None or limit.cancel_called:  # even where a run came, too late
+            what = "workflow %s took longer than %g s; the player was asked to try again"
+            self._ctx.log.error(what, self._workflow, self._timeout)
+            return None, Instead("failed", texts.FAILED, Failure("workflow", "timeout"))
         if run.status != "done":
             return run, self._unfinished(run)
         return run, await self._end(run, release)
 
     async def _end(self, run: Run, release: Release) -> Instead | None:
         """Release what the run's text has beyond its pieces; a text that contradicts them is no story."""
-        text = str(run.output.get("text", ""))
+        text = run.output.get("text")
+        text = text if isinstance(text, str) else ""
         received = release.received
         if not text.startswith(received) or not text.strip():
             streamed = "doesn't begin with what was streamed: take `stream: true` away"

@@ -14,7 +14,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``allow_unchecked``: tell a story that nobody has checked, where no plugin checks text.
     ``max_text``: how many characters the story reads. ``history``: how many turns a session keeps.
-    ``session_timeout``: how long, in seconds, reading or committing a session may take.
+    ``session_timeout``: how long, in seconds, reading or committing a session may take. ``workflow_timeout``: how
+    long all of a workflow may; its own limit is mostly shorter. ``read_timeout``: how long the reader of a stream may
+    take for what was released, until the turn is given up.
     """
 
     workflow: str = "turn"
@@ -22,3 +24,5 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_text: Annotated[int, msgspec.Meta(ge=100, le=1_000_000)] = 4000
     history: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 50
     session_timeout: Annotated[PositiveDuration, msgspec.Meta(le=3600)] = 10.0
+    workflow_timeout: PositiveDuration = 600.0
+    read_timeout: Annotated[PositiveDuration, msgspec.Meta(le=3600)] = 60.0

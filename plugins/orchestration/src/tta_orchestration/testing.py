@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from tta_agents import AgentPlugin, AgentsMemory, AgentSpec, AgentsPlugin, StepContext
-from tta_kernel import Kernel, NoConfig, Plugin, Service, hookimpl
+from tta_kernel import Kernel, KernelSettings, NoConfig, Plugin, Service, hookimpl
 from tta_kernel.testing import running
 from tta_safety import About, Channel, SafetyPlugin
 from tta_sessions import SESSIONS, SessionsMemory, SessionsPlugin
@@ -75,6 +75,7 @@ def telling(
     teller: type[Teller] = Teller,
     turn: Mapping[str, Any] = TURN,
     services: Mapping[Service[Any], object] | None = None,
+    settings: KernelSettings | None = None,
     **config: Any,
 ) -> Kernel:
     """Make a kernel whose turns are told by ``teller``; ``config`` is orchestration's.
@@ -88,4 +89,5 @@ def telling(
     ]  # fmt: skip
     if SESSIONS not in (services or {}):
         plugins.append(SessionsMemory)
-    return running(*plugins, config=config, configs={"workflows": {"workflows": {"turn": turn}}}, services=services)
+    configs = {"workflows": {"workflows": {"turn": turn}}}
+    return running(*plugins, config=config, configs=configs, services=services, settings=settings)

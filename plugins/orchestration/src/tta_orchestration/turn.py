@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -45,13 +45,18 @@ class _Place(msgspec.Struct, frozen=True):
 
 
 class Turn:
-    """One turn of ``session``, which is a new one until it was read; ``seed`` is that of a story that begins."""
+    """One turn of ``session``, which is a new one until it was read; ``seed`` is that of a story that begins.
+
+    Where it has a reader, ``taken`` waits until that has everything: what wasn't read isn't kept.
+    """
 
     def __init__(
-        self, guard: SessionGuard, responder: Responder, session: Session, *, seed: int | None, history: int
-    ) -> None:
+        self, guard: SessionGuard, responder: Responder, session: Session, *, seed: int | None, history: int,
+        taken: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:  # fmt: skip
         self._guard, self._responder = guard, responder
         self._seed, self._history = seed, history
+        self._taken = taken
         self._place = _Place(session)
         self._notices: dict[str, None] = {}
 
@@ -68,6 +73,8 @@ class Turn:
                 if answer is begun and answer.outcome == "story":
                     input = TurnInput(text, place.seed, place.number, place.story.world)
                     answer = await self._responder.tell(begun, input, place.run)
+                if self._taken is not None:
+                    await self._taken()
                 try:
                     after = self._session_after(answer, text)
                     committed = await self._guard.commit(after, place.run, unread=not answer.released)

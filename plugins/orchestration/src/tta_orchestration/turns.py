@@ -7,12 +7,13 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream
+from anyio.abc import TaskGroup
 
-from tta_kernel import Context, as_failure
+from tta_kernel import Context
 from tta_sessions import Session, SessionCommitted, Sessions, is_text
 from tta_sessions.hookspecs import forget
 from tta_workflows import Run, Workflows
@@ -21,58 +22,34 @@ from . import texts
 from .checks import Checks
 from .guard import SessionGuard
 from .model import SEEDS, InputError, NotRunning, OrchestrationResponse, TurnPlayed
-from .release import Send
 from .responder import Responder
 from .settings import Config
+from .stream import Stream
 from .turn import Played, Turn
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-class Stream:
-    """The released pieces of a turn, and then its response; or what the turn raised, told once."""
-
-    def __init__(self, pieces: MemoryObjectReceiveStream[str]) -> None:
-        self._pieces = pieces
-        self._response: OrchestrationResponse | None = None
-        self._error: Exception | None = None
-
-    @property
-    def response(self) -> OrchestrationResponse:
-        self._raise()
-        if self._response is None:
-            raise RuntimeError("the turn isn't over; read its pieces to the end first")
-        return self._response
-
-    def __aiter__(self) -> AsyncIterator[str]:
-        return self
-
-    async def __anext__(self) -> str:
-        try:
-            return await self._pieces.receive()
-        except anyio.EndOfStream:
-            self._raise()
-            raise StopAsyncIteration from None
-
-    def _raise(self) -> None:
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
-
-
 class Turns:
     """Plays turns: one at a time in a session."""
 
-    def __init__(self, ctx: Context, workflows: Workflows, checks: Checks, sessions: Sessions, config: Config) -> None:
+    def __init__(
+        self, ctx: Context, workflows: Workflows, checks: Checks, sessions: Sessions, config: Config, tasks: TaskGroup
+    ) -> None:
         self._ctx, self._workflows, self._checks, self._config = ctx, workflows, checks, config
         self._guard = SessionGuard(sessions, ctx.log, ctx.publish, limit=config.session_timeout)
         self._locks: dict[str, tuple[anyio.Lock, int]] = {}
         """By session, with the number of turns that hold it or wait for it."""
+        self._tasks = tasks
+        self._streams: set[Stream] = set()
+        """Turns that are being told to a reader."""
         self._closed = False
 
     def close(self) -> None:
         """Play nothing from now on; turns that are being played come to their end."""
         self._closed = True
+        for stream in self._streams:
+            stream.hurry()
 
     async def process_user_input(
         self, text: str, session: str, *, user: str = "", seed: int | None = None
@@ -85,30 +62,23 @@ class Turns:
         self, text: str, session: str, *, user: str = "", seed: int | None = None
     ) -> AsyncIterator[Stream]:
         self._must_run()
-        # Nothing is buffered: the story goes on when its reader has taken what was released.
-        send, receive = anyio.create_memory_object_stream[str](0)
-        stream = Stream(receive)
-
-        async def respond() -> None:
-            async with send:
-                try:
-                    stream._response = await self._respond(text, session, user, seed, send.send)
-                except BaseException as exc:  # noqa: BLE001 - its reader raises it, where the pieces end
-                    stream._error = as_failure(exc)
-
+        stream = Stream(self._config.read_timeout, self._ctx.log)
+        self._streams.add(stream)
+        # Not in the task of whoever reads: a generator may be advanced, and closed, in other tasks than this.
+        self._tasks.start_soon(self._tell, stream, text, session, user, seed)
         try:
-            async with receive, anyio.create_task_group() as tasks:
-                tasks.start_soon(respond)
-                yield stream
-                stream._raise()
-                # A reader that leaves early has seen enough; the turn is not committed.
-                tasks.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            # Whoever reads a stream catches what it raised, not that there was a task group.
-            exc: BaseException = group
-            while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
-                exc = exc.exceptions[0]
-            raise exc from exc.__cause__
+            yield stream
+            stream.raise_failure()
+        finally:
+            # A reader that leaves early has seen enough; the turn is not committed.
+            await stream.close()
+
+    async def _tell(self, stream: Stream, text: str, session: str, user: str, seed: int | None) -> None:
+        """Play a turn for its reader."""
+        try:
+            await stream.run(partial(self._respond, text, session, user, seed, stream))
+        finally:
+            self._streams.discard(stream)
 
     async def coordinate_agents(self, workflow: str, input: Mapping[str, Any], *, session: str = "") -> Run:
         self._must_run()
@@ -122,7 +92,7 @@ class Turns:
             raise NotRunning("the orchestration has stopped with its kernel; start a new one to play on")
 
     async def _respond(
-        self, text: str, session: str, user: str, seed: int | None, send: Send | None
+        self, text: str, session: str, user: str, seed: int | None, stream: Stream | None
     ) -> OrchestrationResponse:
         clean, notices = self._clean(text)
         if not (is_text(session) and is_text(user)):
@@ -131,10 +101,14 @@ class Turns:
             raise InputError(texts.NO_SEED)
         async with self._alone(session):
             responder = Responder(
-                self._ctx, self._workflows, self._checks, workflow=self._config.workflow, session=session, owner=user,
-                send=send,
+                self._ctx, self._workflows, self._checks, workflow=self._config.workflow,
+                timeout=self._config.workflow_timeout, session=session, owner=user,
+                send=stream.send if stream else None,
             )  # fmt: skip
-            turn = Turn(self._guard, responder, Session(session, user), seed=seed, history=self._config.history)
+            turn = Turn(
+                self._guard, responder, Session(session, user), seed=seed, history=self._config.history,
+                taken=stream.taken if stream else None,
+            )  # fmt: skip
             began = time.perf_counter()
             played = await turn.play(text, clean)
             seconds = time.perf_counter() - began

@@ -78,10 +78,10 @@ def judge(answers: Mapping[str, Verdict | Exception]) -> Verdict:
             verdicts.append(Verdict("failed", by=(name,)))
             continue
         try:
-            # A Struct checks nothing when it is built, so a plugin's mistake shows only here.
-            checked = msgspec.convert(msgspec.to_builtins(answer), Verdict)
+            # A Struct checks nothing when it is built, so a plugin's mistake shows only here: also what no store takes.
+            checked = msgspec.msgpack.decode(msgspec.msgpack.encode(answer), type=Verdict)
             verdicts.append(msgspec.structs.replace(checked, by=(name,)))
-        except (msgspec.ValidationError, TypeError, ValueError):
+        except (msgspec.ValidationError, TypeError, ValueError, OverflowError, RecursionError):
             verdicts.append(Verdict("failed", by=(name,)))
     return merge(verdicts)
 

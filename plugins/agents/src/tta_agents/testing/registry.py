@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -9,9 +10,8 @@ import pytest
 
 from tta_agents.capabilities import Capability
 from tta_agents.model import AgentCard, AgentId, AgentRegistry, Replies, Reply, Report, Undo
+from tta_kernel.testing import Outcome, Stranger, strangers
 from tta_kernel.testing.numbers import NO_DURATIONS
-
-from .echo import FOREIGN
 
 
 def _card(id: AgentId, description: str = "", **fields: Any) -> AgentCard:
@@ -22,6 +22,12 @@ def _card(id: AgentId, description: str = "", **fields: Any) -> AgentCard:
 def _as_told(card: AgentCard | None) -> AgentCard | None:
     """Return a card without what the registry stamps."""
     return card and msgspec.structs.replace(card, seen_at=0.0)
+
+
+async def _registered(registry: AgentRegistry, card: AgentCard, report: Callable[[], Report]) -> None:
+    """Register an agent, and let the registry look at it."""
+    await registry.register(card, report)
+    await registry.list()
 
 
 class AgentRegistryContract:
@@ -114,26 +120,42 @@ class AgentRegistryContract:
         await registry.refuse_state(id, "it is none")
         assert await registry.state(id) is None
 
-    @pytest.mark.parametrize("kind", [ValueError, *FOREIGN])
-    async def test_a_report_that_fails_leaves_its_agent_as_it_was_registered(
-        self, registry: AgentRegistry, kind: type[BaseException], caplog: pytest.LogCaptureFixture
+    @pytest.mark.boundary("tta_agents.AgentRegistry.register.report")
+    @pytest.mark.parametrize("stranger", strangers("plain", returns=Report), ids=str)
+    async def test_an_agent_whose_report_is_odd_stays_as_it_was_registered_and_others_are_told(
+        self, registry: AgentRegistry, stranger: Stranger, caplog: pytest.LogCaptureFixture
     ) -> None:
-        def report() -> Report:
-            raise kind("secret")
-
         card = _card(AgentId("a", "1"), "tells")
-        await registry.register(card, report)
+        if stranger.outcome is Outcome.STOP:
+            with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+                await _registered(registry, card, stranger)
+            return
+        await registry.register(card, stranger)
         await registry.register(_card(AgentId("a", "2")))
         assert _as_told(await registry.get(card.id)) == card
         assert [each.id.instance for each in await registry.list("a")] == ["1", "2"]
-        assert kind.__name__ in caplog.text
+        # A report of whatever else is of another agent, too.
+        assert "agent a:1 doesn't say how it is" in caplog.text
+
+    async def test_what_a_report_raises_is_told_without_its_text(
+        self, registry: AgentRegistry, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def report() -> Report:
+            raise ValueError("secret")
+
+        await registry.register(_card(AgentId("a", "1")), report)
+        await registry.list()
+        assert "its report raised ValueError" in caplog.text
         assert "secret" not in caplog.text
 
-    async def test_a_report_that_is_none_leaves_its_agent_as_it_was_registered(self, registry: AgentRegistry) -> None:
+    @pytest.mark.parametrize("text", ["\ud800", "x\udcff"])
+    async def test_a_report_that_cannot_be_sent_leaves_its_agent_as_it_was_registered(
+        self, registry: AgentRegistry, text: str
+    ) -> None:
         card = _card(AgentId("a", "1"), "tells")
-        odd: Any = lambda: None  # noqa: E731
-        await registry.register(card, odd)
-        assert _as_told(await registry.get(card.id)) == card
+        await registry.register(card, lambda: Report(_card(card.id, text)))
+        await registry.register(_card(AgentId("a", "2")))
+        assert [each.description for each in map(_as_told, await registry.list("a")) if each] == ["tells", ""]
 
 
 class RepliesContract:

@@ -1,0 +1,74 @@
+"""What the class of a plugin marks as implementations of hooks, and whether they can be asked as specified."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from types import FunctionType
+from typing import Any
+
+
+def judge(plugin: object, cls: type, specs: Mapping[str, Any]) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Return by hook the method that can be asked, and by hook what is wrong with all else that is marked.
+
+    Nothing is said of what is wrong where nobody specifies the hook. ``plugin`` is ``cls`` itself where there is no
+    instance.
+    """
+    fit: dict[str, str] = {}
+    flaws = []
+    marked = dict(_marked(plugin))
+    for name, options in marked.items():
+        hook = str(options["specname"] or name)
+        if hook in specs:
+            found = inspect.getattr_static(cls, name, None)
+            own = found is inspect.getattr_static(plugin, name)  # and nothing that its instance has in place of it
+            wrong = _wrong(found if own else None, options, specs[hook])
+            if hook in fit:
+                wrong = f"implements it beside {fit[hook]!r}"
+            if wrong:
+                flaws.append((hook, f"{cls.__name__}.{name} {wrong}"))
+            else:
+                fit[hook] = name
+        elif not options["optionalhook"]:
+            flaws.append((hook, ""))
+    methods = (FunctionType, staticmethod, classmethod)
+    others = sorted(specs.keys() - marked.keys() - fit.keys())
+    shy = [it for it in others if isinstance(inspect.getattr_static(cls, it, None), methods)]
+    return fit, flaws + [(hook, f"{cls.__name__}.{hook} is called like it, and not marked") for hook in shy]
+
+
+def form(spec: Callable[..., Any]) -> str:
+    """Return how an implementation begins that takes all there is."""
+    given = ", ".join(["self", *inspect.signature(spec).parameters])
+    return f"{'async ' if inspect.iscoroutinefunction(spec) else ''}def {spec.__name__}({given})"
+
+
+def _marked(plugin: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name in dir(plugin):
+        found = inspect.getattr_static(plugin, name, None)  # No property is evaluated.
+        # The mark lies on a function, which another decorator may have put into something.
+        for each in (found, *(getattr(found, inner, None) for inner in ("__func__", "fget", "func"))):
+            options = inspect.getattr_static(each, "tta_impl", None)
+            if isinstance(options, dict):
+                yield name, options
+
+
+def _wrong(found: object, options: Mapping[str, Any], spec: Callable[..., Any]) -> str:
+    """Say why an implementation can't be asked as ``spec`` says; empty where it can."""
+    if options["wrapper"] or options["hookwrapper"]:
+        return "is marked as a wrapper, and each plugin is asked alone"
+    if options["tryfirst"] and options["trylast"]:
+        return "is marked `tryfirst` and `trylast`"
+    if not isinstance(found, FunctionType):
+        return "is no plain method of the class" if found is None else f"is a {type(found).__name__}"
+    if inspect.isgeneratorfunction(found) or inspect.isasyncgenfunction(found):
+        return "yields, where one answer is due"
+    if inspect.iscoroutinefunction(found) != inspect.iscoroutinefunction(spec):
+        return "must be an `async def`" if inspect.iscoroutinefunction(spec) else "must be a plain `def`"
+    given = inspect.signature(spec).parameters
+    taken = [*inspect.signature(found).parameters.values()]
+    for place, each in enumerate(taken):
+        # What has a default and an unknown name would be left at that, whatever is asked.
+        if each.kind >= each.VAR_POSITIONAL or (place and each.name not in given):
+            return f"takes `{each}`, which is not handed over like that"
+    return "" if taken else "takes no `self`"
