@@ -58,6 +58,13 @@ def test_its_program_plays_a_turn(page: str, section: str, last: str, capsys: py
 
 
 @pytest.mark.usefixtures("development")
+def test_a_hosts_own_log_shows_no_password(page: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", program(page, "Logs")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
+    assert done.stdout.splitlines()[-1] == "tta.clock: at db://<redacted>@db.example.org/0"
+
+
+@pytest.mark.usefixtures("development")
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_an_async_host_plays_a_turn_on_either(page: str, backend: str, capsys: pytest.CaptureFixture[str]) -> None:
     run(program(page, "Async").replace('backend="asyncio"', f'backend="{backend}"'))

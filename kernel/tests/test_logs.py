@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
 import pty
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 import pytest
 
@@ -112,3 +114,179 @@ def test_on_a_terminal_the_log_is_for_people_and_else_for_machines() -> None:
     os.close(end)
     assert os.read(terminal, 1000).decode().strip().endswith("INFO     clock: struck")
     os.close(terminal)
+
+
+class Unshown:
+    """Can't be shown."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __repr__(self) -> str:
+        raise self.error
+
+
+def cycle() -> list[object]:
+    found: list[object] = ["hunter2"]
+    found.append({"again": found})
+    return found
+
+
+# By name, since a report would show what can't be shown.
+ODD: dict[str, Callable[[], tuple[str, tuple[object, ...], dict[str, object]]]] = {
+    "too few": lambda: ("%s and %s", ("hunter2",), {}),
+    "too many": lambda: ("one", ("hunter2", "hunter2"), {}),
+    "of another type": lambda: ("%d", ("hunter2",), {}),
+    "unshown": lambda: ("%s", (Unshown(ValueError("hunter2")),), {}),
+    "exits": lambda: ("%s", (Unshown(SystemExit("hunter2")),), {}),
+    "cycle": lambda: ("%s", (cycle(),), {"loop": cycle()}),
+    "half a letter": lambda: ("%s", ("\udc80 hunter2",), {"half": "\udc80", "\udc81": 1}),
+    "unshown field": lambda: ("one", (), {"field": Unshown(ValueError("hunter2")), "in": [Unshown(SystemExit())]}),
+    "large": lambda: ("one", (), {"number": 1 << 200, "nan": float("nan"), "key": {(1, 2): "hunter2"}}),
+    "obeyed": lambda: ("\x1b[2J%s\r", ("\x9b1m",), {"field": "\x1b]0;hunter2\x07"}),
+}
+
+
+def log_odd(log: logging.Logger, odd: str) -> None:
+    text, args, extra = ODD[odd]()
+    log.info(text, *args, extra=extra)
+
+
+@pytest.mark.parametrize("odd", list(ODD))
+def test_a_record_that_cannot_be_formatted_is_one_line_without_its_arguments(
+    odd: str, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    logs.setup("info", form, SECRETS)  # type: ignore[arg-type]  # the fixture's type is str
+    log_odd(logging.getLogger("tta.clock"), odd)
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "clock" in said
+    assert "hunter2" not in said
+    assert "Traceback" not in said
+    assert not any(char in said for char in "\x1b\x9b\r\udc80")
+    if form == "json":
+        assert json.loads(said)["plugin"] == "clock"
+
+
+def test_a_traceback_that_cannot_be_shown_is_none_of_the_callers(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    class Odd(Exception):
+        def __str__(self) -> str:
+            raise ValueError("hunter2")
+
+    logs.setup("info", form, SECRETS)  # type: ignore[arg-type]  # the fixture's type is str
+    try:
+        raise Odd
+    except Odd:
+        logging.getLogger("tta.clock").exception("raised")
+    assert "hunter2" not in capsys.readouterr().err
+
+
+def test_a_line_that_cannot_be_written_is_let_go(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", closed)
+    logs.setup("info", form)  # type: ignore[arg-type]  # the fixture's type is str
+    monkeypatch.setattr(sys, "stderr", said)
+    logging.getLogger("tta.clock").info("with %s", "hunter2")
+    assert said.getvalue() == ""
+
+
+def hosts_handler(**how: Any) -> tuple[logging.Logger, io.StringIO]:
+    """Make a logger with a handler of a host's own."""
+    log = logging.getLogger("host.app")
+    log.propagate = False
+    log.setLevel(logging.INFO)
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(how.get("formatter"))
+    for each in how.get("filters", ()):
+        handler.addFilter(each)
+    log.handlers = [handler]
+    return log, stream
+
+
+class Lines(logging.Formatter):
+    """A formatter as hosts have it, which shows whatever it finds in a record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        shown = super().format(record)
+        return f"{shown} | {getattr(record, 'field', '')} | {record.args!r} | {record.exc_info!r}"
+
+
+REDACTING: dict[str, Callable[[Collection[str]], dict[str, Any]]] = {
+    "filter": lambda secrets: {"filters": [logs.RedactingFilter(secrets)], "formatter": Lines()},
+    "format": lambda secrets: {"formatter": logs.RedactingFormatter("%(name)s: %(message)s", secrets=secrets)},
+    "inner": lambda secrets: {"formatter": logs.RedactingFormatter(inner=Lines(), secrets=secrets)},
+}
+
+
+@pytest.fixture(params=list(REDACTING))
+def redacting(request: pytest.FixtureRequest) -> Callable[[Collection[str]], tuple[logging.Logger, io.StringIO]]:
+    return lambda secrets: hosts_handler(**REDACTING[request.param](secrets))
+
+
+Redacting = Callable[[Collection[str]], tuple[logging.Logger, io.StringIO]]
+
+
+def test_a_hosts_own_handler_shows_no_secret_either(redacting: Redacting) -> None:
+    secrets = {"hunter2"}
+    log, said = redacting(secrets)
+    secrets.add("sw0rdfish")
+    try:
+        raise ValueError("hunter2")
+    except ValueError:
+        log.exception("with %s at %s", "sw0rdfish", URL, extra={"field": {"a": ["hunter2"]}}, stack_info=True)
+    assert "with <redacted> at db://<redacted>@db.example.org/0" in said.getvalue()
+    assert "ValueError" in said.getvalue()
+    assert not any(secret in said.getvalue() for secret in ("hunter2", "sw0rdfish"))
+
+
+@pytest.mark.parametrize("odd", list(ODD))
+def test_a_hosts_own_handler_never_raises(
+    odd: str,
+    redacting: Redacting,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log, said = redacting(SECRETS)
+    log_odd(log, odd)
+    log.info("and on")
+    assert "and on" in said.getvalue()
+    assert said.getvalue().count("\n") == 2
+    assert "hunter2" not in said.getvalue()
+    assert capsys.readouterr().err == ""
+
+
+def test_what_a_filter_is_given_stays_an_object_where_it_shows_no_secret() -> None:
+    record = logging.makeLogRecord({"name": "host", "msg": "struck", "hour": 12, "where": {"tower": "north"}})
+    found = logs.RedactingFilter(SECRETS).filter(record)
+    fresh = found if isinstance(found, logging.LogRecord) else record
+    assert (vars(fresh)["hour"], vars(fresh)["where"]) == (12, {"tower": "north"})
+    assert logs.RedactingFilter(SECRETS, "other").filter(record) is False
+
+
+CONFIG = """
+import logging.config, sys
+secrets = {"hunter2"}
+logging.config.dictConfig({
+    "version": 1,
+    "filters": {"redact": {"()": "tta_program.logs.RedactingFilter", "secrets": secrets}},
+    "formatters": {
+        "plain": {"()": "tta_program.logs.RedactingFormatter", "fmt": "%(message)s!", "secrets": secrets},
+        "class": {"class": "tta_program.logs.RedactingFormatter", "format": "%(message)s?"},
+    },
+    "handlers": {
+        "first": {"class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "plain"},
+        "second": {
+            "class": "logging.StreamHandler", "stream": "ext://sys.stdout", "formatter": "class", "filters": ["redact"],
+        },
+    },
+    "root": {"handlers": ["first", "second"], "level": "INFO"},
+})
+logging.info("with %s", "hunter2")
+"""
+
+
+def test_a_host_names_them_in_its_config_of_logging() -> None:
+    done = subprocess.run([sys.executable, "-c", CONFIG], capture_output=True, text=True, check=True)
+    assert done.stdout == "with <redacted>!\nwith <redacted>?\n"

@@ -1,69 +1,225 @@
-"""Structured logs: for people on a terminal, as JSON lines otherwise; secrets never in either."""
+"""Structured logs: for people on a terminal, as JSON lines otherwise; secrets never in either, nor in a host's own."""
 
 from __future__ import annotations
 
 import logging
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from copy import copy
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
-from tta_kernel import correlation_id
+from tta_kernel import as_failure, correlation_id
 
+from .output import encodable
 from .secrets import REDACTED, mask
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _NOTHING = re.compile("(?!)")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal would obey, or what no file can hold; but for the ends of lines, and tabs."""
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
-class _Formatter(logging.Formatter):
-    def __init__(self, form: str, secrets: Collection[str]) -> None:
-        super().__init__()
-        self._json = form == "json"
+class Redactor:
+    """Hides ``secrets`` in a text, as they are, as Python shows them and as JSON does, and passwords in URLs.
+
+    The collection may grow, as ``kernel.secrets`` does at a reload. What has up to three characters stays: to hide
+    it would hide half the log.
+    """
+
+    def __init__(self, secrets: Collection[str] = ()) -> None:
         self._secrets = secrets
         self._known = 0
         """How many secrets the pattern stands for."""
         self._pattern = _NOTHING
 
+    def __call__(self, text: str) -> str:
+        if len(self._secrets) != self._known:
+            # In one step, since another thread may be adding to it.
+            secrets = tuple(self._secrets)
+            self._pattern = _pattern(secrets)
+            self._known = len(secrets)
+        return mask(self._pattern.sub(REDACTED, text))
+
+    def value(self, value: Any) -> Any:
+        """Return a record's field: as it is, unless that shows a secret or can't be shown; then as text."""
+        for show in (str, repr):
+            shown = _shown(show, value)
+            hidden = self(shown)
+            if hidden != shown or shown == _unshowable(value):
+                return hidden
+        return value
+
+
+class RedactingFilter(logging.Filter):
+    """Takes the secrets out of the records of a host's handler: ``handler.addFilter(RedactingFilter(secrets))``.
+
+    The record that the handler formats has its text, its traceback and its extra fields as text that shows no
+    secret; its arguments and its exception are gone. It never raises, and keeps no record back. Before Python
+    3.12 the handlers that come after it get the same record.
+    """
+
+    def __init__(self, secrets: Collection[str] = (), name: str = "") -> None:
+        super().__init__(name)
+        self._redact = Redactor(secrets)
+
+    def filter(self, record: logging.LogRecord) -> Any:  # a bool, and since 3.12 also a record
+        """Return whether the record is wanted, or the record that is to be handled in its place."""
+        if not super().filter(record):
+            return False
+        fresh = copy(record) if sys.version_info >= (3, 12) else record
+        redact = self._redact
+        fresh.msg, fresh.args = redact(_escaped(_message(record))), None
+        if record.exc_info and not record.exc_text:
+            fresh.exc_text = _shown(logging.Formatter().formatException, record.exc_info)
+        fresh.exc_info = None
+        fresh.exc_text = fresh.exc_text and redact(_escaped(fresh.exc_text))
+        fresh.stack_info = fresh.stack_info and redact(_escaped(fresh.stack_info))
+        for key, value in _extra(record).items():
+            vars(fresh)[key] = redact.value(value)
+        return fresh if fresh is not record else True
+
+
+class RedactingFormatter(logging.Formatter):
+    """Formats as a host likes it, with a format or with a formatter of its own (``inner``), and then hides secrets.
+
+    It never raises: a record that can't be formatted is one line that says so, without its arguments.
+    """
+
+    def __init__(
+        self,
+        fmt: str | None = None,
+        datefmt: str | None = None,
+        style: Literal["%", "{", "$"] = "%",
+        validate: bool = True,
+        *,
+        defaults: Mapping[str, Any] | None = None,
+        inner: logging.Formatter | None = None,
+        secrets: Collection[str] = (),
+    ) -> None:
+        super().__init__(fmt, datefmt, style, validate, defaults=defaults)
+        self._inner = inner
+        self._redact = Redactor(secrets)
+
     def format(self, record: logging.LogRecord) -> str:
+        """Return the formatted record without secrets."""
+        try:
+            line = self._format(record)
+        except BaseException as exc:  # noqa: BLE001 - whatever the record holds; `as_failure` raises what must go on
+            line = self._told(record, _one_line(f"{_message(record)} ({_unshown(exc)})"))
+        return self._redact(_SURROGATE.sub(_escape, line))
+
+    def _format(self, record: logging.LogRecord) -> str:
+        return self._inner.format(record) if self._inner else super().format(record)
+
+    def _told(self, record: logging.LogRecord, event: str) -> str:
+        """Return the line for a record that can't be formatted."""
+        return f"{record.levelname} {record.name}: {event}"
+
+
+class _Formatter(RedactingFormatter):
+    """Formats as `setup` has it."""
+
+    def __init__(self, form: str, secrets: Collection[str]) -> None:
+        super().__init__(secrets=secrets)
+        self._json = form == "json"
+
+    def _format(self, record: logging.LogRecord) -> str:
+        plain = copy(record)
+        plain.msg, plain.args = _message(record), None
+        return self._told(record, _escaped(logging.Formatter.format(self, plain)))
+
+    def _told(self, record: logging.LogRecord, event: str) -> str:
         now = datetime.fromtimestamp(record.created, UTC)
         plugin = record.name.removeprefix("tta.")
-        event = super().format(record)
-        extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        extra = _extra(record)
         correlation = correlation_id.get()
         if not self._json:
-            more = "".join(f" {key}={value}" for key, value in extra.items())
+            more = "".join(f" {_one_line(key)}={_one_line(_shown(str, value))}" for key, value in extra.items())
             if correlation:
                 more += f" [{correlation}]"
-            return self._redact(f"{now:%H:%M:%S} {record.levelname:8} {plugin}: {event}{more}")
-        line = {
+            return f"{now:%H:%M:%S} {record.levelname:8} {plugin}: {event}{more}"
+        line: dict[str, Any] = {
             "time": now.isoformat(),
             "level": record.levelname.lower(),
             "plugin": plugin,
             "event": event,
             "correlation_id": correlation,
         }
+        fields = {_one_line(str(key)): _encoded(value) for key, value in extra.items()}
         # Twice, so that our keys come first, and no extra one of their name replaces them.
-        whole = line | extra | line
-        return self._redact(msgspec.json.encode(whole, enc_hook=repr).decode())
+        whole = line | fields | line
+        return msgspec.json.encode(encodable(whole)).decode()
 
-    def _redact(self, line: str) -> str:
-        if len(self._secrets) != self._known:  # A reload adds some.
-            self._known = len(self._secrets)
-            self._pattern = _pattern(self._secrets)
-        return mask(self._pattern.sub(REDACTED, line))
+
+class _Handler(logging.StreamHandler[Any]):
+    """Writes to standard error, and leaves it where that can't be written: `logging` would show the raw arguments."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - its name in `logging`
+        """Let a line go that nobody can read."""
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Return a record's text; where it can't be formatted, as it was written, without the arguments."""
+    try:
+        return str(record.getMessage())
+    except BaseException as exc:  # noqa: BLE001 - of the arguments' making; `as_failure` raises what must go on
+        template = record.msg if isinstance(record.msg, str) else f"a {type(record.msg).__name__}"
+        return f"{template} ({_unshown(exc)})"
+
+
+def _unshown(exc: BaseException) -> str:
+    return f"it can't be shown in full: {type(as_failure(exc)).__name__}"
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def _shown(show: Callable[[Any], str], value: Any) -> str:
+    """Return how a value shows itself, or what it is where it can't."""
+    try:
+        return show(value)
+    except BaseException as exc:  # noqa: BLE001 - a stranger's `repr`; `as_failure` raises what must go on
+        as_failure(exc)
+        return _unshowable(value)
+
+
+def _unshowable(value: Any) -> str:
+    return f"<a {type(value).__name__} that can't be shown>"
+
+
+def _encoded(value: Any) -> Any:
+    """Return what JSON can hold of a field: the field itself where all of it can be encoded, else as text."""
+    try:
+        return msgspec.Raw(msgspec.json.encode(encodable(value), enc_hook=repr))
+    except BaseException as exc:  # noqa: BLE001 - it has a circle in it, or a `repr` that raises
+        as_failure(exc)
+        return _shown(repr, value)
+
+
+def _escaped(text: str) -> str:
+    return _CONTROL.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found.group().encode("unicode_escape").decode()
+
+
+def _one_line(text: Any) -> str:
+    return _escaped(str(text)).replace("\n", "\\n")
 
 
 def _pattern(secrets: Collection[str]) -> re.Pattern[str]:
-    """Match each secret as it is, as Python shows it, and as JSON does; short ones would hide half the log."""
     forms: set[str] = set()
     for secret in secrets:
         if len(secret) > 3:
-            for text in (secret, repr(secret)[1:-1]):
-                forms |= {text, msgspec.json.encode(text).decode()[1:-1]}
+            for text in (secret, repr(secret)[1:-1], _escaped(secret)):
+                forms |= {text, msgspec.json.encode(encodable(text)).decode()[1:-1]}
     if not forms:
         return _NOTHING
     # The longest first: one secret may hold another.
@@ -74,6 +230,6 @@ def setup(level: str = "info", form: Literal["auto", "human", "json"] = "auto", 
     """Send the log to standard error, without ``secrets`` and passwords in URLs; the set of them may grow."""
     if form == "auto":
         form = "human" if sys.stderr.isatty() else "json"
-    handler = logging.StreamHandler()
+    handler = _Handler()
     handler.setFormatter(_Formatter(form, secrets))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
