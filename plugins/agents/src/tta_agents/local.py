@@ -33,6 +33,7 @@ class LocalAgents:
         self._replies, self._store = MemoryReplies(kept), store
         self._store_down = False
         self._served: dict[str, list[Served]] = {}
+        self._shared: set[str] = set()  # types of which other processes call one
         self._turns = Turns()
 
     def add(self, served: Served) -> None:
@@ -41,10 +42,18 @@ class LocalAgents:
         if any(other.id == served.id for other in siblings):
             raise ValueError(f"an agent {served.id} is served already; give it another instance name")
         siblings.append(served)
+        self._note_shared(served.id.type)
 
     def remove(self, served: Served) -> None:
         """Let ``served`` be chosen no longer."""
         self._served[served.id.type].remove(served)
+        self._note_shared(served.id.type)
+
+    def _note_shared(self, type: str) -> None:
+        if any(served.shared for served in self._served[type]):
+            self._shared.add(type)
+        else:
+            self._shared.discard(type)
 
     def find(self, agent: AgentId) -> list[Served]:
         """Return what is served here under an address."""
@@ -66,17 +75,24 @@ class LocalAgents:
         slot = (agent.type, context.key, context.owner)
         await self._turns.take(slot)
         try:
-            shared = any(served.shared for served in self._served.get(agent.type, ()))
-            if reply := await self._recall(*slot, shared=shared):
+            if (reply := self._replies.find(*slot)) is not None:
+                return reply, True
+            store = self._store if agent.type in self._shared else None
+            if store is not None and (reply := await self._recall(store, *slot)) is not None:
                 return reply, True
             reply = await self._run(by or self._choose(agent), request, context)
-            return await self._keep(*slot, reply, shared=shared)
+            kept = await self._keep(store, reply, context) if store is not None else None
+            if kept is None:
+                kept = self._replies.keep(agent.type, context.key, reply, self._window, context.owner)
+            return kept, kept is not reply
         finally:
             self._turns.pass_on(slot)
 
     def _choose(self, agent: AgentId) -> Served:
         if not (found := self.find(agent)):
             raise AgentError("not_served", f"no running plugin serves {agent}", retryable=True)
+        if len(found) == 1:
+            return found[0]
         return min(found, key=lambda served: (served.degraded, served.running, served.calls))
 
     async def _run(self, served: Served, request: Any, context: CallContext) -> Reply:
@@ -151,26 +167,22 @@ class LocalAgents:
         """Delete a person's replies that only this process has."""
         return await self._replies.forget(owner)
 
-    async def _recall(self, type: str, key: str, owner: str, *, shared: bool) -> Reply | None:
-        reply = await self._replies.get(type, key, owner)
-        if reply is None and shared and self._store is not None:
-            try:
-                reply = await self._store.get(type, key, owner)
-            except RegistryError as exc:
-                self._note_store_down(exc)
-        return reply
+    async def _recall(self, store: Replies, type: str, key: str, owner: str) -> Reply | None:
+        try:
+            return await store.get(type, key, owner)
+        except RegistryError as exc:
+            self._note_store_down(exc)
+            return None
 
-    async def _keep(self, type: str, key: str, owner: str, reply: Reply, *, shared: bool) -> tuple[Reply, bool]:
-        """Keep the first reply there is, and return that one: two processes may have worked at once."""
-        if shared and self._store is not None:
-            try:
-                kept = await self._store.put(type, key, reply, self._window, owner)
-                self._store_down = False
-                return kept, kept is not reply
-            except RegistryError as exc:
-                self._note_store_down(exc)
-        kept = await self._replies.put(type, key, reply, self._window, owner)
-        return kept, kept is not reply
+    async def _keep(self, store: Replies, reply: Reply, context: CallContext) -> Reply | None:
+        """Return the first reply there is, since two processes may have worked at once; None where none is kept."""
+        try:
+            kept = await store.put(reply.agent.type, context.key, reply, self._window, context.owner)
+        except RegistryError as exc:
+            self._note_store_down(exc)
+            return None
+        self._store_down = False
+        return kept
 
     def _note_store_down(self, exc: RegistryError) -> None:
         # To run twice does no harm, so a call is better answered than refused.

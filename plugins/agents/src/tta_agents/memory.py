@@ -81,16 +81,25 @@ class MemoryReplies:
         self._replies: OrderedDict[tuple[str, str, str], tuple[float, Reply]] = OrderedDict()
 
     async def get(self, type: str, key: str, owner: str = "") -> Reply | None:
-        until, reply = self._replies.get((owner, type, key), (0.0, None))
-        return reply if self._clock() <= until else None
+        return self.find(type, key, owner)
 
     async def put(self, type: str, key: str, reply: Reply, ttl: float, owner: str = "") -> Reply:
         check_duration("ttl", ttl)
-        if kept := await self.get(type, key, owner):
+        return self.keep(type, key, reply, ttl, owner)
+
+    def find(self, type: str, key: str, owner: str = "") -> Reply | None:
+        """Do what `get` does."""
+        until, reply = self._replies.get((owner, type, key), (0.0, None))
+        return reply if reply is not None and self._clock() <= until else None
+
+    def keep(self, type: str, key: str, reply: Reply, ttl: float, owner: str = "") -> Reply:
+        """Do what `put` does."""
+        if (kept := self.find(type, key, owner)) is not None:
             return kept
-        self._replies[owner, type, key] = self._clock() + ttl, reply
+        now = self._clock()
+        self._replies[owner, type, key] = now + ttl, reply
         self._replies.move_to_end((owner, type, key))
-        while len(self._replies) > self._kept or self._clock() > next(iter(self._replies.values()))[0]:
+        while len(self._replies) > self._kept or now > next(iter(self._replies.values()))[0]:
             self._replies.popitem(last=False)
         return reply
 

@@ -40,7 +40,7 @@ class AgentRegistryContract:
         can = Capability("swim", version="1.2.0", tags=frozenset({"sea", "cold"}), metadata={"depth": 3})
         card = _card(
             AgentId("a", "1"), "an agent", capabilities=(can,), status="busy", registered_at=12.5, process="p",
-            running=1, limit=2, timeout=3.0, resources={"memory": "1GB"},
+            running=1, limit=2, timeout=3.0, resources={"memory": "1GB"}, agent_version="2.1",
         )  # fmt: skip
         await registry.register(card)
         assert _as_told(await registry.get(card.id)) == card
@@ -165,8 +165,8 @@ class RepliesContract:
         assert await replies.get("a", "k") is None
 
     async def test_a_kept_reply_comes_back_as_it_was(self, replies: Replies) -> None:
-        undo = Undo(AgentId("a"), {"x": 1})
-        reply = Reply(AgentId("a", "1"), {"text": "hi", "parts": [1, None, 2.5]}, 0.5, (undo,))
+        undos = (Undo(AgentId("a"), {"x": 1}), Undo(AgentId("a"), {"x": 1}, 1))
+        reply = Reply(AgentId("a", "1"), {"text": "hi", "parts": [1, None, 2.5]}, 0.5, undos, "2.1")
         assert await replies.put("a", "k", reply, 60) == reply
         assert await replies.get("a", "k") == reply
 
