@@ -13,10 +13,9 @@ from tta_agents import AgentCard, AgentError, AgentId, AgentSpec, OnUndo, Reply,
 from tta_agents.beats import BEAT_INTERVAL
 from tta_agents.pending import PendingCall
 from tta_agents.testing import Answer, Ask, Echo
-from tta_agents.testing.echo import ASK, ECHO, PATIENCE, into, stream
+from tta_agents.testing.echo import ASK, ECHO, into, stream
 from tta_agents.testing.processes import TYPES, Connection, Processes
 from tta_agents.wire import Accepted, Beat, Call, UndoOffered, UndoTaken
-from tta_kernel.testing.strangers import LIMIT, Outcome, Stranger, strangers
 from tta_messages import Message, MessagesConfig, SendResult
 from tta_messages.memory import MemoryMessages
 
@@ -185,54 +184,3 @@ def test_what_an_older_release_says_lacks_nothing() -> None:
 def test_an_agent_is_not_declared_with_a_version_that_is_none(version: Any) -> None:
     with pytest.raises(ValueError, match="the version of agent 'echo' is a text of up to 80"):
         AgentSpec("echo", "says it again", Ask, Answer, version=version)
-
-
-async def call_with(name: str, stranger: Stranger, processes: Processes, *, remote: bool) -> AgentError | None:
-    """Call with a stranger as one of the call's listeners, and then in peace; return what came of the first."""
-
-    async def work(request: Ask, ctx: StepContext) -> Answer:
-        ctx.heartbeat()
-        await ctx.on_rollback(TAKE_BACK, {})
-        return await stream("x", ctx)
-
-    server = await processes.agents()
-    caller = await processes.agents() if remote else server
-    error: AgentError | None = None
-    async with server.serve(Echo(work)):
-        with anyio.move_on_after(4 * LIMIT):
-            try:
-                listeners: dict[str, Any] = {name: stranger}
-                await caller.call(ECHO, ASK, key="odd", **listeners)
-            except AgentError as exc:
-                error = exc
-        with anyio.fail_after(PATIENCE):
-            reply = await caller.call(ECHO, ASK, key="well")
-    assert reply.output["text"] == "x"
-    return error
-
-
-def without_interrupts(all: Sequence[Stranger]) -> Sequence[Stranger]:
-    return [each for each in all if each.outcome is not Outcome.STOP]
-
-
-@pytest.mark.parametrize("stranger", without_interrupts(strangers("async")), ids=str)
-@pytest.mark.parametrize("name", ["on_piece", "on_undo"])
-@pytest.mark.parametrize("remote", [False, True], ids=["local", "remote"])
-async def test_whatever_is_done_with_a_piece_or_an_undo_the_next_call_is_answered(
-    processes: Processes, stranger: Stranger, name: str, *, remote: bool
-) -> None:
-    error = await call_with(name, stranger, processes, remote=remote)
-    if stranger.outcome is Outcome.FAILURE:
-        assert error is not None
-        assert error.code == ("undo_refused" if name == "on_undo" else "failed")
-
-
-@pytest.mark.parametrize("stranger", without_interrupts(strangers("plain")), ids=str)
-@pytest.mark.parametrize("remote", [False, True], ids=["local", "remote"])
-async def test_whatever_is_done_at_a_heartbeat_the_next_call_is_answered(
-    processes: Processes, stranger: Stranger, *, remote: bool
-) -> None:
-    error = await call_with("on_beat", stranger, processes, remote=remote)
-    if stranger.outcome is Outcome.FAILURE and not remote:  # There it is answered before a heartbeat is due.
-        assert error is not None
-        assert error.code == "failed"

@@ -152,16 +152,17 @@ async def told_by(processes: Processes, stranger: Stranger, work: Work, callback
     """Let a stranger be told of a call; look what becomes of it, and that the next call is answered."""
     server = await processes.agents()
     caller = await processes.agents() if remote else server
+    told: dict[str, Any] = {callback: stranger}
     async with server.serve(Echo(work, timeout=10.0)):
         error: AgentError | None = None
         if stranger.outcome is Outcome.STOP:
             with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
-                await caller.call(ECHO, ASK, key="odd", **{callback: stranger})
+                await caller.call(ECHO, ASK, key="odd", **told)
         else:
             limit = 4 * LIMIT if stranger.outcome in (Outcome.TIME_LIMIT, Outcome.NAMED) else 10.0
             with anyio.move_on_after(limit):
                 try:
-                    await caller.call(ECHO, ASK, key="odd", **{callback: stranger})
+                    await caller.call(ECHO, ASK, key="odd", **told)
                 except AgentError as exc:
                     error = exc
         heard: list[str] = []
