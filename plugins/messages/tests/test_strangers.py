@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -143,7 +143,7 @@ async def everything_is_settled(messages: MemoryMessages) -> bool:
 
 
 async def consumes_what_is_odd(
-    messages: MemoryMessages, stranger: Stranger, run: Callable[[Handler], Awaitable[None]]
+    messages: MemoryMessages, stranger: Stranger, run: Callable[[Handler], Coroutine[Any, Any, None]]
 ) -> None:
     """Let a stranger handle one message; look what becomes of it, and that the next one is handled."""
 
@@ -182,7 +182,7 @@ async def consumes_what_is_odd(
 async def test_whatever_a_handler_does_its_message_is_settled_and_the_next_is_handled(
     memory: MemoryMessages, stranger: Stranger, concurrency: int
 ) -> None:
-    def run(handler: Handler) -> Awaitable[None]:
+    def run(handler: Handler) -> Coroutine[Any, Any, None]:
         return consume(memory, "q", handler, time_limit=LIMIT, wait=0.01, concurrency=concurrency)
 
     await consumes_what_is_odd(memory, stranger, run)
@@ -193,7 +193,7 @@ async def test_whatever_a_handler_does_its_message_is_settled_and_the_next_is_ha
 async def test_whatever_a_handler_of_batches_does_its_messages_are_settled_and_the_next_are_handled(
     memory: MemoryMessages, stranger: Stranger
 ) -> None:
-    def run(handler: Handler) -> Awaitable[None]:
+    def run(handler: Handler) -> Coroutine[Any, Any, None]:
         return consume_batches(memory, "q", handler, time_limit=LIMIT, wait=0.01, limit=1)
 
     await consumes_what_is_odd(memory, stranger, run)
