@@ -38,6 +38,11 @@ def test_a_host_brings_settings_and_a_plugin_of_its_own(root: Path, capsys: pyte
     assert capsys.readouterr().out == "good evening\nTrue\n"
 
 
+def test_a_plugin_says_how_it_is(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_code_of(root, "Health and snapshot")
+    assert capsys.readouterr().out == "store degraded 7 pages are free\n{'store': {'free': 7}}\n"
+
+
 def test_settings_come_from_wherever_a_host_keeps_them(root: Path) -> None:
     names = run_code_of(root, "The kernel, and the program around it")
     assert names["settings"].plugins["clock"].config == {"hour": 7}

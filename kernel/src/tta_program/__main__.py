@@ -16,7 +16,7 @@ import anyio
 from tta_kernel import KERNEL, Kernel, KernelError, PluginError
 from tta_kernel.wiring import Wiring
 
-from . import hookspecs, logs, looks
+from . import health, hookspecs, logs, looks
 from .commands import Command, Subcommands, skip_what_it_leaves_alone
 from .config import read
 from .exits import INTERRUPTED, NOT_STARTED, UNREAD
@@ -60,12 +60,12 @@ def _main(argv: Sequence[str]) -> int:
             return looks.show(wiring, settings, options)
     try:
         if command is None:
-            return run(wiring, settings)
+            return int(options.start(wiring, settings, options))
         kernel = Kernel(wiring=wiring)
         logs.setup(settings.log_level, settings.log_format, kernel.secrets)
         return anyio.run(_command, kernel, command, options)
     except KernelError as exc:
-        name = command.name if command else "run"
+        name = command.name if command else rest[0]
         print(f"tta {name}: could not start:\n{exc}", file=sys.stderr)
         return NOT_STARTED
 
@@ -91,7 +91,8 @@ def _parse(rest: Sequence[str], wiring: Wiring) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"tta-kernel {version('tta-kernel')}")
     subcommands = Subcommands(parser)
-    subcommands.add_own("run", "run until a signal: INT or TERM stops, HUP reloads")
+    subcommands.add_own("run", "run until a signal: INT or TERM stops, HUP reloads").set_defaults(start=run)
+    health.add(subcommands)
     looks.add(subcommands)
     for name, answer in wiring.hooks.collect(hookspecs.register_commands, subcommands).items():
         record = wiring.records[name]

@@ -28,11 +28,17 @@ def skip_what_it_leaves_alone(command: Command, kernel: Kernel) -> None:
 
     So a command beside a running system neither serves anything nor takes a message.
     """
-    if command.whole:
-        return
+    if not command.whole:
+        start_only(kernel, "the command doesn't require it", requires=command.requires, asks=command.asks)
+
+
+def start_only(
+    kernel: Kernel, why: str, *, requires: Sequence[Service[Any]] = (), asks: Sequence[Callable[..., Any]] = ()
+) -> None:
+    """Skip all but what provides what is required, or implements a hook that is asked, and what that needs."""
     wiring = kernel.wiring
-    todo = {wiring.providers[key] for key in command.requires if key in wiring.providers}
-    for spec in command.asks:
+    todo = {wiring.providers[key] for key in requires if key in wiring.providers}
+    for spec in asks:
         todo.update(kernel.hooks.implementers(spec))
     todo &= wiring.records.keys()  # The host's own services are there anyway.
     wanted: set[str] = set()
@@ -41,7 +47,7 @@ def skip_what_it_leaves_alone(command: Command, kernel: Kernel) -> None:
         todo = {needed for name in todo for needed in wiring.records[name].needs} - wanted
     for name, record in wiring.chosen().items():
         if name not in wanted:
-            record.change_to(State.SKIPPED, "the command doesn't require it")
+            record.change_to(State.SKIPPED, why)
 
 
 class Subcommands:
@@ -80,7 +86,7 @@ class Subcommands:
     def add_own(self, name: str, text: str) -> argparse.ArgumentParser:
         """Add a command of the program itself, which starts nothing or everything."""
         parser = self._parser(name, text)
-        parser.set_defaults(command=None, look=None)
+        parser.set_defaults(command=None, look=None, start=None)
         return parser
 
     def _parser(self, name: str, text: str) -> argparse.ArgumentParser:

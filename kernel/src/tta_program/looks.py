@@ -17,7 +17,7 @@ from .commands import Subcommands
 from .config import LayeredSettings
 from .effective import entries
 from .exits import DONE, WANTING
-from .output import aligned, encodable, printable_lines
+from .output import aligned, encodable, print_json, printable_lines
 
 Look = Callable[[Wiring, LayeredSettings, Sequence[Problem]], tuple[Any, list[str]]]
 """Returns what JSON shows, and the lines for people."""
@@ -52,8 +52,7 @@ def show(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace)
         found = [problem for problem in found if not problem.deployment_only]
     data, lines = options.look(wiring, settings, found)
     if options.json:
-        encoded = msgspec.json.encode(encodable(msgspec.to_builtins(data)))
-        print(msgspec.json.format(encoded, indent=2).decode())
+        print_json(data)
     else:
         print(printable_lines("\n".join(lines)))
     if not checks:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from .exits import WANTING
 
 
@@ -24,6 +26,12 @@ def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         lines.append("  ".join(cells).rstrip())
     return lines
+
+
+def print_json(data: Any) -> None:
+    """Print Structs and builtins as JSON, for whoever reads it."""
+    encoded = msgspec.json.encode(encodable(msgspec.to_builtins(data)))
+    print(msgspec.json.format(encoded, indent=2).decode())
 
 
 def fail(command: str, why: str) -> int:

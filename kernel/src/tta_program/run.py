@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import faulthandler
 import logging
 import os
@@ -30,7 +31,7 @@ _HUP: int | None = getattr(signal, "SIGHUP", None)
 log = logging.getLogger("tta.kernel")
 
 
-def run(wiring: Wiring, settings: LayeredSettings) -> int:
+def run(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace | None = None) -> int:
     """Run until SIGINT or SIGTERM, in order; a second one ends at once. Return the exit code."""
     # Whatever makes the plugins stop: a signal, or one that fails, even while others still start.
     kernel = Kernel(
@@ -38,13 +39,13 @@ def run(wiring: Wiring, settings: LayeredSettings) -> int:
         stopping=lambda: watchdog.arm(),  # noqa: PLW0108  # the watchdog comes after what it watches
         abandoned=lambda name, stack: watchdog.arm(),
     )
-    watchdog = _Watchdog(kernel)
+    watchdog = Watchdog(kernel)
     logs.setup(settings.log_level, settings.log_format, kernel.secrets)
     with _signals(watchdog) as wake:
         return anyio.run(_run, kernel, settings.source, watchdog, wake)
 
 
-async def _run(kernel: Kernel, source: Source, watchdog: _Watchdog, wake: socket.socket) -> int:
+async def _run(kernel: Kernel, source: Source, watchdog: Watchdog, wake: socket.socket) -> int:
     started = False
     problem: KernelError | None = None
     async with anyio.create_task_group() as tasks:
@@ -90,12 +91,12 @@ async def _reload(kernel: Kernel) -> None:
         log.exception("nothing is reloaded")
 
 
-class _Watchdog:
+class Watchdog:
     """Ends the process when a stop doesn't end, even if a plugin blocks the event loop."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, limit: float | None = None) -> None:
         self._kernel = kernel
-        self._limit = kernel.settings.stop_timeout + 2 * GRACE
+        self._limit = limit or kernel.settings.stop_timeout + 2 * GRACE
         self._timer: threading.Timer | None = None
 
     def arm(self) -> None:
@@ -103,6 +104,10 @@ class _Watchdog:
             self._timer = threading.Timer(self._limit, self._end)
             self._timer.daemon = True
             self._timer.start()
+
+    def disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _end(self) -> None:
         unsettled = (State.STARTING, State.STOPPING)
@@ -114,7 +119,7 @@ class _Watchdog:
 
 
 @contextmanager
-def _signals(watchdog: _Watchdog) -> Iterator[socket.socket]:
+def _signals(watchdog: Watchdog) -> Iterator[socket.socket]:
     """Deliver signals as bytes on a socket: a handler of Python's runs even if the loop is busy."""
     reader, writer = socket.socketpair()
     reader.setblocking(False)  # noqa: FBT003
