@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import anyio
@@ -16,6 +17,7 @@ from tta_agents.testing import Answer, Ask, Echo
 from tta_agents.testing.echo import ASK, ECHO, into, stream
 from tta_agents.testing.processes import TYPES, Connection, Processes
 from tta_agents.wire import Accepted, Beat, Call, UndoOffered, UndoTaken
+from tta_kernel.testing import until
 from tta_messages import Message, MessagesConfig, SendResult
 from tta_messages.memory import MemoryMessages
 
@@ -131,6 +133,88 @@ async def test_who_takes_a_call_over_tells_no_undo_twice_and_none_is_lost(proces
     wanted = [Undo(TAKE_BACK, {"by": "first"})] + [Undo(TAKE_BACK, {"by": "heir"})] * (not same)
     assert taken == wanted
     assert replies[0].undo == tuple(wanted)
+
+
+async def test_an_agent_does_not_wait_for_a_caller_that_has_died_and_whoever_goes_on_for_that_is_answered(
+    processes: Processes,
+) -> None:
+    offered, never = anyio.Event(), anyio.Event()
+    connection = Connection(processes.messages)
+    dead, heir = await processes.agents(messages=connection), await processes.agents()
+    server = await processes.agents(visibility="200ms")
+    effects: list[str] = []
+    taken: list[Undo] = []
+
+    async def on_undo(undo: Undo) -> None:
+        offered.set()
+        await never.wait()
+
+    async def work(request: Ask, ctx: StepContext) -> Answer:
+        await ctx.on_rollback(TAKE_BACK, {"text": request.text})
+        effects.append(request.text)
+        return Answer(request.text)
+
+    async with server.serve(Echo(work)), anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(dead.call, ECHO, ASK, key="k", on_undo=on_undo))
+        await offered.wait()
+        connection.cut = True
+        with anyio.fail_after(5):
+            reply = await heir.call(ECHO, ASK, key="k", on_undo=into_undos(taken))
+        connection.cut, connection.down = False, True  # What is dead needs no time to say goodbye.
+        tasks.cancel_scope.cancel()
+    assert reply.undo == tuple(taken) == (Undo(TAKE_BACK, {"text": "x"}),)
+    assert effects == ["x"]
+
+
+async def test_an_agent_waits_for_a_caller_that_takes_its_time(processes: Processes) -> None:
+    async def on_undo(undo: Undo) -> None:
+        taken.append(undo)
+        # Offered once, and then again and again: longer than anybody would wait for one that has died.
+        await until(lambda: connection.sent.count(UndoOffered.TYPE) >= 6)
+
+    async def work(request: Ask, ctx: StepContext) -> Answer:
+        await ctx.on_rollback(TAKE_BACK, {})
+        return Answer("x")
+
+    taken: list[Undo] = []
+    connection = Counting(processes.messages)
+    caller, server = await processes.agents(), await processes.agents(messages=connection, visibility="400ms")
+    async with server.serve(Echo(work)):
+        reply = await caller.call(ECHO, ASK, key="k", on_undo=on_undo)
+    assert reply.undo == tuple(taken)
+    assert len(taken) == 1
+
+
+async def test_an_undo_is_told_before_the_pieces_that_wait_for_their_reader(processes: Processes) -> None:
+    told: list[str] = []
+
+    async def on_piece(piece: str) -> None:
+        reading.set()
+        await offered.wait()
+        await anyio.wait_all_tasks_blocked()  # The offer has been read.
+        told.append(piece)
+
+    async def on_undo(undo: Undo) -> None:
+        told.append("undo")
+
+    class Watching(Counting):
+        async def send(self, *messages: Message) -> Sequence[SendResult]:
+            results = await super().send(*messages)
+            if UndoOffered.TYPE in self.sent:
+                offered.set()
+            return results
+
+    async def work(request: Ask, ctx: StepContext) -> Answer:
+        answer = await stream("abcdef", ctx)
+        await reading.wait()
+        await ctx.on_rollback(TAKE_BACK, {})
+        return answer
+
+    reading, offered = anyio.Event(), anyio.Event()
+    caller, server = await processes.agents(), await processes.agents(messages=Watching(processes.messages))
+    async with server.serve(Echo(work)):
+        await caller.call(ECHO, ASK, key="k", on_piece=on_piece, on_undo=on_undo)
+    assert told == ["a", "undo", *"bcdef"]
 
 
 async def test_an_undo_that_is_too_large_ends_the_call_before_there_is_an_effect(processes: Processes) -> None:

@@ -234,7 +234,7 @@ class CallConsumer:
             self._log,
             on_piece if call.stream else None,
             partial(self._beats.add, outbox) if call.beats else None,
-            partial(outbox.undo, delivery=delivery) if call.undos else None,
+            partial(outbox.undo, delivery=delivery, patience=self._visibility / 2) if call.undos else None,
         )
 
     async def _settle(self, leases: LeaseKeeper, execution: Execution) -> None:

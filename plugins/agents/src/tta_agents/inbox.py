@@ -21,6 +21,7 @@ from .wire import (
     Credit,
     Died,
     Signal,
+    UndoHeard,
     UndoOffered,
     UndoTaken,
     caller_of,
@@ -64,7 +65,7 @@ class Inbox:
 
     def message(self, process: str, signal: Signal, *, ttl: float, owner: str = "") -> Message:
         """Return the message that tells ``process`` of something."""
-        urgent = isinstance(signal, Cancelled | Credit | UndoTaken)
+        urgent = isinstance(signal, Cancelled | Credit | UndoHeard | UndoTaken)
         return Message.to(
             inbox_of(process), signal.TYPE, signal, sender=self.process, ttl=max(ttl, 1.0), owner=owner,
             correlation_id=correlation_id.get(), priority=Priority.HIGH if urgent else Priority.NORMAL,
@@ -78,12 +79,12 @@ class Inbox:
             await send(self.messages, self.message(process, Died(event.id, ""), ttl=SIGNAL_TTL), patience=1.0)
 
     async def _take(self, deliveries: Sequence[Delivery]) -> None:
-        stray = [back for delivery in deliveries if (back := self._dispatch(delivery.message)) is not None]
-        if stray:
-            await send(self.messages, *stray, patience=1.0)
+        answers = [back for delivery in deliveries if (back := self._dispatch(delivery.message)) is not None]
+        if answers:
+            await send(self.messages, *answers, patience=1.0)
 
     def _dispatch(self, message: Message) -> Message | None:
-        """Hand a signal on; return what is to be said to whoever works on a call that nobody waits for."""
+        """Hand a signal on; return what its sender is to hear at once, such as that nobody waits for a call."""
         if message.type == FAILED:
             # The store's own word for a call that died. `Died` says the same, and of a call that nobody can read, too:
             # of that one the store no longer knows whom to answer, but its id names the caller.
@@ -96,12 +97,15 @@ class Inbox:
         except (msgspec.DecodeError, ValueError) as exc:
             self._log.warning("an unreadable %s from %s is left out: %s", message.type, message.sender, exc)
             return None
-        if isinstance(signal, Credit | UndoTaken | Cancelled):
+        if isinstance(signal, Credit | UndoHeard | UndoTaken | Cancelled):
             on_signal = self.executions.get(signal.execution)
         else:
             on_signal = self.calls.get(signal.call)
         if on_signal is not None:
             on_signal(signal)
+            if isinstance(signal, UndoOffered) and signal.repeated:
+                heard = UndoHeard(signal.call, signal.execution, signal.undo.number)
+                return self.message(signal.process, heard, ttl=SIGNAL_TTL)
         elif isinstance(signal, Accepted | UndoOffered):
             return self.message(signal.process, Cancelled(signal.call, signal.execution), ttl=SIGNAL_TTL)
         return None

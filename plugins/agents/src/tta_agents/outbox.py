@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 import anyio
+import msgspec
 
 from tta_messages import Message
 
@@ -16,6 +17,13 @@ from .wire import SIGNAL_TTL, WINDOW, Accepted, Answered, Beat, Failed, Pieces, 
 ACCEPT_AFTER = 0.02
 """How long, in seconds, an agent may think before its caller is told that it does: most have answered by then."""
 _PATIENCE = 60.0  # in seconds, with a store that is away
+
+
+class _Offer:
+    """An undo that the caller has yet to take."""
+
+    def __init__(self) -> None:
+        self.taken, self.heard = anyio.Event(), False
 
 
 class Outbox:
@@ -31,7 +39,7 @@ class Outbox:
         """How many pieces of the text there have been."""
         self._read = 0  # how many of them the caller's reader has had
         self._refused = ""
-        self._untaken: dict[int, anyio.Event] = {}  # undos that the caller was offered, by their number
+        self._offers: dict[int, _Offer] = {}  # by the number of the undo
 
     def put(self, signal: Signal) -> None:
         """Let ``signal`` go after all that was there before."""
@@ -54,22 +62,38 @@ class Outbox:
         self._credited.set()
         self._credited = anyio.Event()
 
-    async def undo(self, undo: Undo, *, delivery: int) -> None:
-        """Offer what takes an effect back; return once the caller has taken it."""
-        taken = self._untaken[undo.number] = anyio.Event()
+    async def undo(self, undo: Undo, *, delivery: int, patience: float) -> None:
+        """Offer what takes an effect back; return once the caller has taken it.
+
+        A caller that is not heard of for ``patience`` seconds, though it was offered that once more, has died. Whoever
+        goes on for it calls with the same key, and would wait here for as long as the first had time.
+        """
+        offer = self._offers[undo.number] = _Offer()
+        offered = UndoOffered(self._call.id, self._execution, undo, self._inbox.process, delivery)
         try:
-            process = self._inbox.process
-            await self.tell(UndoOffered(self._call.id, self._execution, undo, process, delivery))
-            if self._refused:
-                raise AgentError(self._refused, "its caller can't be told what takes an effect back")
-            await taken.wait()
+            while True:
+                offer.heard = False
+                with anyio.move_on_after(patience):
+                    await self.tell(offered)
+                    if self._refused:
+                        raise AgentError(self._refused, "its caller can't be told what takes an effect back")
+                    await offer.taken.wait()
+                    return
+                if offered.repeated and not offer.heard:
+                    raise AgentError("undo_refused", "its caller is not heard of any more", retryable=True)
+                offered = msgspec.structs.replace(offered, repeated=True)
         finally:
-            del self._untaken[undo.number]
+            del self._offers[undo.number]
 
     def taken(self, number: int) -> None:
         """Know that the caller has taken the undo of that number."""
-        if taken := self._untaken.get(number):  # Otherwise it says so twice.
-            taken.set()
+        if offer := self._offers.get(number):  # Otherwise it says so twice.
+            offer.taken.set()
+
+    def heard(self, number: int) -> None:
+        """Know that the caller is there, and has yet to take the undo of that number."""
+        if offer := self._offers.get(number):
+            offer.heard = True
 
     def beat(self) -> Message:
         """Return the message that the work goes on."""

@@ -53,9 +53,9 @@ class PendingCall:
         self._offered: deque[Undo] = deque()
 
     @property
-    def has_pieces(self) -> bool:
-        """Whether there are pieces that the reader hasn't had."""
-        return bool(self._ready)
+    def has_more(self) -> bool:
+        """Whether there are pieces or undos that the caller hasn't had."""
+        return bool(self._ready or self._offered)
 
     @property
     def uncredited(self) -> int:

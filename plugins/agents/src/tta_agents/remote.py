@@ -113,12 +113,14 @@ class RemoteCalls:
         while True:
             if pending.has_beaten():
                 listener.beat()
-            while (text := pending.next_piece()) is not None:
-                await listener.piece(text)
-            while (undo := pending.next_undo()) is not None:
-                execution, process = pending.execution, pending.process
-                await listener.undo(undo)
-                await self._signal(process, UndoTaken(pending.id, execution, undo.number), patience=SIGNAL_TTL)
+            while pending.has_more:
+                # An agent waits for each undo, and not for each piece.
+                if (undo := pending.next_undo()) is not None:
+                    execution, process = pending.execution, pending.process
+                    await listener.undo(undo)
+                    await self._signal(process, UndoTaken(pending.id, execution, undo.number), patience=SIGNAL_TTL)
+                elif (text := pending.next_piece()) is not None:
+                    await listener.piece(text)
             # Half a window early, so that the agent need not stop while the credit is on its way.
             if pending.uncredited >= WINDOW // 2:
                 credit = Credit(pending.id, pending.execution, pending.credit())
@@ -126,7 +128,7 @@ class RemoteCalls:
                 continue
             if pending.error is not None:
                 raise pending.error
-            if pending.reply is not None and not pending.has_pieces:
+            if pending.reply is not None and not pending.has_more:
                 return await listener.settle(pending.reply)
             with anyio.move_on_after(self._poll_interval):
                 if not await pending.changed():

@@ -103,13 +103,22 @@ class Beat(Signal, frozen=True):
 class UndoOffered(Signal, frozen=True):
     """What takes an effect of the agent back; it goes on once it hears `UndoTaken`.
 
-    It may come before `Accepted`, so it says what that would have said.
+    It may come before `Accepted`, so it says what that would have said. Once it is ``repeated``, the caller's process
+    says `UndoHeard` at once, so that a caller that takes its time can be told from one that has died.
     """
 
     TYPE: ClassVar[str] = "agents.undo-offered"
     undo: Undo
     process: str
     delivery: int = 1
+    repeated: bool = False
+
+
+class UndoHeard(Signal, frozen=True):
+    """The caller is alive, and has yet to take the undo of that ``number``."""
+
+    TYPE: ClassVar[str] = "agents.undo-heard"
+    number: int
 
 
 class UndoTaken(Signal, frozen=True):
@@ -164,6 +173,6 @@ class Cancelled(Signal, frozen=True):
 SIGNALS: dict[str, type[Signal]] = {
     kind.TYPE: kind
     for kind in (
-        Accepted, Released, Pieces, Beat, UndoOffered, UndoTaken, Answered, Failed, Died, Credit, Cancelled
+        Accepted, Released, Pieces, Beat, UndoOffered, UndoHeard, UndoTaken, Answered, Failed, Died, Credit, Cancelled
     )
 }  # fmt: skip
