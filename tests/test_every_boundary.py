@@ -32,7 +32,6 @@ EXCUSED = {
     "tta_agents.StepContext": OURS,
     "tta_capabilities.Capabilities": OURS,
     "tta_kernel.Context.__init__.crashed": OURS,
-    "tta_kernel.Context.__init__.declared": OURS,
     "tta_kernel.Hooks.__init__.plugins": OURS,
     "tta_kernel.Hooks.ask.spec": ASKED,
     "tta_kernel.Hooks.collect.spec": ASKED,
@@ -115,7 +114,7 @@ def is_strange(hint: Any) -> bool:
 def of_a_plugin() -> Iterator[str]:
     """Name what a plugin's author may define."""
     yield "tta_kernel.Plugin.__init__"
-    for name in {**Plugin.__annotations__, **vars(Plugin)}:
+    for name in {**get_type_hints(Plugin), **vars(Plugin)}:
         if not name.startswith("_"):
             yield f"tta_kernel.Plugin.{name}"
 

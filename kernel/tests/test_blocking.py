@@ -116,7 +116,7 @@ def test_it_runs_once(blocking: BlockingKernel) -> None:
 
 def test_what_a_start_raises_is_raised() -> None:
     blocking = BlockingKernel(Kernel(plugins={"x": Fails}))
-    with pytest.raises(KernelError, match="OSError\\('no server'\\)"):
+    with pytest.raises(KernelError, match="OSError: no server"):
         blocking.start()
     with pytest.raises(KernelError, match="not running"):
         blocking.call(get, blocking.kernel)

@@ -554,7 +554,7 @@ def test_a_start_that_fails_is_3_and_says_why(folder: Path, ship: Ship) -> None:
     done = tta(folder, "run")
     assert done.returncode == 3
     (told,) = events(iter(done.stderr.splitlines()))
-    why = "could not start, because plugin 'startless': failed while starting: OSError('no server') at "
+    why = "could not start, because plugin 'startless': failed while starting: OSError: no server at "
     assert told.startswith(why)
     assert "startless.py:" in told
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import anyio
 import pytest
 
-from tta_kernel import Context, Event, Kernel, NoConfig, Plugin, hookimpl
+from tta_kernel import Context, Event, Kernel, KernelSettings, NoConfig, Plugin, PluginError, hookimpl
 from tta_kernel.testing import until
 from tta_program import BlockingKernel, LoopWatch, WiringWatch
 
@@ -139,6 +139,52 @@ async def test_a_watch_may_be_started_and_stopped_in_different_tasks(heard: Hear
     async with anyio.create_task_group():
         watch.stop()
     assert heard.lines == []
+
+
+CULPRIT = """
+import threading
+from contextlib import asynccontextmanager
+import anyio
+from tta_kernel import *
+
+class P(Plugin[NoConfig]):
+    @asynccontextmanager
+    async def lifespan(self, ctx):
+        ctx.start_soon(self.work)
+        yield
+
+    async def work(self):
+        await anyio.lowlevel.checkpoint()
+        threading.Event().wait(0.3)  # blocks, and passes the innocent's time
+        await anyio.sleep_forever()
+"""
+INNOCENT = """
+from contextlib import asynccontextmanager
+import anyio
+from tta_kernel import *
+
+class P(Plugin[NoConfig]):
+    start_timeout = 0.15
+
+    @asynccontextmanager
+    async def lifespan(self, ctx):
+        await anyio.sleep(0.01)
+        yield
+"""
+
+
+@pytest.mark.usefixtures("nothing_installed")
+async def test_an_innocent_plugin_s_time_out_says_who_blocked(heard: Heard, ship: Ship) -> None:
+    ship("culprit", "culprit = culprit:P", CULPRIT)
+    ship("innocent", "innocent = innocent:P", INNOCENT)
+    kernel = Kernel(KernelSettings())
+    with LoopWatch(kernel, LIMIT), pytest.raises(PluginError, match="'innocent'") as caught:
+        async with kernel:
+            raise AssertionError
+    assert re.search(
+        r"TimeoutError: the event loop was blocked for 0\.\d s by plugin 'culprit' at \S+culprit.py:15 in work, "
+        r"in \S+threading.py:\d+ in wait: took longer than 0.15 s", str(caught.value),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import anyio
 import msgspec
@@ -15,7 +15,7 @@ from .errors import PluginError
 from .events import E, Event, EventBus, Subscription, correlation_id
 from .hooks import Hooks
 from .isolation import as_failure
-from .services import Service, ServiceRegistry, T
+from .services import Declares, Service, ServiceRegistry, T
 
 Crashed = Callable[[BaseException], None]
 """Told what a task raised that has spent its restarts, or that ends the program; raises a cancellation of ours."""
@@ -29,14 +29,6 @@ class Restart(msgspec.Struct, frozen=True):
 
 
 RESTART = Restart()
-
-
-class Declares(Protocol):
-    """The services that a plugin's class names."""
-
-    provides: ClassVar[tuple[Service[Any], ...]]
-    requires: ClassVar[tuple[Service[Any], ...]]
-    after: ClassVar[tuple[Service[Any], ...]]
 
 
 class Context:

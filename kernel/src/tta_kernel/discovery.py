@@ -8,8 +8,8 @@ from collections.abc import Container, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .errors import PluginError, Problem, raised_at
-from .isolation import as_failure
+from .errors import PluginError, Problem
+from .isolation import as_failure, describe
 from .plugin import Plugin
 
 if TYPE_CHECKING:
@@ -68,10 +68,7 @@ def load(found: Found) -> type[Plugin[Any]]:
     try:
         import_module(entry_point.module)
     except BaseException as exc:
-        at = raised_at(exc)
-        what = f"importing {entry_point.module} raised {as_failure(exc)!r}"
-        if __file__ not in at:  # Where the module itself isn't there, the place is the line above.
-            what += f" at {at}"
+        what = f"importing {entry_point.module} raised {describe(as_failure(exc), entry_point.module)}"
         raise PluginError(found.name, what, hint=f"mend or reinstall {found.distribution}") from exc
     if cls := seen(found):
         return cls

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copyreg
+import sys
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from traceback import walk_tb
 from typing import Any
 
@@ -33,13 +36,7 @@ class KernelError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # For copies and other processes: not through ``__init__``, which takes what the message is made of.
-        return _restored, (type(self), self.args, self.__dict__)
-
-
-def _restored(kind: type[KernelError], args: tuple[object, ...], attributes: Mapping[str, object]) -> KernelError:
-    exc = kind.__new__(kind, *args)
-    exc.__dict__.update(attributes)
-    return exc
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ConfigError(KernelError):
@@ -66,7 +63,25 @@ class NotReady(KernelError):
     """Raised in a lifespan by an optional plugin that should be tried again later."""
 
 
-def raised_at(exc: BaseException) -> str:
-    """Return ``file:line``, for logs that may not quote what an exception says: it may be a person's text."""
-    frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(exc.__traceback__)]
-    return next((f"{file}:{line}" for file, line in reversed(frames) if "importlib" not in file), "?")
+delays: ContextVar[Callable[[float], str]] = ContextVar("delays", default=lambda seconds: "")
+"""Says what blocked the event loop within the last seconds (``…: ``), where somebody watches it."""
+
+
+def overdue(what: str, seconds: float) -> TimeoutError:
+    """Return the error of what took longer than ``seconds``; what blocked the event loop meanwhile comes first."""
+    return TimeoutError(delays.get()(seconds) + what)
+
+
+def raised_at(exc: BaseException, module: str = "") -> str:
+    """Return ``file:line``, for logs that may not quote what an exception says: it may be a person's text.
+
+    It is the innermost place in the package of ``module``, else in what is neither the kernel nor Python's own library,
+    which nobody has to mend; "?" where there is none.
+    """
+    places = {}
+    for frame, line in walk_tb(exc.__traceback__):
+        name = str(frame.f_globals.get("__name__"))
+        package = name.split(".", maxsplit=1)[0]
+        if package not in sys.stdlib_module_names and name.rpartition(".")[0] != __package__:
+            places[package == module.split(".", maxsplit=1)[0]] = f"{frame.f_code.co_filename}:{line}"
+    return places.get(True) or places.get(False, "?")

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, get_type_hints
 import anyio
 import pluggy
 
-from .errors import PluginError
+from .errors import PluginError, overdue
 from .isolation import as_failure, is_interrupt
 from .markings import judge
 from .shapes import fits
@@ -140,7 +140,7 @@ class Hooks:
                 with anyio.move_on_after(timeout) as limit:
                     answer = await impl.function(*_wanted(impl, given))
                 if limit.cancel_called:  # even where an answer came, too late
-                    raise TimeoutError(f"no answer within {timeout:g} s")
+                    raise overdue(f"no answer within {timeout:g} s", timeout)
                 answers[impl.plugin_name] = _checked(spec, answer)
             except BaseException as exc:  # noqa: BLE001 - a plugin's error is its answer
                 # asyncio would let an interrupt out of the event loop, past everybody who has something to close.

@@ -46,6 +46,22 @@ def ungrouped(exc: BaseException) -> BaseException:
     return exc
 
 
+def describe(exc: BaseException, module: str, depth: int = 3) -> str:
+    """Say what a stranger's code raised, and where in the package of its ``module``; the root cause comes first.
+
+    It quotes messages: not for what may hold a person's text.
+    """
+    shown = as_failure(exc)
+    # Their repr has no path, and all of the text.
+    text = f"{type(exc).__name__}: {exc}" if isinstance(shown, OSError | UnicodeError) else repr(shown)
+    told = f"{text} at {raised_at(exc, module)}"
+    cause = exc.__cause__ or exc.__suppress_context__ or exc.__context__
+    # Not without end: causes may form a circle.
+    if depth and isinstance(cause, Exception):
+        return f"{describe(cause, module, depth - 1)}, so {told}"
+    return told
+
+
 def is_interrupt(exc: BaseException) -> bool:
     """Say whether ``exc`` is `KeyboardInterrupt`, or a group with one in it: then all is to stop, in order."""
     return _has(exc, KeyboardInterrupt)

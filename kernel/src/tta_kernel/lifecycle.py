@@ -11,9 +11,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 from .context import Context
-from .errors import KernelError, NotReady, PluginError, raised_at
+from .errors import KernelError, NotReady, PluginError, overdue
 from .events import Event, EventBus
-from .isolation import as_failure, escaped, is_interrupt, ungrouped
+from .isolation import as_failure, describe, escaped, is_interrupt, ungrouped
 from .records import Record, State
 from .services import ServiceRegistry
 from .stacks import stacks
@@ -120,9 +120,9 @@ class Supervisor:
         record = run.record
         if run.begun or self._stopping:
             return
-        states = {name: self._runs[name].record.state for name in sorted(record.needs)}
-        failed = [name for name, state in states.items() if state in (State.FAILED, State.STOPPED)]
-        waited = [name for name, state in states.items() if state is not State.RUNNING]
+        needed = [self._runs[name].record for name in sorted(record.needs)]
+        failed = [it.name for it in needed if it.state in (State.FAILED, State.STOPPED)]
+        waited = [it.name for it in needed if not it.running]
         if failed:
             self._fail(run, PluginError(record.name, f"not started, because {failed[0]!r} failed"))
             self._change(run, State.FAILED)
@@ -149,8 +149,7 @@ class Supervisor:
             with anyio.CancelScope(shield=True):
                 await self._stop_dependents(run)
             # Cancelled before it ran: that is a stop, and nobody's fault.
-            cancelled = run.record.state in (State.STARTING, State.WAITING)
-            reason = "its start was cancelled" if cancelled else ""
+            reason = "its start was cancelled" if run.record.state in (State.STARTING, State.WAITING) else ""
             self._change(run, State.FAILED if run.error else State.STOPPED, reason)
             run.stopped.set()
 
@@ -160,6 +159,7 @@ class Supervisor:
         plugin = record.plugin
         assert plugin is not None
         limit = plugin.start_timeout or self._wiring.settings.start_timeout
+        trace = None
         ctx: Context | None = None
         self._change(run, State.STARTING)
         try:
@@ -178,9 +178,9 @@ class Supervisor:
                         async with plugin.lifespan(ctx):
                             # It may have gone on, though its time was over.
                             await anyio.lowlevel.checkpoint_if_cancelled()
-                            lacking = [key for key in plugin.provides if key not in self._services]
-                            if lacking:
-                                raise PluginError(record.name, f"started without providing {lacking[0]}")
+                            for key in plugin.provides:
+                                if key not in self._services:
+                                    raise PluginError(record.name, f"started without providing {key}")
                             run.scope.deadline = math.inf
                             # A cancelled caller may interrupt a start, but never a stop.
                             run.scope.shield = True
@@ -190,6 +190,7 @@ class Supervisor:
                             self._services.remove_all(record.name)
                             await ctx._close()
                     except BaseException as exc:  # noqa: BLE001 - it goes on
+                        trace = exc.__traceback__
                         # Here, since the task group would drop a cancellation that nobody asked for.
                         raise as_failure(exc)  # noqa: B904 - it has its cause, if it is another
         except Exception as exc:
@@ -208,9 +209,11 @@ class Supervisor:
                 ctx._detach()
         starting = record.state is State.STARTING
         if run.scope.cancel_called and not (self._stopping and starting):
-            raise TimeoutError(f"took longer than {limit:g} s" if starting else "its time to stop was over")
+            what = f"took longer than {limit:g} s" if starting else "its time to stop was over"
+            # It hung where it was when it was cancelled.
+            raise overdue(what, limit).with_traceback(trace)
         if not run.stop.is_set():
-            raise RuntimeError("its lifespan ended by itself")
+            raise KernelError("its lifespan ended by itself")
         return True
 
     def _dependents(self, run: _Run) -> list[_Run]:
@@ -250,7 +253,7 @@ class Supervisor:
             run.error = exc
         else:
             notes = "".join(f" ({note})" for note in getattr(exc, "__notes__", ()))
-            what = exc if isinstance(exc, KernelError) else f"{exc!r} at {raised_at(exc)}"
+            what = exc if isinstance(exc, KernelError) else describe(exc, record.cls.__module__)
             run.error = PluginError(record.name, f"failed while {record.state}: {what}{notes}")
             run.error.__cause__ = exc
         if (record.vital or self.interrupted) and not self._stopping:
@@ -263,8 +266,8 @@ class Supervisor:
         record.change_to(state, run.error.reason if run.error else reason)
         if state not in (State.STARTING, State.STOPPING):
             run.settled.set()
-        event = PluginStateChanged(plugin=record.name, state=state, reason=record.reason)
-        self._events.publish(event, source="kernel")
+        changed = PluginStateChanged(plugin=record.name, state=state, reason=record.reason)
+        self._events.publish(changed, source="kernel")
         log.debug("plugin %r is %s", record.name, state)
         if state in (State.RUNNING, State.FAILED, State.STOPPED):
             for dependent in self._dependents(run):

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin, get_ty
 import msgspec
 
 from .context import Context
-from .services import Service
+from .services import Declares
 from .shapes import fits
 
 ConfigT = TypeVar("ConfigT", bound=msgspec.Struct)
@@ -20,16 +20,12 @@ class NoConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """For plugins with nothing to configure."""
 
 
-class Plugin(Generic[ConfigT]):
+class Plugin(Declares, Generic[ConfigT]):
     """Subclass this, and point an entry point of the group ``tta.plugins`` at the class.
 
     Constructing it has no effects: what it does, it does in `lifespan`.
     """
 
-    provides: ClassVar[tuple[Service[Any], ...]] = ()
-    requires: ClassVar[tuple[Service[Any], ...]] = ()
-    after: ClassVar[tuple[Service[Any], ...]] = ()
-    """Services to start after, where anybody provides them."""
     hookspecs: ClassVar[ModuleType | None] = None
     fallback: ClassVar[bool] = False
     """Yield to any other enabled provider of the one service that it provides."""
@@ -46,7 +42,7 @@ class Plugin(Generic[ConfigT]):
         for name, wanted in get_type_hints(Plugin).items():
             value = getattr(cls, name)
             if not fits(value, wanted):
-                what = f"{cls.__name__}.{name} is a {type(value).__name__}, not a {Plugin.__annotations__[name]}"
+                what = f"{cls.__name__}.{name} is a {type(value).__name__}, not a {wanted}"
                 raise TypeError(what)
         if "__orig_bases__" in cls.__dict__:
             found = _config_type(cls, cls.__parameters__)  # type: ignore[attr-defined]

@@ -8,7 +8,8 @@ from time import time
 from typing import Any
 
 from .discovery import Found
-from .errors import KernelError, PluginError, Problem, raised_at
+from .errors import KernelError, PluginError, Problem
+from .isolation import describe
 from .plugin import Plugin
 
 
@@ -81,7 +82,7 @@ class Record:
     def rule_out(self, error: Exception) -> None:
         """Note that it can't be used, because of what is wrong with itself."""
         if not isinstance(error, KernelError) or not error.problems:
-            error = PluginError(self.name, f"could not be made: {error!r} at {raised_at(error)}")
+            error = PluginError(self.name, f"could not be made: {describe(error, self.cls.__module__)}")
         self.problems += error.problems
         self.change_to(State.FAILED, str(error))
 

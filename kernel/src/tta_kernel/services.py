@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from .errors import PluginError
 
@@ -22,6 +22,15 @@ class Service(Generic[T]):
 
     def __repr__(self) -> str:
         return f"Service({self.name!r})"
+
+
+class Declares:
+    """Which services a plugin's class names."""
+
+    provides: ClassVar[tuple[Service[Any], ...]] = ()
+    requires: ClassVar[tuple[Service[Any], ...]] = ()
+    after: ClassVar[tuple[Service[Any], ...]] = ()
+    """Services to start after, where anybody provides them."""
 
 
 class ServiceRegistry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import traceback
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -15,21 +16,20 @@ def stacks(name: str) -> str:
     found = []
     for task in anyio.get_running_tasks():
         if f"{task.name}: ".startswith(f"{name}: "):
-            frames = ((frame, frame.f_lineno) for frame in _frames(task.coro))
-            found += [f"task {task.name}\n", *traceback.StackSummary.extract(frames).format()]
+            frames = traceback.StackSummary.extract(_frames(task.coro))
+            found += [f"task {task.name}\n", *frames.format()]
     return "".join(found)
 
 
-def _frames(awaitable: Any) -> list[FrameType]:
-    """Follow what awaits what, outermost first, through coroutines and generators."""
-    frames: list[FrameType] = []
-    while awaitable is not None and len(frames) < 100:
+def _frames(awaitable: Any) -> Iterator[tuple[FrameType, int]]:
+    """Follow what awaits what, outermost first, through coroutines and generators; each with its line."""
+    while awaitable is not None:
         for frame, inner in (("cr_frame", "cr_await"), ("ag_frame", "ag_await"), ("gi_frame", "gi_yieldfrom")):
             if hasattr(awaitable, frame):
-                frames += filter(None, [getattr(awaitable, frame)])
+                if at := getattr(awaitable, frame):
+                    yield at, at.f_lineno
                 awaitable = getattr(awaitable, inner)
                 break
         else:
             # The step of an async generator hides its generator from everybody but the collector.
             awaitable = next((o for o in gc.get_referents(awaitable) if hasattr(o, "ag_frame")), None)
-    return frames

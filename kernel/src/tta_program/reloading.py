@@ -10,6 +10,7 @@ import anyio
 import msgspec
 
 from tta_kernel import ConfigError, Kernel, KernelError, KernelSettings, Plugin, Problem, State, as_failure
+from tta_kernel.errors import overdue
 from tta_kernel.records import Record
 from tta_kernel.shapes import fits
 from tta_kernel.wiring import Wiring
@@ -100,10 +101,11 @@ async def _prepare(running: Wiring, fresh: Wiring) -> tuple[Mapping[str, Change]
             if not _adapts(old):
                 restart.append(name)
                 continue
-            with anyio.move_on_after(old.plugin.start_timeout or fresh.settings.start_timeout) as scope:
+            limit = old.plugin.start_timeout or fresh.settings.start_timeout
+            with anyio.move_on_after(limit) as scope:
                 commit = await old.plugin.prepare(new.plugin.config)
             if scope.cancel_called:  # even where an answer came, too late
-                raise TimeoutError("no answer within its time to start")
+                raise overdue("no answer within its time to start", limit)
             # Fail now, since a commit can't.
             if not fits(commit, Callable):
                 raise TypeError("`prepare` must return a plain function that takes the config over")

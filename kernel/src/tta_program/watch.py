@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections import deque
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 
 from tta_kernel import Kernel, check_duration, discovery
 from tta_kernel.discovery import Classes
+from tta_kernel.errors import delays
 
 from .blame import Owners, Place, entered, place
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("tta.kernel")
 LIMIT = 1.0
 """Seconds of a block that nobody hears of."""
+_KEPT = 32
+"""How many blocks of the past are remembered, for time-outs to tell."""
 _PAUSE = 0.25
 """Seconds between two looks: they cost what four wake-ups a second cost, and no message anything."""
 
@@ -72,9 +76,10 @@ class Block:
         if place.plugin not in [it.plugin for it in self.places] and len(self.places) < 3:
             self.places.append(place)
 
-    def seconds(self) -> float:
-        """Return how long it has lasted."""
-        return (self.ended or monotonic()) - self.began
+    def seconds(self, since: float = 0.0) -> float:
+        """Return how long it has lasted; 0 where all of that lies before ``since``."""
+        ended = self.ended or monotonic()
+        return ended - self.began if ended > since else 0.0
 
     def __str__(self) -> str:
         return ", then ".join(map(str, self.places)) or "what could not be seen"
@@ -85,7 +90,7 @@ class LoopWatch(_Watch):
 
     ``with LoopWatch(kernel):`` around what runs the kernel, in its event loop; or `start` before the kernel starts, and
     `stop`. Told is a block that lasts for ``limit`` seconds (else for ``kernel.block_warning``), again whenever it has
-    lasted twice as long, and how long it was in all.
+    lasted twice as long, and how long it was in all. A time-out in this kernel says so, too, where it came of a block.
     """
 
     def __init__(self, kernel: Kernel, limit: float | None = None) -> None:
@@ -93,6 +98,7 @@ class LoopWatch(_Watch):
             limit = getattr(kernel.settings, "block_warning", LIMIT)
         super().__init__(limit)
         self._kernel = kernel
+        self._blocks: deque[Block] = deque(maxlen=_KEPT)
         self._answered = threading.Event()
         self._answered_at = 0.0
 
@@ -101,6 +107,7 @@ class LoopWatch(_Watch):
         from .loops import Loop
 
         self._loop: Loop = Loop()
+        delays.set(self.delay)
         super().start()
 
     def stop(self) -> None:
@@ -108,6 +115,15 @@ class LoopWatch(_Watch):
         super().stop()
         # Whoever is stopping isn't blocked, and mustn't wait here for what only this thread can answer.
         self._answer()
+
+    def delay(self, seconds: float) -> str:
+        """Say what blocked the event loop within the last ``seconds`` (``…: ``); empty where nothing did."""
+        since = monotonic() - seconds
+        blocks = [it for it in [*self._blocks] if it.seconds(since)]
+        if not blocks:
+            return ""
+        whole = sum(it.seconds() for it in blocks)
+        return f"the event loop was blocked for {whole:.1f} s by {max(blocks, key=Block.seconds)}: "
 
     def _run(self) -> None:
         while True:
@@ -132,6 +148,7 @@ class LoopWatch(_Watch):
         """Name a block until it ends, at growing intervals."""
         # A thread that was itself woken late has seen nothing of what went before.
         unseen = block.seconds() > 2 * self._limit + 1.0
+        self._blocks.append(block)
         owners = Owners(record.found for record in self._kernel.records.values())
         pause = self._limit
         while not self._answered.is_set():

@@ -46,7 +46,7 @@ RAISED: Mapping[str, Callable[[], BaseException]] = {
     "an error whose text raises": Unprintable,
     "an error whose text exits": Exiting,
     "an error in a circle of causes": _circular,
-    "the same error each time": lambda: _SAME,
+    "the same error each time": lambda: _SAME.with_traceback(None),  # else with the frames of whatever raised it before
     "an error of the kernel": lambda: KernelError("odd"),
     "an error of config without a problem": ConfigError,
     "a time-out of its own": lambda: TimeoutError("odd"),
