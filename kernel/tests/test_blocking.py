@@ -486,6 +486,40 @@ def test_a_program_that_ends_stops_the_kernel(backend: str) -> None:
     assert program("end", backend) == ("stopped\n", "", 0)
 
 
+HAMMER = """
+import os, signal, sys, threading
+import anyio
+from tta_kernel import Kernel
+from tta_program import BlockingKernel
+
+async def wait(ended):
+    try:
+        while True:
+            os.kill(os.getpid(), signal.SIGINT)
+            await anyio.sleep(1)  # Python loses one that comes while it lets an object go
+    finally:
+        ended.set()
+
+# So that the call's thread is often anywhere between having begun it and waiting for it.
+sys.setswitchinterval(1e-6)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with BlockingKernel(Kernel(plugins={}), backend=sys.argv[1]) as blocking:
+    for _ in range(150):
+        ended = threading.Event()
+        try:
+            blocking.call(wait, ended)
+        except KeyboardInterrupt:
+            print(ended.wait(10))
+"""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_an_interrupt_cancels_a_call_wherever_its_thread_is(backend: str) -> None:
+    command = [sys.executable, "-c", HAMMER, backend]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=True)
+    assert set(done.stdout.split()) == {"True"}
+
+
 def test_a_forked_child_is_told_so_and_ends() -> None:
     out, err, code = program("fork", "asyncio")
     lines = out.splitlines()

@@ -62,9 +62,10 @@ class BlockingKernel:
                 raise KernelError("a kernel runs once; make a new one")
             self._process = os.getpid()
             self._thread = threading.Thread(target=self._run, name="tta kernel", daemon=True)
-            self._thread.start()
         atexit.register(self._exit)
         try:
+            # Ctrl-C may come before this has returned.
+            self._thread.start()
             self._started.result()
         except BaseException:
             # A daemon's thread: whoever ignores cancellation keeps nobody here for longer than this.
@@ -97,8 +98,10 @@ class BlockingKernel:
         """
         if timeout is not None:
             check_duration("timeout", timeout, positive=True)
-        future = self.submit(func, *args, **kwargs)
+        # Made before the call begins, so that Ctrl-C finds it to cancel, whenever it comes.
+        future: Future[R] = Future()
         try:
+            self._submit(future, partial(func, *args, **kwargs))
             return future.result(timeout)
         except TimeoutError:
             if future.cancel():
@@ -111,14 +114,21 @@ class BlockingKernel:
 
     def submit(self, func: Callable[..., Awaitable[R]], *args: Any, **kwargs: Any) -> Future[R]:
         """Begin ``func(*args, **kwargs)`` in the kernel's event loop; to cancel the future cancels the call."""
-        self._refuse_elsewhere()
         future: Future[R] = Future()
+        try:
+            self._submit(future, partial(func, *args, **kwargs))
+        except BaseException:
+            future.cancel()
+            raise
+        return future
+
+    def _submit(self, future: Future[R], func: Callable[[], Awaitable[R]]) -> None:
+        self._refuse_elsewhere()
         with self._lock:
             if self._schedule is None or not self._started.done():
                 raise self._not_running()
             self._futures.add(future)
-            self._schedule(partial(self._begin, future, partial(func, *args, **kwargs), copy_context()))
-        return future
+            self._schedule(partial(self._begin, future, func, copy_context()))
 
     def stream(self, func: Callable[..., Stream[R]], *args: Any, **kwargs: Any) -> Iterator[R]:
         """Iterate over what ``func(*args, **kwargs)`` streams, an async iterator or a context manager of one.
@@ -138,13 +148,14 @@ class BlockingKernel:
                 async for piece in stream:
                     await send.send(piece)
 
+        producer: Future[None] = Future()
         try:
-            producer = self.submit(produce)
-        except KernelError:
-            send.close()
-            receive.close()
-            raise
-        try:
+            try:
+                self._submit(producer, produce)
+            except KernelError:
+                send.close()
+                receive.close()
+                raise
             while True:
                 try:
                     piece = self.call(receive.receive)
