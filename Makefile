@@ -29,14 +29,15 @@ MANIFESTS = VERSION constraints.txt kernel/pyproject.toml $(wildcard plugins/*/p
 STAMP = .made-by-$(subst /,_,$(PYTHON))
 DEMO = .venv/$(STAMP)
 DEV = .venv-dev/$(STAMP)
+EMBEDDING = .venv-embedding/$(STAMP)
 
 .DEFAULT_GOAL = help
-.PHONY: help demo dev test test-servers lint format map docs check chaos constraints clean \
+.PHONY: help demo dev test test-servers test-embedding lint format map docs check chaos constraints clean \
   bench-kernel bench-bus bench-matching bench-messages bench-durability bench-calls bench-connection
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make test-servers | lint | format | map | docs | check | chaos | constraints | clean"
+	@echo "make test-servers | test-embedding | lint | format | map | docs | check | chaos | constraints | clean"
 	@echo "make bench-kernel | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls | bench-connection"
 
 demo: $(DEMO)
@@ -55,6 +56,13 @@ test: $(DEV)
 # what is installed.
 test-servers: $(DEV)
 	$(BIN)/python scripts/run_on_servers.py $(SERVERS) -- $(ARGS)
+
+# In the frameworks that docs/embedding.md names, in an environment of their own. pytest's plugins among them are for the
+# projects under test; all tests of one server run in one process.
+test-embedding: $(EMBEDDING)
+	@.venv-embedding/bin/python scripts/ensure_servers.py
+	TTA_TESTS_REQUIRE_SERVERS=1 .venv-embedding/bin/pytest -p no:asyncio -p no:aiohttp \
+	  -n auto --dist loadgroup $(ARGS) tests/embedding
 
 lint: $(DEV)
 	$(BIN)/ruff format --check
@@ -132,7 +140,7 @@ constraints:
 	   cat build/pins/constraints.txt; } > constraints.txt
 
 clean:
-	rm -rf .venv .venv-dev build dist docs/_build htmlcov .coverage .coverage.* \
+	rm -rf .venv .venv-dev .venv-embedding build dist docs/_build htmlcov .coverage .coverage.* \
 	  .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -141,6 +149,9 @@ $(DEMO): requirements-demo.txt $(MANIFESTS)
 
 $(DEV): requirements-dev.txt $(MANIFESTS)
 	$(call install,.venv-dev,requirements-dev.txt)
+
+$(EMBEDDING): requirements-embedding.txt requirements-demo.txt $(MANIFESTS)
+	$(call install,.venv-embedding,requirements-embedding.txt)
 
 define require_python
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+# What runs in frameworks needs them: `make test-embedding`.
+collect_ignore = ["embedding"]
 
 
 @pytest.fixture(scope="session")

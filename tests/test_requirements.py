@@ -47,6 +47,13 @@ def test_what_a_listed_distribution_needs_of_ours_is_listed(root: Path, file: st
     assert needed - listed == set(), "pip would look for these in an index"
 
 
+def test_frameworks_are_names_and_compatible_versions(root: Path) -> None:
+    asked = [Requirement(line) for line in lines(root / "requirements-embedding.txt") if not line.startswith("-")]
+    pinned = {canonicalize_name(line.partition("==")[0]) for line in lines(root / "constraints.txt")}
+    vague = [each.name for each in asked if not each.specifier and canonicalize_name(each.name) not in pinned]
+    assert (vague, [each.name for each in asked if each.url]) == ([], [])
+
+
 def test_constraints_are_names_and_exact_versions(root: Path) -> None:
     shape = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[0-9][A-Za-z0-9.]*")
     assert [line for line in lines(root / "constraints.txt") if not shape.fullmatch(line)] == []
