@@ -126,3 +126,13 @@ async def test_a_cancellation_of_ours_goes_on() -> None:
             as_failure(exc)
             raise AssertionError("it was kept") from exc
     assert scope.cancelled_caught
+
+
+async def test_a_group_of_nothing_but_our_cancellations_ends_its_scope() -> None:
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class() as exc:
+            as_failure(BaseExceptionGroup("odd", [exc, BaseExceptionGroup("odd", [exc])]))
+    assert scope.cancelled_caught

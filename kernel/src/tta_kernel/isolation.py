@@ -26,8 +26,15 @@ def as_failure(exc: BaseException) -> Exception:
     """
     if isinstance(exc, Exception) and _has_text(exc):
         return exc
-    if is_interrupt(exc) or _has(exc, _is_ours):
+    if is_interrupt(exc):
         raise exc
+    ours: BaseException | None
+    ours, others = BaseExceptionGroup("", [exc]).split(_is_ours)
+    if ours:
+        # One of them is as good as all: asyncio's scopes take no group for a cancellation.
+        while isinstance(ours, BaseExceptionGroup):
+            ours = ours.exceptions[0]
+        raise exc if others else ours
     return escaped(exc)
 
 

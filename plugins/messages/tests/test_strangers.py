@@ -10,7 +10,6 @@ from typing import Any
 import anyio
 import pytest
 
-from tta_kernel import Escaped
 from tta_kernel.testing.strangers import LIMIT, Outcome, Stranger, strangers
 from tta_messages import (
     AnswerError,
@@ -118,23 +117,6 @@ async def test_an_interrupt_within_a_handler_is_no_failure_of_its_message(memory
     assert caught.group_contains(KeyboardInterrupt)
     stats = (await memory.stats("q"))["q"]
     assert (stats.retried, stats.dead, sum(stats.waiting.values())) == (0, 0, 1)
-
-
-class Cancelled(MemoryMessages):
-    """A store whose client lets a cancellation out that nobody asked for."""
-
-    async def receive(self, queue: str, **how: Any) -> Sequence[Delivery]:
-        raise CANCELLED
-
-
-@pytest.mark.parametrize("how", [{}, {"concurrency": 3}], ids=["one", "many"])
-async def test_a_consumer_whose_store_is_cancelled_from_elsewhere_crashes_aloud(how: dict[str, Any]) -> None:
-    async def handler(delivery: Delivery) -> None:
-        raise AssertionError("there is nothing to handle")
-
-    with anyio.fail_after(LONG), pytest.raises(ExceptionGroup) as caught:
-        await consume(Cancelled(settings(), TYPES), "q", handler, **how)
-    assert caught.group_contains(Escaped)
 
 
 async def everything_is_settled(messages: MemoryMessages) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from tta_kernel import Context, Event, Hooks, NoConfig, Plugin, Problem, hookimpl
-from tta_messages import MESSAGES
+from tta_messages import MESSAGES, guard
 from tta_program import Subcommands
 
 from . import hookspecs
@@ -69,7 +69,8 @@ class AgentsPlugin(Plugin[Config]):
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        messages = ctx.find(MESSAGES)
+        found = ctx.find(MESSAGES)
+        messages = guard(found) if found is not None else None
         if self.config.auto_register and messages is None:
             ctx.log.warning("no other process can call the agents of this one: nothing provides messages")
         if self.config.remote and messages is None:

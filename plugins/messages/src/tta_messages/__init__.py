@@ -16,6 +16,7 @@ from . import hookspecs
 from .answers import FAILED, Failure, answer, bounced, respond, respond_error
 from .consume import Consumed, Reject, consume, consume_batches
 from .figures import FIGURES, picture
+from .guard import guard
 from .leases import Backoff, LeaseCounts, LeaseKeeper
 from .memory import MemoryMessages
 from .model import (
@@ -53,7 +54,7 @@ __all__ = [
     "Filter", "HistoryEntry", "LeaseCounts", "LeaseKeeper", "Message", "MessageDied", "Messages", "MessagesConfig",
     "MessagesError", "MessagesMemory", "MessagesPlugin", "Prepared", "Priority", "QueueFilled", "QueueSettings",
     "QueueStats", "Reject", "ReplyQueue", "Requests", "Requeued", "SendError", "SendResult", "Settled", "Subscription",
-    "Unsent", "answer", "bounced", "consume", "consume_batches", "picture", "respond", "respond_error",
+    "Unsent", "answer", "bounced", "consume", "consume_batches", "guard", "picture", "respond", "respond_error",
 ]  # fmt: skip
 
 

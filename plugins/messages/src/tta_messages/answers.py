@@ -8,6 +8,7 @@ from typing import Any, Never
 import msgspec
 
 from .consume import Consumed, Reject, consume
+from .guard import guard
 from .model import Delivery, Message, Messages, SendResult
 from .prepare import shorten
 
@@ -33,7 +34,7 @@ async def respond(messages: Messages, delivery: Delivery, type: str, body: Any, 
     """
     if not delivery.message.reply_to:
         raise ValueError(f"message {delivery.message.id} expects no answer")
-    (result,) = await messages.send(_answer(delivery.message, type, body, **fields))
+    (result,) = await guard(messages).send(_answer(delivery.message, type, body, **fields))
     return result
 
 
@@ -89,6 +90,8 @@ async def answer(
     come too late, the question is a dead letter, and whoever asked hears the error. An answer that can't be sent
     for what it is, such as ``too_large``, is an error, too. What expects no answer is handled, and not answered.
     """
+
+    messages = guard(messages)
 
     async def handle(delivery: Delivery) -> None:
         asked = bool(delivery.message.reply_to)

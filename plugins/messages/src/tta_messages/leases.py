@@ -14,7 +14,9 @@ import msgspec
 
 from tta_kernel import as_failure, check_duration, raised_at
 
+from .guard import guard
 from .model import Delivery, Messages, MessagesError, QueueSettings
+from .prepare import check_receive
 
 _log = logging.getLogger("tta.messages")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
@@ -91,7 +93,8 @@ class LeaseKeeper:
             check_duration("visibility", visibility, positive=True)
         if ack_after is not None:
             check_duration("ack_after", ack_after)
-        self._messages, self._queue, self._lost, self._log, self._clock = messages, queue, lost, log, clock
+        self._messages = guard(messages)
+        self._queue, self._lost, self._log, self._clock = queue, lost, log, clock
         self._visibility, self._settings, self._ack_after = visibility, settings, ack_after
         self._counts = counts or LeaseCounts()
         self._backoff = Backoff(log, f"nothing can be received from queue {queue}")
@@ -110,6 +113,7 @@ class LeaseKeeper:
 
     async def receive(self, *, limit: int, wait: float) -> Sequence[Delivery]:
         """Receive, and acknowledge what is done; while the store is away it is tried again, ever later."""
+        check_receive(self._queue, limit, wait, self._visibility)
         while True:
             done, self._done = self._done, []
             try:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Never
 
+from .guard import guard
 from .leases import LeaseKeeper
 from .model import Delivery, Messages, QueueSettings
 from .prepare import check_queue
@@ -23,8 +24,8 @@ class ReplyQueue:
     """A queue that is there for as long as it is read, and is left behind empty."""
 
     def __init__(self, messages: Messages, name: str, *, log: logging.Logger = _log) -> None:
-        self.name, self._messages = check_queue(name), messages
-        self._leases = LeaseKeeper(messages, name, settings=REPLY_SETTINGS, log=log)
+        self.name, self._messages = check_queue(name), guard(messages)
+        self._leases = LeaseKeeper(self._messages, name, settings=REPLY_SETTINGS, log=log)
 
     async def read(self, take: Callable[[Sequence[Delivery]], Awaitable[None]]) -> Never:
         """Let ``take`` have what arrives, until cancelled.

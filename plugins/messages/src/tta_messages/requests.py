@@ -15,6 +15,7 @@ import msgspec
 from tta_kernel import check_count, check_duration
 
 from .answers import FAILED, Failure
+from .guard import guard
 from .model import MANY, Delivery, Message, Messages, MessagesError, SendResult
 from .replies import SHUTDOWN_TIMEOUT, ReplyQueue
 
@@ -74,11 +75,11 @@ class Requests:
         check_duration("timeout", timeout, positive=True)
         check_count("limit", limit, most=MANY)
         self.counts = Asked()
-        self._messages, self._timeout = messages, timeout
+        self._messages, self._timeout = guard(messages), timeout
         self._open: dict[str, _Question] = {}
         self._slots = anyio.Semaphore(limit)
         self._prefix, self._count = f"{os.urandom(8).hex()}-{os.getpid():x}", itertools.count(1)
-        self._replies = ReplyQueue(messages, f"{name}/{self._prefix}")
+        self._replies = ReplyQueue(self._messages, f"{name}/{self._prefix}")
         self.queue = self._replies.name
 
     async def run(self) -> Never:

@@ -1,0 +1,91 @@
+"""A backend of messages, whoever wrote it: whatever it does instead of answering is a `MessagesError`, in time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, cast, get_args, get_origin, get_type_hints
+
+import anyio
+
+from tta_kernel import as_failure, check_duration, raised_at
+
+from .model import Delivery, Messages, MessagesError
+
+CALL_LIMIT = 30.0
+"""How long, in seconds, any call may take beyond what it may wait: no client of a store waits for so long itself."""
+_RETURNS = {
+    name: get_type_hints(method)["return"] for name, method in vars(Messages).items() if not name.startswith("_")
+}
+_ONE_EACH = {"send", "ack", "release"}
+"""What answers once for each of its arguments."""
+
+
+def guard(messages: Messages, *, limit: float = CALL_LIMIT) -> Messages:
+    """Return ``messages`` such that each call ends within ``limit`` seconds, rightly or with a `MessagesError`.
+
+    So whoever holds one treats a backend that is broken as one that is away: it tries again, ever later, and goes on
+    with all else. The error names the backend, and where in it something was raised, and quotes nothing.
+    """
+    if isinstance(messages, _Guarded):
+        return messages
+    check_duration("limit", limit, positive=True)
+    return cast(Messages, _Guarded(messages, limit))
+
+
+class _Guarded:
+    def __init__(self, messages: Messages, limit: float) -> None:
+        self._messages, self._limit = messages, limit
+        self._name = f"{type(messages).__module__}.{type(messages).__qualname__}"
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        wanted = _RETURNS[name]
+        fits = _check_of(wanted)
+        method = getattr(self._messages, name)
+
+        one_each = name in _ONE_EACH
+        what = f"{self._name}.{name}"
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            limit = self._limit + kwargs["wait"] if "wait" in kwargs else self._limit
+            error = None
+            with anyio.CancelScope(deadline=anyio.current_time() + limit):
+                try:
+                    answer = await method(*args, **kwargs)
+                    if fits(answer) and (not one_each or len(answer) == len(args)):
+                        return answer
+                    error = MessagesError(f"{what} answered with {type(answer).__name__} that is wrong")
+                except BaseException as exc:
+                    failure = as_failure(exc)
+                    if isinstance(failure, MessagesError):
+                        raise
+                    error = MessagesError(f"{what} raised {type(exc).__name__} at {raised_at(exc)}")
+                    error.__cause__ = failure
+            raise error or MessagesError(f"{what} did not answer within {limit:g} s")
+
+        # Looked up once for each method: a call must cost next to nothing.
+        setattr(self, name, call)
+        return call
+
+
+def _check_of(wanted: Any) -> Callable[[Any], bool]:
+    """Return what says whether an answer is a ``wanted``; quick, since each delivery is looked at."""
+    kind, args = get_origin(wanted) or wanted, get_args(wanted)
+    if wanted is type(None):
+        return lambda answer: True  # Nobody looks at it.
+    if kind is Sequence and args[0] is Delivery:
+        return _are_deliveries
+    if kind is Sequence:
+        return lambda answer: isinstance(answer, Sequence) and all(isinstance(each, args[0]) for each in answer)
+    if kind is Mapping:
+        return lambda answer: isinstance(answer, Mapping) and all(isinstance(each, args[1]) for each in answer.values())
+    return lambda answer: isinstance(answer, kind)
+
+
+def _are_deliveries(answer: Any) -> bool:
+    if not isinstance(answer, Sequence):
+        return False
+    for each in answer:  # noqa: SIM110 - it is asked of each message, and a generator would take half as long again
+        if not (isinstance(each, Delivery) and math.isfinite(each.deadline)):
+            return False
+    return True
