@@ -16,7 +16,7 @@ from tta_agents.pending import PendingCall
 from tta_agents.testing import Answer, Ask, Echo
 from tta_agents.testing.echo import ASK, ECHO, into, stream
 from tta_agents.testing.processes import TYPES, Connection, Processes
-from tta_agents.wire import Accepted, Beat, Call, UndoOffered, UndoTaken
+from tta_agents.wire import WINDOW, Accepted, Beat, Call, Probe, UndoOffered, UndoTaken
 from tta_kernel.testing import until
 from tta_messages import Message, MessagesConfig, SendResult
 from tta_messages.memory import MemoryMessages
@@ -135,42 +135,47 @@ async def test_who_takes_a_call_over_tells_no_undo_twice_and_none_is_lost(proces
     assert replies[0].undo == tuple(wanted)
 
 
+@pytest.mark.parametrize("what", ["undo", "pieces"])
 async def test_an_agent_does_not_wait_for_a_caller_that_has_died_and_whoever_goes_on_for_that_is_answered(
-    processes: Processes,
+    processes: Processes, what: str
 ) -> None:
-    offered, never = anyio.Event(), anyio.Event()
+    told, never = anyio.Event(), anyio.Event()
     connection = Connection(processes.messages)
     dead, heir = await processes.agents(messages=connection), await processes.agents()
     server = await processes.agents(visibility="200ms")
     effects: list[str] = []
     taken: list[Undo] = []
+    heard: list[str] = []
 
-    async def on_undo(undo: Undo) -> None:
-        offered.set()
+    async def hold(_: object) -> None:
+        told.set()
         await never.wait()
 
     async def work(request: Ask, ctx: StepContext) -> Answer:
-        await ctx.on_rollback(TAKE_BACK, {"text": request.text})
-        effects.append(request.text)
-        return Answer(request.text)
+        if what == "undo":
+            await ctx.on_rollback(TAKE_BACK, {})
+        answer = await stream("a" * 2 * WINDOW, ctx)
+        effects.append("it")
+        return answer
 
     async with server.serve(Echo(work)), anyio.create_task_group() as tasks:
-        tasks.start_soon(partial(dead.call, ECHO, ASK, key="k", on_undo=on_undo))
-        await offered.wait()
+        tasks.start_soon(partial(dead.call, ECHO, ASK, key="k", on_piece=hold, on_undo=hold))
+        await told.wait()
         connection.cut = True
         with anyio.fail_after(5):
-            reply = await heir.call(ECHO, ASK, key="k", on_undo=into_undos(taken))
+            await heir.call(ECHO, ASK, key="k", on_piece=into(heard), on_undo=into_undos(taken))
         connection.cut, connection.down = False, True  # What is dead needs no time to say goodbye.
         tasks.cancel_scope.cancel()
-    assert reply.undo == tuple(taken) == (Undo(TAKE_BACK, {"text": "x"}),)
-    assert effects == ["x"]
+    assert taken == [Undo(TAKE_BACK, {})] * (what == "undo")
+    assert "".join(heard) == "a" * 2 * WINDOW
+    assert effects == ["it"]
 
 
 async def test_an_agent_waits_for_a_caller_that_takes_its_time(processes: Processes) -> None:
     async def on_undo(undo: Undo) -> None:
         taken.append(undo)
-        # Offered once, and then again and again: longer than anybody would wait for one that has died.
-        await until(lambda: connection.sent.count(UndoOffered.TYPE) >= 6)
+        # Longer than anybody would wait for one that has died.
+        await until(lambda: connection.sent.count(Probe.TYPE) >= 3)
 
     async def work(request: Ask, ctx: StepContext) -> Answer:
         await ctx.on_rollback(TAKE_BACK, {})
@@ -251,7 +256,7 @@ def test_an_undo_may_come_before_its_acceptance_and_counts_for_its_execution_alo
 def test_what_an_older_release_says_lacks_nothing() -> None:
     old = {"key": "k", "request": {"text": "x"}, "left_ms": 1000}
     call = msgspec.msgpack.decode(msgspec.msgpack.encode(old), type=Call)
-    assert (call.beats, call.undos, call.released) == (False, False, "")
+    assert (call.beats, call.undos, call.probed, call.released) == (False, False, False, "")
     answer = {
         "agent": {"type": "echo"},
         "output": {},

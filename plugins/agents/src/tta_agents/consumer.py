@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -191,7 +192,8 @@ class CallConsumer:
         # clock says how long that was. The store, by its own, hands out no call whose time is over, and a caller whose
         # time is over meanwhile says `Cancelled`.
         execution.scope.deadline = anyio.current_time() + (call.left_ms / 1000 if call else 60.0)
-        outbox = execution.outbox = Outbox(self._inbox, message, execution.id)
+        patience = self._visibility / 2 if call is not None and call.probed else math.inf
+        outbox = execution.outbox = Outbox(self._inbox, message, execution.id, patience=patience)
         accepted = Accepted(message.id, execution.id, served.id, self._inbox.process, execution.delivery.attempt)
         if call is None or not call.stream:
             self._acceptances.add(outbox, accepted)
@@ -234,7 +236,7 @@ class CallConsumer:
             self._log,
             on_piece if call.stream else None,
             partial(self._beats.add, outbox) if call.beats else None,
-            partial(outbox.undo, delivery=delivery, patience=self._visibility / 2) if call.undos else None,
+            partial(outbox.undo, delivery=delivery) if call.undos else None,
         )
 
     async def _settle(self, leases: LeaseKeeper, execution: Execution) -> None:

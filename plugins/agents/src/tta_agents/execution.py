@@ -9,7 +9,7 @@ import anyio
 from tta_messages import Delivery
 
 from .outbox import Outbox
-from .wire import Cancelled, Credit, Signal, UndoHeard, UndoTaken
+from .wire import Cancelled, Credit, Present, Signal, UndoTaken
 
 End = Literal["", "cancelled", "lost", "released"]
 
@@ -40,5 +40,5 @@ class Execution:
             self.outbox.credit(signal.next)
         elif isinstance(signal, UndoTaken) and self.outbox is not None:
             self.outbox.taken(signal.number)
-        elif isinstance(signal, UndoHeard) and self.outbox is not None:
-            self.outbox.heard(signal.number)
+        elif isinstance(signal, Present) and self.outbox is not None:
+            self.outbox.present()

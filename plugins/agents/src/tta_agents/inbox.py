@@ -20,8 +20,9 @@ from .wire import (
     Cancelled,
     Credit,
     Died,
+    Present,
+    Probe,
     Signal,
-    UndoHeard,
     UndoOffered,
     UndoTaken,
     caller_of,
@@ -65,7 +66,7 @@ class Inbox:
 
     def message(self, process: str, signal: Signal, *, ttl: float, owner: str = "") -> Message:
         """Return the message that tells ``process`` of something."""
-        urgent = isinstance(signal, Cancelled | Credit | UndoHeard | UndoTaken)
+        urgent = isinstance(signal, Cancelled | Credit | UndoTaken | Present)
         return Message.to(
             inbox_of(process), signal.TYPE, signal, sender=self.process, ttl=max(ttl, 1.0), owner=owner,
             correlation_id=correlation_id.get(), priority=Priority.HIGH if urgent else Priority.NORMAL,
@@ -97,15 +98,14 @@ class Inbox:
         except (msgspec.DecodeError, ValueError) as exc:
             self._log.warning("an unreadable %s from %s is left out: %s", message.type, message.sender, exc)
             return None
-        if isinstance(signal, Credit | UndoHeard | UndoTaken | Cancelled):
+        if isinstance(signal, Credit | UndoTaken | Present | Cancelled):
             on_signal = self.executions.get(signal.execution)
         else:
             on_signal = self.calls.get(signal.call)
         if on_signal is not None:
             on_signal(signal)
-            if isinstance(signal, UndoOffered) and signal.repeated:
-                heard = UndoHeard(signal.call, signal.execution, signal.undo.number)
-                return self.message(signal.process, heard, ttl=SIGNAL_TTL)
-        elif isinstance(signal, Accepted | UndoOffered):
+            if isinstance(signal, Probe):
+                return self.message(signal.process, Present(signal.call, signal.execution), ttl=SIGNAL_TTL)
+        elif isinstance(signal, Accepted | UndoOffered | Probe):
             return self.message(signal.process, Cancelled(signal.call, signal.execution), ttl=SIGNAL_TTL)
         return None

@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from collections.abc import Callable
 
 import anyio
-import msgspec
 
 from tta_messages import Message
 
 from .inbox import Inbox
 from .model import AgentError, Undo
 from .sending import send
-from .wire import SIGNAL_TTL, WINDOW, Accepted, Answered, Beat, Failed, Pieces, Signal, UndoOffered
+from .wire import SIGNAL_TTL, WINDOW, Accepted, Answered, Beat, Failed, Pieces, Probe, Signal, UndoOffered
 
 ACCEPT_AFTER = 0.02
 """How long, in seconds, an agent may think before its caller is told that it does: most have answered by then."""
 _PATIENCE = 60.0  # in seconds, with a store that is away
 
 
-class _Offer:
-    """An undo that the caller has yet to take."""
-
-    def __init__(self) -> None:
-        self.taken, self.heard = anyio.Event(), False
-
-
 class Outbox:
-    """Signals about one call. Those of a stream are `put`, and sent by `run` until `close`; others are told at once."""
+    """Signals about one call. Those of a stream are `put`, and sent by `run` until `close`; others are told at once.
 
-    def __init__(self, inbox: Inbox, call: Message, execution: str) -> None:
-        self._inbox, self._call, self._execution = inbox, call, execution
+    Where the agent waits for its caller, one that is silent for ``patience`` seconds is asked whether it is there, and
+    has as long again to say so.
+    """
+
+    def __init__(self, inbox: Inbox, call: Message, execution: str, *, patience: float = math.inf) -> None:
+        self._inbox, self._call, self._execution, self._patience = inbox, call, execution, patience
         self._to = call.reply_to.rpartition("/")[2]
         self._waiting: deque[Signal | str] = deque()
         self._closed = False
-        self._filled, self._credited = anyio.Event(), anyio.Event()
+        self._filled, self._heard = anyio.Event(), anyio.Event()
         self.pieces = 0
         """How many pieces of the text there have been."""
         self._read = 0  # how many of them the caller's reader has had
         self._refused = ""
-        self._offers: dict[int, _Offer] = {}  # by the number of the undo
+        self._untaken: set[int] = set()  # the numbers of undos that the caller was offered
 
     def put(self, signal: Signal) -> None:
         """Let ``signal`` go after all that was there before."""
@@ -48,52 +46,52 @@ class Outbox:
 
     async def piece(self, text: str) -> None:
         """Let a piece of the text go; waits while the reader is `WINDOW` pieces behind."""
-        while self.pieces - self._read >= WINDOW:
-            await self._credited.wait()
+        await self._wait_until(lambda: self.pieces - self._read < WINDOW)
         if self._refused:
             raise AgentError(self._refused, "its caller can't be told a piece of the text")
         self._waiting.append(text)
         self.pieces += 1
         self._filled.set()
 
+    async def undo(self, undo: Undo, *, delivery: int) -> None:
+        """Offer what takes an effect back; return once the caller has taken it."""
+        self._untaken.add(undo.number)
+        await self.tell(UndoOffered(self._call.id, self._execution, undo, self._inbox.process, delivery))
+        if self._refused:
+            raise AgentError(self._refused, "its caller can't be told what takes an effect back")
+        await self._wait_until(lambda: undo.number not in self._untaken)
+
+    async def _wait_until(self, said: Callable[[], bool]) -> None:
+        """Wait until the caller has said something; one that has long been silent, and then doesn't answer, has died.
+
+        Whoever goes on for it calls with the same key, and would wait here for as long as the first had time.
+        """
+        asked = False
+        while not said():
+            with anyio.move_on_after(self._patience) as silence:
+                await self._heard.wait()
+            if not silence.cancelled_caught:
+                asked = False
+            elif asked:
+                raise AgentError("unavailable", "its caller is not heard of any more", retryable=True)
+            else:
+                await self.tell(Probe(self._call.id, self._execution, self._inbox.process))
+                asked = True
+
     def credit(self, next: int) -> None:
         """Know that the reader has had all pieces before number ``next``."""
         self._read = max(self._read, next)
-        self._credited.set()
-        self._credited = anyio.Event()
-
-    async def undo(self, undo: Undo, *, delivery: int, patience: float) -> None:
-        """Offer what takes an effect back; return once the caller has taken it.
-
-        A caller that is not heard of for ``patience`` seconds, though it was offered that once more, has died. Whoever
-        goes on for it calls with the same key, and would wait here for as long as the first had time.
-        """
-        offer = self._offers[undo.number] = _Offer()
-        offered = UndoOffered(self._call.id, self._execution, undo, self._inbox.process, delivery)
-        try:
-            while True:
-                offer.heard = False
-                with anyio.move_on_after(patience):
-                    await self.tell(offered)
-                    if self._refused:
-                        raise AgentError(self._refused, "its caller can't be told what takes an effect back")
-                    await offer.taken.wait()
-                    return
-                if offered.repeated and not offer.heard:
-                    raise AgentError("undo_refused", "its caller is not heard of any more", retryable=True)
-                offered = msgspec.structs.replace(offered, repeated=True)
-        finally:
-            del self._offers[undo.number]
+        self.present()
 
     def taken(self, number: int) -> None:
-        """Know that the caller has taken the undo of that number."""
-        if offer := self._offers.get(number):  # Otherwise it says so twice.
-            offer.taken.set()
+        """Know that the caller has taken the undo of that number; it may say so twice."""
+        self._untaken.discard(number)
+        self.present()
 
-    def heard(self, number: int) -> None:
-        """Know that the caller is there, and has yet to take the undo of that number."""
-        if offer := self._offers.get(number):
-            offer.heard = True
+    def present(self) -> None:
+        """Know that the caller's process lives."""
+        self._heard.set()
+        self._heard = anyio.Event()
 
     def beat(self) -> Message:
         """Return the message that the work goes on."""

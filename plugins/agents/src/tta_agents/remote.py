@@ -94,6 +94,7 @@ class RemoteCalls:
         call = Call(
             context.key, raw, math.ceil(left * 1000), context.attempt, context.session, stream=pending.stream,
             released=context.released, beats=listener.on_beat is not None, undos=listener.on_undo is not None,
+            probed=True,
         )  # fmt: skip
         return Message.to(
             queue_of(pending.agent), Call.TYPE, call, id=pending.id, sender=self._inbox.process, owner=context.owner,

@@ -47,7 +47,8 @@ def inbox_of(process: str) -> str:
 class Call(msgspec.Struct, frozen=True):
     """A request; ``left_ms`` is the time that the caller had left when it was sent.
 
-    ``stream``, ``beats`` and ``undos`` say what the caller wants to be told while the work goes on.
+    ``stream``, ``beats`` and ``undos`` say what the caller wants to be told while the work goes on, ``probed`` that its
+    process answers a `Probe`.
     """
 
     TYPE: ClassVar[str] = "agents.call"
@@ -61,6 +62,7 @@ class Call(msgspec.Struct, frozen=True):
     released: str = ""
     beats: bool = False
     undos: bool = False
+    probed: bool = False
 
 
 class Signal(msgspec.Struct, frozen=True):
@@ -103,22 +105,13 @@ class Beat(Signal, frozen=True):
 class UndoOffered(Signal, frozen=True):
     """What takes an effect of the agent back; it goes on once it hears `UndoTaken`.
 
-    It may come before `Accepted`, so it says what that would have said. Once it is ``repeated``, the caller's process
-    says `UndoHeard` at once, so that a caller that takes its time can be told from one that has died.
+    It may come before `Accepted`, so it says what that would have said.
     """
 
     TYPE: ClassVar[str] = "agents.undo-offered"
     undo: Undo
     process: str
     delivery: int = 1
-    repeated: bool = False
-
-
-class UndoHeard(Signal, frozen=True):
-    """The caller is alive, and has yet to take the undo of that ``number``."""
-
-    TYPE: ClassVar[str] = "agents.undo-heard"
-    number: int
 
 
 class UndoTaken(Signal, frozen=True):
@@ -126,6 +119,19 @@ class UndoTaken(Signal, frozen=True):
 
     TYPE: ClassVar[str] = "agents.undo-taken"
     number: int
+
+
+class Probe(Signal, frozen=True):
+    """The agent waits for its caller, which has long been silent: is there anybody?"""
+
+    TYPE: ClassVar[str] = "agents.probe"
+    process: str
+
+
+class Present(Signal, frozen=True):
+    """The caller's process lives, and waits for the call; said at once, whatever the caller itself is busy with."""
+
+    TYPE: ClassVar[str] = "agents.present"
 
 
 class Answered(Signal, frozen=True):
@@ -173,6 +179,7 @@ class Cancelled(Signal, frozen=True):
 SIGNALS: dict[str, type[Signal]] = {
     kind.TYPE: kind
     for kind in (
-        Accepted, Released, Pieces, Beat, UndoOffered, UndoHeard, UndoTaken, Answered, Failed, Died, Credit, Cancelled
+        Accepted, Released, Pieces, Beat, UndoOffered, UndoTaken, Probe, Present, Answered, Failed, Died, Credit,
+        Cancelled,
     )
 }  # fmt: skip
