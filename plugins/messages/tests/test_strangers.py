@@ -145,7 +145,7 @@ async def consumes_what_is_odd(
             assert (await messages.stats("q"))["q"].held == 0
             return
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(partial(run, handler))
+            tasks.start_soon(run, handler)
             await after.wait()
             await until(lambda: everything_is_settled(messages))
             tasks.cancel_scope.cancel()
