@@ -12,6 +12,7 @@ import pytest
 
 from tta_kernel import Context, NoConfig, Plugin
 from tta_kernel.testing import running, strangers
+from tta_program import exits
 
 
 def run_code_of(root: Path, section: str) -> dict[str, Any]:
@@ -77,3 +78,11 @@ async def test_a_handler_that_lets_out_a_cancellation_of_nobodys_is_logged_and_t
         pass
     assert handled == ["one", "two"]
     assert caplog.text.count("nobody here asked for") == 2
+
+
+def test_the_table_of_exit_codes_has_each_that_the_program_knows(root: Path) -> None:
+    page = (root / "docs/kernel.md").read_text(encoding="utf-8")
+    table = page.partition("## Signals and exit codes")[2]
+    told = {int(code) for code in re.findall(r"^\| `(\d+)`", table, re.MULTILINE)}
+    known = {value for name, value in vars(exits).items() if name.isupper()}
+    assert told == known | {128}  # Of a signal, its number is added.

@@ -8,16 +8,18 @@ from .commands import Subcommands
 from .config import LayeredSettings, load
 from .exits import DONE, USAGE, WANTING
 from .hookspecs import register_commands
-from .output import fail, table
+from .output import as_json, fail, moment, print_json, prose, table
 from .reloading import Reloaded, reload
+from .streams import OutputLost
 from .watch import LoopWatch, WiringWatch
 
 if TYPE_CHECKING:
     from .blocking import BlockingKernel
 
 __all__ = [
-    "DONE", "USAGE", "WANTING", "BlockingKernel", "LayeredSettings", "LoopWatch", "Reloaded", "Subcommands",
-    "WiringWatch", "fail", "load", "register_commands", "reload", "table",
+    "DONE", "USAGE", "WANTING", "BlockingKernel", "LayeredSettings", "LoopWatch", "OutputLost", "Reloaded",
+    "Subcommands", "WiringWatch", "as_json", "fail", "load", "moment", "print_json", "prose", "register_commands",
+    "reload", "table",
 ]  # fmt: skip
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import io
-import os
-import select
+import errno
+import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -16,37 +15,35 @@ import anyio
 from tta_kernel import KERNEL, Kernel, KernelError, PluginError
 from tta_kernel.wiring import Wiring
 
-from . import health, hookspecs, logs, looks
+from . import health, hookspecs, logs, looks, streams
 from .commands import Command, Subcommands, skip_what_it_leaves_alone
 from .config import read
-from .exits import INTERRUPTED, NOT_STARTED, UNREAD
+from .exits import INTERRUPTED, NOT_STARTED
+from .output import printable_lines
 from .run import run
+from .usage import Parser
 from .watch import LoopWatch, WiringWatch
+
+LONGEST_NAME = 200
+"""How many characters an environment's name may have; with the file's ending no file system has trouble with them."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``tta`` and return the exit code: 0, 1 found wanting, 2 usage, 3 not started, 70 abandoned."""
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        # What the terminal has no letter for is shown as on standard error, and ends nothing half-way.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    """Run ``tta`` and return the exit code: 0, 1 found wanting, 2 usage, and the others of `tta_program.exits`."""
+    streams.prepare()
     try:
-        code = _main(sys.argv[1:] if argv is None else argv)
-        sys.stdout.flush()
+        try:
+            return _main(sys.argv[1:] if argv is None else argv)
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:  # also while plugins are imported, of which many take longer than a person waits
         return INTERRUPTED
-    except BrokenPipeError:
-        poll = select.poll()
-        poll.register(sys.stdout.fileno(), 0)
-        if not poll.poll(0):  # It was another pipe, of a plugin's.
-            raise
-        # Nobody reads on, as in `tta plugins | head -1`; else the interpreter would try again, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return UNREAD
-    return code
+    except streams.OutputLost as exc:
+        return streams.lost(exc)
 
 
 def _main(argv: Sequence[str]) -> int:
-    folder, environment, rest = _common(argv)
+    folder, environment, verbose, rest = _common(argv)
     reveal = not (rest[:1] == ["check"] and "--no-secrets" in rest)
     settings, problems = read(folder, environment, reveal=reveal)
     with WiringWatch(settings.block_warning):
@@ -62,32 +59,52 @@ def _main(argv: Sequence[str]) -> int:
         if command is None:
             return int(options.start(wiring, settings, options))
         kernel = Kernel(wiring=wiring)
-        logs.setup(settings.log_level, settings.log_format, kernel.secrets)
+        # Whoever waits for a command's answer reads of what went wrong; what went well is for an operator.
+        level = "warning" if settings.log_level == "info" and not verbose else settings.log_level
+        logs.setup(level, settings.log_format, kernel.secrets)
         return anyio.run(_command, kernel, command, options)
     except KernelError as exc:
         name = command.name if command else rest[0]
-        print(f"tta {name}: could not start:\n{exc}", file=sys.stderr)
+        print(printable_lines(f"tta {name}: could not start:\n{exc}"), file=sys.stderr)
         return NOT_STARTED
 
 
-def _common(argv: Sequence[str]) -> tuple[Path | None, str | None, list[str]]:
+def _common(argv: Sequence[str]) -> tuple[Path | None, str | None, bool, list[str]]:
     """Take out the options that may stand anywhere before a "--": they decide which plugins there are."""
-    parser = argparse.ArgumentParser(prog="tta", add_help=False, allow_abbrev=False)
-    parser.add_argument("--config")
-    parser.add_argument("--env")
+    parser = Parser(prog="tta", add_help=False, allow_abbrev=False)
+    parser.add_argument("--config", type=_folder)
+    parser.add_argument("--env", type=_environment)
+    parser.add_argument("--verbose", action="store_true")
     given, rest = parser.parse_known_args(argv)
     if rest[:1] == ["--"]:
         # Some versions of argparse take a "--" before the command for the command.
         rest = rest[1:]
-    return (Path(given.config) if given.config else None), given.env, rest
+    return given.config, given.env, given.verbose, rest
+
+
+def _folder(text: str) -> Path | None:
+    """Read the name of a folder, be it there or not."""
+    try:
+        Path(text).stat()
+    except OSError as exc:
+        if exc.errno == errno.ENAMETOOLONG:
+            raise argparse.ArgumentTypeError("no folder has so long a name") from None
+    return Path(text) if text else None
+
+
+def _environment(text: str) -> str:
+    """Read the name of an environment, which is the name of a file, too."""
+    if len(text) > LONGEST_NAME or not re.fullmatch(r"[\w.-]*", text):
+        raise argparse.ArgumentTypeError(f"a name is up to {LONGEST_NAME} letters, digits and ._-")
+    return text
 
 
 def _parse(rest: Sequence[str], wiring: Wiring) -> argparse.Namespace:
     """Parse the command line with the commands of all plugins; a plugin whose commands are wrong is ruled out."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="tta",
         description="Run the system, or look at it before it runs.",
-        epilog="Anywhere: --config FOLDER, --env NAME (such as production).",
+        epilog="Anywhere: --config FOLDER, --env NAME (such as production), --verbose.",
     )
     parser.add_argument("--version", action="version", version=f"tta-kernel {version('tta-kernel')}")
     subcommands = Subcommands(parser)

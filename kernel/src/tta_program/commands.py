@@ -55,7 +55,7 @@ class Subcommands:
 
     def __init__(self, parser: argparse.ArgumentParser) -> None:
         parser.print_usage = parser.print_help  # type: ignore[method-assign]  # an error is told with what there is
-        self._groups: dict[tuple[str, ...], Any] = {(): parser.add_subparsers(metavar="command", required=True)}
+        self._groups: dict[tuple[str, ...], Any] = {(): _subparsers(parser)}
 
     def __contains__(self, name: str) -> bool:
         return name in self._groups[()].choices
@@ -91,20 +91,26 @@ class Subcommands:
 
     def _parser(self, name: str, text: str) -> argparse.ArgumentParser:
         *path, leaf = name.split()
-        shown = _as_it_is(text)
+        shown = escape(text)
         parser: argparse.ArgumentParser = self._group(tuple(path)).add_parser(leaf, help=shown, description=text)
         parser.set_defaults(command_parser=parser)
         return parser
 
     def _group(self, path: tuple[str, ...], text: str = "") -> Any:
         if path not in self._groups:
-            shown = _as_it_is(text or f"{path[-1]} …")
+            shown = escape(text or f"{path[-1]} …")
             parser = self._group(path[:-1]).add_parser(path[-1], help=shown, description=text)
             parser.print_usage = parser.print_help
-            self._groups[path] = parser.add_subparsers(metavar="command", required=True)
+            self._groups[path] = _subparsers(parser)
         return self._groups[path]
 
 
-def _as_it_is(text: str) -> str:
-    """Return a help text that argparse, which formats it, shows as it was given."""
+def escape(text: str) -> str:
+    """Return a text that argparse, which formats it, shows as it was given."""
     return text.replace("%", "%%")
+
+
+def _subparsers(parser: argparse.ArgumentParser) -> Any:
+    from .usage import Parser  # with argparse, which plugins need only for `tta`
+
+    return parser.add_subparsers(metavar="command", required=True, parser_class=Parser)

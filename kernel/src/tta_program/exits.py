@@ -10,6 +10,8 @@ USAGE = 2
 NOT_STARTED = 3
 ABANDONED = 70
 """A plugin did not stop in time: EX_SOFTWARE of sysexits.h."""
+UNWRITTEN = 74
+"""The output could not be written, because a disk is full, say: EX_IOERR of sysexits.h."""
 INTERRUPTED = 130
 """A command was interrupted: 128 + SIGINT, as shells say it."""
 UNREAD = 141

@@ -14,13 +14,11 @@ import msgspec
 
 from tta_kernel import as_failure, correlation_id
 
-from .output import encodable
+from .output import CONTROL, encodable
 from .secrets import REDACTED, mask
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _NOTHING = re.compile("(?!)")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What a terminal would obey, or what no file can hold; but for the ends of lines, and tabs."""
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -203,7 +201,7 @@ def _encoded(value: Any) -> Any:
 
 
 def _escaped(text: str) -> str:
-    return _CONTROL.sub(_escape, text)
+    return CONTROL.sub(_escape, text)
 
 
 def _escape(found: re.Match[str]) -> str:

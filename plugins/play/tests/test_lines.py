@@ -25,7 +25,7 @@ async def read(descriptor: int) -> list[str | Unreadable]:
 
 async def test_lines_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "lines"
-    path.write_bytes("one\r\n\nzwölf\n\xff\n".encode("latin-1") + b"last")
+    path.write_bytes("\xef\xbb\xbfone\r\n\nzwölf\n\xff\n".encode("latin-1") + b"last")
     with path.open("rb") as file:
         assert await read(file.fileno()) == [
             "one", "", Unreadable("that isn't UTF-8 text; send UTF-8"), Unreadable("that isn't UTF-8 text; send UTF-8"),

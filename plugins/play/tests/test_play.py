@@ -95,6 +95,8 @@ def test_a_seed_makes_a_story_repeatable_and_another_one_tells_another(tta: Tta)
     ("arguments", "why"),
     [
         (["--seed", "9" * 30], "argument --seed: a seed has at most 64 bits"),
+        (["--seed", "nan"], "argument --seed: a seed is a whole number of at most 64 bits"),
+        (["--seed", "9" * 5000], "argument --seed: a seed is a whole number of at most 64 bits"),
         (["--session", os.fsdecode(b"\xff")], "argument --session: a name is text in UTF-8"),
         (["--user", os.fsdecode(b"\xff"), "--json"], "argument --user: a name is text in UTF-8"),
     ],
@@ -268,4 +270,35 @@ def test_a_reader_that_leaves_ends_it(tta: Tta, arguments: tuple[str, ...]) -> N
         process.stdin.write(b"look\n" * 3)
         process.stdin.flush()
         assert process.wait(30) == 141
+        assert b"Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",), ("--trace",)], ids=["lines", "json", "trace"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")
+def test_what_finds_no_room_ends_it_with_a_message(tta: Tta, arguments: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, *tta.command(*arguments)]
+        done = subprocess.run(
+            command, input=b"look\nlook\n", stdout=full, stderr=subprocess.PIPE, check=False, timeout=50,
+            env=tta.environ(),
+        )  # fmt: skip
+    assert done.returncode == 74
+    # On a busy machine the log may say before that something took long.
+    assert done.stderr.splitlines()[-1] == b"tta: standard output cannot be written: No space left on device"
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_reader_that_stalls_does_not_keep_it_from_ending(tta: Tta) -> None:
+    with subprocess.Popen(
+        [sys.executable, *tta.command("--json", "--world")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, env=tta.environ(),
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(b"look\n" * 20)  # A pipe holds two or three of its answers.
+        process.stdin.flush()
+        assert process.stdout.read(1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 143
         assert b"Traceback" not in process.stderr.read()

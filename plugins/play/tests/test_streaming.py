@@ -16,6 +16,7 @@ import pexpect
 import pytest
 
 PLUGIN = """
+import logging
 import os
 from pathlib import Path
 
@@ -35,6 +36,8 @@ class Halting(AgentPlugin[NoConfig]):
         await ctx.emit("The first sentence. And then ")
         while not GO.exists():
             await anyio.sleep(0.01)
+        if "LOG" in os.environ:
+            logging.getLogger("tta.halting").warning("a line of the log")
         await ctx.emit("the second.")
         return TurnOutput("The first sentence. And then the second.", {})
 """
@@ -98,6 +101,52 @@ def test_a_sentence_is_on_the_screen_while_the_next_one_is_still_being_told(
     told.expect(pexpect.EOF)
     told.wait()
     assert told.exitstatus == 0
+
+
+def test_a_line_of_the_log_stands_between_two_sentences(theatre: Theatre) -> None:
+    theatre.environ["LOG"] = "1"
+    theatre.go()
+    terminal = theatre.terminal("look", "around")
+    terminal.expect(
+        r"The first sentence\.\r\n[0-9:]+ WARNING +halting: a line of the log[^\n]*\r\n +And then the second\."
+    )
+    terminal.expect(pexpect.EOF)
+
+
+def test_a_line_of_the_log_stands_above_the_prompt(theatre: Theatre) -> None:
+    theatre.environ["LOG"] = "1"
+    theatre.go()
+    terminal = theatre.terminal()
+    terminal.expect("0m>")
+    terminal.send("look around\r")
+    terminal.expect("a line of the log")
+    terminal.expect("And then the second.")
+    terminal.expect("0m>")
+    terminal.send(":quit\r")
+    terminal.expect(pexpect.EOF)
+
+
+CTRL_S, CTRL_Q = "\x13", "\x11"
+
+
+def test_a_terminal_that_was_stopped_shows_the_rest_once_it_goes_on(theatre: Theatre, told: pexpect.spawn[str]) -> None:
+    told.send(CTRL_S)
+    theatre.go()
+    told.send(CTRL_Q)
+    told.expect("And then the second.")
+    told.expect(pexpect.EOF)
+    told.wait()
+    assert told.exitstatus == 0
+
+
+def test_a_terminal_that_is_stopped_does_not_keep_it_from_ending(theatre: Theatre, told: pexpect.spawn[str]) -> None:
+    told.send(CTRL_S)
+    theatre.go()
+    # It hears the signal, though what it writes is not taken.
+    told.kill(signal.SIGTERM)
+    told.expect(pexpect.EOF)
+    told.wait()
+    assert told.exitstatus == 143
 
 
 def test_the_trace_comes_after_the_story(theatre: Theatre) -> None:

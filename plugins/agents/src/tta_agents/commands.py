@@ -5,13 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from typing import Any
-
-import msgspec
 
 from tta_kernel import Kernel, suggest
-from tta_program import DONE, USAGE, Subcommands, fail, table
+from tta_program import DONE, USAGE, Subcommands, fail, moment, print_json, table
 
 from .memory import MemoryRegistry
 from .model import AGENT_REGISTRY, AgentCard, AgentId, AgentRegistry, RegistryError
@@ -50,7 +46,7 @@ async def _act(kernel: Kernel, options: argparse.Namespace, act: _Act) -> int:
 async def _list(registry: AgentRegistry, options: argparse.Namespace) -> int:
     cards = await registry.list(options.type)
     if options.json:
-        _json(cards)
+        print_json(cards)
     elif cards:
         table(
             [("AGENT", "STATUS", "LOAD", "SEEN", "PROCESS", "CAPABILITIES")]
@@ -80,7 +76,7 @@ async def _show(registry: AgentRegistry, options: argparse.Namespace) -> int:
         known = {str(card.id) for card in await registry.list()}
         return fail("agents", f"no agent {options.agent} is alive; {suggest(options.agent, known)}")
     if options.json:
-        _json(card)
+        print_json(card)
         return DONE
     rows = [
         ("agent", str(card.id)), ("description", card.description), ("version", card.agent_version or "-"),
@@ -102,8 +98,4 @@ def _capabilities(card: AgentCard) -> str:
 
 
 def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z") if at else "-"
-
-
-def _json(value: Any) -> None:
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    return moment(at) if at else "-"

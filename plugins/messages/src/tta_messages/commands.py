@@ -6,13 +6,12 @@ import argparse
 import sys
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
 from tta_kernel import Kernel, suggest
-from tta_program import DONE, WANTING, Subcommands, fail, table
+from tta_program import DONE, WANTING, Subcommands, fail, moment, print_json, table
 
 from .memory import MemoryMessages
 from .model import MESSAGES, DeadLetter, Messages, MessagesError, QueueStats, Requeued
@@ -131,7 +130,7 @@ async def _list(messages: Messages, options: argparse.Namespace) -> int:
         found = await messages.dead(queue, limit=options.limit + 1)
         letters += found[: options.limit]
         if len(found) > options.limit:
-            print(f"tta messages: queue {queue!r} has more than these {options.limit}: see --limit", file=sys.stderr)
+            fail("messages", f"queue {queue!r} has more than these {options.limit}: see --limit")
     if options.json:
         return _json([_described(letter) for letter in letters])
     if not letters:
@@ -214,11 +213,14 @@ def _described(letter: DeadLetter) -> dict[str, Any]:
 def _body(letter: DeadLetter) -> Any:
     if letter.message is None:
         return b64encode(letter.raw).decode()
-    return msgspec.msgpack.decode(letter.message.body)
+    try:
+        return msgspec.msgpack.decode(letter.message.body)
+    except (msgspec.DecodeError, ValueError):  # A foreign program wrote it.
+        return b64encode(bytes(letter.message.body)).decode()
 
 
 def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+    return moment(at)
 
 
 def _text(value: Any) -> str:
@@ -231,5 +233,5 @@ def _nothing(what: str) -> int:
 
 
 def _json(value: Any) -> int:
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    print_json(value)
     return DONE

@@ -28,7 +28,10 @@ def _name(text: str) -> str:
 
 
 def _seed(text: str) -> int:
-    seed = int(text)
+    try:
+        seed = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("a seed is a whole number of at most 64 bits") from None
     if seed not in SEEDS:
         raise argparse.ArgumentTypeError("a seed has at most 64 bits")
     return seed

@@ -38,7 +38,8 @@ def _line(raw: bytes, *, excess: bool) -> str | Unreadable:
     if excess or len(raw) > LONGEST:
         return Unreadable(f"that line is too long; {LONGEST:,} bytes are the most")
     try:
-        return raw.decode("utf-8").rstrip("\r")
+        # Windows' editors and shells begin a text with a mark, and end a line with a carriage return.
+        return raw.decode("utf-8-sig").rstrip("\r")
     except UnicodeDecodeError:
         return Unreadable("that isn't UTF-8 text; send UTF-8")
 

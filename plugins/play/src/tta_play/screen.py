@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TextIO
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TextIO, cast
 
 import msgspec
 from rich.console import Console
@@ -11,8 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tta_orchestration import OrchestrationResponse
+from tta_program import as_json, prose
 from tta_world import World, carried, here, people, visible, ways
 
+from .output import Output
 from .writing import Writing
 
 MEASURE = 84
@@ -20,34 +24,58 @@ MEASURE = 84
 Rows = Sequence[tuple[str, ...]]
 
 
-class _Console(Console):
-    """Leaves it to the program what becomes of it when nobody reads on: rich would exit with 1."""
-
-    def on_broken_pipe(self) -> None:
-        raise  # noqa: PLE0704  # called while the error is handled
-
-
 class Screen:
-    """Prints to a terminal or to a pipe; which of the two is settled once, by where the output goes."""
+    """Prints to a terminal or to a pipe; which of the two is settled once, by where the output goes.
+
+    Nothing waits until it is written, but for `drain`.
+    """
 
     def __init__(self, file: TextIO) -> None:
-        self.terminal = file.isatty()
-        self._console = _Console(
-            file=file, soft_wrap=not self.terminal, highlight=False, markup=False,
+        self._output = Output(file)
+        self.terminal = self._output.isatty()
+        self._console = Console(
+            file=cast("TextIO", self._output), soft_wrap=not self.terminal, highlight=False, markup=False,
             force_terminal=self.terminal, no_color=None if self.terminal else True,
         )  # fmt: skip
+        self._writing: Writing | None = None
+        self._lock = threading.RLock()
+        self.drain = self._output.drain
 
     def story(self, text: str, *, whole: bool = False) -> None:
         """Tell a turn in a pipe: in one line, unless the ``whole`` of it is asked for."""
+        text = prose(text)
         self._console.print(Text(text if whole else " ".join(text.split())))
 
-    def writing(self) -> Writing:
-        """Begin a turn that is told on a terminal as it comes."""
-        return Writing(self._console, MEASURE)
+    @contextmanager
+    def writing(self) -> Iterator[Callable[[str], None]]:
+        """Tell a turn on a terminal as it comes, piece by piece."""
+        writing = self._writing = Writing(self._console, MEASURE)
+
+        def add(piece: str) -> None:
+            with self._lock:
+                writing.add(prose(piece))
+
+        try:
+            yield add
+            with self._lock:
+                writing.end()
+        finally:
+            self._writing = None
+
+    def remark(self, text: str) -> None:
+        """Show lines of the log, from whichever thread, between two sentences and never within one."""
+        with self._lock:
+            if self._writing is not None:
+                text = self._writing.interrupted() + text
+            self._output.remark(text)
+
+    def json(self, value: object) -> None:
+        """Print JSON on one line."""
+        self._output.write(as_json(value, indent=0) + "\n")
 
     def note(self, text: str) -> None:
         """Say something about the game rather than of the story."""
-        self._print(Text(text, style="dim" if self.terminal else ""))
+        self._print(Text(prose(text), style="dim" if self.terminal else ""))
 
     def trace(self, response: OrchestrationResponse) -> None:
         """Show each step, its agent and its time in milliseconds, and who checked which text."""
@@ -62,12 +90,12 @@ class Screen:
             return
         table = self._table(title, ("step", "agent", "time", "status"), right="time")
         for step in steps:
-            table.add_row(*step)
+            table.add_row(*map(prose, step))
         table.add_section()
         for channel, what in checks:
-            table.add_row(f"{channel}'s text", "", "", what)
+            table.add_row(f"{channel}'s text", "", "", prose(what))
         for what, why in _failed(response):
-            table.add_row(what, "", "", why)
+            table.add_row(what, "", "", prose(why))
         self._console.print(table)
 
     def world(self, stored: object) -> None:
@@ -82,11 +110,11 @@ class Screen:
         table = self._table("", ("", ""))
         table.show_header = False
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(prose, row))
         self._console.print(table)
 
     def _table(self, title: str, columns: Sequence[str], right: str = "") -> Table:
-        table = Table(title=title or None, title_justify="left", title_style="dim", header_style="dim", box=None)
+        table = Table(title=prose(title) or None, title_justify="left", title_style="dim", header_style="dim", box=None)
         for column in columns:
             table.add_column(column, justify="right" if column and column == right else "left", overflow="fold")
         return table

@@ -8,18 +8,24 @@ import logging
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import msgspec
 
 from tta_kernel import Kernel
 from tta_orchestration import NOT_YOURS, ORCHESTRATION, InputError, OrchestrationResponse
+from tta_program import OutputLost
 from tta_sessions import SESSIONS
 
 from .lines import Unreadable, lines
 from .screen import Screen
+
+if TYPE_CHECKING:
+    from prompt_toolkit import Application  # It is slow to import, and of use at a terminal alone.
 
 OPENING = """A story, told as you go. Write what you would like to do, in your own words;
 :help says more, :quit leaves."""
@@ -52,8 +58,10 @@ async def run(kernel: Kernel, options: argparse.Namespace) -> int:
                     tasks.cancel_scope.cancel()
 
             tasks.start_soon(leave)
+            game = _Game(kernel, options)
             try:
-                code = await _converse(_Game(kernel, options), options)
+                with game.log_between_lines():
+                    code = await _converse(game, options)
             except OSError as exc:
                 if exc.errno != errno.EIO:
                     raise
@@ -65,11 +73,14 @@ async def run(kernel: Kernel, options: argparse.Namespace) -> int:
 
 async def _converse(game: _Game, options: argparse.Namespace) -> int:
     if options.text:
-        return 0 if await game.turn(" ".join(options.text)) else 1
+        played = await game.turn(" ".join(options.text))
+        await game.drain()
+        return 0 if played else 1
     interactive = sys.stdin.isatty() and not options.json
     if interactive:
         game.open()
-    async for line in _entered(interactive=interactive):
+    await game.drain()
+    async for line in _entered(game, interactive=interactive):
         if isinstance(line, Unreadable):
             game.refuse(line.why)
         elif line.strip() in (":quit", ":q", ":exit"):
@@ -80,6 +91,7 @@ async def _converse(game: _Game, options: argparse.Namespace) -> int:
             continue
         else:
             await game.turn(line)
+        await game.drain()
     return 0
 
 
@@ -93,6 +105,33 @@ class _Game:
         self._seed: int | None = options.seed
         self._last: OrchestrationResponse | None = None
         self._screen = Screen(sys.stdout)
+        self.drain = self._screen.drain
+        self.prompt: Application[str] | None = None
+
+    @contextmanager
+    def log_between_lines(self) -> Iterator[None]:
+        """Show the log, where it goes to the same terminal, between lines of the story, and above the prompt."""
+        moved = []
+        if self._screen.terminal and sys.stderr.isatty():
+            for handler in logging.getLogger().handlers:
+                if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
+                    handler.setStream(_Log(self._remark))
+                    moved.append(handler)
+        try:
+            yield
+        finally:
+            for handler in moved:
+                handler.setStream(sys.stderr)
+
+    def _remark(self, text: str) -> None:
+        prompt = self.prompt
+        if prompt is None or not prompt.is_running or prompt.loop is None:
+            self._screen.remark(text)
+            return
+        from prompt_toolkit.application import run_in_terminal
+
+        # Whoever logs may be another thread; what is being typed is drawn anew below.
+        prompt.loop.call_soon_threadsafe(run_in_terminal, partial(self._screen.remark, text))
 
     def open(self) -> None:
         self._screen.note(OPENING)
@@ -112,13 +151,13 @@ class _Game:
 
     async def _streamed(self, text: str) -> OrchestrationResponse:
         """Write each sentence on the terminal as soon as it is released; notices of the turn come after it."""
-        writing = self._screen.writing()
         orchestration = self._kernel.get(ORCHESTRATION)
-        async with orchestration.stream_user_input(text, self._session, user=self._user, seed=self._seed) as stream:
-            async for piece in stream:
-                writing.add(piece)
-            response = stream.response
-        writing.end()
+        with self._screen.writing() as write:
+            async with orchestration.stream_user_input(text, self._session, user=self._user, seed=self._seed) as stream:
+                async for piece in stream:
+                    write(piece)
+                    await self.drain()
+                response = stream.response
         self._notice(response)
         return response
 
@@ -127,7 +166,7 @@ class _Game:
         orchestration = self._kernel.get(ORCHESTRATION)
         response = await orchestration.process_user_input(text, self._session, user=self._user, seed=self._seed)
         if self._options.json:
-            _print(response if self._options.world else _short(response))
+            self._screen.json(response if self._options.world else _short(response))
         else:
             self._notice(response)
             self._screen.story(response.text, whole=self._options.trace)
@@ -139,7 +178,7 @@ class _Game:
 
     def refuse(self, why: str) -> None:
         if self._options.json:
-            _print({"error": why})
+            self._screen.json({"error": why})
         else:
             self._screen.note(f"({why})")
 
@@ -150,7 +189,7 @@ class _Game:
             await self._world()
         elif name == ":help":
             if self._options.json:
-                _print({"help": HELP})
+                self._screen.json({"help": HELP})
             else:
                 self._screen.note(HELP)
         else:
@@ -158,7 +197,7 @@ class _Game:
 
     def _trace(self) -> None:
         if self._options.json:
-            _print({"trace": self._last and _without_text(self._last)})
+            self._screen.json({"trace": self._last and _without_text(self._last)})
         elif self._last is None:
             self._screen.note("(nothing has been played yet)")
         else:
@@ -173,12 +212,28 @@ class _Game:
                 return
             world = session.context.get("world") if session else None
             if self._options.json:
-                _print({"world": world})
+                self._screen.json({"world": world})
             else:
                 self._screen.world(world)
         except Exception as exc:  # noqa: BLE001 - a stranger's store; the next turn says more to an operator
             log.warning("the world can't be shown: the sessions' store raised %s", type(exc).__name__)
             self.refuse("where you are can't be looked up just now; try again in a while")
+
+
+class _Log:
+    """A stream for the log."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+
+    def write(self, text: str) -> None:
+        try:
+            self._write(text)
+        except OutputLost:
+            return  # The story, which is what people read, says so.
+
+    def flush(self) -> None:
+        """Do nothing: each line is written at once."""
 
 
 def _short(response: OrchestrationResponse) -> OrchestrationResponse:
@@ -193,11 +248,7 @@ def _without_text(response: OrchestrationResponse) -> dict[str, Any]:
     return {name: getattr(response, name) for name in names}
 
 
-def _print(what: object) -> None:
-    print(msgspec.json.encode(what).decode(), flush=True)
-
-
-async def _entered(*, interactive: bool) -> AsyncIterator[str | Unreadable]:
+async def _entered(game: _Game, *, interactive: bool) -> AsyncIterator[str | Unreadable]:
     """Yield what is typed or piped."""
     if not interactive:
         async for line in lines(sys.stdin.fileno()):
@@ -207,6 +258,7 @@ async def _entered(*, interactive: bool) -> AsyncIterator[str | Unreadable]:
     from prompt_toolkit.history import InMemoryHistory
 
     prompt: PromptSession[str] = PromptSession(history=InMemoryHistory())
+    game.prompt = prompt.app
     while True:
         try:
             yield await prompt.prompt_async("> ")

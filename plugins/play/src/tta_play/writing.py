@@ -54,6 +54,13 @@ class Writing:
         """End the last line, and leave one empty."""
         self._console.print("\n" if self._column else "")
 
+    def interrupted(self) -> str:
+        """Return what ends the line that was begun, so that something else may be written; the story goes on below."""
+        end = "\n" if self._column else ""
+        self._column = 0
+        self._space = False
+        return end
+
     def _word(self, word: str) -> None:
         width = cell_len(word)
         if width > self._width and len(word) > 1:

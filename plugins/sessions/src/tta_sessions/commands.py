@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping
 
 import msgspec
 
 from tta_kernel import Kernel
-from tta_program import DONE, WANTING, Subcommands, fail, table
+from tta_program import DONE, WANTING, Subcommands, as_json, fail, table
 
 from .hookspecs import forget
 from .model import is_text
@@ -42,14 +41,14 @@ def _user(text: str) -> str:
 async def _forget(kernel: Kernel, options: argparse.Namespace) -> int:
     found = _sorted_out(kernel, await kernel.ask(forget, options.user))
     if options.json:
-        print(msgspec.json.encode(found).decode())
+        print(as_json(found, indent=0))
     elif found.erased:
         table([("plugin", "erased"), *((name, str(count)) for name, count in found.erased.items())])
     if not (found.erased or found.failed):
         return fail("forget", "no enabled plugin keeps anything of a person")
     if not options.json:
         for name, why in found.failed.items():
-            print(f"tta forget: {name}: {why}", file=sys.stderr)
+            fail("forget", f"{name}: {why}")
     return WANTING if found.failed else DONE
 
 
