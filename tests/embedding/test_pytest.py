@@ -65,3 +65,25 @@ def test_pytest_aiohttp_runs_the_application(host: Host) -> None:
     host.write("test_host.py", program("Tests with pytest-aiohttp"))
     assert "1 passed" in run_pytest(host, "asyncio", "aiohttp", mode="auto")
     assert host.running == []
+
+
+TEST_CLIENT = """\
+from fastapi.testclient import TestClient
+
+import story
+
+
+def test_a_turn_is_played_and_told() -> None:
+    with TestClient(story.app) as client:
+        assert len(client.post("/turns/me", content="look around").text.split()) > 20
+        with client.stream("POST", "/streams/me", content="wait") as answer:
+            assert len("".join(answer.iter_text()).split()) > 3
+        assert client.post("/turns/me", content="").status_code == 400
+"""
+
+
+def test_fastapis_client_runs_the_lifespan_too(host: Host) -> None:
+    host.write("story.py", program("FastAPI and Starlette"))
+    host.write("test_host.py", TEST_CLIENT)
+    assert "1 passed" in run_pytest(host)
+    assert host.running == []

@@ -50,9 +50,8 @@ class Site:
         self.process: Process = host.start(module, *arguments)
         self.client = Client(port)
         wait_until(lambda: self.process.alive and self.client.answers(), "the server listens", limit=30)
-        wait_until(
-            lambda: "gunicorn.conf.py" not in server.files or len(host.running) == server.workers, "its workers run"
-        )
+        if "gunicorn.conf.py" in server.files:
+            wait_until(lambda: len(host.running) >= server.workers, "its workers run", limit=30)
         self._streams = server.streams
 
     def play(self, session: str, text: str = "look around") -> bytes:
@@ -73,7 +72,6 @@ class Site:
 @contextmanager
 def running(server: Server, folder: Path, edit: Callable[[str], str] = lambda code: code) -> Iterator[Site]:
     """Run a server by the page's files, after an edit that the page suggests."""
-    assert server.command.removesuffix(" --preload") in PAGE
     with Gate() as gate, Host(folder, gate) as host:
         site = Site(server, host, edit)
         yield site
@@ -98,6 +96,11 @@ def own(server: Server, tmp_path: Path) -> Iterator[Site]:
     """Give a server that the test may end."""
     with running(server, tmp_path) as site:
         yield site
+
+
+@each(*SERVERS)
+def test_the_page_has_the_command(server: Server) -> None:
+    assert f"`{server.command.removesuffix(' --preload')}`" in PAGE
 
 
 @each(*SERVERS)
@@ -148,6 +151,29 @@ def test_a_turn_that_is_being_told_is_told_to_its_end_and_the_kernel_stopped(own
     assert len(answer.read().split()) > 20
     own.process.wait()
     assert own.host.running == []
+
+
+@each("uvicorn")
+def test_a_turn_that_never_ends_is_cancelled_when_uvicorn_has_waited_enough(server: Server, tmp_path: Path) -> None:
+    patience = "--timeout-graceful-shutdown"
+    assert patience in PAGE
+    impatient = msgspec.structs.replace(server, command=f"{server.command} {patience} 1")
+    with running(impatient, tmp_path) as site:
+        _, held = site.begin("never")
+        site.process.signal(signal.SIGTERM)
+        held.until_it_ends()
+        site.process.wait()
+        assert site.host.running == []
+
+
+@each("gunicorn-preloaded")
+def test_a_kernel_that_was_started_before_the_fork_stays_with_the_parent(server: Server, tmp_path: Path) -> None:
+    with running(server, tmp_path, lambda code: f"{code}\nstory.start()\n" if "Flask(" in code else code) as site:
+        wait_until(lambda: len(site.host.running) == 3, "the parent and each worker have a kernel")
+        assert len(site.play("me").split()) > 20
+        site.process.signal(signal.SIGTERM)
+        assert site.process.wait() == 0
+        assert site.host.running == []
 
 
 @each("flask")
