@@ -37,6 +37,8 @@ class BlockingKernel:
     def __init__(
         self, kernel: Kernel, *, backend: str = "asyncio", backend_options: Mapping[str, Any] | None = None
     ) -> None:
+        if not isinstance(kernel, Kernel):
+            raise TypeError(f"expected a Kernel, not {type(kernel).__name__}")  # Fail now, not in a thread.
         self.kernel = kernel
         self._backend = backend
         self._backend_options = {**(backend_options or {})}
@@ -82,7 +84,7 @@ class BlockingKernel:
         if self._thread is None:
             return
         self._refuse_elsewhere()
-        self._want_stop()
+        self.request_stop()
         if not self._ended.wait(self._limit):
             names = [record.name for record in self.kernel.records.values() if record.state == "stopping"]
             stuck = ", ".join(names) or "a call"
@@ -90,6 +92,13 @@ class BlockingKernel:
         atexit.unregister(self._exit)
         if self.kernel.failure is not None and self._started.exception() is None:
             raise _fresh(self.kernel.failure)
+
+    def request_stop(self) -> None:
+        """Let it stop, be it that it still starts, and return at once; `stop` waits for the end."""
+        with self._lock:
+            self._stop_wanted = True
+            if self._schedule is not None:
+                self._schedule(self.kernel.stop)
 
     def call(self, func: Callable[..., Awaitable[R]], *args: Any, timeout: float | None = None, **kwargs: Any) -> R:
         """Await ``func(*args, **kwargs)`` in the kernel's event loop, and return its result.
@@ -208,16 +217,10 @@ class BlockingKernel:
         exc.__cause__ = failure
         return exc
 
-    def _want_stop(self) -> None:
-        with self._lock:
-            self._stop_wanted = True
-            if self._schedule is not None:
-                self._schedule(self.kernel.stop)
-
     def _exit(self) -> None:
         """Stop in order, at the end of the program; a child that was forked has nothing to stop."""
         if self._process == os.getpid():
-            self._want_stop()
+            self.request_stop()
             self._ended.wait(self._limit)
 
     def _run(self) -> None:

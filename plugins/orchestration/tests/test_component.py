@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,8 +13,8 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from tta_kernel import Context, Kernel, KernelSettings, NoConfig, Plugin
-from tta_kernel.testing import LIMIT, Outcome, Stranger, strangers
+from tta_kernel import Context, Kernel, KernelSettings, NoConfig, Plugin, Restart
+from tta_kernel.testing import LIMIT, Outcome, Stranger, logged, strangers
 from tta_orchestration import Component, NotRunning
 from tta_orchestration.testing import telling
 
@@ -229,3 +230,112 @@ def test_whatever_is_called_the_component_goes_on(stranger: Stranger) -> None:
     assert component.status == HostStatus.RUNNING
     assert component.call(answers, timeout=5) == 7
     assert component.stop()
+
+
+def test_a_stop_ends_a_start_that_another_thread_waits_for() -> None:
+    starting = threading.Event()
+
+    class Waits(Plugin[NoConfig]):
+        @asynccontextmanager
+        async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+            starting.set()
+            await anyio.sleep_forever()
+            yield
+
+    component = Component(lambda: Kernel(plugins={"x": Waits}))
+    answers: list[bool] = []
+    starter = threading.Thread(target=lambda: answers.append(component.start()))
+    starter.start()
+    assert starting.wait(5)
+    assert component.stop()
+    starter.join(5)
+    assert (answers, component.status) == ([False], HostStatus.STOPPED)
+
+
+def test_what_is_no_kernel_is_no_start() -> None:
+    component = Component(lambda: None)  # type: ignore[arg-type, return-value]  # as a host's function that forgot it
+    assert [component.start(), component.status] == [False, HostStatus.ERROR]
+
+
+class Alive:
+    """Counts how many kernels run at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.now = self.most = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+
+    def __exit__(self, *exc: object) -> None:
+        with self._lock:
+            self.now -= 1
+
+
+def misbehaving(how: str, alive: Alive) -> Kernel:
+    """Make a kernel whose plugin starts, runs or stops in an odd way."""
+
+    class Odd(Plugin[NoConfig]):
+        @asynccontextmanager
+        async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+            await self.act("start")
+            with alive:
+                ctx.start_soon(self.act, "run", restart=Restart(times=0))
+                yield
+                await self.act("stop")
+
+        async def act(self, place: str) -> None:
+            match how.removeprefix(f"{place}: "):
+                case "raises":
+                    raise ValueError(place)
+                case "exits":
+                    raise SystemExit
+                case "is interrupted":
+                    raise KeyboardInterrupt
+                case "hangs":
+                    await anyio.sleep_forever()
+                case "is deaf":
+                    with anyio.CancelScope(shield=True):
+                        await anyio.sleep(0.2)
+
+    if how == "made: raises":
+        raise ValueError
+    if how == "made: exits":
+        raise SystemExit
+    return Kernel(KernelSettings(start_timeout=0.05, stop_timeout=0.05), plugins={"odd": Odd})
+
+
+ODDITIES = [f"{place}: {how}" for place in ("start", "run", "stop") for how in ("raises", "exits", "is interrupted")]
+ODDITIES += ["start: hangs", "stop: hangs", "stop: is deaf", "made: raises", "made: exits", *["well"] * 8]
+
+
+def test_eight_threads_that_do_what_they_like_run_one_kernel_at_a_time_and_hear_of_no_exception() -> None:
+    alive = Alive()
+    choice = random.Random(7)
+    component = Component(lambda: misbehaving(choice.choice(ODDITIES), alive))
+    wrong: list[object] = []
+
+    def play(seed: int) -> None:
+        chosen = random.Random(seed)
+        for _ in range(12):
+            name = chosen.choice(["start", "stop", "restart", "get_status", "get_service", "get_config"])
+            try:
+                answer = getattr(component, name)()
+            except BaseException as exc:  # noqa: BLE001 - of every kind
+                wrong.append((name, exc))
+            else:
+                if name in ("start", "stop", "restart") and not isinstance(answer, bool):
+                    wrong.append((name, answer))
+
+    threads = [threading.Thread(target=play, args=(seed,)) for seed in range(8)]
+    with logged():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(50)
+        assert not any(thread.is_alive() for thread in threads)
+        component.stop()
+    assert wrong == []
+    assert (alive.most, alive.now) == (1, 0)

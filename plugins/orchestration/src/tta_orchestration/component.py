@@ -94,10 +94,14 @@ class Component:
             return True
 
     def stop(self) -> bool:
-        """Stop, and say whether that went well; a stopped one stays as it is.
+        """Stop, and say whether that went well; a stopped one stays as it is, and a start that goes on is given up.
 
         One that is still stopping is an error, and kept: the next stop, or start, waits for it again.
         """
+        starting = self._kernel if self._status is Status.STARTING else None
+        if starting is not None:
+            # Another thread's start would keep this one waiting for as long as plugins may take to start.
+            starting.request_stop()
         with self._lock:
             kernel = self._kernel
             if kernel is None or kernel.ended:
