@@ -325,7 +325,8 @@ def test_plugins_and_check_say_the_same(folder: Path, ship: Ship) -> None:
     check, plugins = tta(folder, "check"), tta(folder, "plugins")
     assert check.stdout == plugins.stderr
     assert check.stdout == (
-        "plugin 'asks': requires Service('key') of 'gives', which is disabled; enable it, or disable what needs it\n"
+        "plugin 'asks': requires Service('key') of 'gives', which is disabled; "
+        "enable it (runs only where config names it: plugins.gives: {enabled: true}), or disable what needs it\n"
         "here: is wrong\n"
     )
     assert (check.returncode, plugins.returncode) == (1, 1)

@@ -145,7 +145,7 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
     "object that is called": ("check_tea", marked(Asks()), "is a Asks"),
     "plain for async": ("check_tea", marked(some), "must be an `async def`"),
     "lambda for async": ("check_tea", marked(lambda self: "x"), "must be an `async def`"),
-    "async for plain": ("brews", marked(good), "must be a plain `def`"),
+    "async for plain": ("brews", marked(good), "must be an `async def` where its hookspec is one, and only there"),
     "async generator": ("check_tea", marked(yields), "yields, where one answer is due"),
     "generator": ("brews", marked(plainly_yields), "yields, where one answer is due"),
     "context manager": ("check_tea", hookimpl(asynccontextmanager(yields)), "must be an `async def`"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from msgspec import Meta, Struct
@@ -12,12 +12,17 @@ from tta_kernel import (
     LONGEST,
     ConfigError,
     Duration,
+    Event,
+    Kernel,
     KernelSettings,
+    Plugin,
     PluginSettings,
     PositiveDuration,
+    Restart,
     check_count,
     check_duration,
     checked,
+    hookspec,
 )
 from tta_kernel.testing.numbers import NO_COUNTS, NO_DURATIONS
 from tta_program import LayeredSettings
@@ -99,3 +104,53 @@ def test_a_struct_that_was_built_by_hand_is_held_against_its_types(times: Times,
 
 def test_a_struct_that_fits_comes_back_as_a_config_would_give_it() -> None:
     assert checked("times", Times(pause="2m")) == Times(pause=120.0)  # type: ignore[arg-type]
+
+
+NO_LIMITS = [*NO_DURATIONS, 0, -1, LONGEST + 1, "30s", None]
+
+
+@pytest.mark.parametrize("value", NO_LIMITS)
+@pytest.mark.parametrize("settings", [KernelSettings, LayeredSettings])
+def test_settings_that_code_builds_refuse_time_limits_that_make_no_sense(
+    settings: type[KernelSettings], value: Any
+) -> None:
+    for key in ("start_timeout", "stop_timeout"):
+        with pytest.raises(ValueError, match=f"{key} is a number of seconds, more than 0"):
+            settings(**{key: value})
+    with pytest.raises(ValueError, match="health is a number of seconds, more than 0"):
+        settings(hook_timeouts={"health": value})
+
+
+def test_a_time_limit_for_what_is_no_name_of_a_hook_is_a_problem() -> None:
+    settings = KernelSettings(hook_timeouts={5: 1})  # type: ignore[dict-item]
+    with pytest.raises(ConfigError, match=r"kernel\.hook_timeouts\.5: no enabled plugin specifies an async hook"):
+        Kernel(settings, plugins={})
+
+
+@pytest.mark.parametrize("value", NO_LIMITS)
+def test_a_specification_refuses_a_time_limit_that_makes_no_sense(value: Any) -> None:
+    with pytest.raises(ValueError, match="timeout is a number of seconds, more than 0"):
+        hookspec(timeout=value)
+
+
+@pytest.mark.parametrize("value", [*NO_COUNTS, None, 10**400])
+def test_a_buffer_of_events_holds_at_least_one(value: Any) -> None:
+    with pytest.raises(ValueError, match="buffer is a whole number, 1 to 1,000,000"):
+        Kernel(plugins={}).events.attach(Event, buffer=value)
+
+
+@pytest.mark.parametrize("value", [it for it in NO_LIMITS if it is not None])
+@pytest.mark.parametrize("key", ["start_timeout", "stop_timeout"])
+def test_a_class_states_time_limits_that_make_sense(key: str, value: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match=rf"Hasty\.{key} is a "):
+        type("Hasty", (Plugin,), {key: value})
+
+
+def test_a_restart_refuses_numbers_that_make_no_sense() -> None:
+    for value in NO_LIMITS:
+        with pytest.raises(ValueError, match="within is a number of seconds, more than 0"):
+            Restart(within=value)
+    for times in (math.nan, math.inf, -1, 1.5, True):
+        with pytest.raises(ValueError, match="times is a whole number, at least 0"):
+            Restart(times=times)  # type: ignore[arg-type]
+    assert Restart(times=0).times == 0

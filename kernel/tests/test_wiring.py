@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -24,11 +25,13 @@ from tta_kernel import (
     Plugin,
     PluginError,
     PluginSettings,
+    Problem,
     Service,
     State,
     hookimpl,
     hookspec,
 )
+from tta_program import load
 
 A, B = Service[str]("a"), Service[str]("b")
 OPTIONAL = PluginSettings(required=False)
@@ -83,6 +86,40 @@ def test_a_missing_provider_is_named_with_what_is_disabled(ps: Plugins) -> None:
     plugins = {"x": ps.make("x", provides=(A,)), "y": ps.make("y", requires=(A,))}
     with pytest.raises(ConfigError, match=r"'y': requires Service\('a'\) of 'x', which is disabled; enable it"):
         Kernel(settings, plugins=plugins)
+
+
+def test_what_is_missed_with_a_disabled_plugin_is_told_with_the_file_that_disables_it(
+    ps: Plugins, tmp_path: Path
+) -> None:
+    (tmp_path / "base.yaml").write_text("plugins: {x: {config: {}}}")
+    (tmp_path / "development.yaml").write_text("plugins: {x: {enabled: false}}")
+    plugins = {"x": ps.make("x", provides=(A,)), "y": ps.make("y", requires=(A,))}
+    with pytest.raises(ConfigError) as caught:
+        Kernel(load(tmp_path, environ={}), plugins=plugins)
+    assert str(caught.value).endswith(
+        f"'x', which is disabled; enable it (as {tmp_path}/development.yaml says), or disable what needs it"
+    )
+
+
+def test_an_objection_to_a_key_names_the_file_that_says_it(tmp_path: Path) -> None:
+    class Objects(Plugin[NoConfig]):
+        @hookimpl
+        def check(self) -> Sequence[Problem]:
+            what = "nobody knows it"
+            return [
+                Problem("plugins.x.required", what),
+                Problem("plugins.x.config.a", what, note=True),
+                Problem("a", what),
+            ]
+
+    (tmp_path / "base.yaml").write_text("plugins: {x: {required: true}}")
+    (tmp_path / "development.yaml").write_text("")
+    kernel = Kernel(load(tmp_path, environ={}), plugins={"x": Objects})
+    with pytest.raises(ConfigError) as caught:
+        kernel.check()
+    base = f"{tmp_path}/base.yaml"
+    assert [it.where for it in caught.value.problems] == [f"{base}: plugins.x.required", "a"]
+    assert [it.where for it in kernel.wiring.notes] == [f"{base}: plugins.x.config.a"]
 
 
 def test_what_follows_from_one_cause_is_told_in_one_line_behind_it(ps: Plugins) -> None:
@@ -272,7 +309,7 @@ def test_an_event_without_an_owner_is_refused() -> None:
 
 
 def test_a_tag_of_two_plugins_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"'x': the tag 'clock\.struck' of event Struck is that of 'y'"):
+    with pytest.raises(ConfigError, match=r"'y': the tag 'clock\.struck' of event Struck is that of 'x'"):
         Kernel(plugins={"x": telling(Struck), "y": telling(Struck)})
 
 

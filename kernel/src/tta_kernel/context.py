@@ -16,6 +16,7 @@ from .events import E, Event, EventBus, Subscription, correlation_id
 from .hooks import Hooks
 from .isolation import as_failure
 from .services import Declares, Service, ServiceRegistry, T
+from .units import check_count, check_duration
 
 Crashed = Callable[[BaseException], None]
 """Told what a task raised that has spent its restarts, or that ends the program; raises a cancellation of ours."""
@@ -26,6 +27,10 @@ class Restart(msgspec.Struct, frozen=True):
 
     times: int = 3
     within: float = 60.0
+
+    def __post_init__(self) -> None:
+        check_count("times", self.times, least=0)
+        check_duration("within", self.within, positive=True)
 
 
 RESTART = Restart()

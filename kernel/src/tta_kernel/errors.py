@@ -53,9 +53,9 @@ class ConfigError(KernelError):
 class PluginError(KernelError):
     """One plugin could not be imported, wired, started or kept running."""
 
-    def __init__(self, plugin: str, reason: str, *, hint: str = "", deployment_only: bool = False) -> None:
+    def __init__(self, plugin: str, reason: str, *, hint: str = "") -> None:
         self.plugin, self.reason = plugin, reason
-        self.problems = (Problem(f"plugin {plugin!r}", reason, hint, deployment_only),)
+        self.problems = (Problem(f"plugin {plugin!r}", reason, hint),)
         super().__init__(str(self.problems[0]))
 
 

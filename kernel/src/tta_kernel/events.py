@@ -13,6 +13,8 @@ from typing import Any, Generic, TypeVar
 import anyio
 import msgspec
 
+from .units import check_count
+
 correlation_id: ContextVar[str] = ContextVar("correlation_id", default="")
 """What the running task works for; it travels with events, log lines and whatever plugins send."""
 
@@ -45,7 +47,6 @@ class Subscription(Generic[E]):
         self.dropped = 0
         self.failed = 0
         self.buffer: deque[E] = deque(maxlen=buffer)
-        self._size = buffer
         self._wake: anyio.Event | None = None
         self._closed = False
 
@@ -98,7 +99,7 @@ class EventBus:
         for subscription in routes:
             # Here and not in a method of Subscription: a call each would cost as much as the rest.
             buffer = subscription.buffer
-            if len(buffer) == subscription._size:
+            if len(buffer) == buffer.maxlen:
                 subscription.dropped += 1  # A full deque lets the oldest go by itself.
             buffer.append(event)
             if subscription._wake is not None:
@@ -108,8 +109,7 @@ class EventBus:
     def attach(self, *types: type[E], buffer: int = 256, owner: str = "") -> Subscription[E]:
         """Subscribe until `detach`; events published from the next line on arrive."""
         issubclass(Event, types)  # What is no class fails now, and not in whoever publishes next.
-        if buffer < 1:
-            raise ValueError(f"buffer must hold at least 1 event, not {buffer}")
+        check_count("buffer", buffer, most=1_000_000)
         subscription = Subscription(types, buffer, owner)
         self.subscriptions += (subscription,)
         self._routes.clear()

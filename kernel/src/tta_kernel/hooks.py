@@ -64,6 +64,8 @@ class Hooks:
         self._manager = pluggy.PluginManager("tta")
         self._modules: list[ModuleType] = []
         self._plugins = plugins
+        self.providers: Mapping[Any, str] = {}
+        """Who provides what, for a `check` of what needs a service in some settings only."""
         self._barred: defaultdict[str, list[str]] = defaultdict(list)
         """By hook, plugins that can't be asked; under none, those of which nobody knows what they implement."""
         self.timeouts = timeouts
@@ -103,16 +105,16 @@ class Hooks:
 
     def implementers(self, spec: Callable[..., Any]) -> list[str]:
         """Name the plugins that implement ``spec``, in the order in which they are asked."""
-        return [*dict.fromkeys(self._barred[spec.__name__] + [impl.plugin_name for impl in self._impls(spec)])]
+        return self._barred[spec.__name__] + [impl.plugin_name for impl in self._impls(spec)]
 
     def specs(self) -> Mapping[str, Callable[..., Any]]:
         """Every known hook by its name."""
-        return {it.name: it.spec.function for it in vars(self._manager.hook).values() if it.spec is not None}
+        return {name: it.spec.function for name, it in vars(self._manager.hook).items()}
 
     def collect(self, spec: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> dict[str, R | Exception]:
         """Call a plain hook: ``{plugin: answer or error}``; plugins need not be running."""
         given = _arguments(spec, args, kwargs)
-        answers: dict[str, R | Exception] = self._unable(spec)
+        answers = self._unable(spec)
         for impl in self._impls(spec):
             try:
                 answers[impl.plugin_name] = _checked(spec, impl.function(*_wanted(impl, given)))
@@ -130,7 +132,7 @@ class Hooks:
         timeout = self.timeouts.get(spec.__name__, timeout)
         given = _arguments(spec, args, kwargs)
         impls = self._impls(spec)
-        answers: dict[str, Any] = self._unable(spec)
+        answers = self._unable(spec)
         answers |= {impl.plugin_name: None for impl in impls}
 
         async def one(impl: Any) -> None:
@@ -159,12 +161,14 @@ class Hooks:
         return answers
 
     def _unable(self, spec: Callable[..., Any]) -> dict[str, Any]:
-        names = self._barred[""] + self._barred[spec.__name__]
-        return {name: PluginError(name, "is enabled, but cannot be used") for name in names}
+        return {
+            name: PluginError(name, "is enabled, but cannot be used")
+            for name in self._barred[""] + self._barred[spec.__name__]
+        }
 
     def _impls(self, spec: Callable[..., Any]) -> list[Any]:
         hook = getattr(self._manager.hook, spec.__name__, None)
-        if hook is None or hook.spec is None or hook.spec.function is not spec:
+        if hook is None or hook.spec.function is not spec:
             return []  # Its capability isn't enabled here, so nobody can have implemented it.
         # In the order in which pluggy would call them: what is marked `tryfirst` first, and `trylast` last.
         return list(reversed(hook.get_hookimpls()))

@@ -23,7 +23,7 @@ class Health(msgspec.Struct, frozen=True):
 @hookspec(timeout=2.0, together=True)
 async def health() -> Health:
     """Say how the plugin is, by looking: reach what it depends on."""
-    raise AssertionError("a specification is never called")
+    raise NotImplementedError
 
 
 @hookspec(timeout=2.0, together=True)
@@ -32,7 +32,7 @@ async def snapshot() -> Mapping[str, Any]:
 
     Under the names of its `figures` stand numbers; all other keys are the plugin's own.
     """
-    raise AssertionError("a specification is never called")
+    raise NotImplementedError
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -58,13 +58,13 @@ def figures() -> Sequence[Figure]:
     For each the snapshot holds, under its name, a finite number, or where it has a label a mapping from
     the label's values to numbers. What can't be known just now is left out, and never made up.
     """
-    raise AssertionError("a specification is never called")
+    raise NotImplementedError
 
 
 @hookspec()
 def event_types() -> Sequence[type[Event]]:
     """List the types of the events that the plugin publishes."""
-    raise AssertionError("a specification is never called")
+    raise NotImplementedError
 
 
 @hookspec()
@@ -73,4 +73,4 @@ def check(hooks: Hooks) -> Sequence[Problem]:
 
     An implementation may leave out ``hooks``.
     """
-    raise AssertionError("a specification is never called")
+    raise NotImplementedError

@@ -179,7 +179,7 @@ class Supervisor:
                             # It may have gone on, though its time was over.
                             await anyio.lowlevel.checkpoint_if_cancelled()
                             for key in plugin.provides:
-                                if key not in self._services:
+                                if self._services.get(key) is None:
                                     raise PluginError(record.name, f"started without providing {key}")
                             run.scope.deadline = math.inf
                             # A cancelled caller may interrupt a start, but never a stop.

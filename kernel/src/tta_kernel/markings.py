@@ -64,7 +64,7 @@ def _wrong(found: object, options: Mapping[str, Any], spec: Callable[..., Any]) 
     if inspect.isgeneratorfunction(found) or inspect.isasyncgenfunction(found):
         return "yields, where one answer is due"
     if inspect.iscoroutinefunction(found) != inspect.iscoroutinefunction(spec):
-        return "must be an `async def`" if inspect.iscoroutinefunction(spec) else "must be a plain `def`"
+        return "must be an `async def` where its hookspec is one, and only there"
     given = inspect.signature(spec).parameters
     taken = [*inspect.signature(found).parameters.values()]
     for place, each in enumerate(taken):

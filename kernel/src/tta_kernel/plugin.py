@@ -12,6 +12,7 @@ import msgspec
 from .context import Context
 from .services import Declares
 from .shapes import fits
+from .units import check_duration, is_struct
 
 ConfigT = TypeVar("ConfigT", bound=msgspec.Struct)
 
@@ -44,9 +45,11 @@ class Plugin(Declares, Generic[ConfigT]):
             if not fits(value, wanted):
                 what = f"{cls.__name__}.{name} is a {type(value).__name__}, not a {wanted}"
                 raise TypeError(what)
+            if name.endswith("_timeout") and value is not None:
+                check_duration(f"{cls.__name__}.{name}", value, positive=True)
         if "__orig_bases__" in cls.__dict__:
             found = _config_type(cls, cls.__parameters__)  # type: ignore[attr-defined]
-            if isinstance(found, type) and issubclass(found, msgspec.Struct):
+            if is_struct(found):
                 cls.config_type = found
 
     def __init__(self, config: ConfigT) -> None:

@@ -98,11 +98,6 @@ class Record:
         """Say why others have to do without it."""
         return "can't be used" if self.state is State.FAILED else f"is {self.state}"
 
-    def role(self) -> tuple[bool, str, bool]:
-        """Return what only a restart changes: whether it runs, for whom it makes room, whether it is required."""
-        enabled = self.state is not State.DISABLED
-        return enabled, self.yields_to, enabled and self.required
-
 
 def findings(records: Iterable[Record], *, vital: bool) -> list[Problem]:
     """Return what is wrong, each cause before what follows from it, which one line tells.
@@ -131,6 +126,7 @@ def _follows(cause: Record, lost: list[Record]) -> Problem:
         names = ", ".join(it.name for it in lost)
         what = f"{cause.trouble()}, and {len(lost)} that need it can't run: {names}"
     if not cause.problems:
-        return Problem(where, what, "enable it, or disable what needs it")
+        why = f" ({cause.reason})" if cause.reason else ""
+        return Problem(where, what, f"enable it{why}, or disable what needs it")
     # Each problem of the cause itself has said what to do.
     return Problem(where, what, deployment_only=all(it.deployment_only for it in cause.problems))

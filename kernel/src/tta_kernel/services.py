@@ -52,6 +52,3 @@ class ServiceRegistry:
     def get(self, key: Service[T]) -> T | None:
         """Return what is offered under ``key``, or None."""
         return cast(T, self._offers[key][1]) if key in self._offers else None
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._offers

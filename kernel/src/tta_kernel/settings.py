@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
 from msgspec import Meta, Struct, ValidationError, convert, to_builtins
-from msgspec.structs import fields
+from msgspec.structs import fields, replace
 
 from .errors import ConfigError, Problem
 from .spelling import close, suggest
-from .units import PositiveDuration, is_struct, measure, unwrap
+from .units import PositiveDuration, check_duration, is_struct, measure, unwrap
 
 S = TypeVar("S", bound=Struct)
 
@@ -37,8 +36,8 @@ class PluginSettings(Struct, frozen=True, forbid_unknown_fields=True):
 class KernelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole configuration, given by code.
 
-    Settings that come from elsewhere are a subclass, which says how a section is read (`decode`), where a
-    value stands (`where`), and how all of it is read again (`read`).
+    Settings that come from elsewhere are a subclass, which says how a section is read (`decode`), and where a
+    value stands (`where`).
     """
 
     autoload: bool = True
@@ -48,8 +47,13 @@ class KernelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """How long one answer to an async hook may take, where that isn't what the hook's specification says."""
     plugins: dict[str, PluginSettings] = {}
 
+    def __post_init__(self) -> None:
+        limits = {"start_timeout": self.start_timeout, "stop_timeout": self.stop_timeout, **self.hook_timeouts}
+        for name, limit in limits.items():
+            check_duration(name, limit, positive=True)
+
     @property
-    def secrets(self) -> AbstractSet[str]:
+    def secrets(self) -> Collection[str]:
         """What no log may show, as far as it has been decoded."""
         return frozenset()
 
@@ -62,14 +66,10 @@ class KernelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         """Name where the value of ``key`` stands, such as a file; empty where it is nowhere but in code."""
         return ""
 
-    def problem(self, key: str, what: str, hint: str) -> Problem:
-        """Say what is wrong with the value of ``key``, and where that stands."""
-        layer = self.where(key)
-        return Problem(f"{layer}: {key}" if layer else key, what, hint)
-
-    def read(self) -> KernelSettings:
-        """Read the settings again, for a reload."""
-        raise ConfigError(Problem("reload", "these settings came from no files", "give new settings"))
+    def placed(self, problem: Problem) -> Problem:
+        """Return a problem with the place where the value of the key stands that it is about."""
+        layer = self.where(problem.where)
+        return replace(problem, where=f"{layer}: {problem.where}") if layer else problem
 
 
 def checked(what: str, struct: S) -> S:
@@ -109,18 +109,17 @@ def _measured(raw: Any, type_: Any, path: str) -> Any:
     return raw
 
 
-def unknown_plugins(settings: KernelSettings, installed: Iterable[str]) -> list[Problem]:
+def unknown_plugins(settings: KernelSettings, installed: Collection[str]) -> list[Problem]:
     """Return a problem for each section whose plugin is not installed.
 
     One that is not to run is no problem, unless an installed one was meant, which then runs.
     """
-    names = [*installed]
     found = []
     for name, section in settings.plugins.items():
         meant = name.replace("_", "-").removeprefix("tta-")
-        if name not in names and (section.enabled or close(meant, names, 0.85)):
+        if name not in installed and (section.enabled or close(meant, installed, 0.85)):
             what = "no plugin of that name is installed"
             # Not all that is a little alike: "clock-tin" is no misspelt "clock", it just isn't installed.
-            hint = suggest(meant, names, cutoff=0.75, otherwise="install it, or take the section out")
-            found.append(settings.problem(f"plugins.{name}", what, hint))
+            hint = suggest(meant, installed, cutoff=0.75, otherwise="install it, or take the section out")
+            found.append(settings.placed(Problem(f"plugins.{name}", what, hint)))
     return found

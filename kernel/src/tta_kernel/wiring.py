@@ -48,8 +48,6 @@ class Wiring:
         self.providers: dict[Service[Any], str] = dict.fromkeys(given, HOST)
         self.levels: list[list[str]] = []
         """Names of the plugins that start together, each level after those that it needs."""
-        self.general: list[Problem] = []
-        """What is wrong with no plugin in particular."""
         self.notes: list[Problem] = []
         """What the plugins remark on their deployment."""
         self._dormant: dict[str, type[Plugin[Any]]] = {}
@@ -57,6 +55,7 @@ class Wiring:
         self._find_plugins(plugins, installed=installed)
         self._find_providers()
         self.hooks = Hooks(self.records, self.settings.hook_timeouts)
+        self.hooks.providers = self.providers
         self._register_hooks(specs)
         self._check_event_tags()
         self._check_hook_timeouts()
@@ -65,12 +64,13 @@ class Wiring:
     @property
     def problems(self) -> list[Problem]:
         """What keeps the kernel from starting, each cause before what follows from it."""
-        return self.general + findings(self.records.values(), vital=True)
+        found = self.general + findings(self.records.values(), vital=True)
+        return [*map(self.settings.placed, found)]
 
     @property
     def warnings(self) -> list[Problem]:
         """What is wrong with plugins that the kernel can go without."""
-        return findings(self.records.values(), vital=False)
+        return [*map(self.settings.placed, findings(self.records.values(), vital=False))]
 
     def chosen(self) -> dict[str, Record]:
         """Return the plugins that are to run."""
@@ -79,14 +79,13 @@ class Wiring:
     def check(self) -> None:
         """Ask the plugins whether they object to their deployment."""
         self.notes = []
-        for name, answer in self.hooks.collect(hookspecs.check, self.hooks).items():
-            record = self.records[name]
-            if record.state is not State.READY:
-                continue
+        answers = self.hooks.collect(hookspecs.check, self.hooks)
+        for name, record in self.chosen().items():
+            answer = answers.get(name, ())
             if isinstance(answer, Exception):
                 record.rule_out(PluginError(name, f"its check raised {answer!r}"))
                 continue
-            self.notes += [problem for problem in answer if problem.note]
+            self.notes += [self.settings.placed(problem) for problem in answer if problem.note]
             objections = [problem for problem in answer if not problem.note]
             if objections:
                 record.rule_out(ConfigError(*objections))
@@ -94,6 +93,7 @@ class Wiring:
 
     def _find_plugins(self, own: Classes | None, *, installed: bool) -> None:
         """Import and construct whatever is to run."""
+        # General is what is wrong with no plugin in particular.
         found, self.general = discovery.find(own, beside=installed)
         self.general += unknown_plugins(self.settings, found)
         for name, each in found.items():
@@ -114,7 +114,8 @@ class Wiring:
         name = record.name
         settings = self.settings
         if name in settings.plugins and not settings.plugins[name].enabled:
-            record.change_to(State.DISABLED)
+            layer = settings.where(f"plugins.{name}.enabled")
+            record.change_to(State.DISABLED, layer and f"as {layer} says")
             return
         cls = discovery.load(record.found) if named or settings.autoload else None
         if cls is None or not (named or cls.autoload):
@@ -155,10 +156,8 @@ class Wiring:
                 self._try(record, self.hooks.add_specs, record.cls.hookspecs)
         # One that can't be used is still an implementer: whoever asks must see it missing.
         for record in enabled:
-            flaws = None
-            if record.imported:
-                flaws = self._try(record, self.hooks.register, record.name, record.cls, record.plugin)
-            if flaws is None:
+            flaws = self._try(record, self.hooks.register, record.name, record.cls, record.plugin)
+            if flaws is None or not record.imported:
                 self.hooks.bar(record.name)
             for hook, flaw in flaws or ():
                 self._refuse_hook(record, hook, flaw)
@@ -167,7 +166,7 @@ class Wiring:
         try:
             return step(*arguments)
         except BaseException as exc:  # noqa: BLE001 - `as_failure` raises what must go on
-            record.rule_out(PluginError(record.name, " ".join(str(as_failure(exc)).split())))
+            record.rule_out(PluginError(record.name, str(as_failure(exc))))
 
     def _refuse_hook(self, record: Record, hook: str, flaw: str) -> None:
         """Rule a plugin out that implements a hook wrongly, or one that no enabled plugin specifies."""
@@ -187,39 +186,36 @@ class Wiring:
 
     def _dormant_owner(self, hook: str) -> str | None:
         """Name a disabled plugin that specifies a hook."""
-        for name, cls in self._dormant.items():
-            if hasattr(getattr(cls.hookspecs, hook, None), "tta_rules"):
-                return name
-        return None
+        dormant = self._dormant.items()
+        return next((name for name, cls in dormant if hasattr(getattr(cls.hookspecs, hook, None), "tta_rules")), None)
 
     def _check_event_tags(self) -> None:
         """Rule plugins out whose events could not be told from those of others."""
         owners: dict[str, str] = {}
-        for name, types in self.hooks.collect(hookspecs.event_types).items():
+        answers = self.hooks.collect(hookspecs.event_types)
+        for name, record in self.chosen().items():
+            types = answers.get(name, ())
             if isinstance(types, Exception):
-                if self.records[name].state is State.READY:
-                    self.records[name].rule_out(types)
+                record.rule_out(types)
                 continue
             for kind in types:
                 tag = str(kind.__struct_config__.tag)
-                if "." not in tag:
-                    flaw = "must read 'owner.name'"
-                elif owners.setdefault(tag, name) != name:
-                    flaw = f"is that of {owners[tag]!r}"
-                else:
+                owner = owners.setdefault(tag, name)
+                if "." in tag and owner == name:
                     continue
+                flaw = f"is that of {owner!r}" if "." in tag else "must read 'owner.name'"
                 what = f"the tag {tag!r} of event {kind.__name__} {flaw}"
-                self.records[name].rule_out(PluginError(name, what))
+                record.rule_out(PluginError(name, what))
 
     def _check_hook_timeouts(self) -> None:
         """Object to a time limit that no hook would keep."""
         if any(it.state is State.FAILED and not it.imported for it in self.records.values()):
             return  # It may be for a hook of what couldn't be imported, which is told already.
         timed = [name for name, spec in self.hooks.specs().items() if inspect.iscoroutinefunction(spec)]
-        for name in self.settings.hook_timeouts:
+        for name in map(str, self.settings.hook_timeouts):
             if name not in timed:
                 what = "no enabled plugin specifies an async hook of that name"
-                self.general.append(self.settings.problem(f"kernel.hook_timeouts.{name}", what, suggest(name, timed)))
+                self.general.append(Problem(f"kernel.hook_timeouts.{name}", what, suggest(name, timed)))
 
     def _order(self) -> None:
         """Rule out what misses something, and so on up; sort the rest into levels."""

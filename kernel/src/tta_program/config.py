@@ -21,6 +21,7 @@ from .watch import LIMIT
 
 Environ = Mapping[str, str] | None
 S = TypeVar("S", bound=Struct)
+FROM_CODE = Problem("reload", "these settings came from no files", "give new settings")
 _TOP = "expected a mapping with the keys kernel and plugins"
 
 
@@ -68,7 +69,7 @@ class LayeredSettings(KernelSettings, frozen=True, kw_only=True):
     def read(self) -> KernelSettings:
         """Read the same files again, and the same environment, under the same overrides."""
         if not self.source.environment:
-            return super().read()
+            raise ConfigError(FROM_CODE)
         source = self.source
         return load(source.folder, source.environment, source.environ, overrides=source.overrides)
 

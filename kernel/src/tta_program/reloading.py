@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import anyio
 import msgspec
@@ -15,7 +15,7 @@ from tta_kernel.records import Record
 from tta_kernel.shapes import fits
 from tta_kernel.wiring import Wiring
 
-from .config import LayeredSettings
+from .config import FROM_CODE, LayeredSettings
 
 log = logging.getLogger("tta.kernel")
 
@@ -25,6 +25,14 @@ class Reloaded(msgspec.Struct, frozen=True):
 
     changed: Sequence[str] = ()
     restart_needed: Sequence[str] = ()
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """Settings that can be read again, for a reload."""
+
+    def read(self) -> KernelSettings:
+        """Return what they say now."""
 
 
 class Change(NamedTuple):
@@ -45,7 +53,7 @@ async def reload(kernel: Kernel, settings: KernelSettings | None = None) -> Relo
         raise KernelError("the kernel is not running; only then is there anything to reload")
     async with kernel.changing:
         fresh = await anyio.to_thread.run_sync(_wired_anew, kernel, settings)
-        kernel.secrets |= fresh.settings.secrets
+        kernel.secrets |= {*fresh.settings.secrets}
         changes, restart = await _prepare(kernel.wiring, fresh)
         changed = []
         for name, change in changes.items():
@@ -66,7 +74,11 @@ async def reload(kernel: Kernel, settings: KernelSettings | None = None) -> Relo
 
 def _wired_anew(kernel: Kernel, settings: KernelSettings | None) -> Wiring:
     """Wire what a restart would wire; in a thread, since it reads files."""
-    fresh = kernel.wiring.with_settings(kernel.settings.read() if settings is None else settings)
+    if settings is None:
+        if not isinstance(kernel.settings, Readable):
+            raise ConfigError(FROM_CODE)
+        settings = kernel.settings.read()
+    fresh = kernel.wiring.with_settings(settings)
     fresh.check()
     problems = fresh.problems + [it for it in fresh.warnings if it not in kernel.wiring.warnings]
     if problems:
@@ -92,7 +104,7 @@ async def _prepare(running: Wiring, fresh: Wiring) -> tuple[Mapping[str, Change]
     for name in sorted({*running.records, *fresh.records}):
         old = running.records.get(name)
         new = fresh.records.get(name)
-        if old is None or new is None or old.role() != new.role():
+        if old is None or new is None or _role(old) != _role(new):
             restart.append(name)
             continue
         try:
@@ -113,11 +125,17 @@ async def _prepare(running: Wiring, fresh: Wiring) -> tuple[Mapping[str, Change]
         except BaseException as exc:  # noqa: BLE001 - whatever it raises, it does not agree
             failure = as_failure(exc)
             problems += (isinstance(failure, ConfigError) and failure.problems) or [
-                Problem(f"plugins.{name}.config", f"{name!r} objects: {failure}")
+                fresh.settings.placed(Problem(f"plugins.{name}.config", f"{name!r} objects: {failure}"))
             ]
     if problems:
         raise ConfigError(*problems)
     return changes, restart
+
+
+def _role(record: Record) -> tuple[bool, str, bool]:
+    """Return what only a restart changes: whether it runs, for whom it makes room, whether it is required."""
+    enabled = record.state is not State.DISABLED
+    return enabled, record.yields_to, enabled and record.required
 
 
 def _adapts(record: Record) -> bool:

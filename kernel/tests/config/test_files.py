@@ -224,7 +224,7 @@ def test_a_misspelt_variable_that_turns_something_off_is_a_problem() -> None:
 def test_a_disabled_section_and_an_installed_plugin_are_no_problem() -> None:
     off = PluginSettings(enabled=False)
     settings = KernelSettings(plugins={"gone": off, "here": PluginSettings()})
-    assert unknown_plugins(settings, iter(["here"])) == []
+    assert unknown_plugins(settings, ["here"]) == []
 
 
 @pytest.mark.parametrize("name", ["gone", "sessions", "messages"])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tta_agents import AgentsMemory, AgentSpec, AgentsPlugin
 from tta_kernel import ConfigError, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, Service, hookimpl
-from tta_program import LayeredSettings
+from tta_messages import MESSAGES
+from tta_program import LayeredSettings, load
 
 
 def problems(**config: Any) -> str:
@@ -56,3 +58,20 @@ def test_names_of_instances_that_could_not_be_served_are_found_before_anything_s
 @pytest.mark.parametrize("key", ["visibility", "call_limit", "poll_interval"])
 def test_times_that_would_never_end_or_never_pause_are_refused(key: str, time: float) -> None:
     assert key in problems(**{key: time})
+
+
+@pytest.mark.parametrize("key", ["auto_register", "remote"])
+def test_settings_that_mean_other_processes_need_messages(tmp_path: Path, key: str) -> None:
+    (tmp_path / "base.yaml").write_text(
+        f"plugins: {{agents: {{config: {{{key}: {'{a: {}}' if key == 'remote' else 'true'}}}}}}}"
+    )
+    (tmp_path / "development.yaml").write_text("")
+    plugins: dict[str, type[Plugin[Any]]] = {"agents": AgentsPlugin, "agents-memory": AgentsMemory}
+    settings = load(tmp_path, environ={})
+    with pytest.raises(ConfigError) as caught:
+        Kernel(settings, plugins=plugins).check()
+    assert str(caught.value) == (
+        f"{tmp_path}/base.yaml: plugins.agents.config.{key}: "
+        "needs Service('messages'), which no enabled plugin provides; install one, or leave this out"
+    )
+    Kernel(settings, plugins=plugins, services={MESSAGES: object()}).check()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
@@ -13,7 +15,8 @@ from tta_agents.memory import MemoryRegistry
 from tta_agents.testing import Answer, Ask, Echo
 from tta_agents.testing.echo import ASK, ECHO, error_of
 from tta_agents.testing.processes import Processes
-from tta_kernel import Kernel, KernelSettings, PluginSettings
+from tta_kernel import Context, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings
+from tta_messages import MESSAGES
 
 
 @pytest.mark.parametrize("config", [{"auto_register": False}, {"agents": {"echo": {"auto_register": False}}}])
@@ -54,10 +57,22 @@ async def test_a_name_that_no_queue_can_have_is_refused_where_it_is_announced(pr
         pass
 
 
-async def test_without_messages_nobody_is_announced_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    settings = KernelSettings(plugins={"agents": PluginSettings(config={"auto_register": True})})
+class Silent(Plugin[NoConfig]):
+    """Would carry messages, and can't start."""
+
+    provides = (MESSAGES,)
+
+    @asynccontextmanager
+    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        raise OSError("no server")
+        yield
+
+
+async def test_while_messages_do_not_run_nobody_is_announced_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    sections = {"agents": PluginSettings(config={"auto_register": True}), "silent": PluginSettings(required=False)}
     registry = MemoryRegistry()
-    kernel = Kernel(settings, plugins={"agents": AgentsPlugin}, services={AGENT_REGISTRY: registry})
+    plugins: dict[str, type[Plugin[Any]]] = {"agents": AgentsPlugin, "silent": Silent}
+    kernel = Kernel(KernelSettings(plugins=sections), plugins=plugins, services={AGENT_REGISTRY: registry})
     async with kernel, kernel.get(AGENTS).serve(Echo()) as id:
         card = await registry.get(id)
     assert card is not None

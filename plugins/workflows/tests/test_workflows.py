@@ -22,8 +22,20 @@ from tta_agents import (
     StepContext,
     hookspecs,
 )
-from tta_kernel import ConfigError, Context, Event, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
+from tta_kernel import (
+    ConfigError,
+    Context,
+    Event,
+    Kernel,
+    KernelSettings,
+    NoConfig,
+    Plugin,
+    PluginSettings,
+    Service,
+    hookimpl,
+)
 from tta_kernel.testing import LIMIT, Outcome, Stranger, logged, strangers
+from tta_messages import MESSAGES
 from tta_program import LayeredSettings
 from tta_workflows import (
     WORKFLOWS,
@@ -282,7 +294,8 @@ def elsewhere(workflow: Any, *uses: WorkflowUse, served: bool = False) -> Kernel
         }
     )
     plugins = {name: plugin for name, plugin in PLUGINS.items() if served or name != "joins"}
-    return Kernel(settings, plugins=plugins | user(*uses))
+    services: dict[Service[Any], object] = {MESSAGES: object()}  # Nothing is sent: it is checked, and does not run.
+    return Kernel(settings, plugins=plugins | user(*uses), services=services)
 
 
 def test_an_agent_of_another_deployment_takes_and_gives_whatever_a_workflow_says() -> None:

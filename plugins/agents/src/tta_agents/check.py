@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tta_kernel import Hooks, PluginError, Problem, suggest
+from tta_messages import MESSAGES
 
 from . import hookspecs
 from .config import Config
@@ -14,7 +15,17 @@ from .wire import nameable
 
 def problems(config: Config, hooks: Hooks) -> Sequence[Problem]:
     """Return all that is wrong."""
-    return [*_unnameable(config), *_declared(hooks), *_unknown(config, hooks)]
+    return [*_unreachable(config, hooks), *_unnameable(config), *_declared(hooks), *_unknown(config, hooks)]
+
+
+def _unreachable(config: Config, hooks: Hooks) -> Iterator[Problem]:
+    """Find settings that mean other processes, where nothing carries a message to any."""
+    if MESSAGES in hooks.providers:
+        return
+    for key in ("auto_register", "remote"):
+        if getattr(config, key):
+            what = f"needs {MESSAGES}, which no enabled plugin provides"
+            yield Problem(f"plugins.agents.config.{key}", what, "install one, or leave this out")
 
 
 def _unnameable(config: Config) -> Iterator[Problem]:
