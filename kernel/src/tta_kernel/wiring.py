@@ -64,8 +64,7 @@ class Wiring:
     @property
     def problems(self) -> list[Problem]:
         """What keeps the kernel from starting, each cause before what follows from it."""
-        found = self.general + findings(self.records.values(), vital=True)
-        return [*map(self.settings.placed, found)]
+        return [*map(self.settings.placed, self.general + findings(self.records.values(), vital=True))]
 
     @property
     def warnings(self) -> list[Problem]:
