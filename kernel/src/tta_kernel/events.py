@@ -69,7 +69,7 @@ class Subscription(Generic[E]):
     def close(self) -> None:
         """Let the reader have what is buffered, then end its iteration."""
         self._closed = True
-        if self._wake is not None:
+        if self._wake:
             self._wake.set()
             self._wake = None
 

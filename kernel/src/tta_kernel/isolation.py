@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import anyio
 
@@ -28,13 +27,12 @@ def as_failure(exc: BaseException) -> Exception:
         return exc
     if is_interrupt(exc):
         raise exc
-    ours: BaseException | None
-    ours, others = BaseExceptionGroup("", [exc]).split(_is_ours)
-    if ours:
+    if ours := BaseExceptionGroup("", [exc]).subgroup(_is_ours):
+        exc = ours
         # One of them is as good as all: asyncio's scopes take no group for a cancellation.
-        while isinstance(ours, BaseExceptionGroup):
-            ours = ours.exceptions[0]
-        raise exc if others else ours
+        while isinstance(exc, BaseExceptionGroup):
+            exc = exc.exceptions[0]
+        raise exc
     return escaped(exc)
 
 
@@ -71,7 +69,7 @@ def describe(exc: BaseException, module: str, depth: int = 3) -> str:
 
 def is_interrupt(exc: BaseException) -> bool:
     """Say whether ``exc`` is `KeyboardInterrupt`, or a group with one in it: then all is to stop, in order."""
-    return _has(exc, KeyboardInterrupt)
+    return BaseExceptionGroup("", [exc]).subgroup(KeyboardInterrupt) is not None
 
 
 def _has_text(exc: BaseException) -> bool:
@@ -81,11 +79,6 @@ def _has_text(exc: BaseException) -> bool:
     except BaseException as worse:  # noqa: BLE001 - `as_failure` raises what must go on
         as_failure(worse)
         return False
-
-
-def _has(exc: BaseException, wanted: Any) -> bool:
-    """Say whether there is a type of exception, or what passes a test, alone or in a group."""
-    return BaseExceptionGroup("", [exc]).subgroup(wanted) is not None
 
 
 def _is_ours(exc: object) -> bool:

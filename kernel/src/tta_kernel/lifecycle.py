@@ -103,7 +103,7 @@ class Supervisor:
         run.stop.set()
         # Its class may ask for more than its level's share, but nobody gets more than is left of the whole.
         limit = max(share, min(record.cls.stop_timeout or 0.0, end - now))
-        if run.scope is not None:
+        if run.scope:
             if record.state is State.STARTING:
                 run.scope.cancel()  # Its lifespan hasn't come to where it would see that it is to stop.
             run.scope.deadline = min(run.scope.deadline, now + limit)

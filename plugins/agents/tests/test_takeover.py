@@ -139,14 +139,21 @@ async def test_an_agent_stops_whose_call_was_forgotten_with_its_person(processes
             ended.set()
         return Answer("never")
 
+    async def call() -> None:
+        with pytest.raises(AgentError) as caught:
+            await caller.call(ECHO, ASK, key="k", owner="ann")
+        errors.append(caught.value)
+
+    errors: list[AgentError] = []
     caller, server = await processes.agents(), await processes.agents(visibility="100ms")
-    async with server.serve(Echo(work)), anyio.create_task_group() as tasks:
-        tasks.start_soon(partial(caller.call, ECHO, ASK, key="k", owner="ann"))
-        with anyio.fail_after(PATIENCE):
-            await begun.wait()
-            assert await processes.messages.forget("ann") == 1
+    with anyio.fail_after(PATIENCE):
+        async with server.serve(Echo(work)):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(call)
+                await begun.wait()
+                assert await processes.messages.forget("ann") == 1
+            assert [(error.code, error.retryable) for error in errors] == [("forgotten", False)]
             await ended.wait()
-        tasks.cancel_scope.cancel()
     assert await processes.replies.get("echo", "k", "ann") is None
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 
 from tta_kernel import Context, correlation_id
-from tta_messages import FAILED, Delivery, Message, MessageDied, Messages, Priority, ReplyQueue
+from tta_messages import FAILED, FORGOTTEN, Delivery, Failure, Message, MessageDied, Messages, Priority, ReplyQueue
 
 from .model import AgentId
 from .sending import send
@@ -84,9 +85,17 @@ class Inbox:
         if answers:
             await send(self.messages, *answers, patience=1.0)
 
+    def _on_bounce(self, message: Message) -> None:
+        """End a call that was deleted with its person: of that nobody publishes anything."""
+        call = self.calls.get(message.correlation_id)
+        with suppress(msgspec.DecodeError):
+            if call is not None and message.decode(Failure).reason == FORGOTTEN:
+                call(Died(message.correlation_id, "", forgotten=True))
+
     def _dispatch(self, message: Message) -> Message | None:
         """Hand a signal on; return what its sender is to hear at once, such as that nobody waits for a call."""
         if message.type == FAILED:
+            self._on_bounce(message)
             # The store's own word for a call that died. `Died` says the same, and of a call that nobody can read, too:
             # of that one the store no longer knows whom to answer, but its id names the caller.
             return None

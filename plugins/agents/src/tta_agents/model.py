@@ -119,8 +119,8 @@ class AgentError(Exception):
     """A call didn't come to an answer; it never carries a person's text.
 
     ``code``: ``not_served``, ``bad_request``, ``bad_output``, ``timeout``, ``failed``, ``too_large``, ``overloaded``,
-    ``unavailable``, ``stream_broken``, ``undo_refused``, ``given_up`` or an agent's own; ``retryable``: calling again
-    with the same key may help.
+    ``unavailable``, ``stream_broken``, ``undo_refused``, ``given_up``, ``forgotten`` or an agent's own; ``retryable``:
+    calling again with the same key may help.
     """
 
     def __init__(self, code: str, detail: str = "", *, retryable: bool = False) -> None:

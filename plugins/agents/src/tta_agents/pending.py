@@ -100,6 +100,8 @@ class PendingCall:
         if self.over:
             return
         if isinstance(signal, Died):
+            if signal.forgotten:
+                self._fail("forgotten", f"the call of {self.agent} was deleted with its person's data", retryable=False)
             self._fail("given_up", f"all who took a call of {self.agent} vanished, or broke", retryable=False)
         elif signal.execution != self.execution:
             # Signals of two executions may overtake each other; the store counts how often it gave the call out.

@@ -158,9 +158,13 @@ class Failed(Signal, frozen=True):
 
 
 class Died(Signal, frozen=True):
-    """Nobody gets the call any more: all who took it vanished, or broke. ``execution`` is empty."""
+    """Nobody gets the call any more: all who took it vanished, or broke, or its person was ``forgotten``.
+
+    ``execution`` is empty.
+    """
 
     TYPE: ClassVar[str] = "agents.died"
+    forgotten: bool = False
 
 
 class Credit(Signal, frozen=True):

@@ -11,7 +11,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from tta_kernel import Event
-from tta_messages import Codec, Message, MessageDied, MessagesError, bounced
+from tta_messages import FORGOTTEN, Codec, Message, MessageDied, MessagesError, bounced
 from tta_redis import Redis, RedisDown, Script
 
 from . import layout, wire
@@ -220,6 +220,8 @@ class Store:
                 message = wire.read_value(self._codec, queue, id, value)
             if message and (answer := bounced(message, reason, error.decode(errors="replace"))):
                 self._bounce(answer)
+            if reason == FORGOTTEN:
+                continue  # It is no dead letter, and concerns nobody but who asked.
             if reason == "corrupt":
                 log.warning("queue %r: what lay under the id %r is no message; it is a dead letter now", queue, name)
             type_ = message.type if message else ""

@@ -43,18 +43,19 @@ from .model import (
     Settled,
     Subscription,
 )  # fmt: skip
-from .prepare import Codec, Prepared
+from .prepare import FORGOTTEN, Codec, Prepared
 from .replies import REPLY_SETTINGS, SHUTDOWN_TIMEOUT, ReplyQueue
 from .requests import AnswerError, Asked, Requests, Unsent
 from .types import declared
 
 __all__ = [
-    "FAILED", "FIGURES", "MESSAGES", "MESSAGES_CONFIG", "MESSAGE_TYPES", "REPLY_SETTINGS", "SHUTDOWN_TIMEOUT",
-    "AnswerError", "Asked", "BackendConfig", "Backoff", "Codec", "Consumed", "DeadLetter", "Delivery", "Failure",
-    "Filter", "HistoryEntry", "LeaseCounts", "LeaseKeeper", "Message", "MessageDied", "Messages", "MessagesConfig",
-    "MessagesError", "MessagesMemory", "MessagesPlugin", "Prepared", "Priority", "QueueFilled", "QueueSettings",
-    "QueueStats", "Reject", "ReplyQueue", "Requests", "Requeued", "SendError", "SendResult", "Settled", "Subscription",
-    "Unsent", "answer", "bounced", "consume", "consume_batches", "guard", "picture", "respond", "respond_error",
+    "FAILED", "FIGURES", "FORGOTTEN", "MESSAGES", "MESSAGES_CONFIG", "MESSAGE_TYPES", "REPLY_SETTINGS",
+    "SHUTDOWN_TIMEOUT", "AnswerError", "Asked", "BackendConfig", "Backoff", "Codec", "Consumed", "DeadLetter",
+    "Delivery", "Failure", "Filter", "HistoryEntry", "LeaseCounts", "LeaseKeeper", "Message", "MessageDied", "Messages",
+    "MessagesConfig", "MessagesError", "MessagesMemory", "MessagesPlugin", "Prepared", "Priority", "QueueFilled",
+    "QueueSettings", "QueueStats", "Reject", "ReplyQueue", "Requests", "Requeued", "SendError", "SendResult", "Settled",
+    "Subscription", "Unsent", "answer", "bounced", "consume", "consume_batches", "guard", "picture", "respond",
+    "respond_error",
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import msgspec
 from .consume import Consumed, Reject, consume
 from .guard import guard
 from .model import Delivery, Message, Messages, SendResult
-from .prepare import shorten
+from .prepare import FORGOTTEN, shorten
 
 FAILED = "messages.failed"
 """The type of an answer that is an error."""
@@ -59,6 +59,8 @@ async def respond_error(
 def bounced(question: Message, reason: str, error: str) -> Message | None:
     """Return the error answer to a question that is dead, with why (see `DeadLetter`); None where nobody asked.
 
+    A question that was deleted with its person is answered, too: with ``forgotten``, and that is nobody's message.
+
     A backend sends it as soon as it sees a message die, whatever that died of, and without holding up whoever it
     works for. It has the id of any answer to that question: so an answer which came before is the one that counts.
     """
@@ -66,8 +68,10 @@ def bounced(question: Message, reason: str, error: str) -> Message | None:
         return None
     # Where the time of the question is over, who hasn't gone doesn't wait for long.
     ttl = _EXPIRED_TTL if reason == "expired" else question.ttl
-    failure = Failure(shorten(error or reason), retryable=reason != "rejected")
-    return _answer(question, FAILED, failure, ttl=ttl)
+    failure = Failure(shorten(error or reason), retryable=reason not in ("rejected", FORGOTTEN))
+    # It says nothing of the person who was forgotten: as theirs it would be deleted before it is heard.
+    owner = "" if reason == FORGOTTEN else question.owner
+    return _answer(question, FAILED, failure, ttl=ttl, owner=owner)
 
 
 async def answer(

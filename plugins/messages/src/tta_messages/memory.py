@@ -34,7 +34,7 @@ from .model import (
     Settled,
     Subscription,
 )  # fmt: skip
-from .prepare import Codec, Types, check_limit, check_queue, check_receive, subscription_id
+from .prepare import FORGOTTEN, Codec, Types, check_limit, check_queue, check_receive, subscription_id
 from .queue import Queue
 from .queues import OpenQueue, Queues
 
@@ -315,7 +315,12 @@ class MemoryMessages:
     async def forget(self, owner: str) -> int:
         await checkpoint()
         now = self._clock()
-        return sum(opened.queue.forget(owner, now) for opened in self._queues.all()) if owner else 0
+        count = 0
+        for opened in self._queues.all() if owner else ():
+            found, deleted = opened.queue.forget(owner, now)
+            count += found
+            self._bounces += filter(None, (bounced(message, FORGOTTEN, "") for message in deleted))
+        return count
 
     def _make(self, name: str) -> Queue:
         settings = self._config.of(name)

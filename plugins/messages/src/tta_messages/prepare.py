@@ -21,6 +21,8 @@ Types = Mapping[str, type[msgspec.Struct]]
 
 VANISHED = "its hold ran out"
 """The last error of a message whose holder vanished."""
+FORGOTTEN = "forgotten"
+"""Why a message is gone whose person was forgotten, and what whoever asked by it hears."""
 QUEUE = re.compile(r"[A-Za-z0-9._/@+-]{1,200}")
 _ID = re.compile(r"[!-~]{1,400}")  # printable, no blanks; room for a broadcast's id and its queue
 _ERROR_LENGTH = 500

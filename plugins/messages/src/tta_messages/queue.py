@@ -18,7 +18,7 @@ from .model import (
     SendResult,
     Settled,
 )  # fmt: skip
-from .prepare import VANISHED, pause, shorten
+from .prepare import FORGOTTEN, VANISHED, pause, shorten
 from .timers import Timers
 
 _WAITING, _DELAYED, _HELD = range(3)
@@ -335,17 +335,18 @@ class Queue:
         self._note(now, "purged", gone)
         return len(gone)
 
-    def forget(self, owner: str, now: float) -> int:
-        """Delete a person's messages."""
+    def forget(self, owner: str, now: float) -> tuple[int, list[Message]]:
+        """Delete a person's messages; return how many there were, and those that lived."""
         self.tick(now)
         alive = [id for id, entry in self._entries.items() if entry.message.owner == owner]
         dead = [id for id, letter in self._dead.items() if letter.message and letter.message.owner == owner]
+        deleted = [self._entries[id].message for id in alive]
         for id in alive:
             self._remove(id)
         for id in dead:
             del self._dead[id]
-        self._note(now, "purged", [*alive, *dead], "forgotten")
-        return len(alive) + len(dead)
+        self._note(now, "purged", [*alive, *dead], FORGOTTEN)
+        return len(alive) + len(dead), deleted
 
     def stats(self, now: float) -> QueueStats:
         """Return its numbers."""

@@ -215,6 +215,8 @@ elseif what == 'forget' then
         held = held or R.held()
         delete(id, value, held[id])
         gone[#gone + 1] = id
+        -- No dead letter: the client only answers whoever asked by it.
+        died[#died + 1] = {id, 'forgotten', value, ''}
       end
     end
     cursor = found[1]

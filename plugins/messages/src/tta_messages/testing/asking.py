@@ -257,3 +257,31 @@ class AskingContract:
                 assert (await requests.ask(note("well?"))).queue == requests.queue
             assert one.counts.late == other.counts.late == 0
             assert await m.settings(one.queue) != QueueSettings()
+
+    @pytest.mark.parametrize("held", [False, True], ids=["waiting", "held"])
+    async def test_whoever_asked_hears_at_once_that_the_question_was_forgotten(
+        self, messages: Open, *, held: bool
+    ) -> None:
+        async with messages() as m, asking(m) as requests, anyio.create_task_group() as tasks:
+            caught: list[AnswerError] = []
+
+            async def ask() -> None:
+                with pytest.raises(AnswerError) as raised:
+                    await requests.ask(note("well?", owner="u"))
+                caught.append(raised.value)
+
+            async def is_there() -> bool:
+                return bool(sum((await m.stats("q"))["q"].waiting.values()))
+
+            tasks.start_soon(ask)
+            await until(is_there)
+            if held:
+                await take_one(m)
+            assert await m.forget("u") == 1
+
+            async def has_heard() -> bool:
+                return bool(caught)
+
+            await until(has_heard)
+            assert [(each.reason, each.retryable) for each in caught] == [("forgotten", False)]
+            assert await m.dead("q") == []
