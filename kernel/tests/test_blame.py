@@ -11,7 +11,17 @@ from typing import Any
 import anyio
 import pytest
 
-from tta_kernel import ConfigError, Context, Kernel, KernelSettings, NoConfig, Plugin, PluginError, Service
+from tta_kernel import (
+    ConfigError,
+    Context,
+    Kernel,
+    KernelSettings,
+    NoConfig,
+    Plugin,
+    PluginError,
+    PluginSettings,
+    Service,
+)
 
 HERE = rf"{re.escape(__file__)}:\d+"
 EMPTY: dict[str, int] = {}
@@ -118,3 +128,37 @@ def test_a_constructor_is_told_by_the_plugin_s_own_line() -> None:
 
     with pytest.raises(ConfigError, match=rf"could not be made: FileNotFoundError: .* '/nowhere' at {HERE}"):
         Kernel(plugins={"x": Here})
+
+
+@pytest.mark.parametrize("required", [True, False])
+async def test_a_start_that_ignores_its_limit_is_named_and_nobody_waits_for_it(required: bool) -> None:
+    release = anyio.Event()
+    told: list[tuple[str, str]] = []
+
+    async def shielded() -> None:
+        with anyio.CancelScope(shield=True):
+            await release.wait()
+
+    def abandoned(name: str, stack: str) -> None:
+        told.append((name, stack))
+        if required:
+            release.set()  # else the stop would wait for it
+
+    kernel = Kernel(
+        KernelSettings(start_timeout=0.05, stop_timeout=0.05, plugins={"x": PluginSettings(required=required)}),
+        plugins={"x": plugin(shielded), "y": plugin()},
+        abandoned=abandoned,
+    )
+    if required:
+        with pytest.raises(PluginError, match=r"took longer than 0\.05 s"):
+            async with kernel:
+                raise AssertionError
+    else:
+        async with kernel:
+            assert kernel.records["y"].running
+            assert "ignores that it took longer than 0.05 s" in kernel.records["x"].reason
+            release.set()
+    [(name, stack)] = told
+    assert name == "x"
+    assert "in shielded\n    await release.wait()" in stack
+    assert kernel.records["x"].state == "failed"

@@ -64,7 +64,7 @@ def load(found: Found) -> type[Plugin[Any]]:
     if entry_point is None:
         assert found.own is not None
         return found.own
-    _check_kernel(found, entry_point)
+    _check(found, entry_point)
     try:
         import_module(entry_point.module)
     except BaseException as exc:
@@ -97,7 +97,8 @@ def _readable(entry_point: EntryPoint) -> bool:
     return entry_point.pattern.match(entry_point.value) is not None
 
 
-def _check_whole(found: Found, entry_point: EntryPoint) -> None:
+def _check(found: Found, entry_point: EntryPoint) -> None:
+    """Raise `PluginError` unless the distribution is whole, and fits this kernel."""
     if not _readable(entry_point):
         what = f"its entry point {entry_point.value!r} cannot be read"
         raise PluginError(found.name, what, hint=f"mend it in {found.distribution}")
@@ -105,16 +106,12 @@ def _check_whole(found: Found, entry_point: EntryPoint) -> None:
         where = entry_point.dist.locate_file("") if entry_point.dist else "sys.path"
         hint = f"reinstall it, or remove the rest of it in {where}"
         raise PluginError(found.name, "what ships it has no metadata", hint=hint)
-
-
-def _check_kernel(found: Found, entry_point: EntryPoint) -> None:
     from importlib.metadata import version
 
     from packaging.requirements import InvalidRequirement, Requirement
 
-    _check_whole(found, entry_point)
     this = version("tta-kernel")
-    for line in (entry_point.dist.requires if entry_point.dist else None) or ():
+    for line in (entry_point.dist and entry_point.dist.requires) or ():
         if not _FOR_THE_KERNEL.match(line):
             continue  # It may be written as was once allowed, and isn't ours to judge.
         try:

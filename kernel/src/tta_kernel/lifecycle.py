@@ -38,8 +38,10 @@ class PluginStateChanged(Event, frozen=True, tag="kernel.plugin-state-changed"):
 class _Run:
     """One plugin while the kernel runs."""
 
-    def __init__(self, record: Record) -> None:
+    def __init__(self, record: Record, start_timeout: float) -> None:
         self.record = record
+        self.limit = record.cls.start_timeout or start_timeout
+        """Seconds in which it must start."""
         self.begun = False
         self.abandoned = False
         self.error: PluginError | None = None
@@ -63,7 +65,7 @@ class Supervisor:
         self._events = events
         self._tasks = tasks
         self._abandoned = abandoned
-        self._runs = {name: _Run(record) for name, record in wiring.chosen().items()}
+        self._runs = {name: _Run(record, wiring.settings.start_timeout) for name, record in wiring.chosen().items()}
         self._stopping = False
         self.failure: PluginError | None = None
         self.interrupted = False
@@ -76,7 +78,14 @@ class Supervisor:
             for name in level:
                 self._begin(self._runs[name])
             for name in level:
-                await self._runs[name].settled.wait()
+                run = self._runs[name]
+                with anyio.move_on_after(run.limit):
+                    await run.settled.wait()
+                if not run.settled.is_set():
+                    # It was cancelled that moment. One that ignores it is told, and has failed: others must go on.
+                    await self._stop(run, 0.0, math.inf)
+                    self._fail(run, overdue(f"ignores that it took longer than {run.limit:g} s", run.limit))
+                    self._change(run, State.FAILED)
         # Let a crash in the last level be seen before anybody believes that all runs.
         await anyio.lowlevel.checkpoint()
 
@@ -158,12 +167,11 @@ class Supervisor:
         record = run.record
         plugin = record.plugin
         assert plugin is not None
-        limit = plugin.start_timeout or self._wiring.settings.start_timeout
         trace = None
         ctx: Context | None = None
         self._change(run, State.STARTING)
         try:
-            with anyio.CancelScope(deadline=anyio.current_time() + limit) as run.scope:
+            with anyio.CancelScope(deadline=anyio.current_time() + run.limit) as run.scope:
                 async with anyio.create_task_group() as tasks:
                     ctx = Context(
                         record.name,
@@ -209,9 +217,9 @@ class Supervisor:
                 ctx._detach()
         starting = record.state is State.STARTING
         if run.scope.cancel_called and not (self._stopping and starting):
-            what = f"took longer than {limit:g} s" if starting else "its time to stop was over"
+            what = f"took longer than {run.limit:g} s" if starting else "its time to stop was over"
             # It hung where it was when it was cancelled.
-            raise overdue(what, limit).with_traceback(trace)
+            raise overdue(what, run.limit).with_traceback(trace)
         if not run.stop.is_set():
             raise KernelError("its lifespan ended by itself")
         return True
@@ -266,8 +274,7 @@ class Supervisor:
         record.change_to(state, run.error.reason if run.error else reason)
         if state not in (State.STARTING, State.STOPPING):
             run.settled.set()
-        changed = PluginStateChanged(plugin=record.name, state=state, reason=record.reason)
-        self._events.publish(changed, source="kernel")
+        self._events.publish(PluginStateChanged(plugin=record.name, state=state, reason=record.reason), source="kernel")
         log.debug("plugin %r is %s", record.name, state)
         if state in (State.RUNNING, State.FAILED, State.STOPPED):
             for dependent in self._dependents(run):

@@ -130,21 +130,17 @@ class Wiring:
                 record.rule_out(PluginError(record.name, "is a fallback, so it must provide one service"))
                 continue
             for key in record.cls.provides:
-                self._offer(key, record)
-
-    def _offer(self, key: Service[Any], record: Record) -> None:
-        """Make a plugin the provider of a service, unless there is another."""
-        holder = self.providers.setdefault(key, record.name)
-        if holder == record.name:
-            return
-        other = self.records.get(holder)
-        if record.cls.fallback and not (other and other.cls.fallback):
-            record.change_to(State.YIELDING, f"yields to {holder!r}")
-            record.yields_to = holder
-            record.plugin = None
-        else:
-            what = f"provides {key}, and so does {holder!r}"
-            self.general.append(Problem(f"plugin {record.name!r}", what, "disable one of them"))
+                holder = self.providers.setdefault(key, record.name)
+                other = self.records.get(holder)
+                if other is record:
+                    continue
+                if record.cls.fallback and not (other and other.cls.fallback):
+                    record.change_to(State.YIELDING, f"yields to {holder!r}")
+                    record.yields_to = holder
+                    record.plugin = None
+                else:
+                    what = f"provides {key}, and so does {holder!r}"
+                    self.general.append(Problem(f"plugin {record.name!r}", what, "disable one of them"))
 
     def _register_hooks(self, specs: Sequence[ModuleType]) -> None:
         for module in (hookspecs, *specs):
