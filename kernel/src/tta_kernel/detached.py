@@ -8,7 +8,7 @@ from contextvars import copy_context
 from typing import Any
 
 
-def detach(func: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> object:
+def detach(func: Callable[[], Coroutine[Any, Any, None]]) -> object:
     """Run ``func()`` in a task of its own on the running event loop, and return the task; the caller holds it.
 
     ``func`` handles what goes wrong in it, since nobody else does. The end of the event loop cancels it.
@@ -16,11 +16,11 @@ def detach(func: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> objec
     # Asked first: in trio's guest mode asyncio says that its loop is running, too.
     trio = sys.modules.get("trio")
     if trio and trio.lowlevel.in_trio_task():
-        return trio.lowlevel.spawn_system_task(func, name=name, context=copy_context())
+        return trio.lowlevel.spawn_system_task(func, name="tta kernel", context=copy_context())
     # Imported late, since the kernel runs without it on trio.
     import asyncio
 
-    return asyncio.create_task(func(), name=name)  # noqa: TID251 - the one owner without a task group
+    return asyncio.create_task(func(), name="tta kernel")  # noqa: TID251 - the one owner without a task group
 
 
 def interrupt() -> None:

@@ -143,8 +143,9 @@ class Kernel(anyio.AsyncContextManagerMixin):
             log.warning("%s", note)
         try:
             async with anyio.create_task_group() as tasks:
-                abandoned = partial(self._tell, "abandoned")
-                supervisor = Supervisor(self.wiring, self.services, self.events, tasks, abandoned=abandoned)
+                supervisor = Supervisor(
+                    self.wiring, self.services, self.events, tasks, abandoned=partial(self._tell, "abandoned")
+                )
                 try:
                     with supervisor.body:
                         await supervisor.start()
@@ -172,7 +173,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
         `wait_stopped` and ``on_end`` tell. A start that is cancelled stops what had started, and then ends.
         """
         self._claim()
-        self._task = detach(self._run_alone, name="tta kernel")
+        self._task = detach(self._run_alone)
         try:
             await self._settled.wait()
         except anyio.get_cancelled_exc_class():
@@ -190,12 +191,11 @@ class Kernel(anyio.AsyncContextManagerMixin):
 
         A wait that is cancelled leaves the stop going on. What ended the kernel before is not raised: see `failure`.
         """
-        if self._task is None:
-            if self._used and not self._ended.is_set():
-                raise KernelError("this kernel is run by `async with` or `serve`: leave its block, or `stop` it")
-            return
-        self._stop.set()
-        await self._ended.wait()
+        if self._task:
+            self._stop.set()
+            await self._ended.wait()
+        elif self._used and not self._ended.is_set():
+            raise KernelError("this kernel is run by `async with` or `serve`: leave its block, or `stop` it")
 
     async def wait_stopped(self) -> Exception | None:
         """Wait until the kernel has ended, and return its `failure`."""
