@@ -87,3 +87,26 @@ def test_fastapis_client_runs_the_lifespan_too(host: Host) -> None:
     host.write("test_host.py", TEST_CLIENT)
     assert "1 passed" in run_pytest(host)
     assert host.running == []
+
+
+STREAM = """
+
+@pytest_asyncio.fixture
+async def sentences(kernel: Kernel) -> AsyncIterator[AsyncIterator[str]]:
+    async with kernel.get(ORCHESTRATION).stream_user_input("look around", "me") as sentences:
+        yield sentences
+
+
+{mark}async def test_a_story_is_heard(sentences: AsyncIterator[str]) -> None:
+    assert len([sentence async for sentence in sentences]) > 2
+
+
+{mark}async def test_half_a_story_is_heard(sentences: AsyncIterator[str]) -> None:
+    await anext(sentences)
+"""
+
+
+def test_a_fixture_of_pytest_asyncio_may_hold_a_story(host: Host) -> None:
+    host.write("test_host.py", program("Tests with pytest-asyncio") + STREAM.format(mark=MARK))
+    assert "3 passed" in run_pytest(host, "asyncio")
+    assert host.running == []
