@@ -242,9 +242,9 @@ class Kernel(anyio.AsyncContextManagerMixin):
         value = self.services.get(key)
         if value is None:
             holder = self.records.get(self.wiring.providers.get(key, ""))
-            why = f"{holder.name!r}, which provides it, is {holder.state}" if holder else "install one"
-            if holder and holder.reason:
-                why += f": {holder.reason}"
+            why = "install one"
+            if holder:
+                why = f"{holder.name!r}, which provides it, is {holder.state}{holder.reason and ': ' + holder.reason}"
             raise KernelError(f"no running plugin provides {key}; {why}")
         return value
 

@@ -37,12 +37,6 @@ def judge(plugin: object, cls: type, specs: Mapping[str, Any]) -> tuple[dict[str
     return fit, flaws + [(hook, f"{cls.__name__}.{hook} is called like it, and not marked") for hook in shy]
 
 
-def form(spec: Callable[..., Any]) -> str:
-    """Return how an implementation begins that takes all there is."""
-    given = ", ".join(["self", *inspect.signature(spec).parameters])
-    return f"{'async ' if inspect.iscoroutinefunction(spec) else ''}def {spec.__name__}({given})"
-
-
 def _marked(plugin: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for name in dir(plugin):
         found = inspect.getattr_static(plugin, name, None)  # No property is evaluated.

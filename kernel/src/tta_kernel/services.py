@@ -15,8 +15,6 @@ class Service(Generic[T]):
     Two keys are equal only if they are the same object: a name typed twice is two keys.
     """
 
-    __slots__ = ("name",)
-
     def __init__(self, name: str) -> None:
         self.name = name
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
 from msgspec import Meta, Struct, ValidationError, convert, to_builtins
-from msgspec.structs import fields, replace
+from msgspec.structs import fields
 
 from .errors import ConfigError, Problem
 from .spelling import close, suggest
@@ -68,8 +68,7 @@ class KernelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     def placed(self, problem: Problem) -> Problem:
         """Return a problem with the place where the value of the key stands that it is about."""
-        layer = self.where(problem.where)
-        return replace(problem, where=f"{layer}: {problem.where}") if layer else problem
+        return problem
 
 
 def checked(what: str, struct: S) -> S:

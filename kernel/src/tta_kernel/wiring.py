@@ -14,7 +14,6 @@ from .discovery import Classes
 from .errors import ConfigError, PluginError, Problem
 from .hooks import Hooks
 from .isolation import as_failure
-from .markings import form
 from .plugin import Plugin
 from .records import Record, State, findings
 from .services import Service
@@ -166,7 +165,10 @@ class Wiring:
     def _refuse_hook(self, record: Record, hook: str, flaw: str) -> None:
         """Rule a plugin out that implements a hook wrongly, or one that no enabled plugin specifies."""
         if flaw:
-            hint = f"mark it `@hookimpl`, and write it as `{form(self.hooks.specs()[hook])}`, with all or some of these"
+            spec = self.hooks.specs()[hook]
+            form = f"{'async ' if inspect.iscoroutinefunction(spec) else ''}def {hook}"
+            given = ", ".join(["self", *inspect.signature(spec).parameters])
+            hint = f"mark it `@hookimpl`, and write it as `{form}({given})`, with all or some of these"
             record.rule_out(PluginError(record.name, f"hook {hook!r}: {flaw}", hint=hint))
         elif owner := self._dormant_owner(hook):
             record.miss(self.records[owner], f"hook {hook!r} belongs to {owner!r}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tta_kernel import ConfigError, Duration, KernelSettings, PluginSettings, Problem, suggest
 from tta_kernel.settings import Section
@@ -65,6 +66,11 @@ class LayeredSettings(KernelSettings, frozen=True, kw_only=True):
     def where(self, key: str) -> str:
         """Name the uppermost layer that says something of ``key``, else of the section that it lies in."""
         return self.source.layer(key)
+
+    def placed(self, problem: Problem) -> Problem:
+        """Return a problem with the layer of the key that it is about, if it is about one."""
+        layer = self.where(problem.where)
+        return replace(problem, where=f"{layer}: {problem.where}") if layer else problem
 
     def read(self) -> KernelSettings:
         """Read the same files again, and the same environment, under the same overrides."""
