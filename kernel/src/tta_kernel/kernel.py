@@ -257,8 +257,9 @@ class Kernel(anyio.AsyncContextManagerMixin):
                 continue
             answer = answers.get(record.name)
             if record.state is not State.RUNNING:
-                detail = f"{record.state}: {record.reason}"
-                answer = Health("failing" if record.required else "degraded", detail, record.since)
+                answer = Health(
+                    "failing" if record.required else "degraded", f"{record.state}: {record.reason}", record.since
+                )
             elif isinstance(answer, Exception):
                 answer = Health("failing", repr(answer))
             found[record.name] = answer or Health(since=record.since)

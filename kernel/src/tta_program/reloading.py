@@ -141,9 +141,3 @@ def _role(record: Record) -> tuple[bool, str, bool]:
 def _adapts(record: Record) -> bool:
     """Say whether a plugin can take a new config over where it is."""
     return record.state is State.RUNNING and record.cls.prepare is not Plugin.prepare
-
-
-def _role(record: Record) -> tuple[bool, str, bool]:
-    """Return what only a restart changes: whether it runs, for whom it makes room, whether it is required."""
-    enabled = record.state is not State.DISABLED
-    return enabled, record.yields_to, enabled and record.required
