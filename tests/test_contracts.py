@@ -11,7 +11,7 @@ import pytest
 
 from tta_kernel import Context, Event, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
 from tta_messages import FAILED, MESSAGES, Messages, MessagesConfig, MessagesMemory, MessagesPlugin
-from tta_messages.testing import TYPES, MessagesContract, Open
+from tta_messages.testing import TYPES, Open, SingleProcessMessagesContract
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-class TestMessagesMemory(MessagesContract):
+class TestMessagesMemory(SingleProcessMessagesContract):
     @pytest.fixture
     def messages(self) -> Open:
         return open_messages

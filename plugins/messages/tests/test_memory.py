@@ -10,10 +10,10 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tta_messages import Delivery, Filter, Messages, MessagesConfig, MessagesError, Settled
 from tta_messages.memory import MemoryMessages
-from tta_messages.testing import TYPES, MessagesContract, MessagesMachine, note, settings
+from tta_messages.testing import TYPES, MessagesMachine, SingleProcessMessagesContract, note, settings
 
 
-class TestMemoryMessages(MessagesContract):
+class TestMemoryMessages(SingleProcessMessagesContract):
     """On asyncio and on trio, by the fixtures of this folder."""
 
 
