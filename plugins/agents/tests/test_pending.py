@@ -23,7 +23,7 @@ def received(*signals: Any) -> PendingCall:
 
 def told(found: PendingCall) -> str:
     text = ""
-    while (piece := found.next_piece()) is not None:
+    while isinstance(piece := found.next(), str):
         text += piece
     return text
 

@@ -247,10 +247,10 @@ def test_an_undo_may_come_before_its_acceptance_and_counts_for_its_execution_alo
     found.on_signal(offered("2", 0, 2))
     found.on_signal(offered("1", 1, 1))
     assert (found.execution, found.process) == ("2", "p")
-    assert [found.next_undo(), found.next_undo()] == [Undo(TAKE_BACK, {}, 0), None]
+    assert [found.next(), found.next()] == [Undo(TAKE_BACK, {}, 0), None]
     found.on_signal(offered("2", 1, 2))
     found.on_signal(Accepted("c", "3", ECHO, "q", 3))
-    assert found.next_undo() is None, "its execution is told nothing, and goes on with nothing"
+    assert found.next() is None, "its execution is told nothing, and goes on with nothing"
 
 
 def test_what_an_older_release_says_lacks_nothing() -> None:

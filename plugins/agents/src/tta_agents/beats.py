@@ -21,18 +21,18 @@ class Beats:
 
     def __init__(self, messages: Messages) -> None:
         self._messages = messages
-        self._due: set[Outbox] = set()
+        self._due: dict[Outbox, int] = {}  # and how many pieces there had been
         self._filled = anyio.Event()
 
     def add(self, outbox: Outbox) -> None:
         """Tell it through ``outbox``, at most `BEAT_INTERVAL` from now."""
-        if outbox not in self._due:
-            self._due.add(outbox)
+        if not self._due:
             self._filled.set()
+        self._due[outbox] = outbox.pieces
 
     def discard(self, outbox: Outbox) -> None:
         """Don't tell it any more."""
-        self._due.discard(outbox)
+        self._due.pop(outbox, None)
 
     async def run(self) -> None:
         """Tell what is due, until cancelled."""
@@ -41,8 +41,8 @@ class Beats:
                 self._filled = anyio.Event()
                 await self._filled.wait()
             await anyio.sleep(BEAT_INTERVAL)
-            if self._due:
-                beats = [outbox.beat() for outbox in self._due]
-                self._due.clear()
+            beats = [outbox.beat() for outbox, pieces in self._due.items() if outbox.pieces == pieces]
+            self._due.clear()
+            if beats:
                 # No longer than that: what can't be told now is told with the next.
                 await send(self._messages, *beats, patience=BEAT_INTERVAL)

@@ -227,14 +227,9 @@ class CallConsumer:
 
     def _listener(self, call: Call, outbox: Outbox, delivery: int) -> Listener:
         """Return who is told what the agent says of its work: the caller, as far as it wants to know."""
-
-        async def on_piece(text: str) -> None:
-            await outbox.piece(text)
-            self._beats.discard(outbox)  # A piece says as much.
-
         return Listener(
             self._log,
-            on_piece if call.stream else None,
+            outbox.piece if call.stream else None,
             partial(self._beats.add, outbox) if call.beats else None,
             partial(outbox.undo, delivery=delivery) if call.undos else None,
         )

@@ -32,7 +32,8 @@ class Listener:
 
     async def piece(self, text: str) -> None:
         """Tell a piece of the text; that is a sign of life, too."""
-        self.beat()
+        if self.on_beat is not None:
+            self.beat()
         if self.on_piece is not None:
             try:
                 await self.on_piece(text)

@@ -46,7 +46,8 @@ class Outbox:
 
     async def piece(self, text: str) -> None:
         """Let a piece of the text go; waits while the reader is `WINDOW` pieces behind."""
-        await self._wait_until(lambda: self.pieces - self._read < WINDOW)
+        if self.pieces - self._read >= WINDOW:
+            await self._wait_until(lambda: self.pieces - self._read < WINDOW)
         if self._refused:
             raise AgentError(self._refused, "its caller can't be told a piece of the text")
         self._waiting.append(text)

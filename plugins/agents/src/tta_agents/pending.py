@@ -70,13 +70,11 @@ class PendingCall:
     def _first_unread(self) -> int:
         return next((piece.number for piece in self._ready if piece.execution == self.execution), self._next)
 
-    def next_piece(self) -> str | None:
-        """Return what the reader should have next."""
+    def next(self) -> str | Undo | None:
+        """Return what the caller should have next: undos first, since the agent waits for each, then pieces."""
+        if self._offered:
+            return self._offered.popleft()
         return self._ready.popleft().text if self._ready else None
-
-    def next_undo(self) -> Undo | None:
-        """Return what the execution waits to see taken next."""
-        return self._offered.popleft() if self._offered else None
 
     def has_beaten(self) -> bool:
         """Say whether there has been a sign of life since this was asked last."""

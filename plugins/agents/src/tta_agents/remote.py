@@ -16,7 +16,7 @@ from .context import CallContext
 from .directory import AgentDirectory
 from .inbox import Inbox
 from .listener import Listener
-from .model import AgentDeregistered, AgentError, AgentId, AgentRegistry, RegistryError, Reply
+from .model import AgentDeregistered, AgentError, AgentId, AgentRegistry, RegistryError, Reply, Undo
 from .pending import PendingCall
 from .sending import send
 from .wire import SIGNAL_TTL, WINDOW, Call, Cancelled, Credit, Signal, UndoTaken, inbox_of, nameable, queue_of
@@ -114,14 +114,13 @@ class RemoteCalls:
         while True:
             if pending.has_beaten():
                 listener.beat()
-            while pending.has_more:
-                # An agent waits for each undo, and not for each piece.
-                if (undo := pending.next_undo()) is not None:
+            while (more := pending.next()) is not None:
+                if isinstance(more, Undo):
                     execution, process = pending.execution, pending.process
-                    await listener.undo(undo)
-                    await self._signal(process, UndoTaken(pending.id, execution, undo.number), patience=SIGNAL_TTL)
-                elif (text := pending.next_piece()) is not None:
-                    await listener.piece(text)
+                    await listener.undo(more)
+                    await self._signal(process, UndoTaken(pending.id, execution, more.number), patience=SIGNAL_TTL)
+                else:
+                    await listener.piece(more)
             # Half a window early, so that the agent need not stop while the credit is on its way.
             if pending.uncredited >= WINDOW // 2:
                 credit = Credit(pending.id, pending.execution, pending.credit())
