@@ -157,10 +157,10 @@ class Process:
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
-    def wait(self) -> int:
+    def wait(self, limit: float = PATIENCE) -> int:
         """Wait for its end, and return its exit code."""
         try:
-            return self._process.wait(PATIENCE)
+            return self._process.wait(limit)
         except subprocess.TimeoutExpired as exc:
             exc.add_note(self.output)
             raise
