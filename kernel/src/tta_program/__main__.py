@@ -15,7 +15,7 @@ import anyio
 from tta_kernel import KERNEL, Kernel, KernelError, PluginError
 from tta_kernel.wiring import Wiring
 
-from . import health, hookspecs, logs, looks, streams
+from . import health, hookspecs, imports, logs, looks, streams
 from .commands import Command, Subcommands, skip_what_it_leaves_alone
 from .config import read
 from .exits import INTERRUPTED, NOT_STARTED
@@ -47,7 +47,8 @@ def _main(argv: Sequence[str]) -> int:
     reveal = not (rest[:1] == ["check"] and "--no-secrets" in rest)
     settings, problems = read(folder, environment, reveal=reveal)
     with WiringWatch(settings.block_warning):
-        wiring = Wiring(settings, None, (KERNEL,), specs=[hookspecs])
+        with imports.limited(settings.import_timeout):
+            wiring = Wiring(settings, None, (KERNEL,), specs=[hookspecs])
         # Those of a plugin's section stand with the plugin, before what follows from them.
         told = wiring.problems
         wiring.general[:0] = [problem for problem in problems if problem not in told]

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from tta_kernel import ConfigError, Duration, KernelSettings, PluginSettings, Problem, suggest
+from tta_kernel import ConfigError, Duration, KernelSettings, PluginSettings, PositiveDuration, Problem, suggest
 from tta_kernel.settings import Section
 
 from .files import DEEPEST, TOO_DEEP, parse, read_text
@@ -34,13 +34,15 @@ class LayeredSettings(KernelSettings, frozen=True, kw_only=True):
 
     keys: ClassVar[tuple[str, ...]] = (
         "autoload", "start_timeout", "stop_timeout", "hook_timeouts", "log_level", "log_format",
-        "block_warning",
+        "block_warning", "import_timeout",
     )  # fmt: skip
     """What may stand under ``kernel``: of the kernel, and of the program around it."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "human", "json"] = "auto"
     block_warning: Duration = LIMIT
     """How long the event loop may be blocked, or a plugin be imported, before that is told; 0 means never."""
+    import_timeout: PositiveDuration = 60.0
+    """How long ``tta`` lets one plugin be imported and constructed."""
     source: Source = field(default_factory=Source)
     reveal: bool = True
     broken: Mapping[str, Sequence[Problem]] = {}

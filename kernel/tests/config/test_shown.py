@@ -45,6 +45,7 @@ def test_entries_show_each_value_in_force_and_its_layer(write: Write) -> None:
         Entry("kernel.log_level", "info", "default"),
         Entry("kernel.log_format", "auto", "default"),
         Entry("kernel.block_warning", "1s", "default"),
+        Entry("kernel.import_timeout", "1m", "default"),
         Entry(f"{prefix}.enabled", True, "default"),
         Entry(f"{prefix}.required", False, production),
         Entry(f"{prefix}.config.url", "a", base),
