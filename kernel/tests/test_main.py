@@ -301,6 +301,15 @@ def test_a_command_of_a_plugin_that_is_off_is_told_as_such(folder: Path, ship: S
     assert "the plugin 'say' can't be used" in tta(folder, "say", "it", "hello").stderr
 
 
+def test_a_command_whose_plugin_s_section_is_misspelt_tells_that_first(folder: Path, ship: Ship) -> None:
+    ship("speaking", "saying = speaking:P", COMMAND)
+    (folder / "development.yaml").write_text("plugins: {sayng: {}}")
+    done = tta(folder, "saying", "it", "hello")
+    first, second = done.stderr.splitlines()[-2:]
+    assert first.endswith("plugins.sayng: no plugin of that name is installed; did you mean 'saying'?")
+    assert second.startswith("the plugin 'saying' is disabled: ")
+
+
 def test_the_version_is_told(folder: Path) -> None:
     assert tta(folder, "--version").stdout.startswith("tta-kernel ")
 

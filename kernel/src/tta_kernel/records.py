@@ -111,22 +111,16 @@ def findings(records: Iterable[Record], *, vital: bool) -> list[Problem]:
         if any(it.required for it in concerned) is not vital:
             continue
         found += cause.problems
-        if lost:
-            found.append(_follows(cause, lost))
+        if not lost:
+            continue
+        # One line tells which plugins can't be used because of this one.
+        who, what = lost[0].name, lost[0].reason
+        if len(lost) > 1:
+            names = ", ".join(it.name for it in lost)
+            who, what = cause.name, f"{cause.trouble()}, and {len(lost)} that need it can't run: {names}"
+        hint = ""
+        if not cause.problems:  # Else each of them has said what to do.
+            hint = f"enable it{cause.reason and f' ({cause.reason})'}, or disable what needs it"
+        deployment_only = not hint and all(it.deployment_only for it in cause.problems)
+        found.append(Problem(f"plugin {who!r}", what, hint, deployment_only))
     return found
-
-
-def _follows(cause: Record, lost: list[Record]) -> Problem:
-    """Tell which plugins can't be used because of one other."""
-    if len(lost) == 1:
-        where = f"plugin {lost[0].name!r}"
-        what = lost[0].reason
-    else:
-        where = f"plugin {cause.name!r}"
-        names = ", ".join(it.name for it in lost)
-        what = f"{cause.trouble()}, and {len(lost)} that need it can't run: {names}"
-    if not cause.problems:
-        why = f" ({cause.reason})" if cause.reason else ""
-        return Problem(where, what, f"enable it{why}, or disable what needs it")
-    # Each problem of the cause itself has said what to do.
-    return Problem(where, what, deployment_only=all(it.deployment_only for it in cause.problems))

@@ -116,9 +116,11 @@ def unknown_plugins(settings: KernelSettings, installed: Collection[str]) -> lis
     found = []
     for name, section in settings.plugins.items():
         meant = name.replace("_", "-").removeprefix("tta-")
-        if name not in installed and (section.enabled or close(meant, installed, 0.85)):
+        # Not all that is a little alike: "clock-tin" is no misspelt "clock", it just isn't installed.
+        alike = [it for it in installed if not meant.startswith(f"{it}-")]
+        if name not in installed and (section.enabled or close(meant, alike, 0.85)):
             what = "no plugin of that name is installed"
-            # Not all that is a little alike: "clock-tin" is no misspelt "clock", it just isn't installed.
-            hint = suggest(meant, installed, cutoff=0.75, otherwise="install it, or take the section out")
+            otherwise = f"install what has it, such as tta-{meant}, or take the section out"
+            hint = suggest(meant, alike, cutoff=0.75, otherwise=otherwise)
             found.append(settings.placed(Problem(f"plugins.{name}", what, hint)))
     return found

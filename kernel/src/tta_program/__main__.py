@@ -119,7 +119,10 @@ def _parse(rest: Sequence[str], wiring: Wiring) -> argparse.Namespace:
     if rest and rest[0] not in subcommands:
         absent = wiring.records.get(rest[0])
         if absent and not absent.usable:
-            parser.error(f"the plugin {absent.name!r} {absent.trouble()}: {absent.reason or 'enable it'}")
+            # First what may be why: a section whose name is misspelt, or one that can't be read.
+            causes = [str(wiring.settings.placed(problem)) for problem in wiring.general]
+            why = f"the plugin {absent.name!r} {absent.trouble()}: {absent.reason or 'enable it'}"
+            parser.error("\n".join([*causes, why]))
     options, unknown = parser.parse_known_args(rest)
     if unknown:
         # Only the command's own parser shows what the command takes.

@@ -227,11 +227,21 @@ def test_a_disabled_section_and_an_installed_plugin_are_no_problem() -> None:
     assert unknown_plugins(settings, ["here"]) == []
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["workflows-redis", "capabilities-redis", "orchestration-redis", "messages-redis", "play-web", "world-neo4j"],
+)
+def test_what_builds_on_an_installed_plugin_is_no_misspelt_name_of_it(name: str) -> None:
+    installed = ["workflows", "capabilities", "orchestration", "messages", "messages-memory", "play", "world"]
+    [problem] = unknown_plugins(KernelSettings(plugins={name: PluginSettings()}), installed)
+    assert problem.hint == f"install what has it, such as tta-{name}, or take the section out"
+
+
 @pytest.mark.parametrize("name", ["gone", "sessions", "messages"])
 def test_a_section_of_what_is_not_installed_asks_to_install_it(name: str) -> None:
     settings = KernelSettings(plugins={name: PluginSettings()})
     what = "no plugin of that name is installed"
-    hint = "install it, or take the section out"
+    hint = f"install what has it, such as tta-{name}, or take the section out"
     assert unknown_plugins(settings, INSTALLED) == [Problem(f"plugins.{name}", what, hint)]
 
 
