@@ -45,8 +45,6 @@ EXCUSED = {
     "tta_messages.consume_batches.clock": OURS,
     "tta_orchestration.Orchestration": OURS,
     "tta_orchestration.TurnStream": OURS,
-    "tta_sessions.Sessions": TO_DO,
-    "tta_sessions.forget": TO_DO,
 }
 
 

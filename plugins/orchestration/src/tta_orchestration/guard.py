@@ -58,6 +58,10 @@ class NotKept(Exception):
         self.failure = failure
 
 
+class WrongAnswer(Exception):
+    """A store has answered with something that is no session, or another one."""
+
+
 class Overtaken(Exception):
     """Somebody else committed the session meanwhile, or it has gone: read it again."""
 
@@ -86,6 +90,8 @@ class SessionGuard:
                 except SessionCorrupt:
                     self.lost(id)
                     session = await self._sessions.get(id)  # What couldn't be quarantined is corrupt still.
+            if session is not None:
+                session = _checked(session, id)
             story = _story(session)
         except BaseException as exc:  # noqa: BLE001 - a stranger's store; the turn goes on without it
             raise self.failed(id, owner, "sessions.get", *_explained(as_failure(exc))) from None
@@ -106,7 +112,7 @@ class SessionGuard:
         for last in (False, True):
             try:
                 with anyio.fail_after(self._limit):
-                    return await self._sessions.commit(session)
+                    return _checked(await self._sessions.commit(session), session.id)
             except SessionConflict:
                 # What was there before us may be our own first try, or one that the store's client made.
                 _, found = await self._find(session.id, run)
@@ -149,11 +155,22 @@ class SessionGuard:
         with anyio.move_on_after(min(self._limit, _LOOK)):
             try:
                 session = await self._sessions.get(id)
+                if session is not None:
+                    session = _checked(session, id)
                 return True, session if _story(session).page(run) else None
             except BaseException as exc:  # noqa: BLE001 - it was said already that this store fails
                 as_failure(exc)
                 return False, None
         return False, None
+
+
+def _checked(found: object, id: str) -> Session:
+    """Return what a store has answered as the session that it must be: its types are only promised."""
+    if not isinstance(found, Session):
+        raise WrongAnswer(f"the sessions' store answered with {type(found).__name__}, and not with a session")
+    if found.id != id:
+        raise WrongAnswer("the sessions' store answered with another session")
+    return found
 
 
 def _story(session: Session | None) -> Story:
@@ -174,6 +191,8 @@ def _explained(exc: Exception) -> tuple[str, str]:
             return "unavailable", str(exc)
         case msgspec.ValidationError():
             return "corrupt", "what is stored is a session, and no story of ours; it stays as it is"
+        case WrongAnswer():
+            return "failed", str(exc)
         case Escaped():
             return "failed", f"it {exc}"
         case TimeoutError():
