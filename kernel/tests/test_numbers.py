@@ -21,11 +21,10 @@ from tta_kernel import (
     Restart,
     check_count,
     check_duration,
-    checked,
     hookspec,
 )
 from tta_kernel.testing.numbers import NO_COUNTS, NO_DURATIONS
-from tta_program import LayeredSettings
+from tta_program import LayeredSettings, checked
 
 
 class Times(Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ from .lifecycle import PluginStateChanged
 from .plugin import NoConfig, Plugin
 from .records import State
 from .services import Service
-from .settings import ConfigPath, KernelSettings, PluginSettings, Secret, checked
+from .settings import ConfigPath, KernelSettings, PluginSettings, Secret
 from .spelling import suggest
 from .units import LONGEST, Duration, PositiveDuration, Size, check_count, check_duration
 
@@ -22,5 +22,5 @@ __all__ = [
     "EventBus", "Figure", "Health", "Hooks", "Kernel", "KernelError", "KernelSettings", "NoConfig", "NotReady",
     "Plugin", "PluginError", "PluginSettings", "PluginStateChanged", "PositiveDuration", "Problem",
     "Restart", "Secret", "Service", "Size", "State", "Subscription", "as_failure", "check_count", "check_duration",
-    "checked", "correlation_id", "hookimpl", "hookspec", "raised_at", "suggest",
+    "correlation_id", "hookimpl", "hookspec", "raised_at", "suggest",
 ]  # fmt: skip

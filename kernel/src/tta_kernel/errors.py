@@ -16,7 +16,8 @@ class Problem(msgspec.Struct, frozen=True):
     """One thing that is wrong with a deployment: where it is, what it is, and the way out.
 
     ``deployment_only`` marks what can be judged only where the real secrets and rosters lie;
-    ``tta check --no-secrets`` leaves these out. A ``note`` is told, and keeps nothing from starting.
+    ``tta check --no-secrets`` leaves these out. A ``note`` is told, and keeps nothing from starting. ``plugin`` is
+    whose fault it is, where that isn't the one that says so: then that one can't be used.
     """
 
     where: str
@@ -24,6 +25,7 @@ class Problem(msgspec.Struct, frozen=True):
     hint: str = ""
     deployment_only: bool = False
     note: bool = False
+    plugin: str = ""
 
     def __str__(self) -> str:
         return f"{'note: ' if self.note else ''}{self.where}: {self.what}" + (f"; {self.hint}" if self.hint else "")

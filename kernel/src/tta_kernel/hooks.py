@@ -7,15 +7,15 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import cache
 from types import ModuleType, SimpleNamespace
-from typing import Any, ParamSpec, Protocol, TypeVar, get_type_hints
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import anyio
 import pluggy
 
 from .errors import PluginError, overdue
-from .isolation import as_failure, is_interrupt
+from .isolation import Escaped, as_failure, is_interrupt
 from .markings import judge
-from .shapes import fits
+from .shapes import fits, hints
 from .units import check_duration
 
 P = ParamSpec("P")
@@ -174,9 +174,7 @@ class Hooks:
         return list(reversed(hook.get_hookimpls()))
 
 
-# Of specifications, of which there are few: each costs as much as a whole call of five plain hooks.
-_hints = cache(get_type_hints)
-_signature = cache(inspect.signature)
+_signature = cache(inspect.signature)  # Of specifications, of which there are few; see `hints`.
 
 
 def _arguments(spec: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Mapping[str, object]:
@@ -191,9 +189,9 @@ def _wanted(impl: Any, given: Mapping[str, object]) -> Iterator[object]:
 
 
 def _checked(spec: Callable[..., Any], answer: Any) -> Any:
-    """Return an answer that is what the specification says; else raise TypeError."""
-    if not fits(answer, _hints(spec)["return"]):
-        raise TypeError(f"answered with {type(answer).__name__}, where {spec.__annotations__['return']} is due")
+    """Return an answer that is what the specification says; else raise `Escaped`."""
+    if not fits(answer, hints(spec)["return"]):
+        raise Escaped(f"answered with {type(answer).__name__}, where {spec.__annotations__['return']} is due")
     return answer
 
 

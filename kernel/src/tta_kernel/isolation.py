@@ -10,7 +10,7 @@ from .errors import KernelError, raised_at
 
 
 class Escaped(KernelError):
-    """A stranger's code let out what can't be told as it is: an exit, a cancellation of nobody's, no text."""
+    """A stranger's code let out what can't be told as it is, or answered what isn't due; the text is ours."""
 
 
 def as_failure(exc: BaseException) -> Exception:

@@ -84,7 +84,7 @@ class Record:
         if not isinstance(error, KernelError) or not error.problems:
             error = PluginError(self.name, f"could not be made: {describe(error, self.cls.__module__)}")
         self.problems += error.problems
-        self.change_to(State.FAILED, str(error))
+        self.change_to(State.FAILED, str(self.problems[0]))
 
     def miss(self, other: Record, what: str) -> None:
         """Note that it can't be used for want of another plugin, or of what that one misses."""

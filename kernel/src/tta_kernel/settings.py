@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 
-from msgspec import Meta, Struct, ValidationError, convert, to_builtins
+from msgspec import Meta, Struct, ValidationError, convert
 from msgspec.structs import fields
 
 from .errors import ConfigError, Problem
@@ -60,7 +60,7 @@ class KernelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def decode(self, plugin: str, type_: type[S]) -> S:
         """Turn a plugin's section into its Struct, durations and sizes included; else raise `ConfigError`."""
         section = self.plugins.get(plugin, PluginSettings())
-        return _decoded(section.config, type_, f"plugins.{plugin}.config")
+        return decoded(section.config, type_, f"plugins.{plugin}.config")
 
     def where(self, key: str) -> str:
         """Name where the value of ``key`` stands, such as a file; empty where it is nowhere but in code."""
@@ -71,15 +71,8 @@ class KernelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return problem
 
 
-def checked(what: str, struct: S) -> S:
-    """Return a Struct as a config would give it, or raise a ValueError: it checks nothing when it is built."""
-    try:
-        return _decoded(to_builtins(struct), type(struct), what)
-    except (ConfigError, TypeError) as error:
-        raise ValueError(str(error)) from None
-
-
-def _decoded(raw: Mapping[str, Any], type_: type[S], path: str) -> S:
+def decoded(raw: Mapping[str, Any], type_: type[S], path: str) -> S:
+    """Return the Struct that is written as ``raw``, or raise `ConfigError`, which names the place below ``path``."""
     measured = _measured(raw, type_, path)
     try:
         return convert(measured, type_)

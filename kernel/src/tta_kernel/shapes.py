@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 from types import UnionType
-from typing import Any, ClassVar, Union, get_args, get_origin
+from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
+
+from msgspec import Struct
+
+hints = cache(get_type_hints)
+"""The annotations of a Struct, or of a hook's specification: of few, and each costs more than five hooks' answers."""
 
 
 def fits(value: object, wanted: Any) -> bool:
-    """Say whether ``value`` is a ``wanted``, down to what is in a container, and to a mapping's keys.
+    """Say whether ``value`` is a ``wanted``, down to what is in a container or a Struct, and to a mapping's keys.
 
     ``wanted`` is what `typing.get_type_hints` makes of an annotation. What only a type checker understands fits.
     """
@@ -22,6 +28,8 @@ def fits(value: object, wanted: Any) -> bool:
         return True
     if not isinstance(value, (int, float) if kind is float else kind):
         return False
+    if issubclass(kind, Struct):
+        return all(fits(getattr(value, name), hint) for name, hint in hints(kind).items())
     if isinstance(value, str):
         return not args  # It is a sequence of texts, too, and nobody ever means that.
-    return not (isinstance(value, Collection) and args) or all(fits(each, args[0]) for each in value)
+    return not args or not isinstance(value, Collection) or all(fits(each, args[0]) for each in value)

@@ -83,10 +83,11 @@ class Wiring:
             if isinstance(answer, Exception):
                 record.rule_out(PluginError(name, f"its check raised {answer!r}"))
                 continue
-            self.notes += [self.settings.placed(problem) for problem in answer if problem.note]
-            objections = [problem for problem in answer if not problem.note]
-            if objections:
-                record.rule_out(ConfigError(*objections))
+            for problem in answer:
+                if problem.note:
+                    self.notes.append(self.settings.placed(problem))
+                else:
+                    self.records.get(problem.plugin, record).rule_out(ConfigError(problem))
         self._order()
 
     def _find_plugins(self, own: Classes | None, *, installed: bool) -> None:

@@ -8,7 +8,8 @@ from .commands import Subcommands
 from .config import LayeredSettings, load
 from .exits import DONE, USAGE, WANTING
 from .hookspecs import register_commands
-from .output import as_json, fail, moment, print_json, prose, table
+from .output import as_json, fail, moment, print_json, prose, table, unquoted
+from .reader import checked
 from .reloading import Reloaded, reload
 from .streams import OutputLost
 from .watch import LoopWatch, WiringWatch
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DONE", "USAGE", "WANTING", "BlockingKernel", "LayeredSettings", "LoopWatch", "OutputLost", "Reloaded",
-    "Subcommands", "WiringWatch", "as_json", "fail", "load", "moment", "print_json", "prose", "register_commands",
-    "reload", "table",
+    "Subcommands", "WiringWatch", "as_json", "checked", "fail", "load", "moment", "print_json", "prose",
+    "register_commands", "reload", "table", "unquoted",
 ]  # fmt: skip
 
 

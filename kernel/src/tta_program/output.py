@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from tta_kernel import Escaped, raised_at
+
 from .exits import WANTING
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -52,6 +54,13 @@ def moment(at: float) -> str:
         return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     except (ValueError, OverflowError, OSError):
         return "?"
+
+
+def unquoted(failure: Exception) -> str:
+    """Say what a stranger's code did, as a hook answers it, without what it says itself: it may be a person's text."""
+    if isinstance(failure, Escaped):
+        return str(failure)
+    return f"raised {type(failure).__name__} at {raised_at(failure)}"
 
 
 def prose(text: str) -> str:

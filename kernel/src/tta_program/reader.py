@@ -10,11 +10,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from msgspec import Struct, ValidationError, convert
+from msgspec import Struct, ValidationError, convert, to_builtins
 from msgspec.structs import fields
 
 from tta_kernel import ConfigError, Problem, suggest
 from tta_kernel.errors import raised_at
+from tta_kernel.settings import S, decoded
 from tta_kernel.units import UNITS, is_struct, measure, unwrap
 
 from .defaults import default_of, settled
@@ -312,3 +313,11 @@ def _member(type_: Any, raw: Mapping[Any, Any]) -> type[Struct] | None:
         if tag is None or tag == raw.get(it.__struct_config__.tag_field):
             return it
     return None
+
+
+def checked(what: str, struct: S) -> S:
+    """Return a Struct as a config would give it, or raise a ValueError: it checks nothing when it is built."""
+    try:
+        return decoded(to_builtins(struct), type(struct), what)
+    except (ConfigError, TypeError) as error:
+        raise ValueError(str(error)) from None

@@ -9,6 +9,7 @@ import pytest
 
 from tta_kernel import ConfigError, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl, hookspec
 from tta_kernel.hookspecs import snapshot
+from tta_kernel.testing import Outcome, Stranger, logged, running, strangers
 from tta_messages import MESSAGE_TYPES, MESSAGES, BackendConfig, Message, MessagesMemory, MessagesPlugin, QueueFilled
 from tta_messages.answers import FAILED, Failure
 from tta_messages.testing import Note, Other
@@ -45,7 +46,7 @@ async def test_messages_of_declared_types_are_taken() -> None:
         ({"test.note": Other}, "declares the message type 'test.note', and so does 'a'"),
         ({"a b": Note}, "no message type can be called 'a b'"),
         ({"test.dict": dict}, "the message type 'test.dict' is declared as <class 'dict'>"),
-        (KeyError("x"), "its hook message_types raised KeyError"),
+        (KeyError("x"), f"its hook message_types raised KeyError at {__file__}:"),
     ],
 )
 async def test_what_is_declared_wrongly_is_found_before_anything_starts(types: Any, what: str) -> None:
@@ -53,7 +54,35 @@ async def test_what_is_declared_wrongly_is_found_before_anything_starts(types: A
     with pytest.raises(ConfigError, match=r"plugin 'b'") as caught:
         async with Kernel(plugins=plugins):
             raise AssertionError
-    assert [problem.what for problem in caught.value.problems if problem.where == "plugin 'b'"] == [what]
+    [said] = [problem.what for problem in caught.value.problems if problem.where == "plugin 'b'"]
+    assert said.startswith(what)
+
+
+@pytest.mark.boundary("tta_messages.message_types")
+@pytest.mark.parametrize("stranger", strangers("plain", returns=Mapping[str, type[msgspec.Struct]]), ids=str)
+async def test_whatever_a_plugin_declares_messages_of_others_are_taken_and_it_alone_is_ruled_out(
+    stranger: Stranger,
+) -> None:
+    class Odd(Plugin[NoConfig]):
+        @hookimpl
+        def message_types(self) -> Mapping[str, type[msgspec.Struct]]:
+            return stranger()  # type: ignore[no-any-return]
+
+    plugins = (MessagesPlugin, MessagesMemory, {"a": declaring({"test.note": Note})}, Odd)
+    with logged():
+        if stranger.outcome is Outcome.STOP:
+            with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+                running(*plugins, optional=["odd"]).check()
+            return
+        if stranger.outcome is Outcome.FAILURE:
+            with pytest.raises(ConfigError, match="plugin 'odd'"):
+                running(*plugins).check()
+        async with running(*plugins, optional=["odd"]) as kernel:
+            (result,) = await kernel.get(MESSAGES).send(Message.to("q", "test.note", Note("a")))
+            state = kernel.records["odd"].state
+    assert result.error == ""
+    if stranger.outcome is Outcome.FAILURE:
+        assert state == "failed"
 
 
 async def test_the_config_holds_for_each_queue() -> None:

@@ -54,7 +54,7 @@ async def test_it_prints_what_each_plugin_has_erased(capsys: pytest.CaptureFixtu
     ("answer", "why"),
     [
         (OSError("no connection"), "OSError: no connection"),
-        (None, "TypeError: answered with NoneType, where int is due"),
+        (None, "Escaped: answered with NoneType, where int is due"),
         (-1, "it answered -1, and not how many things it erased"),
     ],
 )

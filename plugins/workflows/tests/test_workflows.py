@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import ModuleType
 from typing import Any, ClassVar, cast
@@ -373,6 +373,39 @@ def test_a_plugin_that_runs_an_unknown_workflow_is_named(key: str, where: str) -
         Kernel(plugins=PLUGINS | user(WorkflowUse("x", Given, Given, key))).check()
 
     assert f"{where}: no workflow is called 'x'; known: none" in str(caught.value)
+
+
+# What plugins declare
+
+
+@pytest.mark.boundary("tta_workflows.workflow_uses")
+@pytest.mark.parametrize("stranger", strangers("plain", returns=Sequence[WorkflowUse]), ids=str)
+async def test_whatever_a_plugin_says_that_it_runs_workflows_run_and_it_alone_is_ruled_out(stranger: Stranger) -> None:
+    class Odd(Plugin[NoConfig]):
+        @hookimpl
+        def workflow_uses(self) -> Sequence[WorkflowUse]:
+            return stranger()  # type: ignore[no-any-return]
+
+    def kernel(*, required: bool) -> Kernel:
+        odd = PluginSettings(required=required)
+        workflows = PluginSettings(config={"workflows": {"fine": TWICE}})
+        settings = LayeredSettings(plugins={"workflows": workflows, "odd": odd})
+        return Kernel(settings, plugins={**PLUGINS, "odd": Odd})
+
+    with logged():
+        if stranger.outcome is Outcome.STOP:
+            with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+                kernel(required=False).check()
+            return
+        if stranger.outcome is Outcome.FAILURE:
+            with pytest.raises(ConfigError, match="plugin 'odd': its hook workflow_uses"):
+                kernel(required=True).check()
+        async with kernel(required=False) as it:
+            done = await run(it, {"text": "hi"}, name="fine")
+            state = it.records["odd"].state
+    assert done.output["said"] == "hi"
+    if stranger.outcome is Outcome.FAILURE:
+        assert state == "failed"
 
 
 @pytest.mark.boundary("tta_workflows.Workflows.run.on_piece")

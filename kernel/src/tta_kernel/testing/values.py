@@ -29,6 +29,9 @@ NUMBERS: Mapping[str, float] = {
     "a huge number": 10**400,
 }
 
+INNER: Mapping[str, object] = {"None": None, "lists of None": [None], "classes": object}
+"""What stands within a value whose own type is right."""
+
 
 class _Unreadable:
     """A value that raises whatever is asked of it."""
@@ -83,7 +86,10 @@ def wrong_values(wanted: Any) -> Mapping[str, Make]:
     """Return, by name, how to make values that are no ``wanted``."""
     if wanted is None:
         return {}
-    return {name: make for name, make in WRONG.items() if not fits(make(), wanted)}
+    within: dict[str, Make] = {
+        f"{name} within": partial(_same, _around(wanted, wrong)) for name, wrong in INNER.items()
+    }
+    return {name: make for name, make in {**WRONG, **within}.items() if not fits(make(), wanted)}
 
 
 def odd_values(wanted: Any) -> Mapping[str, Make]:
@@ -95,7 +101,34 @@ def odd_values(wanted: Any) -> Mapping[str, Make]:
         value = _with(wanted, odd)
         if value is not None and fits(value, wanted):
             found[name] = partial(_same, value)
+    for name, wrong in INNER.items():
+        value = _around(wanted, wrong)
+        if value is not None and fits(value, wanted):
+            found[f"{name} within"] = partial(_same, value)
     return found
+
+
+def _around(wanted: Any, wrong: object) -> Any:
+    """Return a ``wanted`` in which all that it holds is wrong; None where it holds nothing of a certain type.
+
+    Nothing checks a Struct when it is built, nor what a mapping holds.
+    """
+    bare, args = _bare(wanted)
+    if bare is Union:
+        return next((found for each in args if (found := _around(each, wrong)) is not None), None)
+    if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
+        value = msgspec.structs.replace(example(bare))
+        for name in bare.__struct_fields__:
+            msgspec.structs.force_setattr(value, name, wrong)
+        return value
+    if isinstance(bare, type) and issubclass(bare, Mapping) and args and args[1] is not Any:
+        return {example(args[0]): wrong}
+    if bare is tuple and args and ... not in args:
+        return (wrong,) * len(args)
+    if isinstance(bare, type) and issubclass(bare, Collection) and args:
+        inner = _around(args[0], wrong)
+        return None if inner is None else (inner,)
+    return None
 
 
 def _same(value: object) -> object:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from tta_kernel import Hooks, PluginError, Problem, suggest
 from tta_messages import MESSAGES
+from tta_program import unquoted
 
 from . import hookspecs
 from .config import Config
@@ -45,13 +46,13 @@ def _declared(hooks: Hooks) -> Iterator[Problem]:
     for plugin, declared in hooks.collect(hookspecs.agents).items():
         if isinstance(declared, Exception):
             if not isinstance(declared, PluginError):  # One that can't be used is the kernel's to tell.
-                yield Problem(f"plugin {plugin!r}", f"its hook agents raised {type(declared).__name__}")
+                yield Problem(f"plugin {plugin!r}", f"its hook agents {unquoted(declared)}", plugin=plugin)
             continue
         for spec in declared:
             # Deployments may share their config, so one of them has what is remote for the others.
             if spec.input is not Unknown and (first := owners.setdefault(spec.type, plugin)) != plugin:
                 what = f"declares the agent {spec.type!r}, and so does {first!r}"
-                yield Problem(f"plugin {plugin!r}", what, "disable one of them")
+                yield Problem(f"plugin {plugin!r}", what, "disable one of them", plugin=plugin)
 
 
 def _unknown(config: Config, hooks: Hooks) -> Iterator[Problem]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from tta_kernel import checked
 from tta_messages import Codec, DeadLetter, HistoryEntry, QueueSettings, QueueStats, Requeued
 from tta_messages.prepare import check_limit, check_queue
+from tta_program import checked
 from tta_redis import Redis, RedisDown
 
 from . import wire

@@ -13,7 +13,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import anyio
 from anyio.lowlevel import checkpoint
 
-from tta_kernel import Event, check_count, check_duration, checked
+from tta_kernel import Event, check_count, check_duration
+from tta_program import checked
 
 from .answers import bounced
 from .model import (

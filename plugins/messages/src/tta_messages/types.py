@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
 
 from tta_kernel import Hooks, PluginError, Problem
+from tta_program import unquoted
 
 from .hookspecs import message_types
 from .prepare import QUEUE
@@ -18,19 +20,19 @@ def declared(hooks: Hooks) -> tuple[Mapping[str, type[msgspec.Struct]], Sequence
     owners: dict[str, str] = {}
     problems = []
     for plugin, answer in sorted(hooks.collect(message_types).items()):
-        where = f"plugin {plugin!r}"
+        problem = partial(Problem, f"plugin {plugin!r}", plugin=plugin)
         if isinstance(answer, Exception):
             if not isinstance(answer, PluginError):  # One that can't be used is the kernel's to tell.
-                problems.append(Problem(where, f"its hook message_types raised {type(answer).__name__}"))
+                problems.append(problem(f"its hook message_types {unquoted(answer)}"))
             continue
         for name, type_ in answer.items():
             if (first := owners.setdefault(name, plugin)) != plugin:
                 what = f"declares the message type {name!r}, and so does {first!r}"
-                problems.append(Problem(where, what, "declare it in one of them"))
+                problems.append(problem(what, "declare it in one of them"))
             elif not QUEUE.fullmatch(name):
-                problems.append(Problem(where, f"no message type can be called {name!r}", "use letters and . _ / -"))
+                problems.append(problem(f"no message type can be called {name!r}", "use letters and . _ / -"))
             elif why := _unfit(type_):
-                problems.append(Problem(where, f"the message type {name!r} {why}", "give a msgspec.Struct"))
+                problems.append(problem(f"the message type {name!r} {why}", "give a msgspec.Struct"))
             else:
                 types[name] = type_
     return types, problems

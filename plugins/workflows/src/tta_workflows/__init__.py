@@ -11,7 +11,8 @@ import msgspec
 
 from tta_agents import AGENTS
 from tta_agents.hookspecs import declared
-from tta_kernel import Context, Event, Hooks, Plugin, Problem, hookimpl
+from tta_kernel import Context, Event, Hooks, Plugin, PluginError, Problem, hookimpl
+from tta_program import unquoted
 
 from . import hookspecs
 from .check import problems
@@ -63,6 +64,12 @@ class WorkflowsPlugin(Plugin[Config]):
 
     @hookimpl
     def check(self, hooks: Hooks) -> Sequence[Problem]:
-        used = hooks.collect(hookspecs.workflow_uses)
-        uses = {plugin: each for plugin, each in used.items() if not isinstance(each, Exception)}
-        return list(problems(self.config.workflows, declared(hooks), uses, hooks.trouble))
+        uses: dict[str, Sequence[WorkflowUse]] = {}
+        found: list[Problem] = []
+        for plugin, answer in hooks.collect(hookspecs.workflow_uses).items():
+            if not isinstance(answer, Exception):
+                uses[plugin] = answer
+            elif not isinstance(answer, PluginError):  # One that can't be used is the kernel's to tell.
+                what = f"its hook workflow_uses {unquoted(answer)}"
+                found.append(Problem(f"plugin {plugin!r}", what, plugin=plugin))
+        return [*found, *problems(self.config.workflows, declared(hooks), uses, hooks.trouble)]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec.inspect import Field, StructType, Type, type_info
+from msgspec.structs import replace
 
 from tta_agents import AgentSpec, Unknown
 from tta_kernel import Problem, suggest
@@ -30,15 +31,21 @@ def problems(
             users.setdefault(each.workflow, []).append((plugin, each))
             if each.workflow not in definitions:
                 where = f"plugins.{plugin}.config.{each.key}" if each.key else f"plugin {plugin!r}"
-                yield Problem(where, f"no workflow is called {each.workflow!r}", suggest(each.workflow, definitions))
+                what = f"no workflow is called {each.workflow!r}"
+                yield Problem(where, what, suggest(each.workflow, definitions), plugin=plugin)
     known: set[Problem] = set()
     for name, workflow in definitions.items():
-        nobody: list[tuple[str, WorkflowUse | None]] = [("", None)]
-        for user, use in users.get(name) or nobody:
+        own = [*_Definition(name, workflow, agents, "", None, trouble).problems()]
+        if name not in users:
+            yield from own
+        wrong = {problem.where for problem in own}
+        for user, use in users.get(name, ()):
             for problem in _Definition(name, workflow, agents, user, use, trouble).problems():
-                if problem not in known:  # Two plugins may run the same workflow.
-                    known.add(problem)
-                    yield problem
+                # What is wrong only as one plugin runs it is for that one to mend, and stops no other.
+                told = problem if problem.where in wrong else replace(problem, plugin=user)
+                if told not in known:  # Two plugins may run the same workflow.
+                    known.add(told)
+                    yield told
 
 
 class _Definition:
