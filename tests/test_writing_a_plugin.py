@@ -161,3 +161,14 @@ def test_what_the_page_serves_is_called_from_another_process(
             )
 
     assert asked.stdout == "The sea is calm. Take all the time you need.\n", asked.stderr
+
+
+def test_the_boundaries_that_the_page_shows_hold_against_all_strangers(page: str, tmp_path: Path) -> None:
+    shown = page.partition("\n### Code that isn't yours\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```python\n(.*?)^```$", shown, re.MULTILINE | re.DOTALL)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nanyio_mode = auto\n")
+    (tmp_path / "test_shown.py").write_text("\n\n".join(blocks), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "asyncio", "test_shown.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=50)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert len(blocks) == 2
