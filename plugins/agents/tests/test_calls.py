@@ -27,6 +27,7 @@ from tta_agents import (
 from tta_agents.testing import Answer, Ask, Echo
 from tta_agents.testing.echo import ECHO, error_of, eventually
 from tta_kernel import Context, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
+from tta_kernel.errors import delays
 
 
 @asynccontextmanager
@@ -105,6 +106,18 @@ async def test_an_agent_past_its_time_counts_as_one_that_timed_out(agents: Agent
     async with agents.serve(Echo(work, timeout=0.01)) as id:
         assert (await error_of(agents)).code == "timeout"
         assert agents.statistics()[str(id)].timeouts == 1
+
+
+async def test_a_time_out_that_came_of_a_blocked_event_loop_says_who_blocked(agents: Agents) -> None:
+    async def work(request: Ask, ctx: StepContext) -> Any:
+        await anyio.sleep_forever()
+
+    blocked = "the event loop was blocked for 2.0 s by plugin 'slow' at slow.py:1 in work: "
+    before = delays.set(lambda seconds: blocked)
+    async with agents.serve(Echo(work, timeout=0.01)) as id:
+        error = await error_of(agents)
+    delays.reset(before)
+    assert f"{blocked}{id} took longer than 0.01 s" in str(error)
 
 
 async def test_an_agent_is_registered_for_as_long_as_it_is_served(agents: Agents, kernel: Kernel) -> None:

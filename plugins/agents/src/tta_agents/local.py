@@ -12,6 +12,7 @@ import anyio
 import msgspec
 
 from tta_kernel import Event, as_failure, raised_at
+from tta_kernel.errors import overdue
 
 from .context import CallContext, text_of
 from .memory import MemoryReplies
@@ -114,7 +115,8 @@ class LocalAgents:
             if listener.failure is not None:
                 raise listener.failure
             assert scope.cancelled_caught
-            raise AgentError("timeout", f"{served.id} took longer than {spec.timeout:g} s", retryable=True)
+            late = overdue(f"{served.id} took longer than {spec.timeout:g} s", spec.timeout)
+            raise AgentError("timeout", str(late), retryable=True)
         except BaseException as exc:  # noqa: BLE001 - a stranger's code; its message may hold a person's text
             failure = as_failure(exc)  # It goes on where somebody of ours asked for it.
             error = listener.failure or (failure if isinstance(failure, AgentError) else self._blame(served, exc))
@@ -136,7 +138,7 @@ class LocalAgents:
 
     def _blame(self, served: Served, exc: BaseException) -> AgentError:
         name = type(exc).__name__
-        self._log.error("agent %s raised %s at %s", served.id, name, raised_at(exc))
+        self._log.error("agent %s raised %s at %s", served.id, name, raised_at(exc, type(served.agent).__module__))
         return AgentError("failed", f"{served.id} raised {name}", retryable=True)
 
     @staticmethod

@@ -13,6 +13,7 @@ import anyio
 import msgspec
 
 from tta_kernel import check_count, check_duration
+from tta_kernel.errors import overdue
 
 from .answers import FAILED, Failure
 from .guard import guard
@@ -131,7 +132,7 @@ class Requests:
                     self.counts.unanswered += 1
                     await self._withdraw(sent)
         if question.answer is None:
-            raise TimeoutError(f"no answer came from queue {message.queue!r} within {limit:g} s")
+            raise overdue(f"no answer came from queue {message.queue!r} within {limit:g} s", limit)
         if question.answer.type == FAILED:
             self.counts.failed += 1
             raise _error(question.answer)

@@ -12,6 +12,7 @@ import msgspec
 
 from tta_agents import AgentError, AgentId, Agents, OnPiece
 from tta_kernel import Event, as_failure, raised_at
+from tta_kernel.errors import overdue
 
 from .model import Paths, Run, RunFinished, RunStarted, Step, StepFinished, StepRun, UnknownWorkflow, Workflow
 
@@ -89,7 +90,9 @@ class Sequences:
                 )  # fmt: skip
                 error = ""
                 return reply.output
-            raise AgentError("timeout", f"step {step.id!r} took longer than {step.timeout:g} s", retryable=True)
+            assert step.timeout is not None  # There was one to exceed.
+            late = overdue(f"step {step.id!r} took longer than {step.timeout:g} s", step.timeout)
+            raise AgentError("timeout", str(late), retryable=True)
         except AgentError as exc:
             error, detail = exc.code, exc.detail
             raise
