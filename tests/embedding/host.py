@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -45,6 +46,8 @@ class Host:
     def __init__(self, folder: Path, gate: Gate) -> None:
         self.folder, self.gate = folder, gate
         self._processes: list[Process] = []
+        # Where gunicorn, IPython and others keep files of their own; short, since a socket's path must be.
+        self._home = tempfile.TemporaryDirectory(prefix="tta-", ignore_cleanup_errors=True)
         self._lay_out()
 
     def _lay_out(self) -> None:
@@ -71,6 +74,7 @@ class Host:
         # A process under test imports what lies in its folder, and none of the tests.
         return {
             **inherited,
+            "HOME": self._home.name,
             "PYTHONPATH": str(self.folder),
             "PYTHONUNBUFFERED": "1",
             "GATE_PORT": str(self.gate.port),
@@ -110,6 +114,7 @@ class Host:
             if kind is not None:
                 print(process.output)
             process.kill()
+        self._home.cleanup()
 
 
 class Process:
