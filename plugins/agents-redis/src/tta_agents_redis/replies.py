@@ -109,5 +109,5 @@ def _decoded(found: bytes) -> Reply:
             what = f"in version {version}, and this one knows versions up to {_VERSION}"
             raise RegistryError(f"a reply was kept by a newer release, {what}")
         return msgspec.msgpack.decode(found, type=_Kept).reply
-    except (msgspec.DecodeError, ValueError) as exc:
+    except (msgspec.DecodeError, ValueError, RecursionError) as exc:
         raise Foreign(str(exc)) from None

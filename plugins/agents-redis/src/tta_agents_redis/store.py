@@ -89,7 +89,7 @@ class Store:
                     if read % _AT_ONCE == 0:
                         await anyio.lowlevel.checkpoint()
                 self._known[address] = raw, card
-            except (msgspec.DecodeError, ValueError) as exc:
+            except (msgspec.DecodeError, ValueError, RecursionError) as exc:
                 self.foreign += await self._run(self._remove, self._keys, [self._quarantine, address, raw, str(exc)])
                 continue
             seen = _SEEN.fullmatch(holder)
@@ -136,7 +136,7 @@ def check(card: AgentCard) -> None:
     """Raise a ValueError where others would take a card for none of ours: Structs check what they hold on decoding."""
     try:
         msgspec.msgpack.decode(msgspec.msgpack.encode(card), type=AgentCard)
-    except (msgspec.DecodeError, TypeError, ValueError, OverflowError) as exc:
+    except (msgspec.DecodeError, TypeError, ValueError, OverflowError, RecursionError) as exc:
         raise ValueError(f"agent {card.id} can't be announced, as its card can't travel: {exc}") from None
 
 

@@ -251,5 +251,5 @@ class CallConsumer:
 def _read(delivery: Delivery) -> Call | None:
     try:
         return delivery.message.decode(Call) if delivery.message.type == Call.TYPE else None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None

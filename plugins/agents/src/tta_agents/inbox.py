@@ -104,7 +104,7 @@ class Inbox:
             if kind is None:
                 raise ValueError("no signal")
             signal = message.decode(kind)
-        except (msgspec.DecodeError, ValueError) as exc:
+        except (msgspec.DecodeError, ValueError, RecursionError) as exc:
             self._log.warning("an unreadable %s from %s is left out: %s", message.type, message.sender, exc)
             return None
         if isinstance(signal, Credit | UndoTaken | Present | Cancelled):

@@ -85,7 +85,7 @@ def _read(revision: bytes, ids: Sequence[bytes], filters: Sequence[bytes | None]
     for id, packed, at in zip(ids, filters, ends, strict=True):
         try:
             stored = msgspec.msgpack.decode(packed or b"", type=_StoredFilter)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             continue  # Somebody else's: it wants nothing that we have, and it ends.
         filter_ = Filter(stored.types, stored.topics, stored.tags)
         end = int(float(at))

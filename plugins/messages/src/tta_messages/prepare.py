@@ -71,7 +71,7 @@ class Codec:
         try:
             data = self._encode(values)
             stored = self._decode(data)
-        except (msgspec.DecodeError, TypeError, ValueError, OverflowError) as exc:
+        except (msgspec.DecodeError, TypeError, ValueError, OverflowError, RecursionError) as exc:
             if not _is_one_object(message.body):  # All that comes after it is out of step.
                 return _refused(values[3], "bad_body", "it is not one object of msgpack")
             return _refused(values[3], "bad_message", _field(exc))
@@ -101,7 +101,7 @@ class Codec:
             return "too_large", f"{size} bytes, and {self._max_size} are allowed"
         try:
             decoder.decode(message.body)
-        except (msgspec.ValidationError, msgspec.DecodeError) as exc:
+        except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as exc:
             return "bad_body", f"{_field(exc)} in {message.type!r}"
         return None
 
@@ -134,7 +134,7 @@ def _refused(id: object, error: SendError, detail: str) -> SendResult:
 def _is_one_object(body: msgspec.Raw) -> bool:
     try:
         msgspec.msgpack.decode(body)
-    except (msgspec.DecodeError, TypeError, ValueError):
+    except (msgspec.DecodeError, TypeError, ValueError, RecursionError):
         return False
     return True
 

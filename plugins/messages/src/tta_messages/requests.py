@@ -151,6 +151,6 @@ class Requests:
 def _error(answer: Message) -> AnswerError:
     try:
         failure = answer.decode(Failure)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return AnswerError("an error that can't be read")
     return AnswerError(failure.reason, retryable=failure.retryable)

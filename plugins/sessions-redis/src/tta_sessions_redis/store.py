@@ -73,7 +73,7 @@ class RedisSessions:
             try:
                 decoded = msgspec.msgpack.decode(context, type=dict[str, Any])
                 owner = user.decode()
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 digest = hashlib.sha1(context, usedforsecurity=False).hexdigest()
                 reason = "its context is no mapping in msgpack, or its user no text"
                 status, *found = await self._quarantine(self._keys(id), [self._quarantine_ttl, digest, reason])
