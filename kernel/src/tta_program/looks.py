@@ -25,7 +25,9 @@ Look = Callable[[Wiring, LayeredSettings, Sequence[Problem]], tuple[Any, list[st
 
 def add(subcommands: Subcommands) -> None:
     """Add the commands that start nothing."""
-    _add(subcommands, "plugins", _plugins, "list what is installed, and what becomes of it")
+    parser = _add(subcommands, "plugins", _plugins, "list what is installed, and what becomes of it")
+    text = "find which plugin makes a start fail, by starting ever fewer of them"
+    parser.add_argument("what", nargs="?", choices=["bisect"], help=text)
     parser = _add(subcommands, "check", _check, "find everything that is wrong with a deployment; nothing is started")
     parser.add_argument("--no-secrets", action="store_true", help="leave out what only the real deployment has")
     _add(subcommands, "config", _config, "show the effective config, and the layer of each value")
@@ -40,6 +42,10 @@ def _add(subcommands: Subcommands, name: str, look: Look, text: str) -> argparse
 
 def show(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace) -> int:
     """Print what the chosen look finds, and return the exit code; problems go to standard error, but for ``check``."""
+    if getattr(options, "what", None) == "bisect":
+        from .bisect import bisect  # It needs an event loop, which nothing else here does.
+
+        return bisect(settings)
     if settings.complete:
         wiring.check()
     else:
