@@ -36,7 +36,7 @@ from tta_redis import Config, RedisPlugin
 from tta_redis.testing import RedisServer, redis_server
 from tta_sessions import SessionsPlugin
 from tta_sessions.hookspecs import forget
-from tta_workflows import WORKFLOWS, WorkflowsPlugin
+from tta_workflows import WORKFLOWS, WorkflowsLocal, WorkflowsMemory, WorkflowsPlugin
 
 PLUGINS: Mapping[str, type[Plugin[Any]]] = {
     "agents": AgentsPlugin,
@@ -46,6 +46,9 @@ PLUGINS: Mapping[str, type[Plugin[Any]]] = {
     "redis": RedisPlugin,
     "sessions": SessionsPlugin,
 }
+RUNNING: Mapping[str, type[Plugin[Any]]] = {
+    "workflows": WorkflowsPlugin, "workflows-local": WorkflowsLocal, "workflows-memory": WorkflowsMemory,
+}  # fmt: skip
 TTL = 2.0
 PATIENCE = 40.0
 
@@ -155,7 +158,7 @@ async def test_a_workflow_runs_over_an_agent_whose_plugin_is_only_in_another_dep
     config = sections(redis, remote={"echo": {"description": "says it again", "timeout": "5s"}})
     config["workflows"] = {"workflows": {"say": {"steps": steps, "output": {"said": "steps.say.text"}}}}
     settings = KernelSettings(plugins={name: PluginSettings(config=section) for name, section in config.items()})
-    calling = Kernel(settings, plugins={**PLUGINS, "workflows": WorkflowsPlugin})
+    calling = Kernel(settings, plugins={**PLUGINS, **RUNNING})
     calling.check()
     async with calling, process(redis) as serving:
         absent = await calling.get(WORKFLOWS).run("say", {"text": "hi"}, key="1")

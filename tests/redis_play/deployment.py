@@ -19,9 +19,12 @@ from tta_redis.testing.server import wait_until
 
 PATIENCE = 30.0
 SESSIONS = ("sessions", "sessions-redis", "redis")
-STORY = ("safety", "orchestration", "play", "workflows", "input-processor", "world-builder", "narrative-generator")
-ALONE = ("agents", "agents-memory", *SESSIONS, *STORY)
-SHARED = ("agents", "agents-redis", "messages", "messages-redis", *SESSIONS, *STORY)
+STORY = (
+    "safety", "orchestration", "play", "workflows", "workflows-local", "input-processor", "world-builder",
+    "narrative-generator",
+)  # fmt: skip
+ALONE = ("agents", "agents-memory", "workflows-memory", *SESSIONS, *STORY)
+SHARED = ("agents", "agents-redis", "workflows-redis", "messages", "messages-redis", *SESSIONS, *STORY)
 SECRET = "xylophone"
 
 # An agent that, where it is asked to wait, does so until a file says go; it may be declared and served elsewhere.

@@ -31,7 +31,7 @@ from tta_orchestration.testing import STORY, TURN, Check, Scene, Teller, telling
 from tta_program import LayeredSettings
 from tta_safety import TOLD, About, Channel, CheckFailed, SafetyPlugin, Verdict
 from tta_sessions import SESSIONS, SessionCommitted, SessionsMemory, SessionsPlugin
-from tta_workflows import WORKFLOWS, Run, RunFinished, RunStarted, StepFinished, Workflows
+from tta_workflows import WORKFLOWS, Run, RunFinished, RunStarted, StepFinished, Streamed, Workflows
 
 SAFE = Verdict("checked", "safe")
 BLOCKED = Verdict("checked", "blocked", 0.9)
@@ -505,7 +505,7 @@ async def test_workflows_that_exit_or_are_cancelled_from_elsewhere_are_a_failed_
             ctx.provide(WORKFLOWS, cast("Workflows", self))
             yield
 
-        async def run(self, *args: Any, **how: Any) -> Any:
+        async def start(self, *args: Any, **how: Any) -> Any:
             raise kind("secret")
 
     plugins = (OrchestrationPlugin, SafetyPlugin, SessionsPlugin, SessionsMemory, Odd)
@@ -543,7 +543,7 @@ async def test_whatever_a_check_does_no_text_passes_unchecked(stranger: Stranger
         assert later.turn == 2
 
 
-@pytest.mark.boundary("tta_workflows.Workflows")
+@pytest.mark.boundary("tta_workflows.Workflows", "tta_workflows.RunHandle")
 @pytest.mark.parametrize("stranger", strangers(returns=Run), ids=str)
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 async def test_whatever_another_engine_of_workflows_does_a_turn_is_answered(
@@ -557,7 +557,18 @@ async def test_whatever_another_engine_of_workflows_does_a_turn_is_answered(
             ctx.provide(WORKFLOWS, cast("Workflows", self))
             yield
 
-        async def run(self, *args: Any, **how: Any) -> Any:
+        async def start(self, *args: Any, **how: Any) -> Any:
+            return self
+
+        @asynccontextmanager
+        async def stream(self) -> AsyncIterator[AsyncIterator[Streamed]]:
+            async def nothing() -> AsyncIterator[Streamed]:
+                return
+                yield
+
+            yield nothing()
+
+        async def result(self) -> Any:
             return await stranger()
 
     async def response(orchestration: Orchestration) -> OrchestrationResponse:

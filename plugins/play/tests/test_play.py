@@ -17,7 +17,8 @@ import pytest
 
 # A config of their own: nobody's edits of config/ change what these tests see.
 NAMES = (
-    "agents", "agents-memory", "workflows", "sessions", "sessions-memory", "safety", "orchestration", "play",
+    "agents", "agents-memory", "workflows", "workflows-local", "workflows-memory", "sessions", "sessions-memory",
+    "safety", "orchestration", "play",
     "input-processor", "world-builder", "narrative-generator",
 )  # fmt: skip
 TURN = {

@@ -41,7 +41,10 @@ class Halting(AgentPlugin[NoConfig]):
         await ctx.emit("the second.")
         return TurnOutput("The first sentence. And then the second.", {})
 """
-NAMES = ("agents", "agents-memory", "workflows", "sessions", "sessions-memory", "safety", "orchestration", "play")
+NAMES = (
+    "agents", "agents-memory", "workflows", "workflows-local", "workflows-memory", "sessions", "sessions-memory",
+    "safety", "orchestration", "play",
+)  # fmt: skip
 TURN = {
     "steps": [{"id": "story", "agent": "halting", "stream": True, "input": {"text": "input.text"}}],
     "output": {"text": "steps.story.text", "world": "steps.story.world"},
@@ -105,11 +108,10 @@ def test_a_sentence_is_on_the_screen_while_the_next_one_is_still_being_told(
 
 def test_a_line_of_the_log_stands_between_two_sentences(theatre: Theatre) -> None:
     theatre.environ["LOG"] = "1"
-    theatre.go()
     terminal = theatre.terminal("look", "around")
-    terminal.expect(
-        r"The first sentence\.\r\n[0-9:]+ WARNING +halting: a line of the log[^\n]*\r\n +And then the second\."
-    )
+    terminal.expect(r"The first sentence\.")
+    theatre.go()
+    terminal.expect(r"\r\n[0-9:]+ WARNING +halting: a line of the log[^\n]*\r\n +And then the second\.")
     terminal.expect(pexpect.EOF)
 
 

@@ -45,6 +45,13 @@ class Release:
         for sentence in self._sentences.add(piece):
             await self._tell(sentence)
 
+    def forget(self) -> bool:
+        """Begin anew, since what was added doesn't count; False where some of it was told already."""
+        if self._told:
+            return False
+        self._sentences = Sentences()
+        return True
+
     async def end(self) -> None:
         """Tell what is left, since nothing more will come."""
         if rest := self._sentences.end():

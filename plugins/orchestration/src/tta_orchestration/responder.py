@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import anyio
-import anyio.lowlevel
 import msgspec
 
 from tta_kernel import Context, as_failure
 from tta_kernel.shapes import fits
 from tta_safety import About, Verdict
-from tta_workflows import Run, Workflows
+from tta_workflows import Retracted, Run, Workflows
 
 from . import texts
 from .checks import Checks, Instead
@@ -89,22 +88,11 @@ class Responder:
 
     async def _run(self, input: TurnInput, key: str, release: Release) -> tuple[Run | None, Instead | None]:
         """Run the workflow to its end, or to an objection; return what is to be said where there is no story."""
-        running = anyio.CancelScope()
-
-        async def on_piece(piece: str) -> None:
-            await release.add(piece)
-            if release.objection is not None:
-                # An agent must not see this, nor go on: end the run from outside.
-                running.cancel()
-                await anyio.lowlevel.checkpoint()
-
         run: Run | None = None
+        told = True
         try:
-            with running, anyio.move_on_after(self._timeout) as limit:
-                run = await self._workflows.run(
-                    self._workflow, msgspec.structs.asdict(input), key=key, session=self._session, owner=self._owner,
-                    on_piece=on_piece,
-                )  # fmt: skip
+            with anyio.move_on_after(self._timeout) as limit:
+                run, told = await self._read(input, key, release)
                 if not fits(run, Run):
                     raise TypeError("the service of workflows returned no run")
         except BaseException as exc:  # noqa: BLE001 - a stranger's workflows; its message may hold a person's text
@@ -117,9 +105,27 @@ class Responder:
             what = "workflow %s took longer than %g s; the player was asked to try again"
             self._ctx.log.error(what, self._workflow, self._timeout)
             return None, Instead("failed", texts.FAILED, Failure("workflow", "timeout"))
+        if not told:
+            return run, Instead("failed", texts.FAILED, Failure("workflow", "stream_broken"))
         if run.status != "done":
             return run, self._unfinished(run)
         return run, await self._end(run, release)
+
+    async def _read(self, input: TurnInput, key: str, release: Release) -> tuple[Run, bool]:
+        """Return the run, and whether what was told of its text still counts; after an objection it is cancelled."""
+        handle = await self._workflows.start(
+            self._workflow, msgspec.structs.asdict(input), key=key, session=self._session, owner=self._owner
+        )  # fmt: skip
+        async with handle.stream() as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Retracted):
+                    if not release.forget():
+                        return await handle.cancel(by="orchestration"), False
+                    continue
+                await release.add(piece.text)
+                if release.objection is not None:
+                    return await handle.cancel(by="orchestration"), True
+        return await handle.result(), True
 
     async def _end(self, run: Run, release: Release) -> Instead | None:
         """Release what the run's text has beyond its pieces; a text that contradicts them is no story."""
@@ -137,9 +143,10 @@ class Responder:
 
     def _unfinished(self, run: Run) -> Instead:
         """Say why there is no story; the step's own log line may be in another process."""
-        step = run.steps[-1] if run.steps else None
+        step = next((step for step in run.steps if step.status == "failed"), None)
         at = f"step {step.id} ({step.agent})" if step and step.error else "the run"
-        why = f"{step.error}: {step.detail}" if step and step.detail else run.error
+        detail = step.detail if step else run.detail
+        why = f"{run.error}: {detail}" if detail else run.error
         failure = Failure("workflow", run.error)
         if run.error != "unavailable":
             self._ctx.log.warning("workflow %s: %s: %s; the player was asked to try again", run.workflow, at, why)

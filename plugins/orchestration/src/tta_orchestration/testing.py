@@ -12,7 +12,7 @@ from tta_kernel import Kernel, KernelSettings, NoConfig, Plugin, Service, hookim
 from tta_kernel.testing import running
 from tta_safety import About, Channel, SafetyPlugin
 from tta_sessions import SESSIONS, SessionsMemory, SessionsPlugin
-from tta_workflows import WorkflowsPlugin
+from tta_workflows import WorkflowsLocal, WorkflowsMemory, WorkflowsPlugin
 
 from . import OrchestrationPlugin
 
@@ -84,7 +84,8 @@ def telling(
     kept in memory, unless ``services`` holds some.
     """
     plugins: list[type[Plugin[Any]] | Mapping[str, type[Plugin[Any]]]] = [
-        OrchestrationPlugin, WorkflowsPlugin, AgentsPlugin, AgentsMemory, SafetyPlugin, SessionsPlugin,
+        OrchestrationPlugin, WorkflowsPlugin, WorkflowsLocal, WorkflowsMemory, AgentsPlugin, AgentsMemory, SafetyPlugin,
+        SessionsPlugin,
         {"teller": teller}, {f"checker-{number}": checking(check) for number, check in enumerate(checks)},
     ]  # fmt: skip
     if SESSIONS not in (services or {}):

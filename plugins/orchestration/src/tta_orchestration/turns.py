@@ -130,7 +130,7 @@ class Turns:
 
     def _response(self, played: Played, notices: tuple[str, ...], seconds: float) -> OrchestrationResponse:
         answer, run = played.answer, played.answer.run
-        steps = run.steps if run else ()
+        steps = tuple(step for step in run.steps if step.status != "pending") if run else ()
         workflow = {
             "name": self._config.workflow, "run": played.run, "status": run.status if run else "not run",
             "error": run.error if run else "", "seconds": run.seconds if run else 0.0,

@@ -1,66 +1,92 @@
-"""Workflows: sequences of agent steps, listed in config."""
+"""Workflows: steps as data, and runs of them that outlive their process."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from types import ModuleType
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import msgspec
 
-from tta_agents import AGENTS
 from tta_agents.hookspecs import declared
 from tta_kernel import Context, Event, Hooks, Plugin, PluginError, Problem, hookimpl
 from tta_program import unquoted
 
 from . import hookspecs
 from .check import problems
-from .model import (
-    WORKFLOWS,
+from .definition import (
+    Compensation,
+    Execution,
     Paths,
-    Run,
-    RunFinished,
-    RunStarted,
+    Publish,
+    Repeat,
+    Retention,
+    Retry,
+    Send,
     Step,
-    StepFinished,
-    StepRun,
-    UnknownWorkflow,
     Workflow,
-    Workflows,
     WorkflowUse,
 )  # fmt: skip
-from .sequence import Sequences
+from .journal import (
+    JOURNAL,
+    Journal,
+    JournalCorrupt,
+    JournalError,
+    JournalFull,
+    RunHead,
+    RunPage,
+    RunQuery,
+    RunStatus,
+    RunSummary,
+)  # fmt: skip
+from .local import WorkflowsLocal, WorkflowsMemory
+from .runs import (
+    DEFINITIONS,
+    WORKFLOWS,
+    Outcome,
+    Retracted,
+    Run,
+    RunFinished,
+    RunHandle,
+    RunStarted,
+    StepFinished,
+    StepRun,
+    StepStarted,
+    Streamed,
+    Workflows,
+    WorkflowSaid,
+)  # fmt: skip
 
 __all__ = [
-    "WORKFLOWS", "Paths", "Run", "RunFinished", "RunStarted", "Step", "StepFinished", "StepRun", "UnknownWorkflow",
-    "Workflow", "WorkflowUse", "Workflows", "WorkflowsPlugin",
+    "DEFINITIONS", "JOURNAL", "WORKFLOWS", "Compensation", "Execution", "Journal", "JournalCorrupt", "JournalError",
+    "JournalFull", "Outcome", "Paths", "Publish", "Repeat", "Retention", "Retracted", "Retry", "Run", "RunFinished",
+    "RunHandle", "RunHead", "RunPage", "RunQuery", "RunStarted", "RunStatus", "RunSummary", "Send", "Step",
+    "StepFinished", "StepRun", "StepStarted", "Streamed", "Workflow", "WorkflowSaid", "WorkflowUse", "Workflows",
+    "WorkflowsLocal", "WorkflowsMemory", "WorkflowsPlugin",
 ]  # fmt: skip
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The workflows by name, and how many finished runs are remembered."""
+    """The workflows by name."""
 
     workflows: dict[str, Workflow] = {}
-    runs_kept: Annotated[int, msgspec.Meta(ge=1, le=10**9)] = 256
 
 
 class WorkflowsPlugin(Plugin[Config]):
-    """Runs the workflows of its config."""
+    """The vocabulary of workflows, and their definitions."""
 
-    requires = (AGENTS,)
-    provides = (WORKFLOWS,)
+    provides = (DEFINITIONS,)
     hookspecs: ClassVar[ModuleType | None] = hookspecs
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        service = Sequences(self.config.workflows, ctx.get(AGENTS), ctx.publish, kept=self.config.runs_kept)
-        ctx.provide(WORKFLOWS, service)
+        ctx.provide(DEFINITIONS, self.config.workflows)
         yield
 
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:
-        return (RunStarted, StepFinished, RunFinished)
+        return (RunStarted, StepStarted, StepFinished, RunFinished, WorkflowSaid)
 
     @hookimpl
     def check(self, hooks: Hooks) -> Sequence[Problem]:

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from tta_agents import AgentSpec, Unknown
 from tta_kernel import Problem, suggest
 
+from .definition import Paths, Workflow, WorkflowUse
 from .fits import ANY, NoField, fits, follow, name_of
-from .model import Paths, Workflow, WorkflowUse
 
 
 def problems(
@@ -68,7 +68,7 @@ class _Definition:
             if step.id in self._outputs:
                 yield Problem(at, "another step has the same id", "give it another one")
             spec = self._agents.get(step.agent)
-            if spec is None:
+            if spec is None and step.agent:
                 yield Problem(f"{at}.agent", *self._undeclared(step.agent))
             known = spec if spec and spec.input is not Unknown else None
             yield from self._paths(f"{at}.input", step.input, step.agent, known.input if known else None)

@@ -1,12 +1,13 @@
-"""The hook with which a plugin says which workflows it runs."""
+"""The hooks with which plugins say which workflows they run, and what is wrong with a step's output."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tta_kernel import hookspec
 
-from .model import WorkflowUse
+from .definition import WorkflowUse
 
 
 @hookspec()
@@ -15,5 +16,16 @@ def workflow_uses() -> Sequence[WorkflowUse]:
 
     Mark the implementation `@hookimpl(optionalhook=True)`: ``WORKFLOWS`` may be provided by a
     plugin that checks nothing.
+    """
+    raise AssertionError("a specification is never called")
+
+
+@hookspec()
+def check_output(workflow: str, step: str, output: Mapping[str, Any]) -> Sequence[str]:
+    """Object to the output of a step, given by its path (``tell#2/story``); each objection is one line.
+
+    It is asked of whatever a step's agent answers, before that is stored, so it does no I/O. With an objection the
+    attempt has failed, with the code ``bad_output``, as it has where the hook raises. Never quote the output: what is
+    said of it is kept and shown.
     """
     raise AssertionError("a specification is never called")

@@ -116,10 +116,13 @@ class RunHandle(Protocol):
         """End the run, undo it as its definition says, and return how it ended."""
 
 
+OutcomeStatus = Literal["accepted", "twice", "ended", "unknown", "refused"]
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """What became of a request about a run; ``detail`` says why it was refused."""
 
-    status: Literal["accepted", "twice", "ended", "unknown", "refused"]
+    status: OutcomeStatus
     detail: str = ""
 
 
@@ -224,5 +227,7 @@ class WorkflowSaid(Event, frozen=True, tag="workflows.said"):
     owner: str = ""
 
 
+DEFINITIONS = Service[Mapping[str, Workflow]]("workflow-definitions")
+"""The workflows that this deployment defines, by name."""
 WORKFLOWS = Service[Workflows]("workflows")
 """Running a workflow: steps that are fed from what came before, and whose run outlives its process."""

@@ -1,31 +1,17 @@
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from types import ModuleType
-from typing import Any, ClassVar, cast
+from typing import Any
 
 import anyio
 import msgspec
 import pytest
 
-from tta_agents import (
-    AGENTS,
-    AgentError,
-    AgentId,
-    Agents,
-    AgentsMemory,
-    AgentSpec,
-    AgentsPlugin,
-    Reply,
-    StepContext,
-    hookspecs,
-)
+from tta_agents import AGENTS, AgentError, AgentsMemory, AgentSpec, AgentsPlugin, StepContext
 from tta_kernel import (
     ConfigError,
     Context,
-    Event,
     Kernel,
     KernelSettings,
     NoConfig,
@@ -34,21 +20,10 @@ from tta_kernel import (
     Service,
     hookimpl,
 )
-from tta_kernel.testing import LIMIT, Outcome, Stranger, logged, strangers
+from tta_kernel.testing import Outcome, Stranger, logged, strangers
 from tta_messages import MESSAGES
 from tta_program import LayeredSettings
-from tta_workflows import (
-    WORKFLOWS,
-    RunFinished,
-    RunStarted,
-    Step,
-    StepFinished,
-    UnknownWorkflow,
-    Workflow,
-    WorkflowsPlugin,
-    WorkflowUse,
-)  # fmt: skip
-from tta_workflows.sequence import Sequences
+from tta_workflows import WORKFLOWS, WorkflowsLocal, WorkflowsMemory, WorkflowsPlugin, WorkflowUse
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -95,6 +70,8 @@ PLUGINS: dict[str, type[Plugin[Any]]] = {
     "agents-memory": AgentsMemory,
     "joins": Joins,
     "workflows": WorkflowsPlugin,
+    "workflows-local": WorkflowsLocal,
+    "workflows-memory": WorkflowsMemory,
 }
 
 
@@ -108,8 +85,8 @@ TWICE = {
 }
 
 
-def running(*, runs_kept: int = 256, **workflows: Any) -> Kernel:
-    config = {"workflows": workflows, "runs_kept": runs_kept}
+def running(**workflows: Any) -> Kernel:
+    config = {"workflows": workflows}
     return Kernel(LayeredSettings(plugins={"workflows": PluginSettings(config=config)}), plugins=PLUGINS)
 
 
@@ -125,131 +102,13 @@ async def test_steps_get_what_their_paths_point_at() -> None:
     assert [(s.id, s.agent, s.status) for s in done.steps] == [("a", "join", "done"), ("b", "join", "done")]
 
 
-async def test_a_path_to_nothing_leaves_the_field_its_default() -> None:
-    async with running(w=TWICE) as kernel:
-        assert (await run(kernel, {"text": "hi"})).output["said"] == "hi"
-
-
-async def test_only_steps_that_stream_hand_on_their_pieces() -> None:
-    heard: list[str] = []
-
-    async def on_piece(piece: str) -> None:
-        heard.append(piece)
-
-    async with running(w=TWICE) as kernel:
-        await run(kernel, {"text": "hi", "tail": {"end": "!"}}, on_piece=on_piece)
-    assert heard == ["hi!"]
-
-
 async def test_a_step_says_why_it_failed_and_not_what_was_said() -> None:
     async with running(w=TWICE) as kernel:
-        [failed] = (await run(kernel, {"text": ["my secret"]})).steps
+        failed, _ = (await run(kernel, {"text": ["my secret"]})).steps
     assert failed.error == "bad_request"
     assert "text" in failed.detail
     assert failed.result == f"bad_request: {failed.detail}"
     assert "secret" not in failed.detail
-
-
-async def test_a_failing_step_fails_the_run_and_the_later_ones_do_not_run() -> None:
-    async with running(w=TWICE) as kernel:
-        failed = await run(kernel, {"text": "fail"})
-    assert (failed.status, failed.error, failed.output) == ("failed", "tired", {})
-    assert [(s.id, s.status, s.error) for s in failed.steps] == [("a", "failed", "tired")]
-
-
-@pytest.mark.parametrize("kind", [ValueError, asyncio.CancelledError, SystemExit])  # noqa: TID251 - what strangers do
-async def test_agents_that_raise_what_they_may_not_fail_the_run(kind: type[BaseException]) -> None:
-    class Odd:
-        async def call(self, *args: Any, **how: Any) -> Reply:
-            raise kind("secret")
-
-    workflow = Workflow((Step("a", "join"),))
-    published: list[Event] = []
-    failed = await Sequences({"w": workflow}, cast("Agents", Odd()), published.append, kept=1).run("w", {}, key="r")
-    assert (failed.status, failed.error, failed.steps[0].status) == ("failed", "failed", "failed")
-    assert kind.__name__ in failed.steps[0].detail
-    assert "secret" not in failed.steps[0].detail
-    assert [type(event) for event in published] == [RunStarted, StepFinished, RunFinished]
-
-
-async def test_a_missing_input_fails_the_step_that_needs_it() -> None:
-    async with running(w=TWICE) as kernel:
-        assert (await run(kernel, {})).error == "bad_request"
-
-
-async def test_a_step_past_its_time_fails_the_run() -> None:
-    async with running(w={"steps": [step(timeout="10ms")]}) as kernel:
-        failed = await run(kernel, {"text": "sleep"})
-    assert (failed.status, failed.error, failed.steps[0].error) == ("failed", "timeout", "timeout")
-
-
-async def test_a_run_past_its_time_fails() -> None:
-    async with running(w={"steps": [step()], "timeout": "10ms"}) as kernel:
-        failed = await run(kernel, {"text": "sleep"})
-        assert kernel.get(WORKFLOWS).get("r") == failed
-    assert (failed.status, failed.error) == ("failed", "timeout")
-
-
-async def test_an_unknown_workflow_is_an_error_that_names_the_known_ones() -> None:
-    async with running(w=TWICE) as kernel:
-        with pytest.raises(UnknownWorkflow, match="'v'; configured are: w"):
-            await run(kernel, {}, name="v")
-
-
-async def test_every_step_s_call_says_whose_data_it_carries() -> None:
-    owners: list[str] = []
-
-    class Calls:
-        async def call(self, agent: AgentId, request: Any, *, owner: str = "", **more: Any) -> Reply:
-            owners.append(owner)
-            return Reply(agent, {"text": "x"}, 0.0)
-
-    calls: Any = Calls()  # Nobody serves anything here.
-
-    class Recording(Plugin[NoConfig]):
-        provides = (AGENTS,)
-        hookspecs: ClassVar[ModuleType | None] = hookspecs
-
-        @hookimpl
-        def agents(self) -> list[AgentSpec]:
-            return [Join.spec]
-
-        @asynccontextmanager
-        async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
-            ctx.provide(AGENTS, calls)
-            yield
-
-    settings = KernelSettings(plugins={"workflows": PluginSettings(config={"workflows": {"w": TWICE}})})
-    async with Kernel(settings, plugins={"workflows": WorkflowsPlugin, "agents": Recording}) as kernel:
-        await run(kernel, {"text": "hi"}, owner="ann")
-        await run(kernel, {"text": "hi"})
-    assert owners == ["ann", "ann", "", ""]
-
-
-async def test_a_run_is_remembered_without_what_was_said() -> None:
-    async with running(w=TWICE) as kernel:
-        done = await run(kernel, {"text": "hi"})
-        kept = kernel.get(WORKFLOWS).get("r")
-    assert kept == msgspec.structs.replace(done, output={})
-
-
-async def test_no_more_runs_are_remembered_than_configured() -> None:
-    async with running(w=TWICE, runs_kept=2) as kernel:
-        for key in "abc":
-            await run(kernel, {"text": "x"}, key)
-        assert [bool(kernel.get(WORKFLOWS).get(key)) for key in "abc"] == [False, True, True]
-
-
-async def test_a_run_tells_its_story_in_events() -> None:
-    async with running(w=TWICE) as kernel:
-        with kernel.events.subscribe(RunStarted, StepFinished, RunFinished) as events:
-            await run(kernel, {"text": "hi"})
-            await run(kernel, {"text": "fail"}, key="f")
-        seen = [(type(e), getattr(e, "run", "")) async for e in events]
-    assert seen == [
-        (RunStarted, "r"), (StepFinished, "r"), (StepFinished, "r"), (RunFinished, "r"),
-        (RunStarted, "f"), (StepFinished, "f"), (RunFinished, "f"),
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -406,46 +265,3 @@ async def test_whatever_a_plugin_says_that_it_runs_workflows_run_and_it_alone_is
     assert done.output["said"] == "hi"
     if stranger.outcome is Outcome.FAILURE:
         assert state == "failed"
-
-
-@pytest.mark.boundary("tta_workflows.Workflows.run.on_piece")
-@pytest.mark.parametrize("stranger", strangers(), ids=str)
-async def test_whatever_a_reader_does_its_run_ends_and_the_next_one_is_done(stranger: Stranger) -> None:
-    limit = LIMIT if stranger.outcome is Outcome.TIME_LIMIT else 5.0
-    with logged():
-        async with running(w={**TWICE, "timeout": limit}) as kernel:
-            given = {"text": "hi", "tail": {"end": "!"}}
-            if stranger.outcome is Outcome.STOP:
-                with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
-                    await run(kernel, given, on_piece=stranger)
-                return
-            odd = await run(kernel, given, on_piece=stranger)
-            well = await run(kernel, given, key="r2")
-    assert well.status == "done"
-    if stranger.outcome is Outcome.FAILURE:
-        assert (odd.status, odd.error) == ("failed", "failed")
-        assert "the call's on_piece raised" in odd.steps[-1].detail
-    if stranger.outcome is Outcome.TIME_LIMIT:
-        assert (odd.status, odd.error) in (("failed", "timeout"), ("done", ""))  # It may end, late, after all.
-
-
-@pytest.mark.boundary("tta_agents.Agents")
-@pytest.mark.parametrize("stranger", strangers(returns=Reply), ids=str)
-async def test_whatever_other_agents_do_the_run_ends(stranger: Stranger) -> None:
-    class Odd:
-        async def call(self, *args: Any, **how: Any) -> Reply:
-            return await stranger()  # type: ignore[no-any-return]
-
-    limit = LIMIT if stranger.outcome is Outcome.TIME_LIMIT else 5.0
-    workflow = Workflow((Step("a", "join"),), {"said": "steps.a.text"}, timeout=limit)
-    sequences = Sequences({"w": workflow}, cast("Agents", Odd()), lambda event: None, kept=1)
-    if stranger.outcome is Outcome.STOP:
-        with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
-            await sequences.run("w", {}, key="r")
-        return
-    done = await sequences.run("w", {}, key="r")
-    # Of a reply only its output is read, which may be anything.
-    if stranger.outcome is Outcome.FAILURE and not stranger.name.endswith("within"):
-        assert (done.status, done.error) == ("failed", "failed")
-    if stranger.name == "never returns":
-        assert (done.status, done.error) == ("failed", "timeout")

@@ -1,0 +1,386 @@
+"""The service `WORKFLOWS` in this process: begins runs, takes over others', and answers what is asked of any."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import anyio
+import msgspec
+
+from tta_kernel import correlation_id, suggest
+from tta_messages import Backoff
+
+from .definition import Workflow
+from .engine import Engine
+from .execution import Execution
+from .handle import Handle, Refused
+from .journal import (
+    Appended,
+    Fenced,
+    JournalCorrupt,
+    JournalError,
+    JournalFull,
+    Journalled,
+    Lease,
+    RunHead,
+    RunPage,
+    RunQuery,
+)  # fmt: skip
+from .membership import Membership
+from .plan import Plan, PlanError, make_plan, restore_plan
+from .records import AnyRecord, Asked, Signal
+from .runs import Outcome, OutcomeStatus, Run, RunHandle
+from .state import OVER, State, view
+from .validation import misfits
+
+DEFINED_AGAIN = 60.0
+"""How often, in seconds, a journal is given a definition at least, while runs of it begin."""
+_PLANS = 256
+"""How many definitions of other releases are kept ready."""
+
+
+class Executor:
+    """Runs workflows over an `Engine`; `running` is entered before anything is asked of it."""
+
+    def __init__(self, engine: Engine, definitions: Mapping[str, Workflow], *, process: str = "") -> None:
+        self._engine, self._definitions = engine, definitions
+        self._plans: dict[str, Plan] = {}
+        self._by_hash: dict[str, Plan] = {}
+        self._restored: OrderedDict[str, Plan] = OrderedDict()
+        """Plans of definitions that are other here by now, or unknown; by their hashes."""
+        self._defined: dict[str, float] = {}
+        self._membership = Membership(
+            engine, process or secrets.token_hex(6), lost=self._lose, taken=self._take
+        )  # fmt: skip
+        self._executions: dict[str, Execution] = {}
+        self._idle = anyio.Event()
+
+    # Its life.
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Hold runs for as long as the block; afterwards others may go on with what isn't over."""
+        engine, settings = self._engine, self._engine.settings
+        async with anyio.create_task_group() as tasks:
+            engine.tasks = tasks
+            tasks.start_soon(engine.alarms.run)
+            tasks.start_soon(self._membership.run)
+            with anyio.move_on_after(settings.patience):
+                await self._membership.joined.wait()
+            try:
+                yield
+            finally:
+                self._membership.draining = True
+                for execution in list(self._executions.values()):
+                    if execution.state.status == "waiting":
+                        execution.leave("draining")
+                with anyio.move_on_after(settings.grace, shield=True):
+                    await self._until_idle()
+                for execution in list(self._executions.values()):
+                    execution.leave("draining")
+                with anyio.CancelScope(shield=True):
+                    await self._until_idle()
+                tasks.cancel_scope.cancel()
+                with anyio.move_on_after(settings.grace, shield=True):
+                    try:
+                        await self._membership.leave()
+                    except JournalError as exc:
+                        engine.log.warning("the lease on runs is left to its end: %s", exc)
+        engine.tasks = None
+        if engine.interrupt is not None:
+            raise engine.interrupt
+
+    async def _until_idle(self) -> None:
+        while self._executions:
+            self._idle = anyio.Event()
+            await self._idle.wait()
+
+    def _lose(self, lease: Lease) -> None:
+        for execution in list(self._executions.values()):
+            if execution.lease is lease:
+                execution.leave("lost")
+
+    async def _take(self, lease: Lease, run: str) -> None:
+        """Go on with a run that is ours now."""
+        if run in self._executions:
+            return
+        log, journal = self._engine.log, self._engine.journal
+        try:
+            found = await journal.read(run)
+            if found is None:
+                return
+            plan = await self._plan_of(found.head)
+        except (JournalCorrupt, PlanError) as exc:
+            log.error("run %s is set aside, and a human must look: %s", run, exc)  # noqa: TRY400 - it says all there is
+            with suppress(Fenced):
+                await journal.set_aside(lease, run, str(exc))
+            return
+        log.info("run %s of workflow %s is taken over", run, found.head.workflow)
+        self._begin(lease, found, plan)
+
+    def _begin(self, lease: Lease, found: Journalled, plan: Plan) -> Execution:
+        execution = Execution(self._engine, lease, found, plan)
+        self._executions[found.head.id] = execution
+        self._engine.start_soon(self._run, execution)
+        return execution
+
+    async def _run(self, execution: Execution) -> None:
+        try:
+            await execution.run()
+        finally:
+            id = execution.head.id
+            if self._executions.get(id) is execution:
+                del self._executions[id]
+            if not self._executions:
+                self._idle.set()
+
+    # Definitions.
+
+    def definitions(self) -> Mapping[str, Workflow]:
+        return self._definitions
+
+    def _plan(self, name: str) -> Plan:
+        plan = self._plans.get(name)
+        if plan is None:
+            plan = self._plans[name] = make_plan(name, self._definitions)
+            self._by_hash[plan.definition] = plan
+        return plan
+
+    async def _plan_of(self, head: RunHead) -> Plan:
+        """Return what a run runs, be it defined here or not."""
+        if (plan := self._by_hash.get(head.definition)) is not None:
+            return plan
+        if head.workflow in self._definitions:
+            self._plan(head.workflow)
+            if (plan := self._by_hash.get(head.definition)) is not None:
+                return plan
+        if (plan := self._restored.get(head.definition)) is None:
+            packed = await self._engine.journal.definition(head.definition)
+            if packed is None:
+                raise PlanError(f"workflow {head.workflow}", "nobody has the definition that it was begun with")
+            plan = self._restored[head.definition] = restore_plan(packed)
+            while len(self._restored) > _PLANS:
+                self._restored.popitem(last=False)
+        return plan
+
+    # Beginning.
+
+    async def start(
+        self, name: str, input: Mapping[str, Any], *, key: str = "", session: str = "", owner: str = "",
+        labels: Mapping[str, str] | None = None,
+    ) -> RunHandle:  # fmt: skip
+        id = key or uuid.uuid4().hex
+        refuse = _Refusal(id, name, session, owner)
+        if name not in self._definitions:
+            known = suggest(name, self._definitions)
+            return refuse("unknown_workflow", f"no workflow is called {name!r}; {known}")
+        try:
+            plan = self._plan(name)
+            given = msgspec.msgpack.decode(msgspec.msgpack.encode(input))
+        except PlanError as exc:
+            return refuse("unknown_workflow", f"workflow {name!r} can't be run: {exc}")
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            return refuse("bad_input", "it holds what can't be stored")
+        if not isinstance(given, dict):
+            return refuse("bad_input", "it has no fields")
+        if plan.workflow.takes is not None and (wrong := misfits(plan.workflow.takes, given)):
+            return refuse("bad_input", "; ".join(wrong))
+        lease = self._membership.lease
+        if lease is None or self._membership.draining:
+            return refuse("unavailable", "this process holds no runs now")
+        head = RunHead(
+            id=id, workflow=name, definition=plan.definition, created_at=self.now(), input=given, session=session,
+            owner=owner, labels=dict(labels or {}), correlation_id=correlation_id.get(),
+        )  # fmt: skip
+        try:
+            found, created = await self._create(lease, head, plan)
+        except JournalError as exc:
+            return refuse("unavailable", str(exc))
+        except JournalFull as exc:
+            return refuse("too_large", str(exc))
+        if created:
+            execution = self._begin(lease, found, plan)
+            execution.publish_start()
+            return Handle(self, id, execution)
+        before = found.head
+        forgotten = found.status in OVER and not before.input
+        if (before.workflow, before.owner) != (name, owner) or not (forgotten or before.input == given):
+            return refuse("key_taken", f"there is another run of the key {id!r}")
+        return Handle(self, id, self._executions.get(id))
+
+    async def _create(self, lease: Lease, head: RunHead, plan: Plan) -> tuple[Journalled, bool]:
+        journal, now = self._engine.journal, anyio.current_time()
+        if now >= self._defined.get(plan.definition, 0.0):
+            await journal.define(plan.definition, plan.packed)
+            self._defined[plan.definition] = now + DEFINED_AGAIN
+        try:
+            return await journal.create(lease, head)
+        except (JournalError, anyio.get_cancelled_exc_class()):
+            # It may be there all the same, and then nobody else may go on with it.
+            self._membership.look_for(head.id)
+            raise
+
+    async def run(
+        self, name: str, input: Mapping[str, Any], *, key: str = "", session: str = "", owner: str = "",
+        labels: Mapping[str, str] | None = None,
+    ) -> Run:  # fmt: skip
+        handle = await self.start(name, input, key=key, session=session, owner=owner, labels=labels)
+        return await handle.result()
+
+    # What is asked of any run.
+
+    async def find(self, run: str) -> RunHandle | None:
+        if (execution := self._executions.get(run)) is not None:
+            return Handle(self, run, execution)
+        return Handle(self, run) if await self._engine.journal.summary(run) is not None else None
+
+    async def signal(self, run: str, step: str, data: Mapping[str, Any], *, id: str = "", by: str = "") -> Outcome:
+        try:
+            found = await self._engine.journal.read(run)
+            if found is None:
+                return Outcome("unknown", f"there is no run {run!r}")
+            planned = (await self._plan_of(found.head)).find(step)
+            if planned is None or not planned.step.signal:
+                return Outcome("refused", f"no step {step!r} of it waits for an answer")
+            given = msgspec.msgpack.decode(msgspec.msgpack.encode(data))
+            if planned.step.response is not None and (wrong := misfits(planned.step.response, given)):
+                return Outcome("refused", "; ".join(wrong))
+            if State(found.records).step(step).answer is not None:
+                return Outcome("twice", "it has been answered")
+            record = Signal(at=self.now(), step=step, data=given, id=id, by=by)
+            return Outcome(_OUTCOMES[await self.append(run, record, id=f"{step}:{id}" if id else "")])
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            return Outcome("refused", "it holds what can't be stored")
+        except (JournalError, JournalCorrupt, JournalFull, PlanError) as exc:
+            return Outcome("refused", str(exc))
+
+    async def cancel(self, run: str, *, by: str = "") -> Outcome:
+        asked = Asked(at=self.now(), what="cancel", id=uuid.uuid4().hex, by=by)
+        try:
+            run_now, _ = await self.look(run)
+            if run_now.status == "refused":
+                return Outcome("unknown", f"there is no run {run!r}")
+            if run_now.over:
+                return Outcome("ended")
+            return Outcome(_OUTCOMES[await self.append(run, asked, id=asked.id)])
+        except (JournalError, JournalFull) as exc:
+            return Outcome("refused", str(exc))
+
+    async def rollback(self, run: str, savepoint: str = "", *, by: str = "") -> Outcome:
+        asked = Asked(at=self.now(), what="rollback", savepoint=savepoint, id=uuid.uuid4().hex, by=by)
+        journal = self._engine.journal
+        try:
+            found = await journal.read(run)
+            if found is None:
+                return Outcome("unknown", f"there is no run {run!r}, or no more than its summary")
+            plan = await self._plan_of(found.head)
+            if savepoint and savepoint not in plan.workflow.savepoints:
+                known = suggest(savepoint, plan.workflow.savepoints)
+                return Outcome("refused", f"no savepoint is called {savepoint!r}; {known}")
+            said = await self.append(run, asked, id=asked.id)
+            if said == "added" and not await self._see_to(run):
+                return Outcome("refused", "another process holds it; ask again")
+            return Outcome(_OUTCOMES[said])
+        except (JournalError, JournalCorrupt, JournalFull, PlanError) as exc:
+            return Outcome("refused", str(exc))
+
+    async def _see_to(self, run: str) -> bool:
+        """See that somebody goes on with a run that was over, now that something is asked of it."""
+        for _ in range(_TRIES):
+            execution = self._executions.get(run)
+            if execution is not None and not execution.closed.is_set():
+                return True
+            found = await self._engine.journal.read(run)
+            if found is None or found.status not in OVER:
+                return True
+            lease = self._membership.lease
+            if lease is not None and execution is None and await self._engine.journal.take(lease, run):
+                await self._take(lease, run)
+                return True
+            await anyio.sleep(0.05)  # It ended just now, and is about to be let go of.
+        return False
+
+    async def query(self, run: str) -> Run | None:
+        found, _ = await self.look(run)
+        return None if found.status == "refused" else found
+
+    async def list(self, query: RunQuery) -> RunPage:
+        return await self._engine.journal.list(query)
+
+    async def history(self, run: str) -> Sequence[AnyRecord]:
+        found = await self._engine.journal.read(run)
+        return found.records if found is not None else ()
+
+    # For handles.
+
+    def now(self) -> float:
+        """Return the time, in seconds since the epoch."""
+        return self._engine.clock.time()
+
+    def execution(self, run: str) -> Execution | None:
+        """Return a run that this process works on."""
+        return self._executions.get(run)
+
+    async def append(self, run: str, record: AnyRecord, *, id: str) -> Appended:
+        """Add what somebody says to a run, and tell it where it is worked on here."""
+        said = await self._engine.journal.append(run, record, id=id)
+        if (execution := self._executions.get(run)) is not None:
+            await execution.notice()
+        return said
+
+    async def read(self, run: str, after: int = 0) -> Journalled | None:
+        """Read a run's journal."""
+        return await self._engine.journal.read(run, after)
+
+    async def wait(self, run: str, after: int, limit: float) -> None:
+        """Wait for news of a run of another process."""
+        await self._engine.journal.wait(run, after, limit)
+
+    def backoff(self) -> Backoff:
+        """Return what waits while the journal is away."""
+        return self._engine.backoff()
+
+    async def look(self, run: str) -> tuple[Run, Journalled | None]:
+        """Return how a run stands by its journal; where only its summary is left, by that; ``refused`` is none."""
+        if (execution := self._executions.get(run)) is not None:
+            return execution.view(), None
+        try:
+            found = await self._engine.journal.read(run)
+        except JournalCorrupt:
+            found = None  # Its summary says that it is set aside.
+        if found is not None:
+            try:
+                plan = await self._plan_of(found.head)
+            except PlanError:
+                plan = None
+            return view(found.head, plan, State(found.records), self.now(), status=found.status), found
+        summary = await self._engine.journal.summary(run)
+        if summary is None:
+            return Run(run, "", "refused", error="unknown_run"), None
+        left = Run(
+            run, summary.workflow, summary.status, summary.created_at, error=summary.code, session=summary.session,
+            owner=summary.owner, labels=summary.labels, definition=summary.definition,
+            seconds=max(0.0, summary.ended_at - summary.created_at),
+        )  # fmt: skip
+        return left, None
+
+
+_TRIES = 40
+_OUTCOMES: Mapping[Appended, OutcomeStatus] = {
+    "added": "accepted", "twice": "twice", "ended": "ended", "unknown": "unknown",
+}  # fmt: skip
+
+
+class _Refusal:
+    """Makes the handle of a run that isn't begun."""
+
+    def __init__(self, id: str, workflow: str, session: str, owner: str) -> None:
+        self._run = Run(id, workflow, "refused", session=session, owner=owner)
+
+    def __call__(self, code: str, detail: str) -> RunHandle:
+        return Refused(msgspec.structs.replace(self._run, error=code, detail=detail))

@@ -1,0 +1,93 @@
+"""A process's hold on its runs: one lease, renewed, and joined anew where it was lost; and whose runs it takes over."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Never
+
+import anyio
+
+from tta_messages import Backoff
+
+from .engine import Engine
+from .journal import JournalError, Lease
+
+_AT_ONCE = 32
+"""How many runs are taken over at a time: others may take the rest meanwhile."""
+
+
+class Membership:
+    """Holds a lease while it runs; ``lost`` is told of a lease that is over, ``taken`` of a run that is ours now."""
+
+    def __init__(
+        self, engine: Engine, process: str, *, lost: Callable[[Lease], None],
+        taken: Callable[[Lease, str], Awaitable[None]],
+    ) -> None:  # fmt: skip
+        self._engine, self._process = engine, process
+        self._lost, self._taken = lost, taken
+        self.lease: Lease | None = None
+        self.joined = anyio.Event()
+        """Set once there has been a lease."""
+        self.draining = False
+        self._until = 0.0
+        self._unsure: set[str] = set()
+
+    async def run(self) -> Never:
+        """Join, renew and take over, until cancelled."""
+        backoff = Backoff(self._engine.log, "no runs are begun or taken over")
+        pause = self._engine.settings.lease / 3
+        while True:
+            try:
+                await self._hold()
+                if not self.draining:
+                    await self._take_over()
+            except JournalError as exc:
+                self._see_if_it_is_over()
+                await backoff.wait(exc)
+                continue
+            backoff.over()
+            await anyio.sleep(pause)
+
+    def look_for(self, run: str) -> None:
+        """See later whether a run is there whose creation the journal didn't answer: if so, it is ours."""
+        self._unsure.add(run)
+
+    async def leave(self) -> None:
+        """Give up the lease, so that others need not wait for its end."""
+        lease, self.lease = self.lease, None
+        if lease is not None:
+            await self._engine.journal.leave(lease)
+
+    async def _hold(self) -> None:
+        ttl = self._engine.settings.lease
+        # By our own clock it ends earlier than by the journal's: the request was on its way.
+        asked_at = anyio.current_time()
+        if self.lease is None:
+            self.lease = await self._engine.journal.join(self._process, ttl)
+        elif not await self._engine.journal.renew(self.lease, ttl):
+            self._lose()
+            self.lease = await self._engine.journal.join(self._process, ttl)
+        self._until = asked_at + ttl
+        self.joined.set()
+
+    def _see_if_it_is_over(self) -> None:
+        """While the journal is away, stop as soon as others may go on with what is held here."""
+        if self.lease is not None and anyio.current_time() >= self._until:
+            self._lose()
+
+    def _lose(self) -> None:
+        lease, self.lease = self.lease, None
+        assert lease is not None
+        self._engine.log.warning("the lease on this process's runs is over: others go on with them")
+        self._lost(lease)
+
+    async def _take_over(self) -> None:
+        while self._unsure and self.lease is not None:
+            await self._taken(self.lease, next(iter(self._unsure)))
+            self._unsure.pop()
+        while (lease := self.lease) is not None:
+            found = await self._engine.journal.claim(lease, _AT_ONCE)
+            for run in found:
+                await self._taken(lease, run)
+            if len(found) < _AT_ONCE:
+                return

@@ -1,0 +1,369 @@
+"""What a run's records say: the state of each step, what is ready, what to take back. Nothing here does anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from .journal import RunHead, RunStatus
+from .plan import Plan, pick
+from .records import (
+    AnyRecord,
+    Asked,
+    Degraded,
+    Done,
+    Ended,
+    Failed,
+    Piece,
+    Released,
+    RolledBack,
+    Signal,
+    Skipped,
+    Started,
+    Timer,
+    UndoAdded,
+    Undone,
+)  # fmt: skip
+from .runs import Run, StepRun, StepStatus
+
+SETTLED = frozenset({"done", "skipped", "degraded"})
+"""A step of such a status is over, and others may go on."""
+OVER: frozenset[RunStatus] = frozenset({"refused", "done", "failed", "cancelled", "stuck", "set-aside"})
+
+
+class StepState:
+    """What the records say of one step, or of one round of a step that repeats.
+
+    ``started`` and ``committed`` are the records' numbers: from the first on it may have acted, with the second it has
+    its output. ``text`` is what was streamed in its present attempt, in ``pieces``, and ``released`` says of how many
+    characters of it a person was told.
+    """
+
+    # As attributes of the class, most of which no step ever changes: a run makes many of these.
+    status: StepStatus = "pending"
+    attempt = 0
+    agent = ""
+    began = 0.0
+    seconds = 0.0
+    started = 0
+    committed = 0
+    output: Mapping[str, Any] | None = None
+    code = ""
+    detail = ""
+    again = 0.0
+    due = 0.0
+    answer: Signal | None = None
+    text = ""
+    pieces = 0
+    released = 0
+    undo: tuple[UndoAdded, ...] = ()
+    undone: Mapping[int, Undone] = {}
+
+
+class Cause(NamedTuple):
+    """Why a run doesn't go on: a step has failed, or somebody asked; ``savepoint`` as it was asked for."""
+
+    step: str = ""
+    code: str = ""
+    detail: str = ""
+    asked: Asked | None = None
+
+
+class Effect(NamedTuple):
+    """Something to be taken back: by the undo of the step's definition (0), or by an `UndoAdded` of that number."""
+
+    step: str
+    number: int
+    attempt: int
+    again: float
+
+
+class State:
+    """What the records so far say of a run; `advance` adds one."""
+
+    def __init__(self, records: Iterable[AnyRecord] = ()) -> None:
+        self.length = 0
+        self.steps: dict[str, StepState] = {}
+        self.outputs: dict[str, dict[str, Any]] = {"": {}}
+        """By a prefix such as ``tell/``, the outputs of the steps there."""
+        self.settled = 0
+        """How many steps of the run's own definition are over."""
+        self.running = 0
+        """How many agents are at work, or will be tried again."""
+        self.waiting = 0
+        self.cause: Cause | None = None
+        self.end: Ended | None = None
+        self.rolled_back: RolledBack | None = None
+        for record in records:
+            self.advance(record)
+
+    def advance(self, record: AnyRecord) -> None:
+        """Take in the next record."""
+        self.length += 1
+        _FOLDS[type(record)](self, record)
+
+    @property
+    def status(self) -> RunStatus:
+        if self.cause is not None:
+            return "undoing"
+        if self.end is None:
+            return "waiting" if self.waiting and not self.running else "running"
+        if self.rolled_back is not None and self.rolled_back.stuck:
+            return "stuck"
+        return self.end.status
+
+    @property
+    def over(self) -> bool:
+        return self.end is not None and self.cause is None
+
+    def step(self, path: str) -> StepState:
+        """Return what is known of a step, which may be nothing yet."""
+        found = self.steps.get(path)
+        if found is None:
+            found = self.steps[path] = StepState()
+        return found
+
+    def _begins(self, record: Started) -> None:
+        step = self.step(record.step)
+        self._leave(step)
+        if record.agent:
+            self.running += 1
+            step.status = "running"
+        else:
+            self.waiting += 1
+            step.status = "waiting"
+        step.attempt, step.agent = record.attempt, record.agent
+        if step.text:
+            step.text, step.pieces = "", 0
+        step.again = 0.0
+        if not step.started:
+            step.started, step.began = self.length, record.at
+
+    def _says(self, record: Piece) -> None:
+        step = self.step(record.step)
+        if record.attempt == step.attempt:
+            step.text += record.text
+            step.pieces = record.number
+
+    def _is_released(self, record: Released) -> None:
+        step = self.step(record.step)
+        # Of what was retracted nothing can be released any more.
+        if record.attempt == step.attempt and step.status not in ("degraded", "skipped"):
+            step.released = max(step.released, record.length)
+
+    def _adds_undo(self, record: UndoAdded) -> None:
+        step = self.step(record.step)
+        step.undo = (*step.undo, record)
+
+    def _is_done(self, record: Done) -> None:
+        step = self.step(record.step)
+        self._leave(step)
+        step.status, step.output, step.committed = "done", record.output, self.length
+        step.code = step.detail = ""
+        step.seconds = record.seconds
+        if record.agent:
+            step.agent = record.agent
+        self._settle(record.step, record.output)
+
+    def _is_degraded(self, record: Degraded) -> None:
+        step = self.step(record.step)
+        self._leave(step)
+        step.status, step.output, step.committed = "degraded", record.output, self.length
+        step.code = record.code
+        self._recover(record.step)
+        self._settle(record.step, record.output)
+
+    def _is_skipped(self, record: Skipped) -> None:
+        step = self.step(record.step)
+        self._leave(step)
+        step.status = "skipped"
+        self._recover(record.step)
+        self._settle(record.step, None)
+
+    def _fails(self, record: Failed) -> None:
+        step = self.step(record.step)
+        self._leave(step)
+        step.code, step.detail, step.seconds = record.code, record.detail, record.seconds
+        if record.again:
+            self.running += 1
+            step.status, step.again = "retrying", record.again
+            return
+        step.status = "failed"
+        if self.cause is None and _is_own(record.step):
+            self.cause = Cause(record.step, record.code, record.detail)
+
+    def _takes_back(self, record: Undone) -> None:
+        step = self.step(record.step)
+        step.undone = {**step.undone, record.number: record}
+
+    def _hears(self, record: Signal) -> None:
+        step = self.step(record.step)
+        if step.answer is None:
+            step.answer = record
+
+    def _waits(self, record: Timer) -> None:
+        step = self.step(record.step)
+        self._leave(step)
+        self.waiting += 1
+        step.status, step.due = "waiting", record.due
+        step.began = step.began or record.at
+
+    def _is_asked(self, record: Asked) -> None:
+        if self.end is not None and record.what == "cancel":
+            return
+        if self.cause is None or (record.what == "rollback" and self.cause.asked is not None):
+            code = "cancelled" if record.what == "cancel" else "rolled_back"
+            self.cause = Cause(code=code, asked=record)
+        if record.what == "rollback":
+            self._try_again()
+
+    def _try_again(self) -> None:
+        """Let what could not be taken back be tried once more."""
+        for step in self.steps.values():
+            step.undone = {number: each for number, each in step.undone.items() if not each.code}
+
+    def _is_rolled_back(self, record: RolledBack) -> None:
+        self.rolled_back = record
+        self.cause = None
+
+    def _ends(self, record: Ended) -> None:
+        self.end = record
+        self.cause = None
+
+    def _leave(self, step: StepState) -> None:
+        if step.status in ("running", "retrying"):
+            self.running -= 1
+        elif step.status == "waiting":
+            self.waiting -= 1
+
+    def _recover(self, path: str) -> None:
+        if self.cause is not None and self.cause.step == path:
+            self.cause = None
+
+    def _settle(self, path: str, output: Mapping[str, Any] | None) -> None:
+        prefix, _, name = path.rpartition("/")
+        id, is_round, _ = name.partition("#")
+        if output is not None:
+            self.outputs.setdefault(f"{prefix}/" if prefix else "", {})[id] = output
+        if not (prefix or is_round):
+            self.settled += 1
+
+
+_FOLDS: Mapping[type, Callable[[State, Any], None]] = {
+    Started: State._begins, Piece: State._says, Released: State._is_released, UndoAdded: State._adds_undo,
+    Done: State._is_done, Skipped: State._is_skipped, Failed: State._fails, Degraded: State._is_degraded,
+    Undone: State._takes_back, Signal: State._hears, Timer: State._waits, Asked: State._is_asked,
+    RolledBack: State._is_rolled_back, Ended: State._ends,
+}  # fmt: skip
+
+
+def _is_own(path: str) -> bool:
+    """Say whether a step is one of the run's own definition, and no round of it."""
+    return "/" not in path and "#" not in path
+
+
+def savepoint_of(plan: Plan, cause: Cause) -> str | None:
+    """Return after which step all is to be taken back ("": from the beginning), or None where all is to be kept."""
+    if cause.asked is not None and cause.asked.what == "rollback":
+        return cause.asked.savepoint
+    on_failure = plan.workflow.on_failure
+    if on_failure == "keep":
+        return None
+    return "" if on_failure == "undo" else on_failure
+
+
+def effects(plan: Plan, state: State, savepoint: str = "") -> Iterator[Effect]:
+    """Yield what is to be taken back, in the reverse of the order of commits: all that came after a savepoint.
+
+    What was started and never committed may have acted until now, so it comes first. A savepoint that was never
+    reached is no place to stop at.
+    """
+    until = state.steps[savepoint].committed if savepoint in state.steps else 0
+
+    def newest_first(item: tuple[str, StepState]) -> tuple[bool, int, int]:
+        step = item[1]
+        return not step.committed, step.committed, step.started
+
+    for path, step in sorted(state.steps.items(), key=newest_first, reverse=True):
+        if not step.started or (step.committed and step.committed <= until):
+            continue
+        planned = plan.find(path)
+        is_round = "#" in path.rpartition("/")[2]
+        own = [0] if planned and planned.step.undo and (is_round or planned.until is None) else []
+        for number in (*own, *(each.number for each in reversed(step.undo))):
+            undone = step.undone.get(number)
+            if undone is None:
+                yield Effect(path, number, 1, 0.0)
+            elif undone.code and undone.again:
+                yield Effect(path, number, undone.attempt + 1, undone.again)
+
+
+def stuck(state: State) -> tuple[str, ...]:
+    """Name the steps of which something could not be taken back."""
+    return tuple(path for path, step in state.steps.items() if _is_stuck(step))
+
+
+def _is_stuck(step: StepState) -> bool:
+    return any(each.code and not each.again for each in step.undone.values())
+
+
+def percent(plan: Plan, state: State) -> int:
+    """Say how much of a run is over, from 0 to 100."""
+    return 100 * state.settled // len(plan.steps)
+
+
+def view(
+    head: RunHead, plan: Plan | None, state: State, now: float, *, status: RunStatus | None = None
+) -> Run:  # fmt: skip
+    """Return the run as its callers see it; without a plan, what can be told of it without its definition.
+
+    ``status`` is what the journal says, where that knows better.
+    """
+    end = state.end
+    returned: Mapping[str, Any] = {}
+    if plan is not None and state.status == "done":
+        returned = pick(plan.output, {"input": head.input, "steps": state.outputs[""]})
+    cause = state.cause
+    failed = next((step for step in state.steps.values() if step.status == "failed"), None)
+    detail = (cause.detail if cause else "") or (failed.detail if failed else "")
+    return Run(
+        id=head.id, workflow=head.workflow, status=status or state.status, started_at=head.created_at,
+        seconds=max(0.0, (end.at if end else now) - head.created_at), steps=tuple(_step_runs(plan, state)),
+        error=(end.code if end else cause.code if cause else ""), detail=detail, output=returned,
+        session=head.session, owner=head.owner, labels=head.labels,
+        percent=percent(plan, state) if plan else 0,
+        degraded=tuple(path for path, step in state.steps.items() if step.status == "degraded"),
+        stuck=stuck(state), definition=head.definition,
+    )  # fmt: skip
+
+
+def step_run(plan: Plan | None, path: str, step: StepState) -> StepRun:
+    """Return one step as callers see it."""
+    planned = plan.find(path) if plan else None
+    status = step.status
+    if status == "waiting" and planned is not None and (planned.inner or planned.until):
+        status = "running"
+    if step.undone:
+        status = "stuck" if _is_stuck(step) else "undone"
+    # A reader knows a step's agent by its type; who it was in the end is in the record.
+    agent = planned.name if planned else step.agent
+    return StepRun(
+        id=path, agent=agent, status=status, seconds=step.seconds, error=step.code, detail=step.detail,
+        attempt=step.attempt,
+    )  # fmt: skip
+
+
+def _step_runs(plan: Plan | None, state: State) -> Iterator[StepRun]:
+    """Yield all steps in the order of the definition, and those within them; without one, as they began."""
+    if plan is None:
+        for path, step in state.steps.items():
+            yield step_run(None, path, step)
+        return
+    inner: dict[str, list[str]] = {}
+    for path in state.steps:
+        inner.setdefault(path.partition("/")[0].partition("#")[0], []).append(path)
+    for planned in plan.steps:
+        if planned.id not in state.steps:
+            yield StepRun(planned.id, planned.name, "pending")
+        for path in inner.get(planned.id, ()):
+            yield step_run(plan, path, state.steps[path])

@@ -1,0 +1,52 @@
+"""Whether data fits what a definition says of it, told without quoting the data: it may be a person's text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .plan import PlannedStep
+
+_MOST = 5
+"""How many objections are told at most."""
+
+
+def objections(
+    engine: Engine, workflow: str, step: PlannedStep, path: str, output: Mapping[str, Any]
+) -> list[str]:  # fmt: skip
+    """Return what is wrong with a step's output, by its schema and by whoever checks outputs."""
+    found = misfits(step.step.response, output) if step.step.response is not None else []
+    if engine.check_output is not None:
+        found.extend(engine.check_output(workflow, path, output))
+    return found[:_MOST]
+
+
+def misfits(schema: Mapping[str, Any], value: Any) -> list[str]:
+    """Return where a value doesn't fit a JSON Schema, and by which of its keywords."""
+    errors = _validator(msgspec.json.encode(schema)).iter_errors(value)
+    return [f"{each.json_path} breaks {each.validator!r}" for each, _ in zip(errors, range(_MOST), strict=False)]
+
+
+def check_schema(schema: Mapping[str, Any]) -> str:
+    """Return what is wrong with a JSON Schema, or nothing."""
+    from jsonschema import Draft202012Validator, SchemaError  # It is large, and few definitions have a schema.
+
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as exc:
+        return f"{exc.json_path}: {exc.message}"
+    return ""
+
+
+@lru_cache(maxsize=256)
+def _validator(schema: bytes) -> Any:
+    from jsonschema import Draft202012Validator
+    from referencing import Registry
+
+    # A registry of its own: nothing is fetched because a schema refers to it.
+    return Draft202012Validator(msgspec.json.decode(schema), registry=Registry())

@@ -1,0 +1,199 @@
+"""How one run gets into its journal: in order, many records at once while the store is busy, each of them once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import anyio
+
+from tta_messages import Backoff
+
+from .journal import (
+    Behind,
+    Commit,
+    Fenced,
+    Journal,
+    JournalCorrupt,
+    JournalError,
+    JournalFull,
+    Lease,
+    Outgoing,
+    RunHead,
+    RunStatus,
+)  # fmt: skip
+from .records import AnyRecord
+
+
+class Writer:
+    """Commits the records of a run that this process holds; ``stored`` are all that the journal has of it.
+
+    What is handed in goes out in the next commit, by whoever waits for it first; meanwhile more may come, and goes in
+    the one after. A commit whose answer was lost, be it with the store or because its sender was cancelled, is sent
+    again as it was before anything else is: the journal knows it by its number. ``on_new`` is told of each record that
+    its owner doesn't know yet: what somebody else has added, and what `write_if_alone` has. `Fenced` and `JournalFull`
+    end the writer: it raises the same from then on.
+    """
+
+    def __init__(
+        self, journal: Journal, lease: Lease, head: RunHead, stored: Sequence[AnyRecord], *,
+        status: Callable[[], RunStatus], on_new: Callable[[AnyRecord], None], backoff: Callable[[], Backoff],
+    ) -> None:  # fmt: skip
+        self.stored = list(stored)
+        self.outgoing: list[Outgoing] = []
+        """What has been stored, and has yet to leave."""
+        self._journal, self._lease, self._run = journal, lease, head.id
+        self._status, self._on_new, self._backoff = status, on_new, backoff
+        self._queue: list[AnyRecord] = []
+        self._queued_outgoing: list[Outgoing] = []
+        self._number = 0
+        self._unanswered: Commit | None = None
+        self._busy = False
+        self._handed_in = self._answered = 0
+        """How many records were handed in, and how many of them are stored."""
+        self._ended: Exception | None = None
+        self._changed: anyio.Event | None = None
+
+    @property
+    def pending(self) -> int:
+        """How many records have yet to be stored."""
+        return self._handed_in - self._answered
+
+    async def changed(self) -> None:
+        """Wait until more is stored, or the writer has ended."""
+        if self._changed is None:
+            self._changed = anyio.Event()
+        await self._changed.wait()
+
+    def wake(self) -> None:
+        """Let whoever waits for a change look again."""
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
+
+    def hand_in(self, records: Sequence[AnyRecord], outgoing: Sequence[Outgoing] = ()) -> None:
+        """Take records that go out with the next commit; nobody waits for it yet."""
+        self._queue.extend(records)
+        self._queued_outgoing.extend(outgoing)
+        self._handed_in += len(records)
+
+    def replace_last(self, old: AnyRecord, new: AnyRecord) -> bool:
+        """Let ``new`` go in place of ``old``, if that was handed in last and isn't on its way."""
+        if not self._queue or self._queue[-1] is not old:
+            return False
+        self._queue[-1] = new
+        return True
+
+    async def write(self, records: Sequence[AnyRecord] = (), outgoing: Sequence[Outgoing] = ()) -> None:
+        """Hand records in, and return when these, and all that were handed in before, are stored."""
+        self.hand_in(records, outgoing)
+        until = self._handed_in
+        while self._answered < until:
+            if self._busy:
+                await self.changed()
+            else:
+                await self._send_next()
+            if self._ended is not None:
+                raise self._ended
+
+    async def write_if_alone(self, record: AnyRecord, status: RunStatus) -> bool:
+        """Store a record unless somebody else has added one since; then that is taken in, and nothing is stored.
+
+        ``status`` is the run's with that record.
+        """
+        await self.write()
+        while self._busy or self._unanswered or self._queue:  # Such as pieces, which nobody waits for.
+            await self.changed()
+            await self.write()
+        self._number += 1
+        self._unanswered = Commit(self._run, self._number, (record,), status, expected=len(self.stored))
+        return await self._send(self._unanswered)
+
+    async def catch_up(self) -> None:
+        """Take in what somebody else has added."""
+        if not self._busy:
+            found = await self._read()
+            if not self._busy:  # Else whoever commits will see it, too.
+                self._take_in(found, ())
+
+    def start_over(self) -> None:
+        """Forget what didn't fit, after a `JournalFull`: what brings the run to its end still does."""
+        self._queue, self._queued_outgoing = [], []
+        self._answered = self._handed_in
+        self._unanswered, self._ended = None, None
+        self._number -= 1
+
+    async def _send_next(self) -> None:
+        if self._unanswered is None:
+            self._number += 1
+            self._unanswered = Commit(
+                self._run, self._number, tuple(self._queue), self._status(), tuple(self._queued_outgoing)
+            )  # fmt: skip
+            self._queue, self._queued_outgoing = [], []
+        await self._send(self._unanswered)
+
+    async def _send(self, commit: Commit) -> bool:
+        """Send a commit until there is an answer; False if it was decided from too little."""
+        self._busy = True
+        try:
+            total = await self._commit(commit)
+            if total == len(self.stored) + len(commit.records):
+                self.stored.extend(commit.records)
+                new: Sequence[AnyRecord] = commit.records if commit.expected is not None else ()
+                for record in new:
+                    self._on_new(record)
+            else:
+                self._take_in(await self._read(), commit.records if commit.expected is None else ())
+            self.outgoing.extend(commit.outgoing)
+        except Behind:
+            self._number -= 1
+            self._take_in(await self._read(), ())
+            self._unanswered = None
+            return False
+        except (Fenced, JournalFull, JournalCorrupt) as exc:
+            self._ended = exc
+            raise
+        else:
+            self._unanswered = None
+            if commit.expected is None:
+                self._answered += len(commit.records)
+            return True
+        finally:
+            self._busy = False
+            self.wake()
+
+    async def _commit(self, commit: Commit) -> int:
+        backoff: Backoff | None = None
+        while True:
+            try:
+                total = await self._journal.commit(self._lease, commit)
+            except JournalError as exc:
+                backoff = backoff or self._backoff()
+                await backoff.wait(exc)
+            else:
+                if backoff is not None:
+                    backoff.over()
+                return total
+
+    async def _read(self) -> Sequence[AnyRecord]:
+        """Read what the journal has after what is known."""
+        backoff: Backoff | None = None
+        while True:
+            try:
+                found = await self._journal.read(self._run, len(self.stored))
+            except JournalError as exc:
+                backoff = backoff or self._backoff()
+                await backoff.wait(exc)
+                continue
+            if found is None:
+                raise Fenced(f"the run {self._run} is gone")
+            return found.records[len(self.stored) - found.after :]
+
+    def _take_in(self, found: Sequence[AnyRecord], own: Sequence[AnyRecord]) -> None:
+        """Note what was read; ``own`` is somewhere in it, in one piece, and the rest is somebody else's."""
+        size = len(own)
+        first = next((n for n in range(len(found)) if tuple(found[n : n + size]) == own), 0) if size else 0
+        self.stored.extend(found)
+        for number, record in enumerate(found):
+            if not first <= number < first + size:
+                self._on_new(record)
+        self.wake()

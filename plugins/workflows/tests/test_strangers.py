@@ -1,0 +1,109 @@
+"""Agents, checks and stores that misbehave: their run ends, and the others go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import anyio
+import msgspec
+import pytest
+
+from tta_agents import AgentPlugin, AgentsMemory, AgentSpec, AgentsPlugin, Reply, StepContext
+from tta_kernel import NoConfig, Plugin, hookimpl
+from tta_kernel.testing import LIMIT, Outcome, Stranger, logged, running, strangers
+from tta_workflows import WORKFLOWS, WorkflowsLocal, WorkflowsMemory, WorkflowsPlugin
+from tta_workflows.memory import MemoryJournal
+from tta_workflows.testing import Call, FakeAgents, Processes, echo, workflow
+
+
+class Ask(msgspec.Struct, frozen=True):
+    text: str
+
+
+STEP = {"id": "a", "agent": "odd", "input": {"text": "input.text"}}
+WELL = workflow({**STEP, "agent": "echo"})
+
+
+@pytest.fixture
+def processes() -> Processes:
+    return Processes(MemoryJournal(time.time), FakeAgents({"echo": echo}))
+
+
+@pytest.mark.boundary("tta_agents.Agents")
+@pytest.mark.parametrize("branches", [False, True], ids=["alone", "among others"])
+@pytest.mark.parametrize("stranger", strangers(returns=Reply), ids=str)
+async def test_whatever_other_agents_do_their_run_ends_and_the_next_one_is_done(
+    processes: Processes, stranger: Stranger, *, branches: bool
+) -> None:
+    class Odd(FakeAgents):
+        async def call(self, agent: Any, *args: Any, **how: Any) -> Reply:
+            return await (stranger() if agent.type == "odd" else super().call(agent, *args, **how))
+
+    processes.agents = Odd({"echo": echo})
+    limit = LIMIT if stranger.outcome is Outcome.TIME_LIMIT else 5.0
+    steps = [STEP, {**STEP, "id": "b", "needs": []}] if branches else [STEP]
+    definitions = {"odd": workflow(*steps, timeout=limit), "well": WELL}
+    if stranger.outcome is Outcome.STOP:
+        with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+            async with processes.running(None, **definitions) as workflows:
+                await workflows.run("odd", {"text": "hi"})
+        return
+    async with processes.running(None, **definitions) as workflows:
+        odd = await workflows.run("odd", {"text": "hi"})
+        well = await workflows.run("well", {"text": "hi"})
+    assert well.status == "done"
+    # Of a reply only its output is read, which may be anything.
+    if stranger.outcome is Outcome.FAILURE and not stranger.name.endswith("within"):
+        assert odd.status == "failed"
+    if stranger.name == "never returns":
+        assert (odd.status, odd.error) == ("failed", "timeout")
+
+
+@pytest.mark.boundary("tta_workflows.check_output")
+@pytest.mark.parametrize("stranger", strangers("plain", returns=Sequence[str]), ids=str)
+async def test_an_output_passes_no_check_that_misbehaves(stranger: Stranger) -> None:
+    class Echo(AgentPlugin[NoConfig]):
+        spec = AgentSpec("echo", "says it again", Ask, Ask)
+
+        async def process(self, request: Ask, ctx: StepContext, /) -> Ask:
+            return request
+
+    class Checker(Plugin[NoConfig]):
+        @hookimpl
+        def check_output(self, workflow: str, step: str, output: Mapping[str, Any]) -> Any:
+            return stranger()
+
+    plugins = (WorkflowsPlugin, WorkflowsLocal, WorkflowsMemory, AgentsPlugin, AgentsMemory, Echo, Checker)
+
+    async def run() -> Any:
+        with logged():
+            async with running(*plugins, config={"workflows": {"w": {"steps": [{**STEP, "agent": "echo"}]}}}) as kernel:
+                return await kernel.get(WORKFLOWS).run("w", {"text": "hi"})
+
+    if stranger.outcome is Outcome.STOP:
+        with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+            await run()
+        return
+    done = await run()
+    if stranger.outcome is Outcome.FAILURE:
+        assert (done.status, done.error) == ("failed", "bad_output")
+
+
+async def test_a_call_that_is_late_and_deaf_holds_up_nobody_else(processes: Processes) -> None:
+    begun, go = anyio.Event(), anyio.Event()
+
+    async def deaf(call: Call) -> Mapping[str, Any]:
+        begun.set()
+        with anyio.CancelScope(shield=True):
+            await go.wait()
+        return call.request
+
+    processes.agents.work["odd"] = deaf
+    async with processes.running(odd=workflow(STEP, timeout=0.05), well=WELL) as workflows:
+        handle = await workflows.start("odd", {"text": "hi"})
+        await begun.wait()
+        assert (await workflows.run("well", {"text": "hi"})).status == "done"
+        go.set()
+        assert (await handle.result()).over
