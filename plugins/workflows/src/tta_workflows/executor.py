@@ -107,7 +107,9 @@ class Executor:
 
     async def _take(self, lease: Lease, run: str) -> None:
         """Go on with a run that is ours now."""
-        if run in self._executions:
+        if (before := self._executions.get(run)) is not None:
+            if before.lease is not lease:  # It was lost, is ours again, and has yet to end as what it was.
+                self._membership.look_for(run)
             return
         log, journal = self._engine.log, self._engine.journal
         try:
@@ -241,16 +243,20 @@ class Executor:
 
     async def signal(self, run: str, step: str, data: Mapping[str, Any], *, id: str = "", by: str = "") -> Outcome:
         try:
-            found = await self._engine.journal.read(run)
-            if found is None:
-                return Outcome("unknown", f"there is no run {run!r}")
-            planned = (await self._plan_of(found.head)).find(step)
+            if (execution := self._executions.get(run)) is not None:
+                state, planned = execution.state, execution.plan.find(step)
+            else:
+                found = await self._engine.journal.read(run)
+                if found is None:
+                    return Outcome("unknown", f"there is no run {run!r}")
+                state, planned = State(found.records), (await self._plan_of(found.head)).find(step)
             if planned is None or not planned.step.signal:
                 return Outcome("refused", f"no step {step!r} of it waits for an answer")
             given = msgspec.msgpack.decode(msgspec.msgpack.encode(data))
             if planned.step.response is not None and (wrong := misfits(planned.step.response, given)):
                 return Outcome("refused", "; ".join(wrong))
-            if State(found.records).step(step).answer is not None:
+            waiting = state.steps.get(step)
+            if waiting is not None and waiting.answer is not None:
                 return Outcome("twice", "it has been answered")
             record = Signal(at=self.now(), step=step, data=given, id=id, by=by)
             return Outcome(_OUTCOMES[await self.append(run, record, id=f"{step}:{id}" if id else "")])

@@ -49,7 +49,7 @@ class Membership:
             await anyio.sleep(pause)
 
     def look_for(self, run: str) -> None:
-        """See later whether a run is there whose creation the journal didn't answer: if so, it is ours."""
+        """See later whether a run is there, and ours, of which that can't be told now."""
         self._unsure.add(run)
 
     async def leave(self) -> None:
@@ -82,9 +82,12 @@ class Membership:
         self._lost(lease)
 
     async def _take_over(self) -> None:
-        while self._unsure and self.lease is not None:
-            await self._taken(self.lease, next(iter(self._unsure)))
-            self._unsure.pop()
+        unsure, self._unsure = self._unsure, set()
+        for run in unsure:
+            if self.lease is None:
+                self._unsure.add(run)
+            else:
+                await self._taken(self.lease, run)
         while (lease := self.lease) is not None:
             found = await self._engine.journal.claim(lease, _AT_ONCE)
             for run in found:

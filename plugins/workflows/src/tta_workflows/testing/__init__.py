@@ -1,10 +1,10 @@
 """The contracts of workflows, what a journal keeps and how runs go, and fakes to test them with."""
 
-from .fakes import Call, FakeAgents, Processes, VirtualClock, echo, failing, workflow
+from .fakes import Call, Cut, FakeAgents, Processes, VirtualClock, echo, failing, workflow
 from .journal import JournalContract, Passing
 from .workflows import WorkflowsContract
 
 __all__ = [
-    "Call", "FakeAgents", "JournalContract", "Passing", "Processes", "VirtualClock", "WorkflowsContract", "echo",
+    "Call", "Cut", "FakeAgents", "JournalContract", "Passing", "Processes", "VirtualClock", "WorkflowsContract", "echo",
     "failing", "workflow",
 ]  # fmt: skip

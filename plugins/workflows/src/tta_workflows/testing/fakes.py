@@ -19,7 +19,7 @@ from tta_workflows.clock import Alarms, Clock, SystemClock
 from tta_workflows.definition import Workflow
 from tta_workflows.engine import CheckOutput, Engine, Settings
 from tta_workflows.executor import Executor
-from tta_workflows.journal import Journal
+from tta_workflows.journal import Journal, JournalError
 
 log = logging.getLogger("tta.workflows-local")
 
@@ -161,3 +161,32 @@ class Processes:
         executor = Executor(self.engine(journal), definitions)
         async with executor.running():
             yield executor
+
+
+class Cut:
+    """A journal's connection of one process, which breaks at its n-th commit, and then for good: the process has died.
+
+    ``stored``: that commit arrives, and only its answer is lost.
+    """
+
+    def __init__(self, journal: Journal, after: int, *, stored: bool) -> None:
+        self._journal, self._left, self._stored = journal, after, stored
+        self.durable = journal.durable
+        self.broken = anyio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        really = getattr(self._journal, name)
+
+        async def call(*args: Any, **how: Any) -> Any:
+            if self.broken.is_set():
+                raise JournalError("the connection is cut")
+            if name == "commit":
+                self._left -= 1
+                if self._left < 0:
+                    self.broken.set()
+                    if self._stored:
+                        await really(*args, **how)
+                    raise JournalError("the connection is cut")
+            return await really(*args, **how)
+
+        return call

@@ -1,0 +1,339 @@
+"""Many runs at once, runs that are ended anywhere, and a journal that is away, full or damaged."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, cast
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from tta_agents import AgentId
+from tta_capabilities import Capabilities, MatchCriteria
+from tta_kernel import correlation_id
+from tta_messages import Message, Messages, MessagesConfig
+from tta_messages.memory import MemoryMessages
+from tta_workflows.engine import Settings
+from tta_workflows.intake import Intake, SignalRun, StartRun
+from tta_workflows.journal import Commit, JournalCorrupt, JournalError, Journalled, Lease, RunHead
+from tta_workflows.memory import MemoryJournal
+from tta_workflows.testing import Call, FakeAgents, Processes, VirtualClock, echo, failing, workflow
+
+STEP = {"id": "a", "agent": "echo", "input": {"text": "input.text"}}
+SHORT = Settings(lease=0.3, grace=0.0)
+
+
+@pytest.fixture
+def processes() -> Processes:
+    return Processes(MemoryJournal(time.time), FakeAgents({"echo": echo}), settings=SHORT)
+
+
+@pytest.fixture
+async def patience() -> AsyncIterator[None]:
+    with anyio.fail_after(30):
+        yield
+
+
+async def settled(handle: Any, status: str) -> None:
+    while (await handle.query()).status != status:  # noqa: ASYNC110 - it looks at what another process writes
+        await anyio.sleep(0.005)
+
+
+async def test_a_thousand_waits_that_are_answered_twice_in_random_order_are_none_misrouted(
+    processes: Processes,
+) -> None:
+    asks = [{"id": f"w{n}", "signal": "x", "needs": []} for n in range(1000)]
+    definition = workflow(*asks, output={f"w{n}": f"steps.w{n}.n" for n in range(1000)})
+    answers = [n for n in range(1000) for _ in range(2)]
+    random.Random(3).shuffle(answers)
+    with anyio.fail_after(50):
+        async with processes.running(w=definition) as workflows:
+            handle = await workflows.start("w", {}, key="r")
+            outcomes = [(await workflows.signal("r", f"w{n}", {"n": n}, id="only")).status for n in answers]
+            run = await handle.result()
+    assert run.output == {f"w{n}": n for n in range(1000)}
+    assert outcomes.count("accepted") == 1000
+    assert set(outcomes) <= {"accepted", "twice", "ended"}
+
+
+@pytest.mark.parametrize("checkpoints", range(0, 60, 3))
+async def test_a_run_that_is_cancelled_anywhere_leaves_no_task_and_no_lease(
+    processes: Processes, checkpoints: int
+) -> None:
+    async def slow(call: Call) -> Mapping[str, Any]:
+        for _ in range(5):
+            await anyio.lowlevel.checkpoint()
+        return call.request
+
+    processes.agents.work |= {"slow": slow, "undo": echo}
+    steps = [
+        {"id": id, "agent": "slow", "needs": needs, "undo": {"agent": "undo"}}
+        for id, needs in (("a", []), ("b", ["a"]), ("c", ["a"]), ("d", ["b", "c"]))
+    ]
+    journal = cast("MemoryJournal", processes.journal)
+    with anyio.fail_after(20):
+        async with processes.running(None, w=workflow(*steps)) as workflows:
+            handle = await workflows.start("w", {}, key="r")
+            for _ in range(checkpoints):
+                await anyio.lowlevel.checkpoint()
+            run = await handle.cancel(by="ann")
+            assert run.status in ("cancelled", "done")
+            if run.status == "cancelled":
+                acted = {key.split(":")[0] for key in processes.agents.keys if "undo" not in key}
+                undone = {key.split(":")[0] for key in processes.agents.keys if "undo" in key}
+                assert undone == acted
+    assert list(await journal.claim(await journal.join("next", 60.0), 10)) == []
+
+
+async def test_what_is_cancelled_while_it_begins_or_stops_leaves_nothing(processes: Processes) -> None:
+    for checkpoints in range(20):
+        async with anyio.create_task_group() as tasks:
+
+            async def use() -> None:
+                async with processes.running(None, w=workflow(STEP)) as workflows:
+                    await workflows.run("w", {"text": "hi"})
+
+            tasks.start_soon(use)
+            for _ in range(checkpoints):
+                await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+    journal = cast("MemoryJournal", processes.journal)
+    lease = await journal.join("next", 60.0)
+    for run in await journal.claim(lease, 100):  # Others go on with it at once: its lease was given up.
+        assert await journal.read(run) is not None
+
+
+class Away(MemoryJournal):
+    """A journal that is away for its next calls."""
+
+    def __init__(self) -> None:
+        super().__init__(time.time)
+        self.away = 0
+
+    async def commit(self, lease: Lease, commit: Commit) -> int:
+        if self.away:
+            self.away -= 1
+            raise JournalError("away")
+        return await super().commit(lease, commit)
+
+    async def create(self, lease: Lease, head: RunHead) -> tuple[Journalled, bool]:
+        if self.away:
+            self.away -= 1
+            if self.away % 2:  # It arrived, and only its answer is lost.
+                await super().create(lease, head)
+            raise JournalError("away")
+        return await super().create(lease, head)
+
+
+async def test_runs_wait_for_a_journal_that_is_away(processes: Processes, caplog: pytest.LogCaptureFixture) -> None:
+    journal = processes.journal = Away()
+    with anyio.fail_after(20):
+        async with processes.running(None, w=workflow(STEP, {**STEP, "id": "b"})) as workflows:
+            handle = await workflows.start("w", {"text": "hi"})
+            journal.away = 3
+            assert (await handle.result()).status == "done"
+    assert "runs wait, while their journal can't be reached: away" in caplog.text
+
+
+@pytest.mark.parametrize("away", [1, 2], ids=["lost", "answer lost"])
+async def test_what_could_not_begin_may_begin_again_by_its_key(processes: Processes, away: int) -> None:
+    journal = processes.journal = Away()
+    with anyio.fail_after(20):
+        async with processes.running(None, w=workflow(STEP)) as workflows:
+            journal.away = away
+            refused = await workflows.run("w", {"text": "hi"}, key="r")
+            assert (refused.status, refused.error) == ("refused", "unavailable")
+            journal.away = 0
+            assert (await workflows.run("w", {"text": "hi"}, key="r")).status == "done"
+    assert len(set(processes.agents.keys)) == 1
+
+
+async def test_a_run_that_grows_too_large_fails_and_is_taken_back(processes: Processes) -> None:
+    processes.journal = MemoryJournal(time.time, records=10)
+    processes.agents.work["undo"] = echo
+    step = {**STEP, "undo": {"agent": "undo"}}
+    many = workflow(*({**step, "id": f"s{n}"} for n in range(20)))
+    with anyio.fail_after(20):
+        async with processes.running(None, w=many, v=workflow(STEP)) as workflows:
+            failed = await workflows.run("w", {"text": "hi"})
+            assert (await workflows.run("v", {"text": "hi"})).status == "done"
+    assert (failed.status, failed.error) == ("failed", "too_large")
+    undone = [key for key in processes.agents.keys if "undo" in key]
+    assert len(undone) >= 4
+
+
+async def test_a_run_that_cannot_be_read_is_set_aside_and_the_others_go_on(
+    processes: Processes, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Damaged(MemoryJournal):
+        async def read(self, run: str, after: int = 0) -> Journalled | None:
+            if run == "damaged":
+                raise JournalCorrupt("a record of it can't be read")
+            return await super().read(run, after)
+
+    journal = processes.journal = Damaged(time.time)
+    lease = await journal.join("dead", 60.0)
+    for id, definition in (("damaged", "d"), ("unknown", "e")):
+        await journal.create(lease, RunHead(id, "w", definition, 1000.0))
+    await journal.leave(lease)
+    with anyio.fail_after(20):
+        async with processes.running(None, w=workflow(STEP)) as workflows:
+            assert (await workflows.run("w", {"text": "hi"})).status == "done"
+            for id in ("damaged", "unknown"):
+                handle = await workflows.find(id)
+                assert handle is not None
+                await settled(handle, "set-aside")
+                assert (await handle.result()).status == "set-aside"
+    assert "run damaged is set aside, and a human must look: a record of it can't be read" in caplog.text
+    assert "nobody has the definition that it was begun with" in caplog.text
+
+
+async def test_a_process_whose_lease_is_over_stops_its_runs_and_holds_new_ones(processes: Processes) -> None:
+    now = 1000.0
+    processes.journal = MemoryJournal(lambda: now)
+    stopped = anyio.Event()
+
+    async def slow(call: Call) -> Mapping[str, Any]:
+        if len(processes.agents.calls) > 1:
+            return call.request
+        try:
+            await anyio.sleep_forever()
+        finally:
+            stopped.set()
+        return {}
+
+    processes.agents.work["slow"] = slow
+    with anyio.fail_after(20):
+        async with processes.running(None, w=workflow({**STEP, "agent": "slow"})) as workflows:
+            handle = await workflows.start("w", {"text": "hi"})
+            await anyio.wait_all_tasks_blocked()
+            now += 1.0
+            await stopped.wait()  # It finds out when it renews, joins anew, and takes its own run over.
+            assert (await handle.result()).status == "done"
+    assert processes.agents.keys == ["a:1", "a:1"]
+
+
+async def test_who_takes_over_works_for_the_same_correlation(processes: Processes) -> None:
+    seen: list[str] = []
+    begun = anyio.Event()
+
+    async def slow(call: Call) -> Mapping[str, Any]:
+        seen.append(correlation_id.get())
+        if not begun.is_set():
+            begun.set()
+            await anyio.sleep_forever()
+        return call.request
+
+    processes.agents.work["slow"] = slow
+    definition = workflow({**STEP, "agent": "slow"})
+    with anyio.fail_after(20):
+        async with processes.running(None, w=definition) as first:
+            token = correlation_id.set("turn-1")
+            await first.start("w", {"text": "hi"}, key="r")
+            correlation_id.reset(token)
+            await begun.wait()
+        async with processes.running(None, w=definition) as heir:
+            handle = await heir.find("r")
+            assert handle is not None
+            await handle.result()
+    assert seen == ["turn-1", "turn-1"]
+
+
+async def test_a_step_finds_who_can_do_it_when_it_begins(processes: Processes) -> None:
+    class Finder:
+        async def match(self, criteria: MatchCriteria, strategy: str, *, max_results: int) -> Any:
+            if criteria.capability_name != "echoing":
+                return []
+
+            class Match:
+                agent_id = AgentId("echo", "one")
+
+            return [Match()]
+
+    able = workflow({"id": "a", "capability": "echoing", "input": {"text": "input.text"}})
+    unable = workflow({"id": "a", "capability": "flying", "retry": {"attempts": 2, "delay": 0.0}})
+    with anyio.fail_after(20):
+        async with processes.running(None, w=able) as workflows:
+            assert (await workflows.run("w", {"text": "hi"})).error == "not_served"
+        processes.capabilities = cast("Capabilities", Finder())
+        async with processes.running(None, w=able, v=unable) as workflows:
+            done = await workflows.run("w", {"text": "hi"})
+            failed = await workflows.run("v", {"text": "hi"})
+    assert done.status == "done"
+    assert [str(call.agent) for call in processes.agents.calls] == ["echo:one"]
+    assert (failed.status, failed.error, failed.steps[0].attempt) == ("failed", "not_served", 2)
+
+
+@pytest.fixture
+def messages() -> MemoryMessages:
+    types = {StartRun.TYPE: StartRun, SignalRun.TYPE: SignalRun, "hello": dict}
+    return MemoryMessages(MessagesConfig(), types, publish=lambda event: None)
+
+
+async def test_what_a_definition_sends_is_sent_once_also_by_who_takes_over(
+    processes: Processes, messages: MemoryMessages
+) -> None:
+    class Refusing:
+        def __init__(self) -> None:
+            self.refused = anyio.Event()
+
+        async def send(self, *sent: Message) -> Any:
+            self.refused.set()
+            raise ValueError("odd")
+
+    refusing = Refusing()
+    processes.messages = cast("Messages", refusing)
+    send = {"to": "others", "type": "hello", "body": {"what": "output.text"}}
+    definition = workflow({**STEP, "send": [send, send]}, {**STEP, "id": "b"})
+    with anyio.fail_after(20):
+        async with processes.running(None, w=definition) as first:
+            await first.start("w", {"text": "hi"}, key="r", owner="ann")
+            await refusing.refused.wait()
+        processes.messages = messages
+        async with processes.running(None, w=definition) as heir:
+            handle = await heir.find("r")
+            assert handle is not None
+            assert (await handle.result()).status == "done"
+    got = await messages.receive("others", limit=10)
+    assert [(each.message.id, each.message.owner) for each in got] == [("r:a:0", "ann"), ("r:a:1", "ann")]
+    assert got[0].message.decode(dict) == {"what": "hi"}
+
+
+async def test_messages_begin_runs_and_answer_them(processes: Processes, messages: MemoryMessages) -> None:
+    definition = workflow({"id": "ask", "signal": "x"}, output={"yes": "steps.ask.yes"})
+    with anyio.fail_after(20):
+        async with processes.running(None, w=definition) as workflows, anyio.create_task_group() as tasks:
+            tasks.start_soon(Intake(workflows, messages, "runs", concurrency=2).run)
+            start = Message.to("runs", StartRun.TYPE, StartRun("w", labels={"kind": "x"}), id="r", owner="ann")
+            await messages.send(start, Message.to("runs", StartRun.TYPE, StartRun("nobody's"), id="odd"))
+            while (handle := await workflows.find("r")) is None:  # noqa: ASYNC110 - a message is on its way
+                await anyio.sleep(0.005)
+            await messages.send(Message.to("runs", SignalRun.TYPE, SignalRun("r", "ask", {"yes": 1}), id="s"))
+            run = await handle.result()
+            while not (dead := await messages.dead("runs")):  # noqa: ASYNC110 - likewise
+                await anyio.sleep(0.005)
+            tasks.cancel_scope.cancel()
+    assert (run.status, run.output, run.owner, run.labels) == ("done", {"yes": 1}, "ann", {"kind": "x"})
+    assert [(letter.id, letter.error) for letter in dead] == [("odd", "refused: unknown_workflow")]
+
+
+async def test_an_attempt_that_is_due_later_waits_by_the_clock_and_outlives_its_process(processes: Processes) -> None:
+    clock = processes.clock = VirtualClock()
+    processes.agents.work["tired"] = failing("tired")
+    retry = {"attempts": 2, "delay": 600.0, "cap": 600.0, "jitter": 0.0}
+    definition = workflow({**STEP, "agent": "tired", "retry": retry}, timeout=3600.0)
+    with anyio.fail_after(20):
+        async with processes.running(None, w=definition) as first:
+            handle = await first.start("w", {"text": "hi"}, key="r")
+            while not any(step.status == "retrying" for step in (await handle.query()).steps):
+                await anyio.lowlevel.checkpoint()
+        async with processes.running(None, w=definition) as heir:
+            found = await heir.find("r")
+            assert found is not None
+            await anyio.wait_all_tasks_blocked()
+            assert (await found.query()).status == "running"
+            clock.advance(600.0)
+            assert (await found.result()).status == "done"
