@@ -14,6 +14,7 @@ from tta_agents import AgentPlugin, AgentsMemory, AgentSpec, AgentsPlugin, Reply
 from tta_kernel import NoConfig, Plugin, hookimpl
 from tta_kernel.testing import LIMIT, Outcome, Stranger, logged, running, strangers
 from tta_workflows import WORKFLOWS, WorkflowsLocal, WorkflowsMemory, WorkflowsPlugin
+from tta_workflows.journal import Commit, Lease
 from tta_workflows.memory import MemoryJournal
 from tta_workflows.testing import Call, FakeAgents, Processes, echo, workflow
 
@@ -89,6 +90,27 @@ async def test_an_output_passes_no_check_that_misbehaves(stranger: Stranger) -> 
     done = await run()
     if stranger.outcome is Outcome.FAILURE:
         assert (done.status, done.error) == ("failed", "bad_output")
+
+
+@pytest.mark.boundary("tta_workflows.Journal")
+@pytest.mark.parametrize("stranger", strangers(returns=int), ids=str)
+async def test_whatever_a_journal_does_with_one_run_the_others_go_on(processes: Processes, stranger: Stranger) -> None:
+    class Odd(MemoryJournal):
+        async def commit(self, lease: Lease, commit: Commit) -> int:
+            return await (stranger() if commit.run == "odd" else super().commit(lease, commit))
+
+    processes.journal = Odd(time.time)
+    if stranger.outcome is Outcome.STOP:
+        with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+            async with processes.running(w=WELL) as workflows:
+                await workflows.run("w", {"text": "hi"}, key="odd")
+        return
+    async with processes.running(w=WELL) as workflows:
+        odd = await workflows.start("w", {"text": "hi"}, key="odd")
+        well = await workflows.run("w", {"text": "hi"}, key="well")
+        if stranger.outcome is Outcome.FAILURE:
+            assert (await odd.result()).status == "set-aside"
+    assert well.status == "done"
 
 
 async def test_a_call_that_is_late_and_deaf_holds_up_nobody_else(processes: Processes) -> None:

@@ -116,6 +116,9 @@ class Execution:
         )  # fmt: skip
         try:
             await self._run()
+            if isinstance(self._trouble, JournalCorrupt):
+                self.left = "aside"
+                await self._set_aside(str(self._trouble))
         except BaseException as exc:  # noqa: BLE001 - a mistake of ours must not take the other runs along
             failure = as_failure(exc)
             why = f"{type(failure).__name__} at {raised_at(failure)}"

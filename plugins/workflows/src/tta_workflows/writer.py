@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import anyio
+import msgspec
 
 from tta_messages import Backoff
 
@@ -113,7 +114,7 @@ class Writer:
         if not self._busy:
             found = await self._read()
             if not self._busy:  # Else whoever commits will see it, too.
-                self._take_in(found, ())
+                self._take_in(found)
 
     def start_over(self) -> None:
         """Forget what didn't fit, after a `JournalFull`: what brings the run to its end still does."""
@@ -142,11 +143,11 @@ class Writer:
                 for record in new:
                     self._on_new(record)
             else:
-                self._take_in(await self._read(), commit.records if commit.expected is None else ())
+                self._take_in(await self._read(), commit.records, known=commit.expected is None)
             self.outgoing.extend(commit.outgoing)
         except Behind:
             self._number -= 1
-            self._take_in(await self._read(), ())
+            self._take_in(await self._read())
             self._unanswered = None
             return False
         except (Fenced, JournalFull, JournalCorrupt) as exc:
@@ -188,12 +189,21 @@ class Writer:
                 raise Fenced(f"the run {self._run} is gone")
             return found.records[len(self.stored) - found.after :]
 
-    def _take_in(self, found: Sequence[AnyRecord], own: Sequence[AnyRecord]) -> None:
-        """Note what was read; ``own`` is somewhere in it, in one piece, and the rest is somebody else's."""
+    def _take_in(self, found: Sequence[AnyRecord], own: Sequence[AnyRecord] = (), *, known: bool = True) -> None:
+        """Note what was read; ``own`` is somewhere in it, in one piece, and the rest is somebody else's.
+
+        ``known`` says whether the run knows of its own already.
+        """
         size = len(own)
-        first = next((n for n in range(len(found)) if tuple(found[n : n + size]) == own), 0) if size else 0
+        first: int | None = 0
+        if own:
+            # As they are stored: not every value is equal to itself.
+            there, wanted = [*map(msgspec.msgpack.encode, found)], [*map(msgspec.msgpack.encode, own)]
+            first = next((n for n in range(len(there)) if there[n : n + size] == wanted), None)
+        if first is None:
+            raise JournalCorrupt(f"the run {self._run}: what was stored isn't there")
         self.stored.extend(found)
         for number, record in enumerate(found):
-            if not first <= number < first + size:
+            if not (known and first <= number < first + size):
                 self._on_new(record)
         self.wake()
