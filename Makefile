@@ -33,12 +33,13 @@ EMBEDDING = .venv-embedding/$(STAMP)
 
 .DEFAULT_GOAL = help
 .PHONY: help demo dev test test-servers test-embedding lint format map docs check chaos constraints clean \
-  bench-kernel bench-bus bench-matching bench-messages bench-durability bench-calls bench-connection
+  bench-kernel bench-bus bench-matching bench-messages bench-durability bench-calls bench-connection \
+  bench-workflows
 
 help:
 	@sed -n 's/^#   //p' Makefile
 	@echo "make test-servers | test-embedding | lint | format | map | docs | check | chaos | constraints | clean"
-	@echo "make bench-kernel | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls | bench-connection"
+	@echo "make bench-workflows | bench-kernel | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls | bench-connection"
 
 demo: $(DEMO)
 	@printf '> %s\n\n' "$$TTA_DEMO_INPUT"
@@ -120,6 +121,16 @@ bench-messages:
 	@build/bench-messages/bin/python $(PIP) install --no-build-isolation -e ./kernel -e ./plugins/redis \
 	  -e ./plugins/messages -e ./plugins/messages-redis
 	build/bench-messages/bin/python bench/messages.py $(ARGS)
+
+bench-workflows:
+	$(call require_python)
+	@test -e build/bench-workflows/bin/python || $(PYTHON) -m venv build/bench-workflows
+	@build/bench-workflows/bin/python $(PIP) install -r bench/requirements-workflows.txt
+	@build/bench-workflows/bin/python $(PIP) install -c constraints.txt hatchling editables
+	@build/bench-workflows/bin/python $(PIP) install --no-build-isolation -e ./kernel -e ./plugins/redis \
+	  -e ./plugins/messages -e ./plugins/agents -e ./plugins/capabilities -e ./plugins/workflows \
+	  -e ./plugins/sessions -e ./plugins/workflows-redis
+	build/bench-workflows/bin/python bench/workflows.py $(ARGS)
 
 # Secrets are in place only where they are used.
 check: $(DEV)
