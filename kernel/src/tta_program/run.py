@@ -7,10 +7,7 @@ import faulthandler
 import logging
 import os
 import signal
-import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import anyio
 from anyio.abc import TaskGroup
@@ -24,10 +21,9 @@ from .config import LayeredSettings
 from .exits import ABANDONED, DONE, NOT_STARTED, WANTING
 from .layers import Source
 from .reloading import reload
+from .signals import HUP, Signals
 from .watch import LoopWatch
 
-_HUP: int | None = getattr(signal, "SIGHUP", None)
-"""None on Windows, which has no such signal."""
 log = logging.getLogger("tta.kernel")
 
 
@@ -41,15 +37,16 @@ def run(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace |
     )
     watchdog = Watchdog(kernel)
     logs.setup(settings.log_level, settings.log_format, kernel.secrets)
-    with _signals(watchdog) as wake:
-        return anyio.run(_run, kernel, settings.source, watchdog, wake)
+    with Signals(watchdog.arm) as signals:
+        return anyio.run(_run, kernel, settings.source, signals)
 
 
-async def _run(kernel: Kernel, source: Source, watchdog: Watchdog, wake: socket.socket) -> int:
+async def _run(kernel: Kernel, source: Source, signals: Signals) -> int:
     started = False
     problem: KernelError | None = None
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_obey, kernel, wake, tasks)
+        tasks.start_soon(_obey, kernel, signals, tasks)
+        tasks.start_soon(signals.keep, [record.found for record in kernel.records.values()])
         try:
             with LoopWatch(kernel):
                 async with kernel:
@@ -70,11 +67,11 @@ async def _run(kernel: Kernel, source: Source, watchdog: Watchdog, wake: socket.
     return DONE
 
 
-async def _obey(kernel: Kernel, wake: socket.socket, tasks: TaskGroup) -> None:
+async def _obey(kernel: Kernel, signals: Signals, tasks: TaskGroup) -> None:
     while True:
-        await anyio.wait_readable(wake)
-        for number in wake.recv(16):
-            if number == _HUP:
+        await anyio.wait_readable(signals.wake)
+        for number in signals.wake.recv(16):
+            if number == HUP:
                 tasks.start_soon(_reload, kernel)  # Meanwhile a stop must be heard.
             else:
                 log.info("stopping after %s", signal.Signals(number).name)
@@ -116,29 +113,3 @@ class Watchdog:
         faulthandler.dump_traceback(2, all_threads=True)
         logging.shutdown()
         os._exit(ABANDONED)
-
-
-@contextmanager
-def _signals(watchdog: Watchdog) -> Iterator[socket.socket]:
-    """Deliver signals as bytes on a socket: a handler of Python's runs even if the loop is busy."""
-    reader, writer = socket.socketpair()
-    reader.setblocking(False)  # noqa: FBT003
-    seen: list[int] = []
-
-    def handle(number: int, frame: object) -> None:
-        if number != _HUP:
-            if seen:  # A second one: whoever sends it won't wait for order.
-                os._exit(128 + number)
-            seen.append(number)
-            watchdog.arm()
-        writer.send(bytes([number]))
-
-    numbers = [number for number in (signal.SIGINT, signal.SIGTERM, _HUP) if number is not None]
-    old = {number: signal.signal(number, handle) for number in numbers}
-    try:
-        yield reader
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-        reader.close()
-        writer.close()
