@@ -194,10 +194,11 @@ async def test_a_run_that_cannot_be_read_is_set_aside_and_the_others_go_on(
 async def test_a_process_whose_lease_is_over_stops_its_runs_and_holds_new_ones(processes: Processes) -> None:
     now = 1000.0
     processes.journal = MemoryJournal(lambda: now)
-    stopped = anyio.Event()
+    stopped, again = anyio.Event(), anyio.Event()
 
     async def slow(call: Call) -> Mapping[str, Any]:
         if len(processes.agents.calls) > 1:
+            await again.wait()
             return call.request
         try:
             await anyio.sleep_forever()
@@ -209,9 +210,14 @@ async def test_a_process_whose_lease_is_over_stops_its_runs_and_holds_new_ones(p
     with anyio.fail_after(20):
         async with processes.running(None, w=workflow({**STEP, "agent": "slow"})) as workflows:
             handle = await workflows.start("w", {"text": "hi"})
-            await anyio.wait_all_tasks_blocked()
-            now += 1.0
-            await stopped.wait()  # It finds out when it renews, joins anew, and takes its own run over.
+            async with anyio.create_task_group() as waiting:
+                waiting.start_soon(handle.result)
+                await anyio.wait_all_tasks_blocked()
+                now += 1.0
+                await stopped.wait()  # It finds out when it renews, joins anew, and takes its own run over.
+                while len(processes.agents.calls) < 2:
+                    await anyio.wait_all_tasks_blocked()
+                again.set()
             assert (await handle.result()).status == "done"
     assert processes.agents.keys == ["a:1", "a:1"]
 

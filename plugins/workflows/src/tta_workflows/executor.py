@@ -243,7 +243,7 @@ class Executor:
 
     async def signal(self, run: str, step: str, data: Mapping[str, Any], *, id: str = "", by: str = "") -> Outcome:
         try:
-            if (execution := self._executions.get(run)) is not None:
+            if (execution := self.execution(run)) is not None:
                 state, planned = execution.state, execution.plan.find(step)
             else:
                 found = await self._engine.journal.read(run)
@@ -329,8 +329,9 @@ class Executor:
         return self._engine.clock.time()
 
     def execution(self, run: str) -> Execution | None:
-        """Return a run that this process works on."""
-        return self._executions.get(run)
+        """Return a run that this process works on, and hasn't left to others."""
+        execution = self._executions.get(run)
+        return execution if execution is not None and not execution.left else None
 
     async def append(self, run: str, record: AnyRecord, *, id: str) -> Appended:
         """Add what somebody says to a run, and tell it where it is worked on here."""
@@ -353,7 +354,7 @@ class Executor:
 
     async def look(self, run: str) -> tuple[Run, Journalled | None]:
         """Return how a run stands by its journal; where only its summary is left, by that; ``refused`` is none."""
-        if (execution := self._executions.get(run)) is not None:
+        if (execution := self.execution(run)) is not None:
             return execution.view(), None
         try:
             found = await self._engine.journal.read(run)

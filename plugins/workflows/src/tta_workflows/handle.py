@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import anyio
+
 from .journal import JournalError
 from .records import AnyRecord, Released
 from .runs import Retracted, Run, Streamed
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 _LOOK = 5.0
 """How long to wait for news of a run of another process, in seconds, before looking at its journal anyway."""
+_LOOK_AGAIN = 0.1
 
 
 class Refused:
@@ -87,20 +90,21 @@ class Handle:
         return found is not None and _has_released(State(found.records), record)
 
     async def result(self) -> Run:
-        execution = self._here()
-        if execution is not None:
-            await execution.closed.wait()
-            if execution.state.over:
-                return execution.view()
         backoff = self._executor.backoff()
-        length = 0
         while True:
+            if (execution := self._here()) is not None:
+                await execution.closed.wait()
+                if execution.state.over:
+                    return execution.view()
+                continue  # Somebody else goes on with it, or this process, anew.
             try:
                 run, found = await self._executor.look(self._id)
                 if run.over:
                     return run
-                length = found.length if found else length
-                await self._executor.wait(self._id, length, _LOOK)
+                if found is None:  # It can't be read, and whoever has it will set it aside.
+                    await anyio.sleep(_LOOK_AGAIN)
+                else:
+                    await self._executor.wait(self._id, found.length, _LOOK)
             except JournalError as exc:
                 await backoff.wait(exc)
             else:
@@ -118,6 +122,7 @@ class Handle:
         return await self.result()
 
     def _here(self) -> Execution | None:
+        """Return the run as this process has it, if it does."""
         if self._execution is None or self._execution.left:
             self._execution = self._executor.execution(self._id)
         return self._execution
@@ -130,7 +135,7 @@ class Handle:
                 stored = execution.writer.stored
                 if len(stored) > after:
                     return stored[after:]
-                if execution.closed.is_set() and not execution.left:
+                if execution.closed.is_set():
                     return ()
                 await execution.writer.changed()
                 continue

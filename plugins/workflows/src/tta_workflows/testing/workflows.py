@@ -221,16 +221,23 @@ class WorkflowsContract:
         assert (failed.status, failed.error, failed.steps[0].error) == ("failed", "timeout", "timeout")
 
     async def test_a_run_past_its_time_has_failed(self, processes: Processes, agents: FakeAgents) -> None:
+        clock = processes.clock = VirtualClock()
+        begun = anyio.Event()
+
         async def long(call: Call) -> Mapping[str, Any]:
+            begun.set()
             await anyio.sleep_forever()
             return {}
 
         agents.work["long"] = long
         inner = workflow(step("x", "long"))
-        outer = workflow(step("a"), {"id": "b", "workflow": "inner"}, timeout=0.05)
+        outer = workflow(step("a"), {"id": "b", "workflow": "inner"}, timeout=60.0)
         with anyio.fail_after(PATIENCE):
             async with processes.running(w=outer, inner=inner) as workflows:
-                failed = await workflows.run("w", INPUT)
+                handle = await workflows.start("w", INPUT)
+                await begun.wait()
+                clock.advance(61.0)
+                failed = await handle.result()
         assert (failed.status, failed.error) == ("failed", "timeout")
         assert [(each.id, each.error) for each in failed.steps if each.status == "failed"] == [
             ("b", "timeout"), ("b/x", "timeout"),
