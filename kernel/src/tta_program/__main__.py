@@ -21,6 +21,7 @@ from .config import read
 from .exits import INTERRUPTED, NOT_STARTED
 from .output import printable_lines
 from .run import run
+from .starts import StartCount
 from .usage import Parser
 from .watch import LoopWatch, WiringWatch
 
@@ -132,8 +133,9 @@ def _parse(rest: Sequence[str], wiring: Wiring) -> argparse.Namespace:
 
 async def _command(kernel: Kernel, command: Command, options: argparse.Namespace) -> int:
     skip_what_it_leaves_alone(command, kernel)
-    with LoopWatch(kernel):
-        async with kernel:
+    # One that starts a part says nothing of how the whole starts.
+    with LoopWatch(kernel), StartCount(kernel, wanted=command.whole) as count:
+        async with kernel, count.counting():
             return int(await command.run(kernel, options))
 
 

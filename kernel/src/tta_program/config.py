@@ -13,10 +13,11 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from tta_kernel import ConfigError, Duration, KernelSettings, PluginSettings, PositiveDuration, Problem, suggest
-from tta_kernel.settings import Section
+from tta_kernel.settings import ConfigPath, Section
 
 from .files import DEEPEST, TOO_DEEP, parse, read_text
 from .layers import Layer, Source, Text, TextMapping
+from .quarantine import Failures, Quarantine
 from .reader import Reader
 from .watch import LIMIT
 
@@ -34,7 +35,7 @@ class LayeredSettings(KernelSettings, frozen=True, kw_only=True):
 
     keys: ClassVar[tuple[str, ...]] = (
         "autoload", "start_timeout", "stop_timeout", "hook_timeouts", "log_level", "log_format",
-        "block_warning", "import_timeout",
+        "block_warning", "import_timeout", "quarantine",
     )  # fmt: skip
     """What may stand under ``kernel``: of the kernel, and of the program around it."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -43,12 +44,18 @@ class LayeredSettings(KernelSettings, frozen=True, kw_only=True):
     """How long the event loop may be blocked, or a plugin be imported, before that is told; 0 means never."""
     import_timeout: PositiveDuration = 60.0
     """How long ``tta`` lets one plugin be imported and constructed."""
+    quarantine: ConfigPath | None = None
+    """The file that counts the starts that optional plugins failed; None: nobody counts."""
     source: Source = field(default_factory=Source)
     reveal: bool = True
     broken: Mapping[str, Sequence[Problem]] = {}
     """What is wrong with sections, by plugin; none of these can be decoded."""
     complete: bool = True
     """Whether all layers could be read; else nobody knows what more they say."""
+    failures: Mapping[str, Failures] = {}
+    """The starts in a row that optional plugins have failed, as far as they are counted."""
+    uncounted: Sequence[Problem] = ()
+    """Why the starts can't be counted: nothing that keeps a kernel from starting."""
 
     @property
     def secrets(self) -> AbstractSet[str]:
@@ -59,11 +66,20 @@ class LayeredSettings(KernelSettings, frozen=True, kw_only=True):
         """Turn a plugin's section into its Struct; raise a `ConfigError` that lists all problems."""
         if plugin in self.broken:
             raise ConfigError(*self.broken[plugin])
+        if self.in_quarantine(plugin):
+            # So its class is known, and with it the hooks that it now answers with an error; but there is no instance.
+            raise ConfigError(self.failures[plugin].problem(plugin))
         reader = Reader(self.source, reveal=self.reveal)
         found: S = reader.value(self.plugins.get(plugin, PluginSettings()).config, type_, f"plugins.{plugin}.config")
         if reader.problems:
             raise ConfigError(*reader.problems)
         return found
+
+    def in_quarantine(self, plugin: str) -> bool:
+        """Say whether a plugin is left out because it failed too many starts."""
+        section = self.plugins.get(plugin)
+        optional = section is not None and not section.required
+        return optional and plugin in self.failures and self.failures[plugin].enough
 
     def where(self, key: str) -> str:
         """Name the uppermost layer that says something of ``key``, else of the section that it lies in."""
@@ -79,7 +95,9 @@ class LayeredSettings(KernelSettings, frozen=True, kw_only=True):
         if not self.source.environment:
             raise ConfigError(FROM_CODE)
         source = self.source
-        return load(source.folder, source.environment, source.environ, overrides=source.overrides)
+        fresh = load(source.folder, source.environment, source.environ, overrides=source.overrides)
+        # Who is in quarantine is settled at a start: what runs goes on, though another process has failed to start it.
+        return replace(fresh, failures=self.failures, uncounted=self.uncounted)
 
 
 class _Top(Struct, forbid_unknown_fields=True):
@@ -155,10 +173,27 @@ def read(
             broken[name] = reader.problems[before:]
             # Required, whatever it says: nothing goes on without a plugin whose section can't be read.
             plugins[name] = PluginSettings(enabled=good.get("enabled", True))
+    failures, uncounted = _failures(kernel.get("quarantine"))
     settings = LayeredSettings(
-        **kernel, plugins=plugins, source=source, reveal=reveal, broken=broken, complete=complete
+        **kernel,
+        plugins=plugins,
+        source=source,
+        reveal=reveal,
+        broken=broken,
+        complete=complete,
+        failures=failures,
+        uncounted=uncounted,
     )
     return settings, problems + reader.problems
+
+
+def _failures(quarantine: Path | None) -> tuple[Mapping[str, Failures], Sequence[Problem]]:
+    if quarantine is None:
+        return {}, ()
+    try:
+        return Quarantine(quarantine).read(), ()
+    except ConfigError as error:
+        return {}, error.problems
 
 
 def _folder(named: Path | str | None) -> Path | None:

@@ -22,6 +22,7 @@ from .exits import ABANDONED, DONE, NOT_STARTED, WANTING
 from .layers import Source
 from .reloading import reload
 from .signals import HUP, Signals
+from .starts import StartCount
 from .watch import LoopWatch
 
 log = logging.getLogger("tta.kernel")
@@ -37,6 +38,8 @@ def run(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace |
     )
     watchdog = Watchdog(kernel)
     logs.setup(settings.log_level, settings.log_format, kernel.secrets)
+    for problem in settings.uncounted:
+        log.warning("failed starts are not counted: %s", problem)
     with Signals(watchdog.arm) as signals:
         return anyio.run(_run, kernel, settings.source, signals)
 
@@ -48,8 +51,8 @@ async def _run(kernel: Kernel, source: Source, signals: Signals) -> int:
         tasks.start_soon(_obey, kernel, signals, tasks)
         tasks.start_soon(signals.keep, [record.found for record in kernel.records.values()])
         try:
-            with LoopWatch(kernel):
-                async with kernel:
+            with LoopWatch(kernel), StartCount(kernel) as count:
+                async with kernel, count.counting():
                     started = True
                     names = ", ".join(record.name for record in kernel.records.values() if record.running)
                     log.info("running, as %s says: %s", source, names or "nothing")

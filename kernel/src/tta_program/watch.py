@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("tta.kernel")
 LIMIT = 1.0
 """Seconds of a block that nobody hears of."""
+BLOCKED = "the event loop was blocked for"
+"""How a time-out begins that came of a block."""
 _KEPT = 32
 """How many blocks of the past are remembered, for time-outs to tell."""
 _PAUSE = 0.25
@@ -123,7 +125,7 @@ class LoopWatch(_Watch):
         if not blocks:
             return ""
         whole = sum(it.seconds() for it in blocks)
-        return f"the event loop was blocked for {whole:.1f} s by {max(blocks, key=Block.seconds)}: "
+        return f"{BLOCKED} {whole:.1f} s by {max(blocks, key=Block.seconds)}: "
 
     def _run(self) -> None:
         while True:
