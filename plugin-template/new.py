@@ -27,36 +27,34 @@ NEXT = """\
   pytest {target}
   tta plugins
 
-To give it a part in a turn, copy the configuration, and put the lines below at the end of the copy's development.yaml,
-as they are: they continue the `plugins:` that is there. A list replaces the one of a lower layer, so all steps of
-base.yaml are repeated.
+To give it a part in a turn, copy the configuration, and let the lines below be the copy's workflows/turn.yaml: they are
+what is there, and a step of yours.
 
   cp -r config {target}/config
   tta check --config {target}/config
+  tta workflows graph turn --config {target}/config
   tta play --config {target}/config --trace -- "look around"
 
-  workflows:
-    config:
-      workflows:
-        turn:
-          steps:
-            - id: scene
-              agent: world-builder
-              input: {{world: input.world, seed: input.seed}}
-            - id: intent
-              agent: input-processor
-              input: {{text: input.text, world: steps.scene.world}}
-            - id: world
-              agent: world-builder
-              input: {{intent: steps.intent.intent, world: steps.scene.world, seed: input.seed}}
-            - id: story
-              agent: narrative-generator
-              stream: true
-              input: {{change: steps.world.change, world: steps.world.world, seed: input.seed, turn: input.turn}}
-            - id: {name}
-              agent: {name}
-              input: {{text: steps.story.text}}
-          output: {{text: steps.{name}.text, world: steps.story.world}}
+version: 1
+timeout: 30s
+steps:
+  - id: scene
+    agent: world-builder
+    input: {{world: input.world, seed: input.seed}}
+  - id: intent
+    agent: input-processor
+    input: {{text: input.text, world: steps.scene.world}}
+  - id: world
+    agent: world-builder
+    input: {{intent: steps.intent.intent, world: steps.scene.world, seed: input.seed}}
+  - id: story
+    agent: narrative-generator
+    stream: true
+    input: {{change: steps.world.change, world: steps.world.world, seed: input.seed, turn: input.turn}}
+  - id: {name}
+    agent: {name}
+    input: {{text: steps.story.text}}
+output: {{text: steps.{name}.text, world: steps.story.world}}
 """
 
 NEXT_IN_TREE = """\

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -38,6 +39,7 @@ def merged(below: object, above: object) -> object:
 def shown(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Lay a block of the page over production."""
     (tmp_path / "base.yaml").write_bytes((ROOT / "config/base.yaml").read_bytes())
+    shutil.copytree(ROOT / "config/workflows", tmp_path / "workflows")
     production = msgspec.yaml.decode((ROOT / "config/production.yaml").read_bytes())
     block = msgspec.yaml.decode(request.param)
     (tmp_path / "production.yaml").write_bytes(msgspec.yaml.encode(merged(production, block)))

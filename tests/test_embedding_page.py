@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ def development(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     folder = tmp_path / "config"
     folder.mkdir()
     (folder / "base.yaml").write_bytes((root / "config/base.yaml").read_bytes())
+    shutil.copytree(root / "config/workflows", folder / "workflows")
     layer = {"plugins": {"orchestration": {"config": {"allow_unchecked": True}}}}
     (folder / "development.yaml").write_bytes(msgspec.yaml.encode(layer))
     monkeypatch.chdir(tmp_path)

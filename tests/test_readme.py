@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ def development(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     folder = tmp_path / "config"
     folder.mkdir()
     (folder / "base.yaml").write_bytes((root / "config/base.yaml").read_bytes())
+    shutil.copytree(root / "config/workflows", folder / "workflows")
     kernel = msgspec.yaml.decode((root / "config/development.yaml").read_bytes())["kernel"]
     layer = {"kernel": kernel, "plugins": {"orchestration": {"config": {"allow_unchecked": True}}}}
     (folder / "development.yaml").write_bytes(msgspec.yaml.encode(layer))

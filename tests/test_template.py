@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -24,8 +23,8 @@ def new(root: Path, name: str, target: Path, path: str = "") -> subprocess.Compl
 
 
 def block(printed: str) -> str:
-    """Return the lines that are to be put at the end of ``development.yaml``."""
-    return printed[printed.index("\n  workflows:\n") + 1 :]
+    """Return the lines that are to become the turn."""
+    return printed[printed.index("\nversion: 1\n") + 1 :]
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -59,27 +58,18 @@ def environment(root: Path, plugin: Path, at: Path) -> Path:
 
 
 def configuration(root: Path, printed: str, at: Path) -> Path:
-    """Copy the tree's layers as the page says, and put what ``new.py`` printed at the end of the upper one.
+    """Copy the tree's config as the page says, and make what ``new.py`` printed its turn.
 
-    That one's own keys are written anew: whoever works in the tree may have changed them.
+    The upper layer is written anew: whoever works in the tree may have changed it.
     """
     folder = at / "config"
-    folder.mkdir()
+    (folder / "workflows").mkdir(parents=True)
     (folder / "base.yaml").write_bytes((root / "config/base.yaml").read_bytes())
     kernel = msgspec.yaml.decode((root / "config/development.yaml").read_bytes())["kernel"]
     layer = {"kernel": kernel, "plugins": {"orchestration": {"config": {"allow_unchecked": True}}}}
-    text = msgspec.yaml.encode(layer).decode() + block(printed)
-    (folder / "development.yaml").write_text(text, encoding="utf-8")
+    (folder / "development.yaml").write_bytes(msgspec.yaml.encode(layer))
+    (folder / "workflows/turn.yaml").write_text(block(printed), encoding="utf-8")
     return folder
-
-
-def test_the_tree_ends_its_layer_where_the_printed_lines_go_on(root: Path, tmp_path: Path) -> None:
-    printed = new(root, "kind-words", tmp_path / "plugin").stdout
-    text = (root / "config/development.yaml").read_text(encoding="utf-8")
-    [*_, last] = (line for line in text.splitlines() if line and line[0] not in " #")
-
-    assert last == "plugins:"
-    assert "workflows" in msgspec.yaml.decode(text + block(printed))["plugins"]
 
 
 @pytest.mark.slow
@@ -108,13 +98,9 @@ def test_a_plugin_made_from_the_template_takes_part_in_a_turn(root: Path, tmp_pa
 
 def test_the_steps_that_it_says_to_repeat_are_those_of_the_story(root: Path, tmp_path: Path) -> None:
     printed = new(root, "kind-words", tmp_path / "plugin").stdout
-    base = msgspec.yaml.decode((root / "config/base.yaml").read_bytes())
-
-    def turn(plugins: Any) -> Any:
-        return plugins["workflows"]["config"]["workflows"]["turn"]
-
-    *repeated, mine = turn(msgspec.yaml.decode(block(printed)))["steps"]
-    assert repeated == turn(base["plugins"])["steps"]
+    told = msgspec.yaml.decode((root / "config/workflows/turn.yaml").read_bytes())
+    *repeated, mine = msgspec.yaml.decode(block(printed))["steps"]
+    assert repeated == told["steps"]
     assert (mine["id"], mine["agent"]) == ("kind-words", "kind-words")
 
 
@@ -218,7 +204,9 @@ def tree(root: Path, tmp_path: Path) -> Path:
     left_out = shutil.ignore_patterns(".*", "__pycache__", "_build", "build", "dist")
     for folder in ("docs/changelog.d", "kernel", "plugins", "plugin-template", "scripts", "tests"):
         shutil.copytree(root / folder, tmp_path / "tree" / folder, ignore=left_out)
-    for file in ("VERSION", "constraints.txt", "pyproject.toml", "requirements-demo.txt", "requirements-dev.txt"):
+    for file in ("VERSION", "constraints.txt", "pyproject.toml", "requirements-demo.txt", "requirements-dev.txt",
+        "requirements-embedding.txt",
+    ):  # fmt: skip
         shutil.copy(root / file, tmp_path / "tree" / file)
     return tmp_path / "tree"
 

@@ -95,10 +95,11 @@ def test_mistakes_are_said_as_the_page_shows(root: Path, page: str, environ: Map
     turn = block(section(page, "Give it a part in a turn"), "yaml")
     folders = [tmp_path / str(number) for number in range(len(MISTAKES))]
     for folder, (config, step) in zip(folders, MISTAKES, strict=True):
-        folder.mkdir()
+        (folder / "workflows").mkdir(parents=True)
         (folder / "base.yaml").write_bytes((root / "config/base.yaml").read_bytes())
         broken = turn.replace("{text: steps.story.text}", f"{{{step}}}")
-        (folder / "development.yaml").write_text(f"plugins:\n{broken}{config}", encoding="utf-8")
+        (folder / "workflows/turn.yaml").write_text(broken, encoding="utf-8")
+        (folder / "development.yaml").write_text(f"plugins:\n{config}", encoding="utf-8")
 
     checked = subprocess.run(
         [sys.executable, "-c", CHECK, *folders], env=environ, capture_output=True, text=True, check=False, timeout=40

@@ -85,6 +85,7 @@ class Deployment:
         config = self.folder / f"config-{len(list(self.folder.iterdir()))}"
         config.mkdir()
         shutil.copy(self._root / "config" / "base.yaml", config)
+        shutil.copytree(self._root / "config" / "workflows", config / "workflows")
         plugins: dict[str, dict[str, Any]] = {name: {"enabled": True} for name in names}
         limits = {"connect_timeout": "1s", "socket_timeout": "1s", "command_timeout": "2s"}
         given: dict[str, Mapping[str, Any]] = {
@@ -100,8 +101,7 @@ class Deployment:
 
     def slow(self, *, serve: bool = True, names: Sequence[str] = SHARED, **agents: Any) -> Path:
         """Write a config whose turn asks the slow agent first, in this process or in another."""
-        turn = yaml.safe_load((self._root / "config" / "base.yaml").read_text(encoding="utf-8"))
-        turn = turn["plugins"]["workflows"]["config"]["workflows"]["turn"]
+        turn = yaml.safe_load((self._root / "config" / "workflows" / "turn.yaml").read_text(encoding="utf-8"))
         steps = [{"id": "slow", "agent": "slow", "input": {"text": "input.text"}}, *turn["steps"]]
         workflows = {"workflows": {"turn": {**turn, "steps": steps}}}
         agents = {"auto_register": True, "visibility": "2s", "drain": "200ms", **agents}

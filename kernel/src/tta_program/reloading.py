@@ -35,6 +35,14 @@ class Readable(Protocol):
         """Return what they say now."""
 
 
+@runtime_checkable
+class ReadsFiles(Protocol):
+    """A plugin whose config names files that it reads: a reload asks it also where only these have changed."""
+
+    def files(self) -> object:
+        """Return what they said when first asked, or when it last agreed to a config; it is compared by ``==``."""
+
+
 class Change(NamedTuple):
     """What a plugin has agreed to: ``commit`` takes the config over, and can't fail."""
 
@@ -108,7 +116,7 @@ async def _prepare(running: Wiring, fresh: Wiring) -> tuple[Mapping[str, Change]
             restart.append(name)
             continue
         try:
-            if old.plugin is None or new.plugin is None or old.plugin.config == new.plugin.config:
+            if old.plugin is None or new.plugin is None or _is_same(old.plugin, new.plugin):
                 continue
             if not _adapts(old):
                 restart.append(name)
@@ -130,6 +138,13 @@ async def _prepare(running: Wiring, fresh: Wiring) -> tuple[Mapping[str, Change]
     if problems:
         raise ConfigError(*problems)
     return changes, restart
+
+
+def _is_same(old: Plugin[Any], new: Plugin[Any]) -> bool:
+    """Say whether there is nothing new for a plugin in its config, or in the files that this names."""
+    if old.config != new.config:
+        return False
+    return not isinstance(old, ReadsFiles) or not isinstance(new, ReadsFiles) or old.files() == new.files()
 
 
 def _role(record: Record) -> tuple[bool, str, bool]:

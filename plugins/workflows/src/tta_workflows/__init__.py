@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import ModuleType
 from typing import ClassVar
 
-import msgspec
+import anyio.to_thread
 
 from tta_agents.hookspecs import declared
-from tta_kernel import Context, Event, Hooks, Plugin, PluginError, Problem, hookimpl
+from tta_kernel import KERNEL, ConfigError, Context, Event, Hooks, Plugin, PluginError, Problem, hookimpl
+from tta_messages.types import declared as declared_types
 from tta_program import unquoted
 
 from . import hookspecs
@@ -40,6 +41,7 @@ from .journal import (
     RunStatus,
     RunSummary,
 )  # fmt: skip
+from .library import Config, Definitions, Folder, gather, read_folder
 from .local import WorkflowsLocal, WorkflowsMemory
 from .runs import (
     DEFINITIONS,
@@ -67,22 +69,43 @@ __all__ = [
 ]  # fmt: skip
 
 
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The workflows by name."""
-
-    workflows: dict[str, Workflow] = {}
-
-
 class WorkflowsPlugin(Plugin[Config]):
     """The vocabulary of workflows, and their definitions."""
 
+    requires = (KERNEL,)
     provides = (DEFINITIONS,)
     hookspecs: ClassVar[ModuleType | None] = hookspecs
 
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._folder: Folder | None = None
+        self._definitions = Definitions()
+
+    def files(self) -> Folder:
+        """Return what the files said when they were first looked at, or at the last reload."""
+        if self._folder is None:
+            self._folder = read_folder(self.config.folder)
+        return self._folder
+
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        ctx.provide(DEFINITIONS, self.config.workflows)
+        self._hooks = ctx.get(KERNEL).hooks
+        self._definitions.become(gather(self.config, self.files(), self._hooks)[0])
+        ctx.provide(DEFINITIONS, self._definitions)
         yield
+
+    async def prepare(self, config: Config) -> Callable[[], None]:
+        folder = await anyio.to_thread.run_sync(read_folder, config.folder)
+        found, wrong = gather(config, folder, self._hooks)
+        if wrong:
+            raise ConfigError(*wrong)
+
+        def commit() -> None:
+            # In place: who has them begins new runs by what is there now, and goes on with the old ones as they are.
+            self._folder = folder
+            self._definitions.become(found)
+
+        return commit
 
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:
@@ -90,12 +113,14 @@ class WorkflowsPlugin(Plugin[Config]):
 
     @hookimpl
     def check(self, hooks: Hooks) -> Sequence[Problem]:
+        found, wrong = gather(self.config, self.files(), hooks)
         uses: dict[str, Sequence[WorkflowUse]] = {}
-        found: list[Problem] = []
         for plugin, answer in hooks.collect(hookspecs.workflow_uses).items():
             if not isinstance(answer, Exception):
                 uses[plugin] = answer
             elif not isinstance(answer, PluginError):  # One that can't be used is the kernel's to tell.
                 what = f"its hook workflow_uses {unquoted(answer)}"
-                found.append(Problem(f"plugin {plugin!r}", what, plugin=plugin))
-        return [*found, *problems(self.config.workflows, declared(hooks), uses, hooks.trouble)]
+                wrong.append(Problem(f"plugin {plugin!r}", what, plugin=plugin))
+        types, _ = declared_types(hooks)
+        more = problems(found, declared(hooks), uses, hooks.trouble, origins=found.origins, types=types)
+        return [*wrong, *map(found.blame, more)]

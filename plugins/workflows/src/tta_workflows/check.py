@@ -1,18 +1,25 @@
-"""Finding what is wrong with a workflow before anything runs."""
+"""Finding what is wrong with workflows before anything runs: all of it at once, with the step and the key."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
-from msgspec.inspect import Field, StructType, Type, type_info
+from msgspec.inspect import Type, type_info
 from msgspec.structs import replace
 
 from tta_agents import AgentSpec, Unknown
 from tta_kernel import Problem, suggest
 
-from .definition import Paths, Workflow, WorkflowUse
-from .fits import ANY, NoField, fits, follow, name_of
+from .definition import Workflow, WorkflowUse
+from .fits import ANY, made_of, of_schema
+from .order import Order
+from .paths import PathCheck, Reader
+from .plan import MAX_DEPTH, MAX_STEPS, PlanError, make_plan
+from .structure import structure
+from .validation import schema_problem
+
+Types = Mapping[str, type[msgspec.Struct]]
 
 
 def problems(
@@ -20,11 +27,18 @@ def problems(
     agents: Mapping[str, AgentSpec],
     uses: Mapping[str, Sequence[WorkflowUse]] | None = None,
     trouble: Callable[[str], str] = lambda plugin: "",
+    *,
+    origins: Mapping[str, str] | None = None,
+    types: Types | None = None,
+    only: Sequence[str] | None = None,
 ) -> Iterator[Problem]:
     """Hold each definition against the declared agents, and against the plugins that run it, by name.
 
-    ``trouble`` says of an installed plugin why others have to do without it, as `Hooks.trouble` does.
+    ``trouble`` says of an installed plugin why others have to do without it, as `Hooks.trouble` does. ``origins`` say
+    where definitions stand, and ``types`` are the declared types of messages, of which nothing is said without them.
+    ``only`` names the definitions to look at.
     """
+    check = _Check(definitions, agents, trouble, origins or {}, types)
     users: dict[str, list[tuple[str, WorkflowUse]]] = {}
     for plugin, declared in (uses or {}).items():
         for each in declared:
@@ -34,47 +48,100 @@ def problems(
                 what = f"no workflow is called {each.workflow!r}"
                 yield Problem(where, what, suggest(each.workflow, definitions), plugin=plugin)
     known: set[Problem] = set()
-    for name, workflow in definitions.items():
-        own = [*_Definition(name, workflow, agents, "", None, trouble).problems()]
-        if name not in users:
-            yield from own
-        wrong = {problem.where for problem in own}
-        for user, use in users.get(name, ()):
-            for problem in _Definition(name, workflow, agents, user, use, trouble).problems():
-                # What is wrong only as one plugin runs it is for that one to mend, and stops no other.
-                told = problem if problem.where in wrong else replace(problem, plugin=user)
-                if told not in known:  # Two plugins may run the same workflow.
-                    known.add(told)
-                    yield told
+    for name in definitions if only is None else only:
+        found = check.alone(name)
+        wrong = {problem.where for problem in found}
+        if name in users:
+            # What is wrong only as one plugin runs it is for that one to mend, and stops no other.
+            found = [
+                problem if problem.where in wrong else replace(problem, plugin=user)
+                for user, use in users[name]
+                for problem in check.used(name, user, use)
+            ]
+        for problem in found:
+            if problem not in known:  # Two plugins may run the same workflow, or two others run it within theirs.
+                known.add(problem)
+                yield problem
 
 
-class _Definition:
-    """One workflow, as one plugin runs it; what agents of other deployments take and give is unknown."""
+class _Check:
+    """All definitions of a deployment, which may run each other."""
 
     def __init__(
-        self, name: str, workflow: Workflow, agents: Mapping[str, AgentSpec], user: str, use: WorkflowUse | None,
-        trouble: Callable[[str], str],
+        self, definitions: Mapping[str, Workflow], agents: Mapping[str, AgentSpec], trouble: Callable[[str], str],
+        origins: Mapping[str, str], types: Types | None,
     ) -> None:  # fmt: skip
-        self._at = f"plugins.workflows.config.workflows.{name}"
-        self._workflow, self._agents, self._user, self._use = workflow, agents, user, use
-        self._trouble = trouble
-        self._input = type_info(use.input) if use else ANY
-        self._outputs: dict[str, tuple[str, Type]] = {}
-        """By the ids of the steps so far: the agent, and what it gives."""
+        self._definitions, self._agents, self._trouble, self._types = definitions, agents, trouble, types
+        self._origins = origins
+        self._orders: dict[str, Order] = {}
 
-    def problems(self) -> Iterator[Problem]:
-        for step in self._workflow.steps:
-            at = f"{self._at}.steps.{step.id}"
-            if step.id in self._outputs:
-                yield Problem(at, "another step has the same id", "give it another one")
-            spec = self._agents.get(step.agent)
-            if spec is None and step.agent:
-                yield Problem(f"{at}.agent", *self._undeclared(step.agent))
-            known = spec if spec and spec.input is not Unknown else None
-            yield from self._paths(f"{at}.input", step.input, step.agent, known.input if known else None)
-            self._outputs[step.id] = (step.agent, type_info(known.output) if known else ANY)
-        reads = self._use.output if self._use else None
-        yield from self._paths(f"{self._at}.output", self._workflow.output, self._user, reads)
+    def alone(self, name: str) -> list[Problem]:
+        """Find what is wrong with one definition, whoever runs it."""
+        takes = self._takes(name)
+        found = [*self._structure(name), *self._reads(name, "", takes if takes is not None else ANY, (name,))[0]]
+        if not found:
+            try:
+                make_plan(name, self._definitions)
+            except PlanError as exc:
+                found.append(Problem(self._at(name, exc.where), exc.what, exc.hint))
+        return found
+
+    def used(self, name: str, user: str, use: WorkflowUse) -> list[Problem]:
+        """Find what is wrong with one definition as a plugin runs it."""
+        given = type_info(use.input)
+        found = [*self._structure(name), *self._reads(name, user, given, (name,), use.output)[0]]
+        if (takes := self._takes(name)) is not None:
+            fields = {field.encode_name: f"input.{field.encode_name}" for field in msgspec.structs.fields(use.input)}
+            paths = PathCheck(self._order(name), given, user)
+            found += paths.problems(self._at(name, "takes"), fields, Reader(repr(name), takes))
+        return found
+
+    def _structure(self, name: str) -> Iterator[Problem]:
+        """Find what is wrong whoever runs it."""
+        workflow = self._definitions[name]
+        for key, what, hint in structure(workflow, self._order(name), self._definitions):
+            yield Problem(self._at(name, key), what, hint)
+        for step in workflow.steps:
+            named = [(f"steps.{step.id}.agent", step.agent)]
+            if step.undo is not None:
+                named.append((f"steps.{step.id}.undo.agent", step.undo.agent))
+            for key, agent in named:
+                if agent and agent not in self._agents:
+                    yield Problem(self._at(name, key), *self._undeclared(agent))
+            for number, each in enumerate(step.send if self._types is not None else ()):
+                yield from self._sends(self._at(name, f"steps.{step.id}.send.{number}.type"), each.type)
+        yield from self._cycle(name)
+
+    def _sends(self, where: str, type: str) -> Iterator[Problem]:
+        if not self._types:
+            yield Problem(where, "no enabled plugin provides messages", "enable `messages`, or take it out")
+        elif type not in self._types:
+            yield Problem(where, f"no enabled plugin declares the message type {type!r}", suggest(type, self._types))
+
+    def _cycle(self, name: str) -> Iterator[Problem]:
+        """Say where a definition runs within itself, or too many within each other, or too many steps in all."""
+        sizes: dict[str, int] = {}
+
+        def size(each: str, within: tuple[str, ...]) -> int:
+            if each in within:
+                raise _Circle((*within[within.index(each) :], each))
+            if len(within) >= MAX_DEPTH:
+                raise _TooDeep
+            if each not in sizes:
+                inner = [step.workflow for step in self._definitions[each].steps if step.workflow in self._definitions]
+                sizes[each] = len(self._definitions[each].steps) + sum(size(it, (*within, each)) for it in inner)
+            return sizes[each]
+
+        try:
+            if (steps := size(name, ())) > MAX_STEPS:
+                what = f"a run would have {steps:,} steps; {MAX_STEPS:,} are the most"
+                yield Problem(self._at(name, "steps"), what)
+        except _Circle as exc:
+            if exc.names[0] == name:  # Else it is told of those within it.
+                within = f"it runs within itself: {' → '.join(exc.names)}"
+                yield Problem(self._at(name, "steps"), within)
+        except _TooDeep:
+            yield Problem(self._at(name, "steps"), f"more than {MAX_DEPTH} workflows stand within each other")
 
     def _undeclared(self, agent: str) -> tuple[str, str]:
         """Say that nobody declares an agent: mostly a plugin of its name does, and that may be installed."""
@@ -83,67 +150,83 @@ class _Definition:
             return f"{what}: the plugin {agent!r} {trouble}", "`tta plugins` says why"
         return what, suggest(agent, self._agents)
 
-    def _paths(self, where: str, paths: Paths, who: str, takes: type[msgspec.Struct] | None) -> Iterator[Problem]:
-        wanted = type_info(takes) if takes else None
-        fields = {field.encode_name: field for field in wanted.fields} if isinstance(wanted, StructType) else {}
-        for name, path in paths.items():
-            at, field = f"{where}.{name}", fields.get(name)
-            if wanted and not field:
-                yield Problem(at, f"{who!r} takes no {name!r}", suggest(name, fields))
-            try:
-                given, missing = self._type(path)
-            except NoField as exc:
-                yield Problem(at, *self._lost(path, exc))
-                continue
-            if field and not fits(given, field.type):
-                what = f"{path} is {name_of(given)}, and {who!r} takes {name_of(field.type)}"
-                yield Problem(at, what, self._of_type(field))
-            elif field and missing and field.required:
-                what = f"{path} may be None, and is left out then, but {who!r} always needs {name!r}"
-                yield Problem(at, what, self._of_type(field))
-        for name, field in fields.items():
-            if field.required and name not in paths:
-                hint = " or ".join(f"`{name}: {path}`" for path in self._fitting(field))
-                yield Problem(where, f"{who!r} needs {name!r}", f"add {hint}" if hint else self._of_type(field))
+    def _reads(
+        self, name: str, user: str, given: Type, within: tuple[str, ...], reads: type[msgspec.Struct] | None = None
+    ) -> tuple[list[Problem], Type]:  # fmt: skip
+        """Find what reads something that isn't there or doesn't fit, where ``user`` gives it an input of that type.
 
-    def _type(self, path: str) -> tuple[Type, bool]:
-        """Return what a path leads to, and whether that may be missing."""
-        root, *rest = path.split(".")
-        if root not in ("input", "steps") or not rest or not all(rest):
-            raise NoField(path, "", ())
-        if root == "input":
-            return follow(self._input, rest)
-        if rest[0] not in self._outputs:
-            raise NoField(rest[0], "", list(self._outputs))
-        return follow(self._outputs[rest[0]][1], rest[1:])
+        Return it and the type of what the workflow returns.
+        """
+        workflow, order = self._definitions[name], self._order(name)
+        if order.cycle or order.unknown:
+            return [], ANY  # Nobody knows what is there when.
+        found: list[Problem] = []
+        paths = PathCheck(order, given, user)
+        for id in order.sequence:
+            step, at = order.steps[id], self._at(name, f"steps.{id}")
+            reader = self._agent_reader(step.agent)
+            if step.workflow in self._definitions:
+                reader = Reader(repr(step.workflow), self._takes(step.workflow))
+            found += paths.problems(f"{at}.input", step.input, reader, step=id)
+            found += paths.expression(f"{at}.when", step.when, step=id)
+            paths.outputs[id] = self._output(step.agent)
+            if step.workflow in self._definitions and step.workflow not in within and len(within) < MAX_DEPTH:
+                inner_given = made_of(f"the input of {step.workflow!r}", paths.types(step.input, step=id))
+                who = f"step {id!r} of {name!r}"
+                inner, paths.outputs[id] = self._reads(step.workflow, who, inner_given, (*within, step.workflow))
+                found += inner
+            elif step.signal and step.response is not None:
+                paths.outputs[id] = self._of_schema(step.response, f"the answer to {id!r}")
+            if step.repeat is not None:
+                found += paths.expression(f"{at}.repeat.until", step.repeat.until, step=id, output=True)
+            if step.undo is not None:
+                undo = self._agent_reader(step.undo.agent)
+                # A step that began and was never done is undone, too.
+                found += paths.problems(f"{at}.undo.input", step.undo.input, undo, step=id, output="maybe")
+            for number, each in enumerate(step.send):
+                type = (self._types or {}).get(each.type)
+                body = Reader(f"a message {each.type!r}", type_info(type) if type else None)
+                found += paths.problems(f"{at}.send.{number}.body", each.body, body, step=id, output="there")
+            for number, said in enumerate(step.publish):
+                key = f"{at}.publish.{number}.data"
+                found += paths.problems(key, said.data, Reader(""), step=id, output="there")
+        wanted = Reader(repr(user), type_info(reads), reads) if reads else Reader(repr(user))
+        found += paths.problems(self._at(name, "output"), workflow.output, wanted)
+        for id, key, what, hint in paths.fallbacks:
+            found.append(Problem(self._at(name, f"steps.{id}.fallback{key}"), what, hint))
+        return found, made_of(f"the output of {name!r}", paths.types(workflow.output))
 
-    def _lost(self, path: str, exc: NoField) -> tuple[str, str]:
-        """Say why a path leads nowhere, and what would lead somewhere."""
-        root, *rest = path.split(".")
-        if exc.name == path:
-            return f"{path!r} is no path", "write input.<field> or steps.<id>.<field>"
-        if root == "steps" and rest[0] not in self._outputs:
-            return f"no earlier step is called {exc.name!r}", suggest(exc.name, exc.known)
-        if exc.within:
-            return f"{path!r}: there is no {exc.name!r} in {exc.within!r}", suggest(exc.name, exc.known)
-        if root == "input":
-            return f"{self._user!r} gives no {exc.name!r}", suggest(exc.name, exc.known)
-        return f"{self._outputs[rest[0]][0]!r} answers no {exc.name!r}", suggest(exc.name, exc.known)
+    def _agent_reader(self, agent: str) -> Reader:
+        spec = self._agents.get(agent)
+        if spec is None or spec.input is Unknown:
+            return Reader(repr(agent))
+        return Reader(repr(agent), type_info(spec.input), spec.input)
 
-    def _fitting(self, field: Field) -> list[str]:
-        """Name the fields that could be taken, the likeliest first: of the same name, then of the latest step."""
-        roots = [(f"steps.{id}", type) for id, (_, type) in reversed(self._outputs.items())] + [("input", self._input)]
-        found = [
-            f"{root}.{each.encode_name}"
-            for root, type in roots
-            if isinstance(type, StructType)
-            for each in type.fields
-            if fits(each.type, field.type) and not (field.required and follow(each.type, ())[1])
-        ]
-        if self._input is ANY:
-            found.append(f"input.{field.encode_name}")
-        return sorted(found, key=lambda path: not path.endswith(f".{field.encode_name}"))[:3]
+    def _output(self, agent: str) -> Type:
+        spec = self._agents.get(agent)
+        return type_info(spec.output) if spec is not None and spec.input is not Unknown else ANY
 
-    def _of_type(self, field: Field) -> str:
-        known = self._fitting(field)
-        return f"what would fit: {', '.join(known)}" if known else f"no step before gives {name_of(field.type)}"
+    def _takes(self, name: str) -> Type | None:
+        takes = self._definitions[name].takes
+        return self._of_schema(takes, f"the input of {name!r}") if takes is not None else None
+
+    def _of_schema(self, schema: Mapping[str, object], name: str) -> Type:
+        return ANY if schema_problem(schema) else of_schema(schema, name)
+
+    def _order(self, name: str) -> Order:
+        if name not in self._orders:
+            self._orders[name] = Order(self._definitions[name])
+        return self._orders[name]
+
+    def _at(self, name: str, key: str) -> str:
+        return f"{self._origins.get(name, f'plugins.workflows.config.workflows.{name}.')}{key}"
+
+
+class _Circle(Exception):
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(*names)
+        self.names = names
+
+
+class _TooDeep(Exception):
+    pass

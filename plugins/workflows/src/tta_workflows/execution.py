@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+from msgspec import UNSET
 
 from tta_kernel import as_failure, correlation_id, raised_at
 
@@ -382,7 +383,7 @@ class Execution:
 
     async def _recover(self, step: PlannedStep, path: str, failed: Failed) -> list[AnyRecord]:
         """Return what becomes of a step that has failed for good; raise `StepFailed` where nothing does."""
-        if step.step.fallback:
+        if step.step.fallback is not UNSET:
             return [failed, Degraded(at=failed.at, step=path, code=failed.code, output=step.step.fallback)]
         if step.on_error == "skip-on-error":
             return [failed, Skipped(at=failed.at, step=path, why="error")]

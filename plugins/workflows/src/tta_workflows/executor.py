@@ -148,7 +148,7 @@ class Executor:
 
     def _plan(self, name: str) -> Plan:
         plan = self._plans.get(name)
-        if plan is None:
+        if plan is None or not plan.is_of(self._definitions):  # They may be others after a reload.
             plan = self._plans[name] = make_plan(name, self._definitions)
             self._by_hash[plan.definition] = plan
         return plan

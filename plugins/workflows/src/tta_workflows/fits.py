@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from msgspec import inspect
-from msgspec.inspect import DictType, EnumType, LiteralType, Metadata, NoneType, StructType, Type, UnionType
+from msgspec import Struct, inspect
+from msgspec.inspect import DictType, EnumType, Field, LiteralType, Metadata, NoneType, StructType, Type, UnionType
 
 ANY = inspect.AnyType()
 
@@ -27,6 +27,13 @@ _KINDS: dict[type[Type], str] = {
 }
 
 
+# By a JSON Schema's word for them.
+_OF_SCHEMAS: dict[str, Type] = {
+    "string": inspect.StrType(), "integer": inspect.IntType(), "number": inspect.FloatType(),
+    "boolean": inspect.BoolType(), "null": NoneType(),
+}  # fmt: skip
+
+
 class NoField(LookupError):
     """A path leads to a field that isn't there; ``known`` are those that are."""
 
@@ -41,6 +48,8 @@ def follow(type: Type, path: Sequence[str]) -> tuple[Type, bool]:
     for name in path:
         if isinstance(type, StructType):
             fields = {field.encode_name: field.type for field in type.fields}
+            if name not in fields and is_open(type):
+                return ANY, False
             if name not in fields:
                 raise NoField(name, within, list(fields))
             inner = fields[name]
@@ -76,9 +85,49 @@ def fits(given: Type, wanted: Type, seen: frozenset[tuple[Any, Any]] = frozenset
         return True
     has = {field.encode_name: field.type for field in given.fields}
     return all(
-        fits(has[field.encode_name], field.type, seen | {pair}) if field.encode_name in has else not field.required
+        fits(has[field.encode_name], field.type, seen | {pair})
+        if field.encode_name in has
+        else not field.required or is_open(given)
         for field in wanted.fields
     )
+
+
+def made_of(name: str, fields: Mapping[str, tuple[Type, bool]], *, more: bool = False) -> StructType:
+    """Return the type of a mapping that no Struct describes: by field its type, and whether it may be missing.
+
+    With ``more`` nobody knows which others it has.
+    """
+    # Each is a type of its own, as each Struct is.
+    cls = type(name, (Struct,), {"__module__": __name__, "__open__": more})
+    return StructType(cls, tuple(_field(each, type, missing) for each, (type, missing) in fields.items()))
+
+
+def is_open(type: Type) -> bool:
+    """Say whether a mapping may have fields of which its type says nothing."""
+    return isinstance(type, StructType) and getattr(type.cls, "__open__", False)
+
+
+def of_schema(schema: Mapping[str, Any], name: str) -> Type:
+    """Return what a JSON Schema says of its values, as far as types can say it."""
+    kind = schema.get("type")
+    if isinstance(kind, str) and kind in _OF_SCHEMAS:
+        return _OF_SCHEMAS[kind]
+    if kind == "array" and isinstance(schema.get("items"), dict):
+        return inspect.ListType(of_schema(schema["items"], name))
+    if kind != "object":
+        return ANY
+    known = schema.get("properties")
+    required = schema.get("required")
+    fields = {
+        each: (of_schema(inner, each) if isinstance(inner, dict) else ANY, each not in (required or ()))
+        for each, inner in (known if isinstance(known, dict) else {}).items()
+    }
+    return made_of(name, fields, more=schema.get("additionalProperties") is not False)
+
+
+def _field(name: str, type: Type, missing: bool) -> Field:
+    # What may be missing is left out, and never None.
+    return Field(name, name, UnionType((type, NoneType())) if missing else type, required=not missing)
 
 
 def name_of(type: Type) -> str:

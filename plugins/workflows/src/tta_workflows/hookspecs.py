@@ -1,4 +1,4 @@
-"""The hooks with which plugins say which workflows they run, and what is wrong with a step's output."""
+"""The hooks with which plugins define workflows, say which they run, and what is wrong with a step's output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from typing import Any
 
 from tta_kernel import hookspec
 
-from .definition import WorkflowUse
+from .definition import Workflow, WorkflowUse
+
+
+@hookspec()
+def workflow_definitions() -> Mapping[str, Workflow]:
+    """Define workflows, by name, that come with the plugin; a file or the config of a deployment may replace one.
+
+    Two plugins can't define the same name. Mark the implementation `@hookimpl(optionalhook=True)`.
+    """
+    raise AssertionError("a specification is never called")
 
 
 @hookspec()

@@ -21,7 +21,7 @@ MAX_STEPS = 10_000
 """How many steps a run may have, those of the definitions within it counted as often as they stand there."""
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _KINDS = ("agent", "capability", "workflow", "signal", "wait")
-_TRIED_AGAIN = Retry(attempts=3)
+TRIED_AGAIN = Retry(attempts=3)
 """For a step that is to be tried again, and doesn't say how."""
 
 Picks = tuple[tuple[str, Path], ...]
@@ -81,6 +81,7 @@ class Plan:
         self.size: int = sum(1 + (step.inner.size if step.inner else 0) for step in steps)
         self.definition = ""
         self.packed = b""
+        self.reached: Mapping[str, Workflow] = {}
 
     @property
     def branches(self) -> bool:
@@ -90,6 +91,10 @@ class Plan:
     @property
     def retention(self) -> Retention:
         return self.workflow.retention
+
+    def is_of(self, definitions: Mapping[str, Workflow]) -> bool:
+        """Whether it was made of what is defined there now."""
+        return all(definitions.get(name) is workflow for name, workflow in self.reached.items())
 
     def find(self, path: str) -> PlannedStep | None:
         """Return the step that a path such as ``tell#2/story`` leads to."""
@@ -120,9 +125,10 @@ def make_plan(name: str, definitions: Mapping[str, Workflow]) -> Plan:
     plan = _plan(name, definitions, ())
     if plan.size > MAX_STEPS:
         raise PlanError("steps", f"a run would have {plan.size:,} steps; {MAX_STEPS:,} are the most")
-    reached = {each: definitions[each] for each in sorted(_reached(plan))}
-    plan.packed = msgspec.msgpack.encode(_Stored(name, reached))
-    plan.definition = _hash(_Stored(name, reached))
+    plan.reached = {each: definitions[each] for each in sorted(_reached(plan))}
+    stored = _Stored(name, plan.reached)
+    plan.packed = msgspec.msgpack.encode(stored)
+    plan.definition = _hash(stored)
     return plan
 
 
@@ -175,7 +181,7 @@ def _plan(name: str, definitions: Mapping[str, Workflow], within: tuple[str, ...
         planned = PlannedStep(step, len(steps), at)
         planned.on_error = step.on_error or workflow.on_error
         if planned.on_error == "retry" and planned.name and step.retry is None:
-            planned.retry = _TRIED_AGAIN
+            planned.retry = TRIED_AGAIN
         if step.workflow:
             if step.workflow not in definitions:
                 what = f"no workflow is called {step.workflow!r}"
@@ -187,13 +193,14 @@ def _plan(name: str, definitions: Mapping[str, Workflow], within: tuple[str, ...
     return Plan(name, workflow, steps)
 
 
-def _check_kind(step: Step, at: str) -> None:
+def kind_problem(step: Step) -> tuple[str, str, str] | None:
+    """Return what is wrong with what a step says that it is: the key, what it is, and the way out."""
     if not _ID.fullmatch(step.id):
-        raise PlanError(at, f"{step.id!r} is no id", "use letters, digits, '_' and '-'")
+        return "", f"{step.id!r} is no id", "use letters, digits, '_' and '-'"
     kinds = [kind for kind in _KINDS if getattr(step, kind)]
     if len(kinds) != 1:
         what = f"it has {' and '.join(kinds)}" if kinds else "it says nothing that is to be done"
-        raise PlanError(at, what, f"give it exactly one of {', '.join(_KINDS)}")
+        return "", what, f"give it exactly one of {', '.join(_KINDS)}"
     kind = kinds[0]
     calls = kind in ("agent", "capability")
     for key, allowed in (
@@ -201,7 +208,14 @@ def _check_kind(step: Step, at: str) -> None:
         ("repeat", kind in ("agent", "capability", "workflow")), ("timeout", kind != "wait"),
     ):  # fmt: skip
         if not allowed and getattr(step, key) not in (None, False):
-            raise PlanError(f"{at}.{key}", f"a step that has {kind!r} takes no {key!r}")
+            return key, f"a step that has {kind!r} takes no {key!r}", "take it out"
+    return None
+
+
+def _check_kind(step: Step, at: str) -> None:
+    if wrong := kind_problem(step):
+        key, what, hint = wrong
+        raise PlanError(f"{at}.{key}" if key else at, what, hint)
 
 
 def _resolve_needs(steps: Sequence[PlannedStep], index: Mapping[str, int]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -32,15 +32,42 @@ def misfits(schema: Mapping[str, Any], value: Any) -> list[str]:
     return [f"{each.json_path} breaks {each.validator!r}" for each, _ in zip(errors, range(_MOST), strict=False)]
 
 
-def check_schema(schema: Mapping[str, Any]) -> str:
-    """Return what is wrong with a JSON Schema, or nothing."""
-    from jsonschema import Draft202012Validator, SchemaError  # It is large, and few definitions have a schema.
+def schema_problem(schema: Mapping[str, Any]) -> str:
+    """Return what is wrong with a JSON Schema, or nothing: its form, and what it refers to."""
+    # Large, and few definitions have a schema.
+    from jsonschema import Draft202012Validator, SchemaError
+    from referencing import Registry, Resource
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
 
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as exc:
         return f"{exc.json_path}: {exc.message}"
+    resource = Resource.from_contents(schema, default_specification=DRAFT202012)
+    resolver = Registry().with_resource("", resource).resolver()
+    try:
+        for reference in _references(schema):
+            try:
+                resolver.lookup(reference)
+            except Unresolvable:
+                return f"there is nothing at {reference!r}"
+        misfits(schema, {})
+    except RecursionError:
+        return "it refers to itself without end"
     return ""
+
+
+def _references(schema: Any) -> Iterator[str]:
+    """Yield what a schema refers to."""
+    if isinstance(schema, Mapping):
+        for key, value in schema.items():
+            if key == "$ref" and isinstance(value, str):
+                yield value
+            yield from _references(value)
+    elif isinstance(schema, list | tuple):
+        for each in schema:
+            yield from _references(each)
 
 
 @lru_cache(maxsize=256)
