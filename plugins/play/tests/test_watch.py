@@ -41,7 +41,8 @@ class Napping(AgentPlugin[NoConfig]):
         return Out(text="It was named." if named.wait(15) else "Nobody said a word.")
 """
 NAMES = (
-    "agents", "agents-memory", "workflows", "sessions", "sessions-memory", "safety", "orchestration", "play", "napping",
+    "agents", "agents-memory", "workflows", "workflows-local", "workflows-memory", "sessions", "sessions-memory",
+    "safety", "orchestration", "play", "napping",
 )  # fmt: skip
 
 
