@@ -202,7 +202,7 @@ def test_a_broken_section_of_what_is_off_is_told_and_nothing_is_imported(folder:
 def test_check_finds_everything_at_once_and_starts_nothing(folder: Path, ship: Ship) -> None:
     body = (
         "    requires = (Service('gone'),)\n"
-        "    async def lifespan(self, ctx): raise AssertionError\n"
+        "    def lifespan(self, ctx): raise AssertionError\n"
         "class Q(Plugin[NoConfig]):\n"
         "    @hookimpl\n"
         "    def check(self): return [Problem('roster', 'is empty'), Problem('key', 'is gone', deployment_only=True)]\n"

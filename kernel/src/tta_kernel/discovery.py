@@ -60,30 +60,24 @@ def installed(without: Container[str] = ()) -> tuple[dict[str, Found], list[Prob
 
 def load(found: Found) -> type[Plugin[Any]]:
     """Import a plugin's class, if its distribution fits this kernel; else raise `PluginError`."""
-    entry_point = found.entry_point
-    if entry_point is None:
-        assert found.own is not None
-        return found.own
-    _check(found, entry_point)
-    try:
-        import_module(entry_point.module)
-    except BaseException as exc:
-        what = f"importing {entry_point.module} raised {describe(as_failure(exc), entry_point.module)}"
-        raise PluginError(found.name, what, hint=f"mend or reinstall {found.distribution}") from exc
+    if entry_point := found.entry_point:
+        _check(found, entry_point)
+        try:
+            import_module(entry_point.module)
+        except BaseException as exc:
+            what = f"importing {entry_point.module} raised {describe(as_failure(exc), entry_point.module)}"
+            raise PluginError(found.name, what, hint=f"mend or reinstall {found.distribution}") from exc
     if cls := seen(found):
         return cls
-    what = f"{entry_point.value} is no subclass of tta_kernel.Plugin"
-    raise PluginError(found.name, what, hint=f"mend the entry point in {found.distribution}")
+    what = f"{entry_point.value if entry_point else found.own} is no subclass of tta_kernel.Plugin, or isn't there"
+    raise PluginError(found.name, what, hint=f"mend what names it{found.distribution and ' in '}{found.distribution}")
 
 
 def seen(found: Found) -> type[Plugin[Any]] | None:
     """Return a plugin's class where something else has imported it; import nothing."""
-    entry_point = found.entry_point
-    if entry_point is None:
-        return found.own
-    if not _readable(entry_point):
-        return None
-    cls = getattr(sys.modules.get(entry_point.module), entry_point.attr, None)
+    cls: object = found.own
+    if (entry_point := found.entry_point) and _readable(entry_point):
+        cls = getattr(sys.modules.get(entry_point.module), entry_point.attr, None)
     return cls if isinstance(cls, type) and issubclass(cls, Plugin) else None
 
 

@@ -78,7 +78,7 @@ def raised_at(exc: BaseException, module: str = "") -> str:
     """Return ``file:line``, for logs that may not quote what an exception says: it may be a person's text.
 
     It is the innermost place in the package of ``module``, else in what is neither the kernel nor Python's own library,
-    which nobody has to mend; "?" where there is none.
+    which nobody has to mend; the call where there is none.
     """
     places = {}
     for frame, line in walk_tb(exc.__traceback__):
@@ -86,4 +86,4 @@ def raised_at(exc: BaseException, module: str = "") -> str:
         package = name.split(".", maxsplit=1)[0]
         if package not in sys.stdlib_module_names and name.rpartition(".")[0] != __package__:
             places[package == module.split(".", maxsplit=1)[0]] = f"{frame.f_code.co_filename}:{line}"
-    return places.get(True) or places.get(False, "?")
+    return places.get(True) or places.get(False, f"{module and 'the call of '}{module or '?'}")

@@ -87,6 +87,8 @@ class EventBus:
         kind = type(event)
         routes = self._routes.get(kind)
         if routes is None:
+            if not issubclass(kind, Event):
+                raise TypeError(f"a {kind.__name__} is no Event")
             routes = self._routes[kind] = tuple(s for s in self.subscriptions if issubclass(kind, s.types))
         if not routes:
             return

@@ -242,7 +242,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
         value = self.services.get(key)
         if value is None:
             holder = self.records.get(self.wiring.providers.get(key, ""))
-            why = "install one"
+            why = "install one, or import the key from where it is defined"
             if holder:
                 why = f"{holder.name!r}, which provides it, is {holder.state}{holder.reason and ': ' + holder.reason}"
             raise KernelError(f"no running plugin provides {key}; {why}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import ModuleType
@@ -43,10 +44,16 @@ class Plugin(Declares, Generic[ConfigT]):
         for name, wanted in get_type_hints(Plugin).items():
             value = getattr(cls, name)
             if not fits(value, wanted):
-                what = f"{cls.__name__}.{name} is a {type(value).__name__}, not a {wanted}"
-                raise TypeError(what)
+                raise TypeError(
+                    f"{cls.__name__}.{name} is a {type(value).__name__}, and not as in {wanted.__args__[0]}"
+                )
             if name.endswith("_timeout") and value is not None:
                 check_duration(f"{cls.__name__}.{name}", value, positive=True)
+        if inspect.isasyncgenfunction(cls.lifespan) or inspect.iscoroutinefunction(inspect.unwrap(cls.lifespan)):
+            raise TypeError(
+                f"{cls.__name__}.lifespan is written `@asynccontextmanager`, `async def lifespan(self, ctx)`, "
+                "with one `yield`"
+            )
         if "__orig_bases__" in cls.__dict__:
             found = _config_type(cls, cls.__parameters__)  # type: ignore[attr-defined]
             if is_struct(found):

@@ -184,8 +184,8 @@ class Wiring:
 
     def _dormant_owner(self, hook: str) -> str | None:
         """Name a disabled plugin that specifies a hook."""
-        dormant = self._dormant.items()
-        return next((name for name, cls in dormant if hasattr(getattr(cls.hookspecs, hook, None), "tta_rules")), None)
+        owners = (it for it in self._dormant if hasattr(getattr(self._dormant[it].hookspecs, hook, None), "tta_rules"))
+        return next(owners, None)
 
     def _check_event_tags(self) -> None:
         """Rule plugins out whose events could not be told from those of others."""
@@ -263,6 +263,8 @@ class Wiring:
                 repr(it.name) for it in self.records.values() if not it.imported and it.name not in self._dormant
             ]
             hint = f"install one, or look at {', '.join(unknown)}" if unknown else "install one"
+            if repr(key) in map(repr, self.providers):
+                hint = "another key of that name is provided: import that one, and make none"
             what = f"requires {key}, which no enabled plugin provides"
             record.rule_out(PluginError(record.name, what, hint=hint))
         elif holder not in usable:
