@@ -20,8 +20,8 @@ from tta_agents import (
     StepContext,
 )  # fmt: skip
 from tta_agents.hookspecs import declared
-from tta_kernel import ConfigError, Context, KernelSettings, NoConfig, PluginSettings
-from tta_kernel.testing import running
+from tta_kernel import ConfigError, Context, KernelSettings, PluginSettings
+from tta_kernel.testing import problems, running
 from tta_program import reload
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "writing-a-plugin.md"
@@ -93,14 +93,47 @@ async def test_it_is_served_within_a_lifespan_of_its_own() -> None:
     assert steps == ["opened", "SEA!", "closed"]
 
 
-async def test_one_that_forgot_what_to_do_fails_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    class Silent(AgentPlugin[NoConfig]):
-        spec = AgentSpec("shout", "says nothing", Words, Words, timeout=2.0)
+async def _without_context(self: object, request: Words) -> Words:
+    return request
 
-    async with running(Silent, AgentsPlugin, AgentsMemory) as kernel:
-        with pytest.raises(AgentError, match="failed"):
-            await ask(kernel, "1")
-    assert "NotImplementedError" in caplog.text
+
+def _not_async(self: object, request: Words, ctx: StepContext, /) -> Words:
+    return request
+
+
+UNFINISHED = {
+    "without a process": (
+        {"spec": Shout.spec},
+        "an agent needs a method `process`, and this has none; write `async def process(self, request, ctx)`",
+    ),
+    "without a spec": (
+        {"process": Shout.process},
+        "an agent needs a `spec`, and this has none; write `spec = AgentSpec(…)` in the class",
+    ),
+    "with another spec": (
+        {"process": Shout.process, "spec": {"type": "shout"}},
+        "an agent needs a `spec`, and this has a dict; write `spec = AgentSpec(…)` in the class",
+    ),
+    "with a process that isn't async": (
+        {"spec": Shout.spec, "process": _not_async},
+        "its `process` is no `async def`; write `async def process(self, request, ctx)`",
+    ),
+    "with a process that takes too little": (
+        {"spec": Shout.spec, "process": _without_context},
+        (
+            "its `process` can't be called with a request and a context: too many positional arguments; "
+            "write `async def process(self, request, ctx)`"
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("attributes", "problem"), UNFINISHED.values(), ids=UNFINISHED)
+def test_one_that_could_answer_no_call_is_refused_before_anything_starts(
+    attributes: dict[str, Any], problem: str
+) -> None:
+    unfinished = type("Unfinished", (AgentPlugin,), {"__module__": "mine", **attributes})
+    assert problems(unfinished, AgentsPlugin, AgentsMemory, config={}) == [f"mine.Unfinished: {problem}"]
 
 
 async def test_the_page_opens_what_the_agent_needs_around_it() -> None:

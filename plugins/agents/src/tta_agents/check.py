@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tta_kernel import Hooks, PluginError, Problem, suggest
+from msgspec.structs import replace
+
+from tta_kernel import ConfigError, Hooks, PluginError, Problem, suggest
 from tta_messages import MESSAGES
 from tta_program import unquoted
 
@@ -44,6 +46,9 @@ def _unnameable(config: Config) -> Iterator[Problem]:
 def _declared(hooks: Hooks) -> Iterator[Problem]:
     owners: dict[str, str] = {}
     for plugin, declared in hooks.collect(hookspecs.agents).items():
+        if isinstance(declared, ConfigError):  # It says itself what is wrong.
+            yield from (replace(problem, plugin=plugin) for problem in declared.problems)
+            continue
         if isinstance(declared, Exception):
             if not isinstance(declared, PluginError):  # One that can't be used is the kernel's to tell.
                 yield Problem(f"plugin {plugin!r}", f"its hook agents {unquoted(declared)}", plugin=plugin)

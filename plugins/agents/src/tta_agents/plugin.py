@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-from tta_kernel import Context, Plugin, hookimpl
+from tta_kernel import ConfigError, Context, Plugin, Problem, hookimpl
 from tta_kernel.plugin import ConfigT
 
 from .model import AGENTS, AgentSpec, StepContext
@@ -25,7 +26,27 @@ class AgentPlugin(Plugin[ConfigT]):
 
     @hookimpl
     def agents(self) -> Sequence[AgentSpec]:
+        if flaws := [*self._flaws()]:
+            where = f"{type(self).__module__}.{type(self).__qualname__}"
+            raise ConfigError(*(Problem(where, what, hint) for what, hint in flaws))
         return (self.spec,)
+
+    def _flaws(self) -> Iterator[tuple[str, str]]:
+        """Find what is missing of an agent, or isn't of the form in which it is called; each with the way out."""
+        spec = getattr(self, "spec", None)
+        if not isinstance(spec, AgentSpec):
+            found = "none" if spec is None else f"a {type(spec).__name__}"
+            yield f"an agent needs a `spec`, and this has {found}", "write `spec = AgentSpec(…)` in the class"
+        hint = "write `async def process(self, request, ctx)`"
+        if type(self).process is AgentPlugin.process:
+            yield "an agent needs a method `process`, and this has none", hint
+        elif not inspect.iscoroutinefunction(inspect.unwrap(self.process)):
+            yield "its `process` is no `async def`", hint
+        else:
+            try:
+                inspect.signature(self.process).bind("request", "ctx")
+            except TypeError as exc:
+                yield f"its `process` can't be called with a request and a context: {exc}", hint
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
