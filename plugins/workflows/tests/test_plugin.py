@@ -130,6 +130,13 @@ async def test_a_step_says_why_it_failed_and_not_what_was_said() -> None:
         ({"steps": [step(), step("b", input={"text": "steps.a.text.end"})]},
          "'steps.a.text.end': there is no 'end' in 'text'"),
         ({"steps": []}, "length >= 1"),
+        ({"steps": [step(needs=["b"]), step("b", needs=["a"])]}, "they need each other: a → b → a"),
+        ({"steps": [step(needs=["bb"]), step("b")]}, "no step is called 'bb'; did you mean 'b'?"),
+        ({"steps": [step(when="input.text ==")]}, "is no expression"),
+        ({"steps": [step(workflow="v")]}, "it has agent and workflow; give it exactly one of"),
+        ({"steps": [{"id": "a", "workflow": "w"}]}, "it runs within itself: w → w"),
+        ({"steps": [{"id": "a", "workflow": "ww"}]}, "no workflow is called 'ww'; did you mean 'w'?"),
+        ({"steps": [step()], "on_failure": "b", "savepoints": ["a"]}, "'b' is neither 'undo' nor 'keep'"),
     ],
 )  # fmt: skip
 async def test_a_wrong_definition_is_a_problem_before_anything_runs(workflow: Any, problem: str) -> None:

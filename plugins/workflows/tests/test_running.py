@@ -343,3 +343,21 @@ async def test_an_attempt_that_is_due_later_waits_by_the_clock_and_outlives_its_
             assert (await found.query()).status == "running"
             clock.advance(600.0)
             assert (await found.result()).status == "done"
+
+
+async def test_a_run_whose_commits_are_not_waited_for_is_stored_all_the_same(processes: Processes) -> None:
+    step_b = {**STEP, "id": "b", "input": {"text": "steps.a.text"}}
+    definition = workflow(STEP, step_b, execution={"commits": "async"}, output={"text": "steps.b.text"})
+    with anyio.fail_after(20):
+        async with processes.running(None, w=definition) as workflows:
+            done = await workflows.run("w", {"text": "hi"}, key="r")
+            records = await workflows.history("r")
+    assert done.output == {"text": "hi"}
+    assert [type(record).__name__ for record in records] == ["Started", "Done", "Started", "Done", "Ended"]
+
+
+async def test_what_sends_messages_does_not_begin_without_them(processes: Processes) -> None:
+    send = {"to": "others", "type": "hello"}
+    async with processes.running(None, w=workflow({**STEP, "send": [send]})) as workflows:
+        refused = await workflows.run("w", {"text": "hi"})
+    assert (refused.status, refused.error) == ("refused", "unavailable")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from .execution import Execution
     from .frame import Frame
 
+_UNLIMITED = nullcontext()
+"""In place of a scope, which would cost more than all else of a call that has no limit."""
 _LARGE_PIECE = 4096
 """How many characters of a text may wait for the journal: then the agent waits, too."""
 
@@ -113,7 +116,7 @@ class Attempts:
         if state.released:
             more["released"] = state.text[: state.released]
         try:
-            with call.scope:
+            with call.limit:
                 reply = await self._engine.agents.call(
                     agent, pick(step.input, frame.data), key=f"{head.id}:{path}:{state.attempt}", attempt=state.attempt,
                     session=head.session, owner=head.owner, on_undo=call.on_undo, **more,
@@ -177,25 +180,26 @@ class _Call:
     def __init__(self, execution: Execution, step: PlannedStep, path: str, state: StepState) -> None:
         self._run, self._step, self._path, self._state = execution, step, path, state
         self._attempt = state.attempt
-        self._idle = step.step.idle
-        self._limit = inf if step.step.timeout is None else anyio.current_time() + step.step.timeout
-        self.scope = anyio.CancelScope()
+        settings = step.step
+        self._idle = settings.idle
+        self._limit = inf if settings.timeout is None else anyio.current_time() + settings.timeout
+        has_limit = settings.timeout is not None or settings.idle is not None
+        self._scope = anyio.CancelScope() if has_limit else None
+        self.limit: AbstractContextManager[object] = self._scope or _UNLIMITED
         self.error: AgentError | None = None
         """What is wrong with what it said: whoever raises within a call doesn't come out of it as it was."""
         self._said = ""
         self._before = state.text
         """What it said when it was made before, by a process that is gone."""
         self._last: Piece | None = None
-        self._undo = [each for each in state.undo if each.attempt == self._attempt]
+        self._undo = [each for each in state.undo if each.attempt == self._attempt] if state.undo else []
         self.on_beat()
 
     def on_beat(self) -> None:
         """Hear that the work goes on."""
-        deadline = self._limit
-        if self._idle is not None:
-            deadline = min(deadline, anyio.current_time() + self._idle)
-        if deadline < inf:
-            self.scope.deadline = deadline
+        if self._scope is not None:
+            silent = inf if self._idle is None else anyio.current_time() + self._idle
+            self._scope.deadline = min(self._limit, silent)
 
     def late(self) -> str:
         """Say what took too long."""

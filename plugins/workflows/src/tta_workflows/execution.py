@@ -47,7 +47,7 @@ class Execution:
         self.sending: anyio.Lock | None = None
         self.window = Window(engine.settings.window)
         self._scope = anyio.CancelScope()
-        self._undoing = anyio.CancelScope()
+        self._undoing: anyio.CancelScope | None = None
         self._trouble: Exception | None = None
         self._late = False
         self._wakes: dict[str, anyio.Event] = {}
@@ -55,6 +55,7 @@ class Execution:
         self._watching: anyio.CancelScope | None = None
         self._flushing = False
         self._attempts = Attempts(self)
+        self._waits_for_commits = plan.workflow.execution.commits == "sync"
 
     # What others tell it.
 
@@ -62,7 +63,8 @@ class Execution:
         """Stop without another commit: the run isn't, or will not be, this process's any more."""
         self.left = self.left or why
         self._scope.cancel()
-        self._undoing.cancel()
+        if self._undoing is not None:
+            self._undoing.cancel()
 
     def take_in(self, record: AnyRecord) -> None:
         """Take in a record that somebody else has added."""
@@ -152,7 +154,7 @@ class Execution:
                     assert self.state.cause is not None
         if self._stopped():
             return
-        with self._undoing:
+        with anyio.CancelScope() as self._undoing:
             if isinstance(self._trouble, JournalFull):
                 await self._overflow()
             elif self._late and self.state.cause is None:
@@ -336,7 +338,11 @@ class Execution:
                 outgoing = self._outgoing(frame, step, records[-1])
             ready = frame.settle(step, self._now(), records)
             self._begin(frame, ready, records)
-            await self.write_and_tell(records, outgoing)
+            if self._waits_for_commits or outgoing:
+                await self.write_and_tell(records, outgoing)
+            else:
+                self.writer.hand_in(records)
+                self.flush()
             for other in ready[1:]:
                 assert frame.tasks is not None
                 frame.tasks.start_soon(self._branch_among_others, frame, other)

@@ -176,7 +176,7 @@ class Executor:
         self, name: str, input: Mapping[str, Any], *, key: str = "", session: str = "", owner: str = "",
         labels: Mapping[str, str] | None = None,
     ) -> RunHandle:  # fmt: skip
-        id = key or uuid.uuid4().hex
+        id = key or secrets.token_hex(16)
         refuse = _Refusal(id, name, session, owner)
         if name not in self._definitions:
             known = suggest(name, self._definitions)
@@ -195,6 +195,8 @@ class Executor:
         lease = self._membership.lease
         if lease is None or self._membership.draining:
             return refuse("unavailable", "this process holds no runs now")
+        if plan.sends and self._engine.messages is None:
+            return refuse("unavailable", "it sends messages, and nothing provides them")
         head = RunHead(
             id=id, workflow=name, definition=plan.definition, created_at=self.now(), input=given, session=session,
             owner=owner, labels=dict(labels or {}), correlation_id=correlation_id.get(),

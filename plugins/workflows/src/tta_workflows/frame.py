@@ -70,7 +70,8 @@ class Frame:
 
     def _is_skipped(self, step: PlannedStep, now: float, records: list[AnyRecord]) -> bool:
         path = self.prefix + step.id
-        if any(self._status(self.plan.steps[each]) == "skipped" for each in step.hard):
+        skipped = "skipped" in [self._status(self.plan.steps[each]) for each in step.hard]
+        if skipped:
             record = Skipped(at=now, step=path, why="needs")
         elif step.when is not None and not self._holds(step):
             record = Skipped(at=now, step=path, why="when")

@@ -79,6 +79,8 @@ class Plan:
         self.output = _picks(workflow.output, "output")
         self.first = [step for step in steps if not (step.hard or step.soft)]
         self.size: int = sum(1 + (step.inner.size if step.inner else 0) for step in steps)
+        self.sends: bool = any(step.sends or (step.inner is not None and step.inner.sends) for step in steps)
+        """Whether its runs send messages."""
         self.definition = ""
         self.packed = b""
         self.reached: Mapping[str, Workflow] = {}
@@ -145,7 +147,12 @@ def pick(picks: Picks, data: Mapping[str, Any]) -> dict[str, Any]:
     """Read each path; what isn't there is left to the reader's default, and its decoder's complaint."""
     picked = {}
     for field, path in picks:
-        value = follow(data, path)
+        value: Any = data
+        for at, part in enumerate(path):
+            if type(value) is not dict:  # As all data is that came from a store.
+                value = follow(value, path[at:])
+                break
+            value = value.get(part)
         if value is not None:
             picked[field] = value
     return picked
@@ -281,7 +288,7 @@ def _check_paths(workflow: Workflow, steps: Sequence[PlannedStep], index: Mappin
                 _check_path(f"steps.{planned.id}.repeat.until", path, known)
     for field, path in _picks(workflow.output, "output"):
         _check_path(f"output.{field}", path, index)
-    for savepoint in (*workflow.savepoints, *({workflow.on_failure} - {"undo", "keep"})):
+    for savepoint in workflow.savepoints:
         if savepoint not in index:
             raise PlanError("savepoints", f"no step is called {savepoint!r}", suggest(savepoint, index))
     if workflow.on_failure not in ("undo", "keep", *workflow.savepoints):
