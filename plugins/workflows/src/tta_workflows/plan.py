@@ -79,6 +79,7 @@ class Plan:
         self.output = _picks(workflow.output, "output")
         self.first = [step for step in steps if not (step.hard or step.soft)]
         self.size: int = sum(1 + (step.inner.size if step.inner else 0) for step in steps)
+        self.depth: int = 1 + max((step.inner.depth for step in steps if step.inner), default=0)
         self.sends: bool = any(step.sends or (step.inner is not None and step.inner.sends) for step in steps)
         """Whether its runs send messages."""
         self.definition = ""
@@ -124,7 +125,9 @@ class _Stored(msgspec.Struct, frozen=True):
 
 def make_plan(name: str, definitions: Mapping[str, Workflow]) -> Plan:
     """Make a plan of the definition of that name; raises `PlanError` for the first thing that is wrong."""
-    plan = _plan(name, definitions, ())
+    plan = _plan(name, definitions, (), {})
+    if plan.depth > MAX_DEPTH:
+        raise _too_deep()
     if plan.size > MAX_STEPS:
         raise PlanError("steps", f"a run would have {plan.size:,} steps; {MAX_STEPS:,} are the most")
     plan.reached = {each: definitions[each] for each in sorted(_reached(plan))}
@@ -171,12 +174,21 @@ def _reached(plan: Plan) -> set[str]:
     return {plan.name}.union(*(_reached(step.inner) for step in plan.steps if step.inner))
 
 
-def _plan(name: str, definitions: Mapping[str, Workflow], within: tuple[str, ...]) -> Plan:
+def _too_deep() -> PlanError:
+    return PlanError("steps", f"more than {MAX_DEPTH} workflows stand within each other")
+
+
+def _plan(
+    name: str, definitions: Mapping[str, Workflow], within: tuple[str, ...], made: dict[str, Plan]
+) -> Plan:  # fmt: skip
+    """Make a plan; one definition that stands in many places is made once, and counted in each."""
     workflow = definitions[name]
     if name in within:
         raise PlanError("steps", f"it runs within itself: {' → '.join((*within[within.index(name) :], name))}")
     if len(within) >= MAX_DEPTH:
-        raise PlanError("steps", f"more than {MAX_DEPTH} workflows stand within each other")
+        raise _too_deep()
+    if name in made:
+        return made[name]
     steps: list[PlannedStep] = []
     index: dict[str, int] = {}
     for step in workflow.steps:
@@ -193,11 +205,12 @@ def _plan(name: str, definitions: Mapping[str, Workflow], within: tuple[str, ...
             if step.workflow not in definitions:
                 what = f"no workflow is called {step.workflow!r}"
                 raise PlanError(f"{at}.workflow", what, suggest(step.workflow, definitions))
-            planned.inner = _plan(step.workflow, definitions, (*within, name))
+            planned.inner = _plan(step.workflow, definitions, (*within, name), made)
         steps.append(planned)
     _resolve_needs(steps, index)
     _check_paths(workflow, steps, index)
-    return Plan(name, workflow, steps)
+    plan = made[name] = Plan(name, workflow, steps)
+    return plan
 
 
 def kind_problem(step: Step) -> tuple[str, str, str] | None:
