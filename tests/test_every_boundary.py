@@ -24,8 +24,6 @@ TO_DO = "not tried yet against all of the kit"
 EXCUSED = {
     "tta_agents.AgentPlugin.process.ctx": OURS,
     "tta_agents.Agent.process.ctx": OURS,
-    "tta_agents.AgentRegistry": TO_DO,
-    "tta_agents.Replies": TO_DO,
     "tta_agents.StepContext": OURS,
     "tta_capabilities.Capabilities": OURS,
     "tta_kernel.Context.__init__.crashed": OURS,

@@ -7,8 +7,8 @@ from typing import Any
 import anyio
 import pytest
 
-from tta_agents import AgentCard, AgentError, AgentId, Reply, StepContext
-from tta_agents.memory import MemoryRegistry, MemoryReplies
+from tta_agents import AgentCard, AgentError, AgentId, StepContext
+from tta_agents.memory import MemoryRegistry
 from tta_agents.testing import Answer, Ask, Echo
 from tta_agents.testing.echo import ASK, CANCELLED, ECHO, FOREIGN, Work, error_of, eventually, into, telling
 from tta_agents.testing.processes import Connection, Processes
@@ -47,41 +47,6 @@ async def test_the_cancellation_of_a_call_is_no_fault_of_its_agent(processes: Pr
         [statistics] = agents.statistics().values()
         assert [card.status for card in await processes.registry.list()] == ["idle"]
     assert (statistics.errors, statistics.running) == (0, 0)
-
-
-@pytest.mark.parametrize("kind", [ValueError, *FOREIGN])
-@pytest.mark.parametrize("remote", [False, True], ids=["local", "remote"])
-async def test_a_store_of_replies_that_raises_what_it_may_not_fails_the_call_and_no_other(
-    processes: Processes, kind: type[BaseException], *, remote: bool
-) -> None:
-    class Odd(MemoryReplies):
-        async def get(self, type: str, key: str, owner: str = "") -> Reply | None:
-            if key == "odd":
-                raise kind("secret")
-            return await super().get(type, key, owner)
-
-    processes.replies = Odd(100)
-    server = await processes.agents()
-    caller = await processes.agents() if remote else server
-    async with server.serve(Echo()):
-        error = await error_of(caller, key="odd")
-        reply = await caller.call(ECHO, ASK, key="well")
-    assert error.code == ("given_up" if remote else "failed")  # It was tried again, and was as odd each time.
-    assert "secret" not in str(error)
-    assert reply.output["text"] == "x"
-
-
-@pytest.mark.parametrize("kind", [ValueError, *FOREIGN])
-async def test_a_registry_that_raises_what_it_may_not_fails_the_call(
-    processes: Processes, kind: type[BaseException]
-) -> None:
-    class Odd(MemoryRegistry):
-        async def list(self, type: str | None = None) -> Any:
-            raise kind
-
-    processes.registry = Odd()
-    error = await error_of(await processes.agents())
-    assert (error.code, error.retryable) == ("failed", True)
 
 
 async def test_messages_that_are_cancelled_from_elsewhere_fail_the_call(processes: Processes) -> None:

@@ -47,6 +47,7 @@ from .model import (
     Unknown,
 )  # fmt: skip
 from .plugin import AgentPlugin
+from .stores import guard_registry, guard_replies
 from .switchboard import Switchboard
 from .wire import SIGNALS, Call
 
@@ -55,7 +56,7 @@ __all__ = [
     "AgentId", "AgentPlugin", "AgentRegistered", "AgentRegistry", "AgentSettings", "AgentSpec", "AgentStatusChanged",
     "Agents", "AgentsMemory", "AgentsPlugin", "CallQueue", "Capability", "CapabilityScope", "CapabilityStatus",
     "CapabilityType", "Instance", "OnBeat", "OnPiece", "OnUndo", "RegistryError", "RegistrySnapshot", "RemoteAgent",
-    "Replies", "Reply", "Report", "Statistics", "StepContext", "Undo", "Unknown",
+    "Replies", "Reply", "Report", "Statistics", "StepContext", "Undo", "Unknown", "guard_registry", "guard_replies",
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from tta_program import DONE, USAGE, Subcommands, fail, moment, print_json, tabl
 
 from .memory import MemoryRegistry
 from .model import AGENT_REGISTRY, AgentCard, AgentId, AgentRegistry, RegistryError
+from .stores import guard_registry
 
 _Act = Callable[[AgentRegistry, argparse.Namespace], Awaitable[int]]
 
@@ -38,7 +39,7 @@ async def _act(kernel: Kernel, options: argparse.Namespace, act: _Act) -> int:
     if isinstance(registry, MemoryRegistry):
         return fail("agents", "agents are known in memory, and this process has none: only the running one can look")
     try:
-        return await act(registry, options)
+        return await act(guard_registry(registry), options)
     except RegistryError as exc:
         return fail("agents", f"the registry can't be used: {exc}")
 

@@ -40,6 +40,7 @@ from .model import (
 from .registration import Registration
 from .remote import RemoteCalls
 from .served import Served
+from .stores import guard_registry, guard_replies
 from .wire import nameable
 
 
@@ -56,6 +57,8 @@ class Switchboard:
         self, ctx: Context, config: Config, registry: AgentRegistry, messages: Messages | None, replies: Replies | None
     ) -> None:
         self.process = new_name()
+        registry = guard_registry(registry)
+        replies = guard_replies(replies) if replies is not None else None
         self._ctx, self._config = ctx, config
         self._local = LocalAgents(
             ctx.publish, ctx.log, window=config.reply_window, kept=config.replies_kept, store=replies

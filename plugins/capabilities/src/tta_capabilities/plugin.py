@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tta_agents import AGENT_REGISTRY, AGENTS, AgentDeregistered, AgentRegistered, AgentStatusChanged
+from tta_agents import AGENT_REGISTRY, AGENTS, AgentDeregistered, AgentRegistered, AgentStatusChanged, guard_registry
 from tta_kernel import Context, Plugin
 
 from .config import Config
@@ -25,7 +25,8 @@ class CapabilitiesPlugin(Plugin[Config]):
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         index = CapabilityIndex()
-        discovery = Discovery(ctx.get(AGENTS), ctx.get(AGENT_REGISTRY), index, self.config, ctx.log)
+        registry = guard_registry(ctx.get(AGENT_REGISTRY))
+        discovery = Discovery(ctx.get(AGENTS), registry, index, self.config, ctx.log)
         ctx.on(AgentRegistered, discovery.on_registered)
         ctx.on(AgentDeregistered, discovery.on_deregistered)
         ctx.on(AgentStatusChanged, discovery.on_status)

@@ -10,7 +10,17 @@ from typing import Any
 import anyio
 import msgspec
 
-from tta_agents import AGENT_REGISTRY, AGENT_REPLIES, AGENTS, AgentCard, AgentId, Agents, AgentsPlugin
+from tta_agents import (
+    AGENT_REGISTRY,
+    AGENT_REPLIES,
+    AGENTS,
+    AgentCard,
+    AgentId,
+    AgentRegistry,
+    Agents,
+    AgentsPlugin,
+    Replies,
+)  # fmt: skip
 from tta_agents.memory import MemoryRegistry, MemoryReplies
 from tta_agents.wire import SIGNALS, Call
 from tta_kernel import Event, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookspec
@@ -70,7 +80,8 @@ class Processes:
         self._stack = stack
         more: dict[str, Any] = {} if clock is None else {"clock": clock}
         self.messages = MemoryMessages(MessagesConfig(**config), TYPES, publish=self._publish, **more)
-        self.registry, self.replies = MemoryRegistry(), MemoryReplies(100)
+        self.registry: AgentRegistry = MemoryRegistry()
+        self.replies: Replies = MemoryReplies(100)
         self._kernels: list[Kernel] = []
 
     async def start(self, *, messages: Any = None, replies: Any = None, **config: Any) -> Kernel:
