@@ -10,7 +10,7 @@ import anyio
 
 from tta_kernel import as_failure, check_duration, raised_at
 
-from .model import Delivery, Messages, MessagesError
+from .model import Delivery, Messages, MessagesError, SendResult
 
 CALL_LIMIT = 30.0
 """How long, in seconds, any call may take beyond what it may wait: no client of a store waits for so long itself."""
@@ -75,6 +75,8 @@ def _check_of(wanted: Any) -> Callable[[Any], bool]:
         return lambda answer: True  # Nobody looks at it.
     if kind is Sequence and args[0] is Delivery:
         return _are_deliveries
+    if kind is Sequence and args[0] is SendResult:
+        return _are_results
     if kind is Sequence:
         return lambda answer: isinstance(answer, Sequence) and all(isinstance(each, args[0]) for each in answer)
     if kind is Mapping:
@@ -89,3 +91,14 @@ def _are_deliveries(answer: Any) -> bool:
         if not (isinstance(each, Delivery) and math.isfinite(each.deadline)):
             return False
     return True
+
+
+def _are_results(answer: Any) -> bool:
+    return isinstance(answer, Sequence) and all(
+        isinstance(each, SendResult)
+        and isinstance(each.id, str)
+        and isinstance(each.delivered, bool)
+        and isinstance(each.error, str)
+        and isinstance(each.detail, str)
+        for each in answer
+    )
