@@ -17,7 +17,7 @@ from anyio import to_thread
 from tta_sessions_files.store import FORMAT, FileSessions, Stored, decode
 
 from tta_kernel.testing import Shared
-from tta_sessions import Session, Sessions, is_text, pack
+from tta_sessions import Admission, Session, Sessions, is_text, pack
 from tta_sessions.testing import Ending, SessionsContract
 
 
@@ -96,20 +96,20 @@ class DeletesFirst(FileSessions):
 
 class ForgetsTheEnd(FileSessions):
     def _read(self, path: Path) -> Session | None:
-        return decode(path.read_bytes()) if path.exists() else None
+        return decode(path.read_bytes()).session if path.exists() else None
 
 
 class IgnoresTheVersion(FileSessions):
-    def _commit(self, session: Session) -> Session:
+    def _commit(self, session: Session, admission: Admission | None = None) -> Session:
         stored = self._read(self._path(session.id))
-        return super()._commit(msgspec.structs.replace(session, version=stored.version if stored else 0))
+        return super()._commit(msgspec.structs.replace(session, version=stored.version if stored else 0), admission)
 
 
 class ChecksTheVersionBeforeTheLock(FileSessions):
-    async def commit(self, session: Session) -> Session:
+    async def commit(self, session: Session, admission: Admission | None = None) -> Session:
         stored = await self.get(session.id)
-        if (stored.version if stored else 0) != session.version:
-            return await super().commit(session)
+        if (stored.version if stored else 0) != session.version or admission is not None:
+            return await super().commit(session, admission)
         async with self._locked():
             new = msgspec.structs.replace(session, version=session.version + 1, updated_at=self._clock())
             self._put(self._path(session.id), msgspec.msgpack.encode(Stored(FORMAT, new)))
@@ -133,9 +133,9 @@ class ForgetsTooLittle(FileSessions):
         super().__init__(*args, **how)
         self._owners: dict[str, str] = {}
 
-    async def commit(self, session: Session) -> Session:
+    async def commit(self, session: Session, admission: Admission | None = None) -> Session:
         self._owners.setdefault(session.id, session.user)
-        return await super().commit(session)
+        return await super().commit(session, admission)
 
     async def forget(self, user: str) -> int:
         mine = [id for id, owner in self._owners.items() if user and owner == user]
@@ -152,8 +152,8 @@ class KeepsCopies(FileSessions):
             self._copies[id] = found
         return self._copies.get(id)
 
-    async def commit(self, session: Session) -> Session:
-        self._copies[session.id] = new = await super().commit(session)
+    async def commit(self, session: Session, admission: Admission | None = None) -> Session:
+        self._copies[session.id] = new = await super().commit(session, admission)
         return new
 
 
@@ -165,12 +165,12 @@ class HasNoLimit(FileSessions):
 class StoresWhatWouldNotComeBack(FileSessions):
     """Writes what msgspec can't as something else, instead of refusing it."""
 
-    async def commit(self, session: Session) -> Session:
+    async def commit(self, session: Session, admission: Admission | None = None) -> Session:
         try:
             pack(session)
         except TypeError:
             session = msgspec.structs.replace(session, context={"it": str(type(session.context))})
-        return await super().commit(session)
+        return await super().commit(session, admission)
 
 
 class Faulty(SessionsContract):

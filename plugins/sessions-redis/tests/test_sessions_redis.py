@@ -20,6 +20,7 @@ from tta_redis import Config, Redis, RedisPlugin, connect
 from tta_redis.testing import RedisCluster, RedisServer, cluster, redis_server, sentinel
 from tta_sessions import (
     SESSIONS,
+    Admission,
     Session,
     SessionCorrupt,
     Sessions,
@@ -29,7 +30,7 @@ from tta_sessions import (
 from tta_sessions.hookspecs import forget
 from tta_sessions.testing import Ending, SessionsContract
 from tta_sessions_redis import RedisSessions, SessionsRedis
-from tta_sessions_redis.keys import index_keys, session_keys
+from tta_sessions_redis.keys import index_keys, queue_keys, session_keys
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -123,6 +124,60 @@ async def test_what_ended_leaves_the_index_with_the_next_commit(redis: Redis) ->
             await sessions.commit(await sessions.get("t") or Session("t", "u"))
 
 
+async def test_every_key_of_a_turn_has_an_end_and_its_text_the_first(redis: Redis) -> None:
+    sessions = store(redis, ttl=1000.0, admission_ttl=60.0)
+    await sessions.admit(Admission("a", "u", "1", "look", "h"), 1.0)
+    queue, texts = queue_keys(redis, "a")
+    assert 59_000 < await redis.execute("PTTL", texts) <= 60_000
+    assert 999_000 < await redis.execute("PTTL", queue) <= 1_000_000
+    assert await sessions.forget("u") == 1
+    assert await keys(redis) == []
+
+
+async def test_the_text_of_a_turn_goes_before_the_turn_does(redis: Redis) -> None:
+    sessions = store(redis, admission_ttl=0.05)
+    await sessions.admit(Admission("a", "u", "1", "look", "h"), 0.0)
+    with anyio.fail_after(5):
+        while (held := await sessions.hold("a", "1", "h", 1.0)).first and held.first.text:
+            await anyio.lowlevel.checkpoint()
+    assert held.status == "held"
+    assert b"look" not in b"".join(await redis.execute("HVALS", queue_keys(redis, "a")[1]))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (("SET", "x"), "they are a string"),
+        (("RPUSH", "\xc1"), "one is no turn"),
+        (("RPUSH", b"\x91\xa11"), "the format of one is unknown"),
+        (("RPUSH", b"\x98\xa11\xa1r\xa1u\xa1h\xa0\xa1x\xa11\xa11"), "the numbers of one are none"),
+        (("RPUSH", b"\x98\xa11\xa1r\xa1u\xa1h\xa0\x01\xa11\xa11"), "a field of one is no text"),
+        (("RPUSH", *"12345678901"), "there are too many"),
+    ],
+)
+async def test_a_queue_that_is_none_is_quarantined_and_the_session_goes_on(
+    redis: Redis, damage: tuple[Any, ...], reason: str
+) -> None:
+    sessions = store(redis)
+    kept = await sessions.commit(Session("a", "u"))
+    command, *values = damage
+    await redis.execute(command, queue_keys(redis, "a")[0], *values)
+    with pytest.raises(SessionCorrupt, match=reason):
+        await sessions.hold("a", "1", "h", 1.0)
+    entered = await sessions.admit(Admission("a", "u", "1", "look", "h"), 1.0)
+    assert (await sessions.commit(kept, entered)).version == 2
+    assert await sessions.forget("u") == 1
+    assert await keys(redis) == []
+
+
+async def test_turns_of_a_newer_release_are_left_alone(redis: Redis) -> None:
+    sessions = store(redis)
+    await redis.execute("RPUSH", queue_keys(redis, "a")[0], b"\x92\xa12\xa1r")
+    with pytest.raises(SessionsError, match="newer release, in format 2"):
+        await sessions.admit(Admission("a", "u", "1", "look", "h"), 1.0)
+    assert await redis.execute("LLEN", queue_keys(redis, "a")[0]) == 1
+
+
 async def test_a_deleted_session_leaves_nothing(redis: Redis) -> None:
     sessions = store(redis)
     await sessions.commit(Session("a", "u"))
@@ -132,7 +187,7 @@ async def test_a_deleted_session_leaves_nothing(redis: Redis) -> None:
 
 async def test_a_crash_before_the_first_commit_leaves_an_entry_that_does_no_harm(redis: Redis) -> None:
     sessions = store(redis)
-    await sessions._index(Session("a", "u"))
+    await sessions._index("a", "u")
     assert await sessions.forget("u") == 0
     assert await keys(redis) == []
 
@@ -140,10 +195,10 @@ async def test_a_crash_before_the_first_commit_leaves_an_entry_that_does_no_harm
 async def test_a_commit_is_done_once_however_often_it_is_sent(redis: Redis) -> None:
     sessions = store(redis)
     keys_of = sessions._keys("a")
-    arguments: list[str | bytes | int] = [1000, 0, "u", 0, msgspec.msgpack.encode({}), 60_000, "name"]
+    arguments: list[str | bytes | int] = [1000, 0, "u", 0, msgspec.msgpack.encode({}), 60_000, "name", "", ""]
     first = await sessions._commit(keys_of, arguments)
     assert await sessions._commit(keys_of, arguments) == first
-    assert (await sessions._commit(keys_of, [*arguments[:-1], "other"]))[0] == b"conflict"
+    assert (await sessions._commit(keys_of, [*arguments[:-3], "other", "", ""]))[0] == b"conflict"
 
 
 GOOD = {

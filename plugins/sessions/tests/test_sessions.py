@@ -4,7 +4,7 @@ import pytest
 
 from tta_kernel import Kernel, KernelSettings, PluginSettings
 from tta_kernel.testing.numbers import NO_COUNTS, NO_DURATIONS
-from tta_sessions import SESSIONS, Session, SessionsMemory, SessionsPlugin
+from tta_sessions import SESSIONS, Admission, Session, SessionsMemory, SessionsPlugin
 from tta_sessions.hookspecs import forget
 from tta_sessions.memory import MemorySessions
 from tta_sessions.testing import Ending, SingleProcessSessionsContract
@@ -75,6 +75,22 @@ async def test_the_config_bounds_the_sessions() -> None:
         await sessions.commit(Session("a"))
         await sessions.commit(Session("b"))
         assert await sessions.get("a") is None
+
+
+async def test_the_text_of_a_turn_goes_before_the_turn_does() -> None:
+    clock = Clock()
+    sessions = MemorySessions(clock, ttl=600.0, limit=10, admission_ttl=60.0)
+    await sessions.admit(Admission("a", "u", "1", "look", "h"), 1.0)
+    clock.now += 60
+    first = (await sessions.hold("a", "", "h", 1.0)).first
+    assert first is not None
+    assert first.text == "look"
+    clock.now += 1
+    first = (await sessions.hold("a", "1", "h", 1.0)).first
+    assert first is not None
+    assert (first.text, first.run) == ("", "1")
+    clock.now += 600
+    assert (await sessions.hold("a", "1", "h", 1.0)).first is None
 
 
 @pytest.mark.parametrize("seconds", [*NO_DURATIONS, 0.0])

@@ -20,11 +20,12 @@ __all__ = ["Config", "RedisSessions", "SessionsRedis"]
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long, in seconds, a session lives after its last turn, and how large it may be, in bytes.
 
-    ``quarantine``: how long, in seconds, what is corrupt is kept. A commit waits up to ``wait_timeout``, in
-    seconds, until ``wait_replicas`` have it.
+    ``admission_ttl``: how long, in seconds, the text of a turn that wasn't answered is kept. ``quarantine``: how long
+    what is corrupt is kept. A commit waits up to ``wait_timeout``, in seconds, until ``wait_replicas`` have it.
     """
 
     ttl: PositiveDuration = 30 * 86400.0
+    admission_ttl: PositiveDuration = 3600.0
     max_size: Annotated[Size, msgspec.Meta(ge=1, le=256_000_000)] = 1_000_000
     quarantine: PositiveDuration = 7 * 86400.0
     wait_replicas: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
@@ -47,6 +48,7 @@ class SessionsRedis(Plugin[Config]):
         self._sessions = RedisSessions(
             ctx.get(REDIS), ttl=self.config.ttl, max_size=self.config.max_size, quarantine=self.config.quarantine,
             wait_replicas=self.config.wait_replicas, wait_timeout=self.config.wait_timeout,
+            admission_ttl=self.config.admission_ttl,
         )  # fmt: skip
         ctx.provide(SESSIONS, self._sessions)
         yield

@@ -27,6 +27,11 @@ def session_keys(redis: Redis, id: str) -> Keys:
     return _keys(redis, "session", f"s.{id}")
 
 
+def queue_keys(redis: Redis, id: str) -> list[str]:
+    """Return the keys of a session's turns and of their texts, in the slot of the session."""
+    return [redis.key("sessions", part, tag=f"s.{id}") for part in ("admissions", "texts")]
+
+
 def index_keys(redis: Redis, user: str) -> Keys:
     """Return the keys of the index that says which sessions are a person's."""
     return _keys(redis, "user", f"u.{user}")

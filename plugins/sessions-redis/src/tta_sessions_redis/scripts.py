@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-# KEYS: as `Keys.all` has them: the value (a session's hash, or an index), the places to which a corrupt one is moved,
-# last the reasons by place.
-_COMMON = """
-local places = #KEYS - 2
+from tta_sessions import QUEUE
 
--- Move KEYS[1], whatever it is, to the first free place. Where all are taken it stays: nothing is ever overwritten.
-local function quarantine(reason, ttl)
+from .keys import QUARANTINED
+
+# KEYS: as `Keys.all` has them: the value (a session's hash, or an index), the places to which a corrupt one is moved,
+# the reasons by place; of a session then the queue of its turns, and their texts.
+_COMMON = (
+    f"local places = {QUARANTINED}\n"
+    """
+local reasons = KEYS[places + 2]
+
+-- Move KEYS[1], or another key, whatever it is, to the first free place. Where all are taken it stays: nothing is ever
+-- overwritten.
+local function quarantine(reason, ttl, key)
   for n = 1, places do
     if redis.call('EXISTS', KEYS[1 + n]) == 0 then
-      redis.call('RENAME', KEYS[1], KEYS[1 + n])
+      redis.call('RENAME', key or KEYS[1], KEYS[1 + n])
       redis.call('PEXPIRE', KEYS[1 + n], ttl)
       -- pcall: the reasons' key may hold something foreign, too, and the move mustn't fail for that.
-      redis.pcall('HSET', KEYS[#KEYS], n, reason)
-      redis.call('PEXPIRE', KEYS[#KEYS], ttl)
+      redis.pcall('HSET', reasons, n, reason)
+      redis.call('PEXPIRE', reasons, ttl)
       return {'corrupt', reason, KEYS[1 + n]}
     end
   end
@@ -46,7 +53,84 @@ local function corruption()
   end
   return nil
 end
+
+-- Microseconds as text: as a number, Lua would write 1.7e+15.
+local function clock()
+  local time = redis.call('TIME')
+  return time[1] .. string.rep('0', 6 - #time[2]) .. time[2]
+end
 """
+)
+
+# A turn in a queue is an array in msgpack, of texts throughout: times in microseconds and other numbers are digits. The
+# texts that persons wrote lie beside, by run, since they end before the turns do.
+_QUEUE = (
+    _COMMON + f"local most = {QUEUE}\n"
+    """
+local queue, texts = KEYS[places + 3], KEYS[places + 4]
+local RUN, USER, HOLDER, SEED, TOLD, AT, UNTIL, FIELDS = 2, 3, 4, 5, 6, 7, 8, 8
+
+local function number(text) return string.match(text, '^%d+$') and #text <= 16 end
+
+-- Return the turns that wait, or nil and what is wrong: then it is quarantined, or a newer release's and left alone.
+local function admissions(quarantine_ttl)
+  local kind = redis.call('TYPE', queue).ok
+  if kind == 'none' then return {} end
+  local function corrupt(reason) return nil, quarantine('of its turns: ' .. reason, quarantine_ttl, queue) end
+  if kind ~= 'list' then return corrupt('they are a ' .. kind) end
+  if redis.call('LLEN', queue) > most then return corrupt('there are too many') end
+  local found = {}
+  for n, packed in ipairs(redis.call('LRANGE', queue, 0, -1)) do
+    local ok, entry = pcall(cmsgpack.unpack, packed)
+    if not ok or type(entry) ~= 'table' or type(entry[1]) ~= 'string' then return corrupt('one is no turn') end
+    if string.match(entry[1], '^%d+$') and tonumber(entry[1]) > 1 then return nil, {'newer', entry[1]} end
+    if entry[1] ~= '1' or #entry ~= FIELDS then return corrupt('the format of one is unknown') end
+    for field = 1, FIELDS do
+      if type(entry[field]) ~= 'string' then return corrupt('a field of one is no text') end
+    end
+    if not (number(entry[TOLD]) and number(entry[AT]) and number(entry[UNTIL])) then
+      return corrupt('the numbers of one are none')
+    end
+    found[n] = entry
+  end
+  local there = redis.call('TYPE', texts).ok
+  if there ~= 'none' and there ~= 'hash' then
+    quarantine('of its turns: the texts are a ' .. there, quarantine_ttl, texts)
+  end
+  return found
+end
+
+local function find(entries, run)
+  for n, entry in ipairs(entries) do
+    if entry[RUN] == run then return n, entry end
+  end
+  return nil
+end
+
+local function remove(entries, n)
+  redis.call('LREM', queue, 1, cmsgpack.pack(entries[n]))
+  -- pcall: texts that are foreign stay where there was no place left for them.
+  redis.pcall('HDEL', texts, entries[n][RUN])
+end
+
+-- Return a turn as its reader takes it; the text of an old one goes.
+local function shown(entry, now, life)
+  local text = ''
+  if entry then
+    if tonumber(now) - tonumber(entry[AT]) > tonumber(life) then
+      redis.pcall('HDEL', texts, entry[RUN])
+    else
+      local found = redis.pcall('HGET', texts, entry[RUN])
+      if type(found) == 'string' then text = found end
+    end
+    return {entry[RUN], entry[USER], entry[HOLDER], entry[SEED], entry[TOLD], entry[AT], entry[UNTIL], text}
+  end
+  return {}
+end
+
+local function later(now, ttl) return string.format('%.0f', tonumber(now) + tonumber(ttl)) end
+"""
+)
 
 # ARGV: time to live of what is corrupt, in ms, as of all scripts but DELETE.
 READ = (
@@ -72,9 +156,9 @@ return quarantine(ARGV[3], ARGV[1])
 )
 
 # ARGV: time to live of what is corrupt, expected version, user, created (0: now), context, time to live, this commit's
-# name.
+# name; the run and the holder of the turn that it is, or none.
 COMMIT = (
-    _COMMON
+    _QUEUE
     + """
 local later = newer()
 if later then return later end
@@ -90,11 +174,18 @@ if version ~= expected then
     redis.call('PEXPIRE', KEYS[1], ARGV[6])
     return {'ok', stored[1], stored[3], stored[4]}
   end
-  return {'conflict', stored[1] or '0'}
+  if ARGV[8] == '' then return {'conflict', stored[1] or '0'} end
 end
-local time = redis.call('TIME')
--- Microseconds as text: as a number, Lua would write 1.7e+15.
-local now = time[1] .. string.rep('0', 6 - #time[2]) .. time[2]
+local entries = {}
+if ARGV[8] ~= '' then
+  local wrong
+  entries, wrong = admissions(ARGV[1])
+  if not entries then return wrong end
+  local first = entries[1]
+  if not first or first[RUN] ~= ARGV[8] or first[HOLDER] ~= ARGV[9] then return {'fenced'} end
+  if version ~= expected then return {'conflict', stored[1] or '0'} end
+end
+local now = clock()
 -- After a failover the clock may be behind; a session is never updated before it was.
 if stored[4] and tonumber(stored[4]) > tonumber(now) then now = stored[4] end
 local created = ARGV[4]
@@ -103,23 +194,100 @@ version = string.format('%d', expected + 1)
 redis.call('HSET', KEYS[1], 'format', '1', 'version', version, 'user', ARGV[3], 'created', created,
   'updated', now, 'context', ARGV[5], 'commit', ARGV[7])
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
+if ARGV[8] ~= '' then remove(entries, 1) end
 return {'ok', version, created, now}
 """
 )
 
-# What belongs to nobody any more can be deleted by anybody; what was quarantined goes with its person only.
-# ARGV: the user who must own it, or none for any owner.
-DELETE = """
+# ARGV: time to live of what is corrupt, run, user, holder, seed, text, how long it is held, in microseconds, how long
+# the text may be kept, and how long the turn is known, in ms.
+ADMIT = (
+    _QUEUE
+    + """
+local entries, wrong = admissions(ARGV[1])
+if not entries then return wrong end
+local now = clock()
+local _, entry = find(entries, ARGV[2])
+if not entry then
+  if #entries >= most then return {'busy'} end
+  entry = {'1', ARGV[2], ARGV[3], ARGV[4], ARGV[5], '0', now, later(now, ARGV[7])}
+  redis.call('RPUSH', queue, cmsgpack.pack(entry))
+  redis.call('HSET', texts, ARGV[2], ARGV[6])
+  redis.call('PEXPIRE', texts, ARGV[8])
+  redis.call('PEXPIRE', queue, ARGV[9])
+end
+return {'ok', shown(entry, now, ARGV[8] .. '000')}
+"""
+)
+
+# ARGV: time to live of what is corrupt, run, holder, how long from now, in microseconds, how much was told, how long a
+# text may be kept, in ms.
+HOLD = (
+    _QUEUE
+    + """
+local entries, wrong = admissions(ARGV[1])
+if not entries then return wrong end
+local now = clock()
+local n, entry = find(entries, ARGV[2])
+local status = 'gone'
+if entry then
+  status = 'waits'
+  if entry[HOLDER] == ARGV[3] or (n == 1 and tonumber(entry[UNTIL]) <= tonumber(now)) then
+    entry[HOLDER] = ARGV[3]
+    entry[UNTIL] = later(now, ARGV[4])
+    if tonumber(ARGV[5]) > tonumber(entry[TOLD]) then entry[TOLD] = ARGV[5] end
+    redis.call('LSET', queue, n - 1, cmsgpack.pack(entry))
+    if n == 1 then status = 'held' end
+  end
+end
+return {'ok', status, shown(entries[1], now, ARGV[6] .. '000')}
+"""
+)
+
+# ARGV: time to live of what is corrupt, run, holder.
+DROP = (
+    _QUEUE
+    + """
+local entries, wrong = admissions(ARGV[1])
+if not entries then return wrong end
+local n, entry = find(entries, ARGV[2])
+if not entry or (entry[HOLDER] ~= ARGV[3] and tonumber(entry[UNTIL]) > tonumber(clock())) then return {'ok', 0} end
+remove(entries, n)
+return {'ok', 1}
+"""
+)
+
+# What belongs to nobody any more can be deleted by anybody; what was quarantined goes with its person only, and so do
+# the turns of theirs in a session that is somebody else's.
+# ARGV: time to live of what is corrupt; the user who must own it, or none for any owner.
+DELETE = (
+    _QUEUE
+    + """
 local kind = redis.call('TYPE', KEYS[1]).ok
 local owner = ''
 if kind == 'hash' then owner = redis.call('HGET', KEYS[1], 'user') or '' end
-if ARGV[1] ~= '' and owner ~= '' and owner ~= ARGV[1] then return {0, owner} end
-local found = redis.call('DEL', KEYS[1])
-if ARGV[1] ~= '' then
-  for n = 2, #KEYS do redis.call('DEL', KEYS[n]) end
+local entries, wrong = admissions(ARGV[1])
+local turns = 0
+if entries and ARGV[2] ~= '' then
+  for n, entry in ipairs(entries) do
+    if entry[USER] == ARGV[2] then
+      remove(entries, n)
+      turns = turns + 1
+    end
+  end
 end
-return {found, owner}
+if ARGV[2] ~= '' and owner ~= '' and owner ~= ARGV[2] then return {turns, owner} end
+local found = redis.call('DEL', KEYS[1])
+if ARGV[2] == '' then
+  redis.call('DEL', queue, texts)
+else
+  for n = 2, places + 2 do redis.call('DEL', KEYS[n]) end
+  -- What is no queue may hold their turns, too.
+  if not entries then redis.call('DEL', queue, texts) end
+end
+return {found + turns, owner}
 """
+)
 
 # KEYS: a person's index, a sorted set of sessions by the time at which the entry ends; then places and reasons.
 # ARGV: time to live of what is corrupt, the session, for how long the entry counts.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,10 +16,23 @@ from redis.exceptions import ResponseError
 
 from tta_kernel import check_count, check_duration
 from tta_redis import Redis, RedisDown, Script
-from tta_sessions import Session, SessionConflict, SessionCorrupt, SessionsError, SessionTooLarge, is_text, pack
+from tta_sessions import (
+    Admission,
+    Held,
+    Session,
+    SessionBusy,
+    SessionConflict,
+    SessionCorrupt,
+    SessionFenced,
+    SessionsError,
+    SessionTooLarge,
+    check_admission,
+    is_text,
+    pack,
+)
 
 from . import scripts
-from .keys import index_keys, session_keys
+from .keys import index_keys, queue_keys, session_keys
 
 log = logging.getLogger("tta.sessions-redis")
 FORGET_BATCH = 200
@@ -36,9 +50,10 @@ class RedisSessions:
 
     def __init__(
         self, redis: Redis, *, ttl: float, max_size: int, quarantine: float, wait_replicas: int = 0,
-        wait_timeout: float = 1.0,
+        wait_timeout: float = 1.0, admission_ttl: float = 3600.0,
     ) -> None:  # fmt: skip
         check_duration("ttl", ttl, positive=True)
+        check_duration("admission_ttl", admission_ttl, positive=True)
         check_duration("quarantine", quarantine, positive=True)
         check_duration("wait_timeout", wait_timeout, positive=True)
         check_count("max_size", max_size)
@@ -50,12 +65,16 @@ class RedisSessions:
         self.unconfirmed = ""
         self.commits = self.conflicts = 0
         self._ttl = max(1, int(ttl * 1000))
+        self._admission_ttl = max(1, int(admission_ttl * 1000))
         self._quarantine_ttl = max(1, int(quarantine * 1000))
         # A corrupt index is kept as long as there may be sessions that only it lists: `forget` says so meanwhile.
         self._index_quarantine = max(self._quarantine_ttl, 2 * self._ttl)
         self._read = redis.script(scripts.READ)
         self._quarantine = redis.script(scripts.QUARANTINE)
         self._commit = redis.script(scripts.COMMIT)
+        self._admit = redis.script(scripts.ADMIT)
+        self._hold = redis.script(scripts.HOLD)
+        self._drop = redis.script(scripts.DROP)
         self._delete = redis.script(scripts.DELETE)
         self._add_to_index = redis.script(scripts.INDEX)
         self._list = redis.script(scripts.LIST)
@@ -82,7 +101,7 @@ class RedisSessions:
                 raise self._corrupt(*found) from None
         return Session(id, owner, int(version), _seconds(created), _seconds(updated), decoded)
 
-    async def commit(self, session: Session) -> Session:
+    async def commit(self, session: Session, admission: Admission | None = None) -> Session:
         context = pack(session)
         size = len(context) + len(session.id.encode()) + len(session.user.encode())
         if size > self._max_size:
@@ -93,7 +112,7 @@ class RedisSessions:
             if session.version == 0:
                 # Before there is anything to forget: a crash between the two leaves an entry without
                 # a session, never a session that `forget` can't find.
-                await self._index(session, replicas=self._replicas)
+                await self._index(session.id, session.user, replicas=self._replicas)
             (status, *found), replicas = await self._replicated(
                 self._commit,
                 self._keys(session.id),
@@ -101,18 +120,21 @@ class RedisSessions:
                     self._quarantine_ttl, session.version, session.user, _micros(session.created_at), context,
                     self._ttl,
                     uuid.uuid4().hex,  # By this a commit that is sent again is known to have been done.
+                    *((admission.run, admission.holder) if admission is not None else ("", "")),
                 ],
                 self._replicas,
             )  # fmt: skip
         if status == b"conflict":
             self.conflicts += 1
             raise SessionConflict(f"session is at version {int(found[0])}, not {session.version}")
+        if status == b"fenced":
+            raise SessionFenced("the turn isn't the first of its session, or is held by somebody else")
         if status != b"ok":
             raise self._unread(status, *found)
         self.commits += 1
         self._confirmed(replicas)
         try:
-            await self._index(session)
+            await self._index(session.id, session.user)
         except (RedisDown, ResponseError) as exc:
             # The entry of the commit before outlives this one's session, so it is still found.
             log.warning("a session's index could not be renewed; the next commit will: %s", exc)
@@ -121,12 +143,61 @@ class RedisSessions:
             session, version=int(version), created_at=_seconds(created), updated_at=_seconds(updated)
         )  # fmt: skip
 
+    async def admit(self, admission: Admission, ttl: float) -> Admission:
+        check_admission(admission, ttl)
+        id, user = admission.session, admission.user
+        size = sum(len(part.encode()) for part in (id, user, admission.run, admission.holder, admission.text))
+        if size > self._max_size:
+            raise SessionTooLarge(f"the admission has {size} bytes; {self._max_size} are the most")
+        async with self._store_errors():
+            # As with a session's first commit: `forget` must find what a person has written.
+            await self._index(id, user, life=self._admission_ttl, replicas=self._replicas)
+            (status, *found), replicas = await self._replicated(
+                self._admit,
+                self._keys(id),
+                [
+                    self._quarantine_ttl, admission.run, user, admission.holder,
+                    "" if admission.seed is None else admission.seed, admission.text, _micros(ttl),
+                    self._admission_ttl, max(self._ttl, self._admission_ttl),
+                ],
+                self._replicas,
+            )  # fmt: skip
+        if status == b"busy":
+            raise SessionBusy("as many turns of the session wait as may")
+        if status != b"ok":
+            raise self._unread(status, *found)
+        self._confirmed(replicas)
+        return _admission(id, *found[0])
+
+    async def hold(self, session: str, run: str, holder: str, ttl: float, told: int = 0) -> Held:
+        if not (is_text(session) and is_text(run) and is_text(holder)):
+            return Held("gone")
+        async with self._store_errors():
+            status, *found = await self._hold(
+                self._keys(session),
+                [self._quarantine_ttl, run, holder, _micros(ttl), told, self._admission_ttl],
+                retry=True,
+            )
+        if status != b"ok":
+            raise self._unread(status, *found)
+        got, first = found
+        return Held(got.decode(), _admission(session, *first) if first else None)
+
+    async def drop(self, session: str, run: str, holder: str) -> bool:
+        if not (is_text(session) and is_text(run) and is_text(holder)):
+            return False
+        async with self._store_errors():
+            status, *found = await self._drop(self._keys(session), [self._quarantine_ttl, run, holder])
+        if status != b"ok":
+            raise self._unread(status, *found)
+        return bool(found[0])
+
     async def delete(self, id: str) -> bool:
         if not is_text(id):
             return False
         async with self._store_errors():
             (found, owner), replicas = await self._replicated(
-                self._delete, self._keys(id), [""], self._replicas, retry=False
+                self._delete, self._keys(id), [self._quarantine_ttl, ""], self._replicas, retry=False
             )
             if found:
                 self._confirmed(replicas)
@@ -164,7 +235,7 @@ class RedisSessions:
         return count
 
     async def _forget(self, id: str, user: str, found: list[int]) -> None:
-        deleted, _ = await self._delete(self._keys(id), [user], retry=True)
+        deleted, _ = await self._delete(self._keys(id), [self._quarantine_ttl, user], retry=True)
         found.append(deleted)
 
     async def _confirm_all(self, index: str, ids: Sequence[str], count: int) -> None:
@@ -202,25 +273,25 @@ class RedisSessions:
         elif before:
             log.info("enough replicas confirm the sessions' commits again")
 
-    async def _index(self, session: Session, *, replicas: int = 0) -> None:
-        if session.user:
+    async def _index(self, id: str, user: str, *, life: int = 0, replicas: int = 0) -> None:
+        if user:
             # Twice as long as the session: so the entry of one commit covers the next one's session.
-            arguments = [self._index_quarantine, session.id, 2 * self._ttl]
+            arguments = [self._index_quarantine, id, 2 * max(self._ttl, life)]
             (status, *found), _ = await self._replicated(
-                self._add_to_index, index_keys(self._redis, session.user).all(), arguments, replicas
+                self._add_to_index, index_keys(self._redis, user).all(), arguments, replicas
             )
             if status == b"corrupt":
                 log.error("the index of a person's sessions isn't one (%s); %s", found[0].decode(), _where(found[1]))
 
     def _keys(self, id: str) -> list[str]:
-        return session_keys(self._redis, id).all()
+        return session_keys(self._redis, id).all() + queue_keys(self._redis, id)
 
     def _unread(self, status: bytes, what: bytes, place: bytes = b"") -> SessionsError:
         if status != b"newer":
             return self._corrupt(what, place)
         return SessionsError(
-            f"the session was written by a newer release, in format {what.decode()}, and this one knows formats "
-            "up to 1; it was left as it is"
+            f"the session, or a turn of it, was written by a newer release, in format {what.decode()}, and this one "
+            "knows formats up to 1; it was left as it is"
         )
 
     def _corrupt(self, reason: bytes, place: bytes) -> SessionCorrupt:
@@ -251,6 +322,18 @@ def _where(place: bytes) -> str:
     return (
         f"it is in quarantine: redis-cli --scan --pattern '*:sessions:*:{kept}'" if kept else "the quarantine is full"
     )
+
+
+def _admission(
+    session: str, run: bytes, user: bytes, holder: bytes, seed: bytes, told: bytes, at: bytes, until: bytes, text: bytes
+) -> Admission:
+    """Return a turn as a script gives it; what isn't text or a number names nobody, and can't be answered."""
+    return Admission(
+        session=session, run=run.decode(errors="replace"), user=user.decode(errors="replace"),
+        holder=holder.decode(errors="replace"), text=text.decode(errors="replace"),
+        seed=int(seed) if re.fullmatch(rb"-?\d{1,19}", seed) else None, told=int(told),
+        at=_seconds(at), until=_seconds(until),
+    )  # fmt: skip
 
 
 def _seconds(micros: bytes) -> float:

@@ -13,25 +13,31 @@ import msgspec
 from tta_kernel import Context, Event, Figure, NoConfig, Plugin, PositiveDuration, Size, hookimpl
 from tta_program import Subcommands
 
-from . import hookspecs
+from . import hookspecs, queue
 from .memory import MemorySessions
 from .model import (
     FIGURES,
     SESSIONS,
+    Admission,
+    Held,
     Session,
+    SessionBusy,
     SessionCommitted,
     SessionConflict,
     SessionCorrupt,
+    SessionFenced,
     Sessions,
     SessionsError,
     SessionTooLarge,
     is_text,
     pack,
 )
+from .queue import QUEUE, check_admission
 
 __all__ = [
-    "FIGURES", "SESSIONS", "Session", "SessionCommitted", "SessionConflict", "SessionCorrupt", "SessionTooLarge",
-    "Sessions", "SessionsError", "SessionsMemory", "SessionsPlugin", "is_text", "pack",
+    "FIGURES", "QUEUE", "SESSIONS", "Admission", "Held", "Session", "SessionBusy", "SessionCommitted",
+    "SessionConflict", "SessionCorrupt", "SessionFenced", "SessionTooLarge", "Sessions", "SessionsError",
+    "SessionsMemory", "SessionsPlugin", "check_admission", "is_text", "pack", "queue",
 ]  # fmt: skip
 
 
@@ -52,9 +58,13 @@ class SessionsPlugin(Plugin[NoConfig]):
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long, in seconds, a session lives after its last turn, how many there may be, and how large."""
+    """How long, in seconds, a session lives after its last turn, how many there may be, and how large.
+
+    ``admission_ttl``: how long, in seconds, the text of a turn that wasn't answered is kept.
+    """
 
     ttl: PositiveDuration = 30 * 86400.0
+    admission_ttl: PositiveDuration = 3600.0
     limit: Annotated[int, msgspec.Meta(ge=1, le=10**9)] = 10_000
     max_size: Annotated[Size, msgspec.Meta(ge=1, le=256_000_000)] = 1_000_000
 
@@ -68,8 +78,9 @@ class SessionsMemory(Plugin[Config]):
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         self._sessions = MemorySessions(
-            time.time, ttl=self.config.ttl, limit=self.config.limit, max_size=self.config.max_size
-        )
+            time.time, ttl=self.config.ttl, limit=self.config.limit, max_size=self.config.max_size,
+            admission_ttl=self.config.admission_ttl,
+        )  # fmt: skip
         ctx.provide(SESSIONS, self._sessions)
         yield
 

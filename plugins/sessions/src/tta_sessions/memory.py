@@ -9,7 +9,8 @@ import msgspec
 
 from tta_kernel import check_count, check_duration
 
-from .model import Session, SessionConflict, SessionTooLarge, pack
+from . import queue
+from .model import Admission, Held, Session, SessionConflict, SessionTooLarge, pack
 
 
 class MemorySessions:
@@ -19,12 +20,18 @@ class MemorySessions:
     version, and what can't travel fails here.
     """
 
-    def __init__(self, clock: Callable[[], float], *, ttl: float, limit: int, max_size: int = 1_000_000) -> None:
+    def __init__(
+        self, clock: Callable[[], float], *, ttl: float, limit: int, max_size: int = 1_000_000,
+        admission_ttl: float = 3600.0,
+    ) -> None:  # fmt: skip
         check_duration("ttl", ttl, positive=True)
+        check_duration("admission_ttl", admission_ttl, positive=True)
         check_count("limit", limit)
         check_count("max_size", max_size)
         self._clock, self._ttl, self._limit, self._max_size = clock, ttl, limit, max_size
+        self._admission_ttl = admission_ttl
         self._stored: OrderedDict[str, bytes] = OrderedDict()
+        self._queues: OrderedDict[str, queue.Queue] = OrderedDict()
         self.commits = self.conflicts = 0
 
     def __len__(self) -> int:
@@ -34,8 +41,9 @@ class MemorySessions:
     async def get(self, id: str) -> Session | None:
         return self._read(id)
 
-    async def commit(self, session: Session) -> Session:
+    async def commit(self, session: Session, admission: Admission | None = None) -> Session:
         pack(session)  # Only to see whether it comes back.
+        left = queue.leave(self._queue(session.id), admission) if admission is not None else None
         stored = self._read(session.id)
         version = stored.version if stored else 0
         if session.version != version:
@@ -52,10 +60,33 @@ class MemorySessions:
         self._stored.move_to_end(session.id)
         while len(self._stored) > self._limit:
             self._stored.popitem(last=False)
+        if left is not None:
+            self._put(session.id, left)
         self.commits += 1
         return new
 
+    async def admit(self, admission: Admission, ttl: float) -> Admission:
+        queue.check_admission(admission, ttl)
+        size = len(msgspec.msgpack.encode(admission))
+        if size > self._max_size:
+            raise SessionTooLarge(f"the admission has {size} bytes; {self._max_size} are the most")
+        entries, entered = queue.enter(self._queue(admission.session), admission, self._clock(), ttl)
+        self._put(admission.session, entries)
+        return entered
+
+    async def hold(self, session: str, run: str, holder: str, ttl: float, told: int = 0) -> Held:
+        entries, held = queue.hold(self._queue(session), run, holder, self._clock(), ttl, told)
+        self._put(session, entries)
+        return held
+
+    async def drop(self, session: str, run: str, holder: str) -> bool:
+        before = self._queue(session)
+        after = queue.without(before, run, holder, self._clock())
+        self._put(session, after)
+        return len(after) < len(before)
+
     async def delete(self, id: str) -> bool:
+        self._queues.pop(id, None)
         return self._stored.pop(id, None) is not None
 
     async def forget(self, user: str) -> int:
@@ -64,7 +95,30 @@ class MemorySessions:
         found = [id for id in list(self._stored) if (s := self._read(id)) and s.user == user]
         for id in found:
             del self._stored[id]
-        return len(found)
+        return len(found) + self._forget_admissions(user)
+
+    def _forget_admissions(self, user: str) -> int:
+        count = 0
+        for id, entries in list(self._queues.items()):
+            others = tuple(entry for entry in entries if entry.user != user)
+            count += len(entries) - len(others)
+            self._put(id, others)
+        return count
+
+    def _queue(self, id: str) -> queue.Queue:
+        """Return a session's queue; what rested as long as a session may has ended."""
+        now = self._clock()
+        entries = queue.aged(self._queues.get(id, ()), now, self._admission_ttl)
+        return tuple(entry for entry in entries if now - entry.at <= max(self._ttl, self._admission_ttl))
+
+    def _put(self, id: str, entries: queue.Queue) -> None:
+        if not entries:
+            self._queues.pop(id, None)
+            return
+        self._queues[id] = entries
+        self._queues.move_to_end(id)
+        while len(self._queues) > self._limit:
+            self._queues.popitem(last=False)
 
     def _read(self, id: str) -> Session | None:
         if (encoded := self._stored.get(id)) is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -23,6 +23,44 @@ class Session(msgspec.Struct, frozen=True):
     created_at: float = 0.0
     updated_at: float = 0.0
     context: Mapping[str, Any] = {}
+
+
+class Admission(msgspec.Struct, frozen=True):
+    """A turn in the queue of its session: what a person (``user``) wrote, and the run that answers it.
+
+    ``holder`` is who sees to it, and nobody else may before ``until``. ``told`` is how many characters of the answer
+    that person may have read. The store sets ``at``, when it was admitted, and ``until``, by its own clock. ``text`` is
+    empty where that was too long ago: nobody can answer it any more. ``seed`` is a story's that begins with it.
+    """
+
+    session: str
+    user: str
+    run: str
+    text: str
+    holder: str
+    seed: int | None = None
+    told: int = 0
+    at: float = 0.0
+    until: float = 0.0
+
+
+class Held(msgspec.Struct, frozen=True):
+    """Whether it is a turn's turn, and the ``first`` one of its session's queue, if there is one.
+
+    ``held``: it is the first, and its holder's; ``waits``: another is before it, or somebody else holds it; ``gone``:
+    it was committed or dropped.
+    """
+
+    status: Literal["held", "waits", "gone"]
+    first: Admission | None = None
+
+
+class SessionBusy(Exception):
+    """As many turns of the session wait as may; nothing was changed."""
+
+
+class SessionFenced(Exception):
+    """Somebody else has gone on with the turn, or it was dropped; nothing was changed."""
 
 
 class SessionConflict(Exception):
@@ -50,18 +88,35 @@ class Sessions(Protocol):
     async def get(self, id: str) -> Session | None:
         """Return a session, or None where there is none (any more)."""
 
-    async def commit(self, session: Session) -> Session:
+    async def commit(self, session: Session, admission: Admission | None = None) -> Session:
         """Store ``session`` if its version is still the stored one; return it with the new version.
 
-        Raises `SessionConflict` otherwise; a session that is gone has the version 0. Raises
-        `SessionTooLarge`, and TypeError where the session holds what wouldn't come back (`pack`).
+        With an ``admission``, which must be the first and held by its ``holder``, that leaves the queue in the same
+        step; `SessionFenced` otherwise. Raises `SessionConflict` for another version; a session that is gone has the
+        version 0. Raises `SessionTooLarge`, and TypeError where the session holds what wouldn't come back (`pack`).
         """
+
+    async def admit(self, admission: Admission, ttl: float) -> Admission:
+        """Enter a turn at the end of its session's queue, and let its holder have it for ``ttl`` seconds.
+
+        The same run again is the same entry, as it is stored. Raises `SessionBusy` where `QUEUE` turns wait, and
+        `SessionTooLarge`, and TypeError (`check_admission`).
+        """
+
+    async def hold(self, session: str, run: str, holder: str, ttl: float, told: int = 0) -> Held:
+        """Hold the first turn of the queue, if nobody else does, or renew what is held, for ``ttl`` seconds from now.
+
+        A turn that waits is renewed, too, by who holds it, and is nobody else's meanwhile. ``told`` only grows.
+        """
+
+    async def drop(self, session: str, run: str, holder: str) -> bool:
+        """Take a turn out of the queue, unanswered; False where somebody else holds it, or it is gone."""
 
     async def delete(self, id: str) -> bool:
         """Delete one session; False if there was none."""
 
     async def forget(self, user: str) -> int:
-        """Delete all sessions of a person, and return how many there were; nobody ("") has none."""
+        """Delete all sessions and admissions of a person, and return how many there were; nobody ("") has none."""
 
 
 def is_text(name: str) -> bool:
