@@ -12,7 +12,7 @@ import anyio.to_thread
 from tta_agents.hookspecs import declared
 from tta_kernel import KERNEL, ConfigError, Context, Event, Hooks, Plugin, PluginError, Problem, hookimpl
 from tta_messages.types import declared as declared_types
-from tta_program import unquoted
+from tta_program import Subcommands, unquoted
 
 from . import hookspecs
 from .check import problems
@@ -124,3 +124,9 @@ class WorkflowsPlugin(Plugin[Config]):
         types, _ = declared_types(hooks)
         more = problems(found, declared(hooks), uses, hooks.trouble, origins=found.origins, types=types)
         return [*wrong, *map(found.blame, more)]
+
+    @hookimpl(optionalhook=True)
+    def register_commands(self, subcommands: Subcommands) -> None:
+        from . import commands  # Only a command needs them.
+
+        commands.add(subcommands)
