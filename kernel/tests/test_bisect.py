@@ -13,7 +13,7 @@ import pytest
 PLUGINS = """
 import os
 from contextlib import asynccontextmanager
-from tta_kernel import NoConfig, Plugin
+from tta_kernel import NoConfig, Plugin, Problem, hookimpl
 
 class Good(Plugin[NoConfig]):
     pass
@@ -23,6 +23,11 @@ class Bad(Plugin[NoConfig]):
     async def lifespan(self, ctx):
         raise OSError("no server")
         yield
+
+class Objecting(Plugin[NoConfig]):
+    @hookimpl
+    def check(self):
+        return [Problem("roster", "is empty")]
 
 class First(Plugin[NoConfig]):
     @asynccontextmanager
@@ -40,16 +45,18 @@ class Second(Plugin[NoConfig]):
 """
 
 
-def bisect(ship: Callable[..., Path], tmp_path: Path, **classes: str) -> tuple[int, list[str]]:
+def bisect(
+    ship: Callable[..., Path], tmp_path: Path, *, environment: str = "", **classes: str
+) -> tuple[int, list[str]]:
     entries = "\n".join(f"{name} = bisected:{cls}" for name, cls in classes.items())
     site = ship("bisected", entries, PLUGINS)
     sections = ", ".join(f"{name}: {{}}" for name in classes)
     (tmp_path / "base.yaml").write_text(f"kernel: {{autoload: false}}\nplugins: {{{sections}}}\n")
-    (tmp_path / "development.yaml").write_text("")
-    environment = os.environ | {"PYTHONPATH": str(site), "TTA_CONFIG": str(tmp_path)}
+    (tmp_path / "development.yaml").write_text(environment)
+    variables = os.environ | {"PYTHONPATH": str(site), "TTA_CONFIG": str(tmp_path)}
     command = [sys.executable, "-m", "tta_program", "plugins", "bisect"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
-    return done.returncode, done.stdout.splitlines()
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=variables, timeout=60)
+    return done.returncode, (done.stdout or done.stderr).splitlines()
 
 
 @pytest.mark.parametrize("bad", ["a", "d", "e"])
@@ -68,4 +75,16 @@ def test_two_plugins_that_fail_together_are_found(ship: Callable[..., Path], tmp
 def test_a_start_that_succeeds_has_no_culprit(ship: Callable[..., Path], tmp_path: Path) -> None:
     assert bisect(ship, tmp_path, a="Good", b="Second") == (
         0, ["2 of 2 plugins: starts: a, b", "all plugins start together"]
+    )  # fmt: skip
+
+
+def test_nobody_is_the_culprit_of_a_config_that_cannot_be_read(ship: Callable[..., Path], tmp_path: Path) -> None:
+    code, lines = bisect(ship, tmp_path, a="Good", b="Good", environment="plugins: {a: {}\n  b")
+    assert (code, lines[0]) == (1, "tta plugins bisect: nothing can be started; `tta check` tells all of it:")
+    assert lines[1].startswith(f"{tmp_path}/development.yaml:2:3: cannot be read as YAML")
+
+
+def test_one_that_objects_to_its_deployment_is_told_by_its_objection(ship: Callable[..., Path], tmp_path: Path) -> None:
+    assert bisect(ship, tmp_path, a="Good", b="Objecting") == (
+        1, ["tta plugins bisect: nothing can be started; `tta check` tells all of it:", "roster: is empty"]
     )  # fmt: skip

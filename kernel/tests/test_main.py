@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -470,6 +471,7 @@ def test_a_command_that_cannot_be_added_is_a_problem(folder: Path, ship: Ship) -
     done = tta(folder, "check")
     assert done.returncode == 1
     assert "its commands: ArgumentError" in done.stdout
+    assert re.search(r"ArgumentError.* at .*/speaking.py:\d+$", done.stdout, flags=re.MULTILINE)
 
 
 def test_a_command_that_is_interrupted_ends_with_130(folder: Path, ship: Ship) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio
 
 from tta_kernel import KERNEL, Kernel, KernelError, PluginError
+from tta_kernel.isolation import describe
 from tta_kernel.wiring import Wiring
 
 from . import health, hookspecs, imports, logs, looks, streams
@@ -116,7 +117,7 @@ def _parse(rest: Sequence[str], wiring: Wiring) -> argparse.Namespace:
     for name, answer in wiring.hooks.collect(hookspecs.register_commands, subcommands).items():
         record = wiring.records[name]
         if isinstance(answer, Exception) and record.usable:
-            record.rule_out(PluginError(name, f"its commands: {answer!r}"))
+            record.rule_out(PluginError(name, f"its commands: {describe(answer, record.cls.__module__)}"))
     if rest and rest[0] not in subcommands:
         absent = wiring.records.get(rest[0])
         if absent and not absent.usable:

@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 
 from tta_kernel import ConfigError, Kernel
+from tta_kernel.wiring import Wiring
 
 from .config import LayeredSettings, load
 from .exits import DONE, NOT_STARTED, WANTING
@@ -23,11 +24,11 @@ _UNFIT = 4
 class Trials:
     """Starts some of the plugins of a deployment, and says whether that failed."""
 
-    def __init__(self, settings: LayeredSettings, plugins: Kernel, limit: float) -> None:
+    def __init__(self, settings: LayeredSettings, wiring: Wiring, limit: float) -> None:
         self._source = settings.source
-        self._records = plugins.wiring.chosen()
+        self._records = wiring.chosen()
         self._limit = limit
-        self.order = [name for level in plugins.wiring.levels for name in level]
+        self.order = [name for level in wiring.levels for name in level]
         """Each after what it needs."""
 
     def fails(self, wanted: Collection[str]) -> bool:
@@ -70,12 +71,15 @@ class Trials:
         return chosen
 
 
-def bisect(settings: LayeredSettings) -> int:
+def bisect(settings: LayeredSettings, wiring: Wiring) -> int:
     """Name the plugin that makes the start fail, or the two that do so together; print each try."""
-    try:
-        trials = Trials(settings, Kernel(settings), settings.start_timeout + settings.stop_timeout + 10.0)
-    except ConfigError as exc:
-        return fail("plugins bisect", f"nothing can be started; `tta check` tells all of it:\n{exc}")
+    if settings.complete:
+        wiring.check()
+    if wiring.problems:
+        # Each try would be refused, and the first to be tried be taken for the culprit.
+        told = "\n".join(map(str, wiring.problems))
+        return fail("plugins bisect", f"nothing can be started; `tta check` tells all of it:\n{told}")
+    trials = Trials(settings, wiring, settings.start_timeout + settings.stop_timeout + 10.0)
     if not (trials.order and trials.fails(trials.order)):
         print("all plugins start together")
         return DONE

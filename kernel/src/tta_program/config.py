@@ -229,7 +229,8 @@ def _files(home: Path | None, environment: str) -> list[Path]:
         what = "there is no such file"
         if environment in names:
             what = "is what every environment shares, and none itself"
-        hint = suggest(environment, choices)
+        # Nobody has to guess that each environment has a file.
+        hint = suggest(environment, choices) if choices else "make it: an empty one is enough"
         if hint.endswith("?"):
             hint += f" ({', '.join(choices)})"
         raise ConfigError(Problem(where, what, hint))

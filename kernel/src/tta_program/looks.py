@@ -51,7 +51,7 @@ def show(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace)
     if what == "bisect":
         from .bisect import bisect  # It needs an event loop, which nothing else here does.
 
-        return bisect(settings)
+        return bisect(settings, wiring)
     if what == "release":
         return _release(wiring, settings, options.names)
     if settings.complete:

@@ -195,6 +195,13 @@ def test_a_missing_environment_file_is_a_problem_with_a_suggestion(write: Write)
     assert load_problem(folder, "zzz").endswith("known: development, production, staging")
 
 
+def test_a_folder_without_any_environment_s_file_says_that_it_wants_one(write: Write) -> None:
+    folder = write()
+    (folder / "development.yaml").unlink(missing_ok=True)
+    problem = f"{folder}/development.yaml: there is no such file; make it: an empty one is enough"
+    assert load_problem(folder) == problem
+
+
 def test_a_missing_base_is_a_problem_in_a_named_folder(write: Write) -> None:
     folder = write()
     (folder / "base.yaml").unlink()
