@@ -46,7 +46,7 @@ def _unnameable(config: Config) -> Iterator[Problem]:
 def _declared(hooks: Hooks) -> Iterator[Problem]:
     owners: dict[str, str] = {}
     for plugin, declared in hooks.collect(hookspecs.agents).items():
-        if isinstance(declared, ConfigError):  # It says itself what is wrong.
+        if isinstance(declared, ConfigError) and declared.problems:  # It says itself what is wrong.
             yield from (replace(problem, plugin=plugin) for problem in declared.problems)
             continue
         if isinstance(declared, Exception):
