@@ -70,6 +70,15 @@ def test_it_starts_calls_and_stops(blocking: BlockingKernel) -> None:
         blocking.call(get, blocking.kernel)
 
 
+@pytest.mark.parametrize("how", ["call", "submit", "stream"])
+def test_what_a_function_has_returned_is_refused_with_the_way_out(blocking: BlockingKernel, how: str) -> None:
+    made = get(blocking.kernel)
+    calls = {"call": blocking.call, "submit": blocking.submit, "stream": lambda it: next(blocking.stream(it))}
+    with blocking, pytest.raises(TypeError, match=r"not a coroutine: write `call\(f, x\)`, and not `call\(f\(x\)\)`"):
+        calls[how](made)  # type: ignore[operator]
+    made.close()
+
+
 def test_a_call_that_waits_when_it_stops_is_told_so(blocking: BlockingKernel) -> None:
     waits, raised = threading.Event(), list[BaseException]()
 

@@ -23,6 +23,7 @@ from tta_kernel.lifecycle import GRACE
 from .loops import Loop, Schedule
 from .watch import LoopWatch
 
+A = TypeVar("A")
 R = TypeVar("R")
 Stream = AsyncIterable[R] | AbstractAsyncContextManager[AsyncIterable[R]]
 
@@ -110,7 +111,7 @@ class BlockingKernel:
         # Made before the call begins, so that Ctrl-C finds it to cancel, whenever it comes.
         future: Future[R] = Future()
         try:
-            self._submit(future, partial(func, *args, **kwargs))
+            self._submit(future, _bound(func, *args, **kwargs))
             return future.result(timeout)
         except TimeoutError:
             if future.cancel():
@@ -125,7 +126,7 @@ class BlockingKernel:
         """Begin ``func(*args, **kwargs)`` in the kernel's event loop; to cancel the future cancels the call."""
         future: Future[R] = Future()
         try:
-            self._submit(future, partial(func, *args, **kwargs))
+            self._submit(future, _bound(func, *args, **kwargs))
         except BaseException:
             future.cancel()
             raise
@@ -145,11 +146,12 @@ class BlockingKernel:
         It runs in one task from end to end, one piece ahead of its reader. To close the iterator, as the end of a
         generator does, cancels it.
         """
+        begin = _bound(func, *args, **kwargs)
         send, receive = anyio.create_memory_object_stream[R](0)
 
         async def produce() -> None:
             async with send, receive, AsyncExitStack() as stack:
-                stream = func(*args, **kwargs)
+                stream = begin()
                 if isinstance(stream, AbstractAsyncContextManager):
                     stream = await stack.enter_async_context(stream)
                 elif close := getattr(stream, "aclose", None):
@@ -300,6 +302,14 @@ class BlockingKernel:
 
     def __exit__(self, *exc: object) -> None:
         self.stop()
+
+
+def _bound(func: Callable[..., A], *args: Any, **kwargs: Any) -> Callable[[], A]:
+    """Bind a function's arguments, and refuse what it has returned already."""
+    if not callable(func):
+        what = f"expected a function and its arguments, not a {type(func).__name__}"
+        raise TypeError(f"{what}: write `call(f, x)`, and not `call(f(x))`")
+    return partial(func, *args, **kwargs)
 
 
 def _fresh(failure: Exception) -> KernelError:
