@@ -144,6 +144,10 @@ async def test_a_run_that_a_paused_process_began_is_found_by_the_sweep(redis: Re
         await journal.commit(gone, Commit("r", 1, (Started(at=1.0, step="a"),), "running"))
 
 
+NESTED = b"\x91" * 100_000 + b"\xc0"
+"""A list in a list in a list, deeper than anybody reads."""
+
+
 @pytest.mark.parametrize("key", ["run", "input", "records", "outgoing", "said"])
 @pytest.mark.parametrize("value", ["text", "list", "zset"])
 async def test_what_is_foreign_under_a_run_is_told_and_stops_no_other(
@@ -174,10 +178,22 @@ async def test_what_is_foreign_under_a_run_is_told_and_stops_no_other(
     assert await journal.commit(other, Commit("good", 1, (Started(at=1.0, step="a"),), "running")) == 1
 
 
+@pytest.mark.parametrize("field", ["head", "status"])
+async def test_a_summary_that_does_not_decode_is_none_and_the_others_are_there(redis: Redis, field: str) -> None:
+    journal = RedisJournal(redis)
+    lease = await journal.join("p", LONG)
+    await journal.create(lease, head())
+    await journal.create(lease, head("good"))
+    await redis.execute("HSET", run_keys(redis, "r").run, field, NESTED)
+    assert await journal.summary("r") is None
+    assert await journal.summary("good") is not None
+
+
 @pytest.mark.parametrize(
     "doctored",
     [b"", b"\xc1", b"\x81", msgspec.msgpack.encode({"kind": "nobody", "at": 1.0}), b"\xff" * 1000,
-     msgspec.msgpack.encode(Done(at=1.0, step="a"))[:-3], msgspec.msgpack.encode([1, 2])],
+     msgspec.msgpack.encode(Done(at=1.0, step="a"))[:-3], msgspec.msgpack.encode([1, 2]), NESTED,
+     b"\x81\xa4more" + NESTED],
 )  # fmt: skip
 async def test_a_record_that_does_not_decode_is_corrupt_and_can_be_set_aside(redis: Redis, doctored: bytes) -> None:
     journal = RedisJournal(redis)

@@ -5,6 +5,7 @@ from typing import get_args
 import msgspec
 import pytest
 
+from tta_workflows.plan import PlanError, restore_plan
 from tta_workflows.records import AnyRecord, Asked, Done, Released, Started
 
 
@@ -29,3 +30,8 @@ def test_each_kind_of_record_is_in_the_union_and_has_a_tag_of_its_own() -> None:
 def test_what_a_newer_release_adds_to_a_record_is_ignored() -> None:
     packed = msgspec.msgpack.encode({"kind": "started", "at": 1.0, "step": "a", "mood": "new"})
     assert msgspec.msgpack.decode(packed, type=AnyRecord) == Started(at=1.0, step="a")
+
+
+def test_a_stored_definition_that_is_nested_without_end_is_an_error_of_it() -> None:
+    with pytest.raises(PlanError, match="the stored definition"):
+        restore_plan(b"\x81\xa4more" + b"\x91" * 100_000 + b"\xc0")

@@ -215,7 +215,7 @@ def _body(letter: DeadLetter) -> Any:
         return b64encode(letter.raw).decode()
     try:
         return msgspec.msgpack.decode(letter.message.body)
-    except (msgspec.DecodeError, ValueError):  # A foreign program wrote it.
+    except (msgspec.DecodeError, ValueError, RecursionError):  # A foreign program wrote it.
         return b64encode(bytes(letter.message.body)).decode()
 
 

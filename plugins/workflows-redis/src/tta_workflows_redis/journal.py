@@ -209,7 +209,7 @@ class RedisJournal:
                 tuple(map(_record.decode, records)), after, run_status.decode(),
                 tuple(_outgoing.decode(each[_NUMBER:]) for each in sorted(outgoing)),
             )  # fmt: skip
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             # What msgspec says names fields, and quotes no value.
             why = aside.decode(errors="replace") or f"a record of it can't be read: {exc}"
             raise JournalCorrupt(f"the run {run}: {why}") from None
@@ -369,7 +369,7 @@ class RedisJournal:
                 fields = await self._redis.execute("HMGET", key, "format", "head", "status", "ended_at", "code")
                 if fields[0] == str(layout.FORMAT).encode():
                     found[id] = _summary(*fields[1:])
-            except (msgspec.DecodeError, ValueError, ResponseError) as exc:
+            except (msgspec.DecodeError, ValueError, RecursionError, ResponseError) as exc:
                 log.warning("the summary of the run %s can't be read: %s", id, type(exc).__name__)
 
         async with anyio.create_task_group() as tasks:

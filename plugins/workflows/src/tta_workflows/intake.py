@@ -63,7 +63,7 @@ class Intake:
                 await self._signal(message.decode(SignalRun), message.id)
             else:
                 raise Reject(f"a message of the type {message.type!r} neither begins nor answers a run")
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise Reject("its body doesn't fit its type") from None
 
     async def _start(self, wanted: StartRun, id: str, owner: str) -> None:

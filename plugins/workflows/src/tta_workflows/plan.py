@@ -141,7 +141,7 @@ def restore_plan(packed: bytes) -> Plan:
     """Make a plan of what a journal has kept; raises `PlanError` where this release doesn't know what to do with it."""
     try:
         stored = msgspec.msgpack.decode(packed, type=_Stored)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise PlanError("the stored definition", f"can't be read: {exc}") from None
     return make_plan(stored.name, stored.definitions)
 
