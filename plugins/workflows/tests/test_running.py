@@ -20,6 +20,7 @@ from tta_workflows.engine import Settings
 from tta_workflows.intake import Intake, SignalRun, StartRun
 from tta_workflows.journal import Commit, JournalCorrupt, JournalError, Journalled, Lease, RunHead
 from tta_workflows.memory import MemoryJournal
+from tta_workflows.plan import make_plan
 from tta_workflows.testing import Call, FakeAgents, Processes, VirtualClock, echo, failing, workflow
 
 STEP = {"id": "a", "agent": "echo", "input": {"text": "input.text"}}
@@ -361,3 +362,41 @@ async def test_what_sends_messages_does_not_begin_without_them(processes: Proces
     async with processes.running(None, w=workflow({**STEP, "send": [send]})) as workflows:
         refused = await workflows.run("w", {"text": "hi"})
     assert (refused.status, refused.error) == ("refused", "unavailable")
+
+
+@pytest.mark.parametrize("broken", ["claim", "read", "definition"])
+async def test_what_was_claimed_while_the_journal_broke_is_not_left_to_nobody(
+    processes: Processes, broken: str
+) -> None:
+    class Breaking(MemoryJournal):
+        left = 2
+
+        def __getattribute__(self, name: str) -> Any:
+            really = super().__getattribute__(name)
+            if name != broken:
+                return really
+
+            async def call(*args: Any) -> Any:
+                answer = await really(*args)
+                if self.left:
+                    self.left -= 1
+                    raise JournalError("the answer is lost")
+                return answer
+
+            return call
+
+    journal = Breaking(time.time)
+    definition = workflow(STEP)
+    plan = make_plan("w", {"w": definition})
+    lease = await journal.join("dead", 60.0)
+    await journal.define(plan.definition, plan.packed)
+    for number in range(3):
+        await journal.create(lease, RunHead(f"r{number}", "w", plan.definition, time.time(), {"text": "hi"}))
+    await journal.leave(lease)
+    processes.journal = journal
+    with anyio.fail_after(20):
+        async with processes.running(None) as workflows:
+            for number in range(3):
+                handle = await workflows.find(f"r{number}")
+                assert handle is not None
+                assert (await handle.result()).over

@@ -6,14 +6,17 @@ from collections.abc import Awaitable, Callable
 from typing import Never
 
 import anyio
+from msgspec.structs import replace
 
 from tta_messages import Backoff
 
 from .engine import Engine
-from .journal import JournalError, Lease
+from .journal import JournalError, Lease, RunQuery, RunStatus
 
 _AT_ONCE = 32
 """How many runs are taken over at a time: others may take the rest meanwhile."""
+
+_UNFINISHED: tuple[RunStatus, ...] = ("running", "waiting", "undoing")
 
 
 class Membership:
@@ -31,6 +34,7 @@ class Membership:
         self.draining = False
         self._until = 0.0
         self._unsure: set[str] = set()
+        self._claim_unanswered = False
 
     async def run(self) -> Never:
         """Join, renew and take over, until cancelled."""
@@ -82,15 +86,40 @@ class Membership:
         self._lost(lease)
 
     async def _take_over(self) -> None:
-        unsure, self._unsure = self._unsure, set()
-        for run in unsure:
-            if self.lease is None:
-                self._unsure.add(run)
-            else:
-                await self._taken(self.lease, run)
+        await self._go_on()
         while (lease := self.lease) is not None:
+            if self._claim_unanswered:
+                await self._look_for_claimed(lease)
+            self._claim_unanswered = True
             found = await self._engine.journal.claim(lease, _AT_ONCE)
-            for run in found:
-                await self._taken(lease, run)
+            self._claim_unanswered = False
+            self._unsure.update(found)
+            await self._go_on()
             if len(found) < _AT_ONCE:
                 return
+
+    async def _go_on(self) -> None:
+        """Take what is ours, or may be; what can't be told because the journal is away is looked at the next time."""
+        unsure, self._unsure = self._unsure, set()
+        while unsure and self.lease is not None:
+            run = unsure.pop()
+            try:
+                await self._taken(self.lease, run)
+            except JournalError:
+                self._unsure |= {run, *unsure}
+                raise
+        self._unsure |= unsure
+
+    async def _look_for_claimed(self, lease: Lease) -> None:
+        """Find what a claim has given us whose answer was lost: nobody else goes on with it while our lease holds."""
+        for status in _UNFINISHED:
+            query = RunQuery(status=status)
+            while True:
+                page = await self._engine.journal.list(query)
+                for run in page.runs:
+                    if await self._engine.journal.take(lease, run.id):
+                        self._unsure.add(run.id)
+                if not page.cursor:
+                    break
+                query = replace(query, cursor=page.cursor)
+        await self._go_on()
