@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import Any
 
 import anyio
@@ -12,7 +13,10 @@ from tta_agents.memory import MemoryRegistry
 from tta_agents.testing import Answer, Ask, Echo
 from tta_agents.testing.echo import ASK, CANCELLED, ECHO, FOREIGN, Work, error_of, eventually, into, telling
 from tta_agents.testing.processes import Connection, Processes
+from tta_kernel.isolation import is_interrupt
 from tta_kernel.testing.strangers import LIMIT, Outcome, Stranger, strangers
+
+LONG = 10.0
 
 
 @pytest.mark.parametrize("kind", FOREIGN)
@@ -221,3 +225,37 @@ async def test_an_interrupt_within_an_agent_is_no_fault_of_its(processes: Proces
             await agents.call(ECHO, ASK, key="k")
         [statistics] = agents.statistics().values()
     assert (statistics.errors, statistics.running) == (0, 0)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_an_interrupt_in_an_agent_that_another_process_calls_is_an_orderly_stop(backend: str, *, stream: bool) -> None:
+    async def work(request: Ask, ctx: StepContext) -> Any:
+        await anyio.lowlevel.checkpoint()
+        raise KeyboardInterrupt
+
+    async def listen(piece: str) -> None:
+        pytest.fail("it says nothing")
+
+    async def interrupted(processes: Processes, stack: AsyncExitStack) -> None:
+        async with stack:
+            server, caller = await processes.agents(), await processes.agents()
+            async with server.serve(Echo(work)):
+                await caller.call(ECHO, ASK, key="k", on_piece=listen if stream else None)
+
+    async def main() -> None:
+        processes = Processes(stack := AsyncExitStack())
+        with anyio.fail_after(LONG), pytest.raises((KeyboardInterrupt, BaseExceptionGroup)) as caught:
+            await interrupted(processes, stack)
+        interrupts.append(caught.value)
+        left.extend(await processes.registry.list())
+        left.extend(await processes.messages.receive("agents.echo"))
+
+    interrupts: list[BaseException] = []
+    left: list[object] = []
+    anyio.run(main, backend=backend)
+    # It came to whoever runs the kernel, and not past everybody out of the event loop.
+    [interrupt] = interrupts
+    assert is_interrupt(interrupt)
+    # The agent has left, and so has the call, whose caller was cancelled, too.
+    assert left == []

@@ -11,6 +11,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from tta_kernel import Context, as_failure, correlation_id
+from tta_kernel.isolation import is_interrupt
 from tta_messages import SHUTDOWN_TIMEOUT, Delivery, LeaseKeeper, MessagesError, QueueSettings
 
 from .acceptance import Acceptances
@@ -60,6 +61,8 @@ class CallConsumer:
             *((self._keeper(queue_of(served.id), own), [served]) for served in group),
         ]
         self._taking, self._closing = anyio.CancelScope(), False
+        self._background: TaskGroup | None = None
+        self._interrupt: BaseException | None = None
         self._ended_one, self._ended = anyio.Event(), anyio.Event()
 
     def _keeper(self, queue: str, settings: QueueSettings) -> LeaseKeeper:
@@ -99,6 +102,7 @@ class CallConsumer:
             served.taken = 0  # A crash may have ended tasks that had not begun.
         try:
             async with anyio.create_task_group() as background:
+                self._background = background
                 for leases, _ in self._sources:
                     background.start_soon(leases.run)
                 background.start_soon(self._acceptances.run)
@@ -109,8 +113,10 @@ class CallConsumer:
         finally:
             with anyio.move_on_after(SHUTDOWN_TIMEOUT, shield=True):
                 await self._close_leases()
-            if self._closing:  # Otherwise it has crashed, and that isn't the end.
+            if self._closing or self._interrupt:  # Otherwise it has crashed, and that isn't the end.
                 self._ended.set()
+        if self._interrupt:
+            raise self._interrupt
 
     async def _take_all(self, tasks: TaskGroup) -> None:
         """Take calls from the type's queue and from each instance's, until `close`."""
@@ -169,6 +175,13 @@ class CallConsumer:
                 execution.error = f"serving it raised {type(where).__name__}"
                 self._log.error("%s", execution.error)  # without its text: it may be a person's
             await self._settle(leases, execution)
+        except BaseException as exc:
+            if not is_interrupt(exc):
+                raise
+            # From this task asyncio would let it out of the event loop, past everybody who has something to close.
+            self._interrupt = exc
+            assert self._background is not None
+            self._background.cancel_scope.cancel()
         finally:
             del self._executions[id(delivery)]
             del self._inbox.executions[execution.id]
