@@ -27,14 +27,19 @@ CheckOutput = Callable[[str, str, Mapping[str, Any]], Sequence[str]]
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """How an executor goes about it; times in seconds."""
+    """How an executor goes about it; times in seconds.
+
+    ``watch_after``: so long a run goes on before this process looks for what others say of it, such as that it is to be
+    cancelled: most are over by then, and to look costs as much as a short run. A step that waits for an answer looks
+    at once.
+    """
 
     lease: float = 10.0
     grace: float = 3.0
     patience: float = 2.0
     undo: Retry = Retry(attempts=5, delay=0.5, cap=30.0)
     undo_timeout: float = 60.0
-    watch_after: float = 0.05
+    watch_after: float = 0.5
     window: int = 64
 
 
