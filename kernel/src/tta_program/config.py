@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import reduce
 from pathlib import Path
@@ -184,7 +185,15 @@ def read(
         failures=failures,
         uncounted=uncounted,
     )
-    return settings, problems + reader.problems
+    return settings, [*problems, *_misnamed(environ), *reader.problems]
+
+
+def _misnamed(environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Find variables that were meant to be read, and would be left alone for an underscore."""
+    for name in sorted(environ):
+        if found := re.fullmatch(r"TTA_(KERNEL|PLUGINS)(?:_+(\w+))?", name):
+            meant = "__".join(filter(None, ("TTA", *found.groups())))
+            yield Problem(name, "is not read, since there are two underscores behind TTA in what is", f"write {meant}")
 
 
 def _failures(quarantine: Path | None) -> tuple[Mapping[str, Failures], Sequence[Problem]]:

@@ -116,6 +116,16 @@ def test_a_secret_in_a_variable_is_what_is_written_though_it_looks_like_a_mappin
     assert load(folder, None, environ).decode("store", Store).password == "{p}"
 
 
+@pytest.mark.parametrize("name", ["TTA_KERNEL__STOP_TIMEOUT", "TTA_KERNEL_STOP_TIMEOUT"])
+def test_a_variable_that_lacks_an_underscore_is_no_silence(name: str) -> None:
+    what = "is not read, since there are two underscores behind TTA in what is"
+    assert load_problem(None, **{name: "3s"}) == f"{name}: {what}; write TTA__KERNEL__STOP_TIMEOUT"
+
+
+def test_variables_of_somebody_else_are_left_alone() -> None:
+    load(None, environ={"TTA_TEST_SERVER": "x", "TTA_PLUGINSFOLDER": "x", "TTA_KERNELS": "x", "TTAKERNEL": "x"})
+
+
 @pytest.mark.parametrize("name", ["TTA__", "TTA__PLUGINS____URL", "TTA__KERNEL__"])
 def test_a_variable_with_an_empty_part_is_a_problem(name: str) -> None:
     problem = load_problem(None, **{name: "x"})
