@@ -1,6 +1,6 @@
 # Needs a POSIX shell, make, and Python 3.11 or newer with its venv module.
 #
-#   make demo                                  one turn of the story
+#   make demo                                  one turn of the story, its steps, and one that is tried again
 #   make demo INPUT="I walk to the lighthouse" a turn of your own
 #   make test                                  every test
 #   make test ARGS="-k lifespan -x"            some of them
@@ -44,6 +44,10 @@ help:
 demo: $(DEMO)
 	@printf '> %s\n\n' "$$TTA_DEMO_INPUT"
 	@.venv/bin/tta play --trace -- "$$TTA_DEMO_INPUT"
+	@printf '\n'
+	@.venv/bin/tta workflows graph turn
+	@printf '\n'
+	@.venv/bin/python scripts/demo_retry.py
 
 dev: $(DEV)
 

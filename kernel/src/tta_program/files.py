@@ -33,6 +33,8 @@ def parse(text: str, where: str) -> Any:
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:
             lines: dict[str, int] = {}
             for key, _ in node.value:
+                if key.tag == "tag:yaml.org,2002:bool":
+                    key.tag = "tag:yaml.org,2002:str"  # A key that is called `on` means no truth.
                 name = str(key.value)
                 if name in lines:
                     raise yaml.MarkedYAMLError(

@@ -10,6 +10,7 @@ from tta_kernel import ConfigError, KernelSettings, PluginSettings, Problem
 from tta_kernel.settings import unknown_plugins
 from tta_program import load
 from tta_program.config import read
+from tta_program.files import parse
 
 from .common import (
     Store,
@@ -262,3 +263,8 @@ def test_a_file_or_variable_that_goes_too_deep_is_a_problem(write: Write, text: 
     what = "cannot be read as YAML: more than 50 mappings and lists lie in each other"
     assert what in load_problem(write(base=f"plugins: {text}"))
     assert what in load_problem(write(base=""), TTA__PLUGINS=text)
+
+
+@pytest.mark.parametrize("key", ["on", "off", "yes", "No"])
+def test_a_key_that_yaml_takes_for_a_truth_is_a_name(key: str) -> None:
+    assert parse(f"{key}: {key}", "here") == {key: key.lower() in ("on", "yes")}

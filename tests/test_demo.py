@@ -1,0 +1,52 @@
+"""What `make demo` shows beside a turn."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def at(root: Path, tmp_path: Path) -> Path:
+    """Stand at the top of a tree whose ``development.yaml`` nobody has changed."""
+    (tmp_path / "config").mkdir()
+    shutil.copy(root / "config/base.yaml", tmp_path / "config")
+    shutil.copytree(root / "config/workflows", tmp_path / "config/workflows")
+    development = "plugins: {orchestration: {config: {allow_unchecked: true}}}\n"
+    (tmp_path / "config/development.yaml").write_text(development, encoding="utf-8")
+    return tmp_path
+
+
+def run(at: Path, *words: str) -> str:
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("TTA_")}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=at, env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_demo_runs_what_is_tried_here(root: Path) -> None:
+    recipe = (root / "Makefile").read_text(encoding="utf-8").partition("\ndemo: ")[2].partition("\n\n")[0]
+    assert "tta workflows graph turn" in recipe
+    assert "scripts/demo_retry.py" in recipe
+
+
+def test_the_turn_is_drawn(at: Path) -> None:
+    title, *steps = run(at, "-m", "tta_program", "workflows", "graph", "turn").splitlines()
+    assert title == "turn: at most 30 s"
+    assert [line.split()[0] for line in steps] == ["scene", "intent", "world", "story"]
+
+
+def test_a_step_that_fails_once_is_tried_again(root: Path, at: Path) -> None:
+    said = [line.split() for line in run(at, str(root / "scripts/demo_retry.py")).splitlines()]
+    assert [words[:4] for words in said[1:-1]] == [
+        ["light", "attempt", "1", "started"], ["light", "attempt", "1", "failed"],
+        ["light", "attempt", "2", "started"], ["light", "attempt", "2", "done"],
+    ]  # fmt: skip
+    assert said[-1][:5] == ["the", "run", "is", "done:", "the"]
