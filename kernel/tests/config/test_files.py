@@ -97,9 +97,9 @@ def test_all_problems_of_all_files_come_at_once(write: Write) -> None:
         ("zzz: {}", "zzz: unknown key; known: kernel, plugins"),
         ("kernel: {autolaod: true}", "kernel.autolaod: unknown key; did you mean 'autoload'?"),
         ("kernel: {source: x}", ("kernel.source: unknown key; known: autoload, block_warning, hook_timeouts, "
-         "import_timeout, log_format, log_level, start_timeout, stop_timeout")),
+         "import_timeout, log_format, log_level, quarantine, start_timeout, stop_timeout")),
         ("kernel: {plugins: {}}", ("kernel.plugins: unknown key; known: autoload, block_warning, hook_timeouts, "
-         "import_timeout, log_format, log_level, start_timeout, stop_timeout")),
+         "import_timeout, log_format, log_level, quarantine, start_timeout, stop_timeout")),
         ("kernel: 5", "kernel: expected a mapping, got int"),
         ("plugins: [a]", "plugins: expected a mapping, got a list"),
         ("plugins: {x: true}", "plugins.x: expected a mapping, got true or false"),

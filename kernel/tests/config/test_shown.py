@@ -46,6 +46,7 @@ def test_entries_show_each_value_in_force_and_its_layer(write: Write) -> None:
         Entry("kernel.log_format", "auto", "default"),
         Entry("kernel.block_warning", "1s", "default"),
         Entry("kernel.import_timeout", "1m", "default"),
+        Entry("kernel.quarantine", None, "default"),
         Entry(f"{prefix}.enabled", True, "default"),
         Entry(f"{prefix}.required", False, production),
         Entry(f"{prefix}.config.url", "a", base),
