@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import logging.config
 import os
 import pty
 import subprocess
@@ -24,8 +25,9 @@ URL = "db://me:sw0rdfish@db.example.org/0"
 @pytest.fixture(autouse=True)
 def own_handlers() -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, factory = root.handlers[:], root.level, logging.getLogRecordFactory()
     yield
+    logging.setLogRecordFactory(factory)
     root.handlers[:] = handlers
     root.setLevel(level)
 
@@ -290,3 +292,36 @@ logging.info("with %s", "hunter2")
 def test_a_host_names_them_in_its_config_of_logging() -> None:
     done = subprocess.run([sys.executable, "-c", CONFIG], capture_output=True, text=True, check=True)
     assert done.stdout == "with <redacted>!\nwith <redacted>?\n"
+
+
+@pytest.mark.parametrize("form", ["%(message)s", "%(levelname)s %(name)s %(message)s"])
+def test_a_handler_that_a_plugin_adds_shows_no_secret_either(form: str) -> None:
+    """ControlCore-Project/concore #410, pvlib #447: a library sets a handler of its own up, at once or beside ours."""
+    logs.setup("info", "json", SECRETS)
+    output = io.StringIO()
+    logging.basicConfig(force=True, level="INFO", format=form, stream=output)
+    try:
+        raise ValueError(f"{SECRETS[0]} at {URL}")
+    except ValueError:
+        logging.getLogger("foreign").exception("with %s at %s", SECRETS[0], URL, stack_info=True)
+    shown = output.getvalue()
+    assert "ValueError: <redacted> at db://" in shown
+    assert SECRETS[0] not in shown
+    assert "sw0rdfish" not in shown
+
+
+def test_a_log_that_was_set_up_anew_is_put_back(capsys: pytest.CaptureFixture[str]) -> None:
+    """sqlalchemy/alembic's `fileConfig`, absl's handler: loggers switched off, the handler gone, another level."""
+    log = logs.setup("info", "json")
+    clock = logging.getLogger("tta.clock")
+    elsewhere = logging.NullHandler()
+    logging.config.dictConfig({"version": 1, "root": {"level": "ERROR", "handlers": []}})
+    logging.root.addHandler(logging.StreamHandler(sys.stderr))
+    logging.root.addHandler(elsewhere)
+    log.look()
+    clock.info("struck")
+    log.look()
+    told, struck = map(json.loads, capsys.readouterr().err.splitlines())
+    assert told["event"] == "code of a plugin has set the log up anew: it is put back"
+    assert struck["event"] == "struck"
+    assert elsewhere in logging.root.handlers

@@ -534,6 +534,15 @@ def test_a_signal_ends_run_in_order_with_0(folder: Path, number: signal.Signals)
         assert process.wait(20) == 0
 
 
+def test_a_plugin_that_sets_the_log_up_anew_silences_nobody(folder: Path, ship: Ship) -> None:
+    body = "import logging.config\n" + lifespan("logging.config.dictConfig({'version': 1, 'root': {'handlers': []}})")
+    ship("silencing", "silencing = silencing:P", body)
+    name_them(folder, "silencing")
+    with running(folder) as (process, lines):
+        process.terminate()
+        assert events(lines) == ["stopping after SIGTERM", "stopped"]
+
+
 def test_a_hangup_reloads_and_a_broken_file_changes_nothing(folder: Path) -> None:
     with running(folder) as (process, lines):
         (folder / "development.yaml").write_text("kernel: {autolod: true}\n")

@@ -10,6 +10,7 @@ from copy import copy
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+import anyio
 import msgspec
 
 from tta_kernel import as_failure, correlation_id
@@ -19,6 +20,8 @@ from .secrets import REDACTED, mask
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _NOTHING = re.compile("(?!)")
+PAUSE = 1.0
+"""Seconds between two looks at who has set the log up."""
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -224,10 +227,61 @@ def _pattern(secrets: Collection[str]) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))))
 
 
-def setup(level: str = "info", form: Literal["auto", "human", "json"] = "auto", secrets: Collection[str] = ()) -> None:
+class Log:
+    """The log of the process as `setup` has made it, and kept so, whatever plugins make of it."""
+
+    def __init__(self, handler: logging.Handler, level: str) -> None:
+        self._handler = handler
+        self._level = level
+
+    async def keep(self) -> None:
+        """Look again and again."""
+        while True:
+            self.look()
+            await anyio.sleep(PAUSE)
+
+    def look(self) -> None:
+        """Put the log back where a plugin, or a library of its own, has set it up anew, or has switched loggers off."""
+        # What `logging.config` does to the loggers that it isn't told of.
+        for name, logger in [*logging.root.manager.loggerDict.items()]:
+            if name.startswith("tta.") and isinstance(logger, logging.Logger):
+                logger.disabled = False
+        if self._handler not in logging.root.handlers:
+            self._put_back()
+            logging.getLogger("tta.kernel").warning("code of a plugin has set the log up anew: it is put back")
+
+    def _put_back(self) -> None:
+        for other in [*logging.root.handlers]:
+            # Others, such as one that sends records elsewhere, are welcome beside it.
+            if isinstance(other, logging.StreamHandler) and not isinstance(other, logging.FileHandler):
+                logging.root.removeHandler(other)
+        logging.root.addHandler(self._handler)
+        logging.root.setLevel(self._level)
+
+
+def _records(redact: Redactor) -> type[logging.LogRecord]:
+    """Make the class of records that hide secrets themselves, whichever handler of a plugin's shows them."""
+
+    class Record(logging.LogRecord):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            if self.exc_info:
+                # A formatter takes the text that it finds here.
+                self.exc_text = redact(_shown(logging.Formatter().formatException, self.exc_info))
+            self.stack_info = self.stack_info and redact(self.stack_info)
+
+        def getMessage(self) -> str:  # noqa: N802 - its name in `logging`
+            return redact(super().getMessage())
+
+    return Record
+
+
+def setup(level: str = "info", form: Literal["auto", "human", "json"] = "auto", secrets: Collection[str] = ()) -> Log:
     """Send the log to standard error, without ``secrets`` and passwords in URLs; the set of them may grow."""
     if form == "auto":
         form = "human" if sys.stderr.isatty() else "json"
     handler = _Handler()
     handler.setFormatter(_Formatter(form, secrets))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.setLogRecordFactory(_records(Redactor(secrets)))
+    return Log(handler, level.upper())

@@ -37,23 +37,25 @@ def run(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace |
         abandoned=lambda name, stack: watchdog.arm(),
     )
     watchdog = Watchdog(kernel)
-    logs.setup(settings.log_level, settings.log_format, kernel.secrets)
+    kept = logs.setup(settings.log_level, settings.log_format, kernel.secrets)
     for problem in settings.uncounted:
         log.warning("failed starts are not counted: %s", problem)
     with Signals(watchdog.arm) as signals:
-        return anyio.run(_run, kernel, settings.source, signals)
+        return anyio.run(_run, kernel, settings.source, signals, kept)
 
 
-async def _run(kernel: Kernel, source: Source, signals: Signals) -> int:
+async def _run(kernel: Kernel, source: Source, signals: Signals, kept: logs.Log) -> int:
     started = False
     problem: KernelError | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_obey, kernel, signals, tasks)
+        tasks.start_soon(kept.keep)
         tasks.start_soon(signals.keep, [record.found for record in kernel.records.values()])
         try:
             with LoopWatch(kernel), StartCount(kernel) as count:
                 async with kernel, count.counting():
                     started = True
+                    kept.look()
                     names = ", ".join(record.name for record in kernel.records.values() if record.running)
                     log.info("running, as %s says: %s", source, names or "nothing")
                     await anyio.sleep_forever()
