@@ -104,6 +104,16 @@ def test_one_name_in_two_distributions_names_both(ship: Ship) -> None:
         Kernel(only("twin"))
 
 
+@pytest.mark.parametrize("first", ["0.9", "1.1"])
+def test_what_an_interrupted_upgrade_leaves_behind_is_not_installed(ship: Ship, first: str) -> None:
+    """pypa/pip #11849: `~mbrella-0.9.dist-info`, of which pip says "Ignoring invalid distribution"."""
+    site = ship("umbrella", "umbrella = umbrella:P", PLUGIN, version=first)
+    (site / f"umbrella-{first}.dist-info").rename(site / f"~mbrella-{first}.dist-info")
+    ship("umbrella", "umbrella = umbrella:P", PLUGIN, version="1.0")
+    kernel = Kernel(only("umbrella"))
+    assert kernel.records["umbrella"].found.version == "1.0"
+
+
 def test_of_two_copies_of_a_distribution_the_one_that_is_imported_counts(
     ship: Ship, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,14 +46,19 @@ def installed(without: Container[str] = ()) -> tuple[dict[str, Found], list[Prob
     found: dict[str, Found] = {}
     problems = []
     for entry_point in entry_points(group=GROUP):  # Of equal distributions, that which would be imported.
-        if entry_point.name in without:
+        # pip puts a ~ before the name of what it removes, and an upgrade that is interrupted leaves that behind.
+        if entry_point.name in without or "~" in getattr(getattr(entry_point.dist, "_path", None), "name", ""):
             continue
-        name, version = (_metadata(entry_point, key) for key in ("Name", "Version"))
-        new = Found(entry_point.name, name, version, entry_point)
+        new = Found(entry_point.name, _metadata(entry_point, "Name"), _metadata(entry_point, "Version"), entry_point)
         if old := found.get(new.name):
             first, second = sorted((old.distribution, new.distribution))
-            what = f"both {first} and {second} install a plugin of that name"
-            problems.append(Problem(f"plugin {new.name!r}", what, "uninstall one of them"))
+            problems.append(
+                Problem(
+                    f"plugin {new.name!r}",
+                    f"both {first} and {second} install a plugin of that name",
+                    "uninstall one of them",
+                )
+            )
         found[new.name] = new
     return dict(sorted(found.items())), problems
 
@@ -83,8 +88,8 @@ def seen(found: Found) -> type[Plugin[Any]] | None:
 
 def _metadata(entry_point: EntryPoint, key: str) -> str:
     """Return what a distribution says of itself; one that was half removed says nothing."""
-    said = entry_point.dist.metadata if entry_point.dist else None
-    return said[key] if said is not None and key in said else ""
+    said = entry_point.dist and entry_point.dist.metadata
+    return said[key] if said and key in said else ""
 
 
 def _readable(entry_point: EntryPoint) -> bool:
