@@ -319,7 +319,8 @@ def test_a_plugin_is_made_once_for_a_command(folder: Path, ship: Ship) -> None:
     code = "    def __init__(self, config):\n        print('made')\n        super().__init__(config)\n"
     ship("speaking", "speaking = speaking:P", COMMAND + code)
     name_them(folder, "speaking")
-    assert tta(folder, "say", "it", "hello").stdout == "made\nhello ['speaking']\n"
+    done = tta(folder, "say", "it", "hello")
+    assert (done.stdout, done.stderr) == ("hello ['speaking']\n", "made\n")
 
 
 def test_plugins_and_check_say_the_same(folder: Path, ship: Ship) -> None:

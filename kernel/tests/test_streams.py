@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,84 @@ def test_what_no_file_can_be_called_is_wrong_usage(folder: Path, arguments: list
     done = tta(folder, arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1].startswith(f"tta: error: argument {arguments[1]}: ")
+
+
+PRINTING = """
+import os, sys
+from contextlib import asynccontextmanager
+from tta_kernel import Health, NoConfig, Plugin, Service, hookimpl
+
+def say(where):
+    print("printed in", where)
+    os.system(f"echo a child printed in {where}")
+
+async def command(kernel, options):
+    print("the answer")
+    os.system("echo and what a child answers")
+    return 0
+
+say("import")
+KEY = Service("printing")
+
+class P(Plugin[NoConfig]):
+    provides = (KEY,)
+
+    def __init__(self, config):
+        super().__init__(config)
+        say("the constructor")
+
+    @hookimpl(optionalhook=True)
+    def register_commands(self, subcommands):
+        say("register_commands")
+        subcommands.add("answer", command, help="answer", requires=(KEY,))
+
+    @hookimpl
+    def check(self, hooks):
+        say("check")
+        return []
+
+    @hookimpl
+    async def health(self):
+        say("health")
+        return Health("ok")
+
+    @asynccontextmanager
+    async def lifespan(self, ctx):
+        ctx.provide(KEY, "printing")
+        say("the start")
+        yield
+        say("the stop")
+"""
+ALWAYS = ["import", "the constructor", "register_commands"]
+RUNNING = [*ALWAYS, "check", "the start"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "printed"),
+    [
+        ("config --json", ALWAYS),
+        ("plugins --json", [*ALWAYS, "check"]),
+        ("check --json", [*ALWAYS, "check"]),
+        ("health --json", [*RUNNING, "health", "the stop"]),
+        ("answer", [*RUNNING, "the stop"]),
+    ],
+)
+def test_what_a_plugin_prints_is_no_part_of_the_output(
+    folder: Path, ship: Callable[..., Path], arguments: str, printed: list[str]
+) -> None:
+    """modelcontextprotocol/python-sdk #3117, mempalace #225: a print of a plugin's, or of its child's, within JSON."""
+    site = ship("printing", "printing = printing:P", PRINTING)
+    (folder / "development.yaml").write_text("plugins: {printing: {}}\n")
+    script = f'PYTHONPATH="{site}" exec "$0" -m tta_program "$@"'
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("TTA_")}
+    done = subprocess.run(
+        ["sh", "-c", script, sys.executable, *arguments.split()], env=clean | {"TTA_CONFIG": str(folder)}, text=True,
+        capture_output=True, check=False, timeout=40,
+    )  # fmt: skip
+    if arguments == "answer":
+        assert sorted(done.stdout.splitlines()) == ["and what a child answers", "the answer"]
+    else:
+        json.loads(done.stdout)
+    for where in printed:
+        assert f"printed in {where}\n" in done.stderr
+        assert f"a child printed in {where}\n" in done.stderr

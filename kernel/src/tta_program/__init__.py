@@ -11,7 +11,7 @@ from .hookspecs import register_commands
 from .output import as_json, fail, moment, print_json, prose, table, unquoted
 from .reader import checked
 from .reloading import Reloaded, reload
-from .streams import OutputLost
+from .streams import OutputLost, diverted
 from .watch import LoopWatch, WiringWatch
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DONE", "USAGE", "WANTING", "BlockingKernel", "LayeredSettings", "LoopWatch", "OutputLost", "Reloaded",
-    "Subcommands", "WiringWatch", "as_json", "checked", "fail", "load", "moment", "print_json", "prose",
+    "Subcommands", "WiringWatch", "as_json", "checked", "diverted", "fail", "load", "moment", "print_json", "prose",
     "register_commands", "reload", "table", "unquoted",
 ]  # fmt: skip
 

@@ -49,7 +49,7 @@ def _main(argv: Sequence[str]) -> int:
     reveal = not (rest[:1] == ["check"] and "--no-secrets" in rest)
     settings, problems = read(folder, environment, reveal=reveal)
     with WiringWatch(settings.block_warning):
-        with imports.limited(settings.import_timeout):
+        with streams.diverted(), imports.limited(settings.import_timeout):
             wiring = Wiring(settings, None, (KERNEL,), specs=[hookspecs])
         # Those of a plugin's section stand with the plugin, before what follows from them.
         told = wiring.problems
@@ -114,7 +114,9 @@ def _parse(rest: Sequence[str], wiring: Wiring) -> argparse.Namespace:
     subcommands.add_own("run", "run until a signal: INT or TERM stops, HUP reloads").set_defaults(start=run)
     health.add(subcommands)
     looks.add(subcommands)
-    for name, answer in wiring.hooks.collect(hookspecs.register_commands, subcommands).items():
+    with streams.diverted():
+        added = wiring.hooks.collect(hookspecs.register_commands, subcommands)
+    for name, answer in added.items():
         record = wiring.records[name]
         if isinstance(answer, Exception) and record.usable:
             record.rule_out(PluginError(name, f"its commands: {describe(answer, record.cls.__module__)}"))
@@ -135,9 +137,11 @@ def _parse(rest: Sequence[str], wiring: Wiring) -> argparse.Namespace:
 async def _command(kernel: Kernel, command: Command, options: argparse.Namespace) -> int:
     skip_what_it_leaves_alone(command, kernel)
     # One that starts a part says nothing of how the whole starts.
-    with LoopWatch(kernel), StartCount(kernel, wanted=command.whole) as count:
+    with LoopWatch(kernel), StartCount(kernel, wanted=command.whole) as count, streams.diverted() as diversion:
         async with kernel, count.counting():
-            return int(await command.run(kernel, options))
+            # What plugins print while they start and stop is no part of what the command is asked for.
+            with diversion.lifted():
+                return int(await command.run(kernel, options))
 
 
 if __name__ == "__main__":

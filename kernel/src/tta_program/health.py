@@ -15,7 +15,7 @@ from tta_kernel.lifecycle import GRACE
 from tta_kernel.units import measure
 from tta_kernel.wiring import Wiring
 
-from . import logs
+from . import logs, streams
 from .commands import Subcommands, start_only
 from .config import LayeredSettings
 from .exits import DONE, WANTING
@@ -66,7 +66,8 @@ def run(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace) 
     watchdog = Watchdog(kernel, options.timeout + settings.stop_timeout + 2 * GRACE)
     watchdog.arm()
     try:
-        report = anyio.run(ask, kernel, options.timeout)
+        with streams.diverted():
+            report = anyio.run(ask, kernel, options.timeout)
     finally:
         watchdog.disarm()
     if options.json:

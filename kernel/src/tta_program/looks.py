@@ -13,6 +13,7 @@ from tta_kernel import ConfigError, Problem, suggest
 from tta_kernel.records import Record
 from tta_kernel.wiring import Wiring
 
+from . import streams
 from .commands import Subcommands
 from .config import LayeredSettings
 from .effective import entries
@@ -55,7 +56,8 @@ def show(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace)
     if what == "release":
         return _release(wiring, settings, options.names)
     if settings.complete:
-        wiring.check()
+        with streams.diverted():
+            wiring.check()
     else:
         # What they would object to may follow from what could not be read.
         unasked = "were not asked what they object to, since not all of the config could be read"

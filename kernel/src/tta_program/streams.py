@@ -6,6 +6,8 @@ import io
 import os
 import select
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from .exits import UNREAD, UNWRITTEN
@@ -36,6 +38,65 @@ def prepare() -> None:
         sys.stderr = _text(sys.stderr, _Output(2, required=False))
 
 
+class Diversion:
+    """What `diverted` gives: ``output``, the stream to which the output still goes, and a way back for a while."""
+
+    def __init__(self, output: TextIO, standard: _Output | None) -> None:
+        self.output = output
+        self._standard = standard
+        self._lost = False
+
+    @contextmanager
+    def lifted(self) -> Iterator[None]:
+        """Let standard output be what it was before, as for a command that prints."""
+        self._turn_back()
+        try:
+            yield
+        finally:
+            self._turn_away()
+
+    def _turn_away(self) -> None:
+        if self._standard is None:
+            return
+        try:
+            sys.stdout.flush()
+        finally:
+            os.dup2(2, 1)
+            self._lost = self._standard.lost
+            self._standard.required = self._standard.lost = False
+
+    def _turn_back(self) -> None:
+        if self._standard is None:
+            return
+        sys.stdout.flush()
+        os.dup2(self.output.fileno(), 1)
+        self._standard.required, self._standard.lost = True, self._lost
+
+
+@contextmanager
+def diverted() -> Iterator[Diversion]:
+    """Send to standard error whatever plugins, their libraries and child processes print meanwhile.
+
+    Standard output is for what was asked for, which may be JSON. The descriptor is turned, so that it doesn't matter
+    how something prints.
+    """
+    standard = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if not isinstance(standard, _Output):
+        # It is a test's, or a host's.
+        yield Diversion(sys.stdout, None)
+        return
+    kept = _Output(os.dup(1), required=True)
+    with _text(sys.stdout, kept) as output:
+        diversion = Diversion(output, standard)
+        diversion._turn_away()
+        try:
+            yield diversion
+        finally:
+            diversion._turn_back()
+            output.flush()
+            os.close(kept.fileno())
+
+
 def lost(error: OutputLost) -> int:
     """Say that the output was lost, unless nobody wants it, and return the exit code for that."""
     if isinstance(error.__cause__, BrokenPipeError):
@@ -48,21 +109,21 @@ class _Output(io.RawIOBase):
     """Writes all it is given, also where the descriptor doesn't block, or fails for good."""
 
     def __init__(self, descriptor: int, *, required: bool) -> None:
-        self._descriptor, self._required = descriptor, required
-        self._lost = False
+        self._descriptor, self.required = descriptor, required
+        self.lost = False
 
     def write(self, data: object, /) -> int:
         left = memoryview(data).cast("B")  # type: ignore[arg-type]
         size = len(left)
-        while left and not self._lost:
+        while left and not self.lost:
             try:
                 left = left[os.write(self._descriptor, left) :]
             except BlockingIOError:
                 _wait(self._descriptor)
             except OSError as exc:
                 # Else the interpreter would try again when it ends, and complain.
-                self._lost = True
-                if self._required:
+                self.lost = True
+                if self.required:
                     raise OutputLost(exc.errno, exc.strerror) from exc
         return size
 
@@ -89,5 +150,5 @@ def _text(old: TextIO | None, output: _Output) -> TextIO:
         io.BufferedWriter(output),
         encoding=getattr(old, "encoding", None) or "utf-8",
         errors="backslashreplace" if errors == "strict" else errors,
-        line_buffering=output.isatty() or not output._required,
+        line_buffering=output.isatty() or not output.required,
     )

@@ -11,14 +11,14 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import anyio
 import msgspec
 
 from tta_kernel import Kernel
 from tta_orchestration import NOT_YOURS, ORCHESTRATION, InputError, OrchestrationResponse
-from tta_program import OutputLost
+from tta_program import OutputLost, diverted
 from tta_sessions import SESSIONS
 
 from .lines import Unreadable, lines
@@ -58,10 +58,8 @@ async def run(kernel: Kernel, options: argparse.Namespace) -> int:
                     tasks.cancel_scope.cancel()
 
             tasks.start_soon(leave)
-            game = _Game(kernel, options)
             try:
-                with game.log_between_lines():
-                    code = await _converse(game, options)
+                code = await _play(kernel, options)
             except OSError as exc:
                 if exc.errno != errno.EIO:
                     raise
@@ -71,12 +69,26 @@ async def run(kernel: Kernel, options: argparse.Namespace) -> int:
     return code
 
 
+async def _play(kernel: Kernel, options: argparse.Namespace) -> int:
+    if sys.stdin.isatty() and not options.json:
+        # The library that reads what is typed prints there, too.
+        return await _converse(_Game(kernel, options, sys.stdout), options)
+    # A line answers a line: what an agent prints meanwhile must not come between them.
+    with diverted() as diversion:
+        return await _converse(_Game(kernel, options, diversion.output), options)
+
+
 async def _converse(game: _Game, options: argparse.Namespace) -> int:
-    if options.text:
-        played = await game.turn(" ".join(options.text))
-        await game.drain()
-        return 0 if played else 1
-    interactive = sys.stdin.isatty() and not options.json
+    with game.log_between_lines():
+        if options.text:
+            played = await game.turn(" ".join(options.text))
+            await game.drain()
+            return 0 if played else 1
+        await _converse_by_lines(game, interactive=sys.stdin.isatty() and not options.json)
+    return 0
+
+
+async def _converse_by_lines(game: _Game, *, interactive: bool) -> None:
     if interactive:
         game.open()
     await game.drain()
@@ -84,7 +96,7 @@ async def _converse(game: _Game, options: argparse.Namespace) -> int:
         if isinstance(line, Unreadable):
             game.refuse(line.why)
         elif line.strip() in (":quit", ":q", ":exit"):
-            break
+            return
         elif line.strip().startswith(":"):
             await game.command(line.strip())
         elif not line.strip() and sys.stdin.isatty():
@@ -92,19 +104,18 @@ async def _converse(game: _Game, options: argparse.Namespace) -> int:
         else:
             await game.turn(line)
         await game.drain()
-    return 0
 
 
 class _Game:
     """One session of one player: says what came of each line, in words or in JSON."""
 
-    def __init__(self, kernel: Kernel, options: argparse.Namespace) -> None:
+    def __init__(self, kernel: Kernel, options: argparse.Namespace, file: TextIO) -> None:
         self._kernel, self._options = kernel, options
         self._session = options.session or f"play-{uuid.uuid4().hex[:12]}"
         self._user: str = options.user
         self._seed: int | None = options.seed
         self._last: OrchestrationResponse | None = None
-        self._screen = Screen(sys.stdout)
+        self._screen = Screen(file)
         self.drain = self._screen.drain
         self.prompt: Application[str] | None = None
 
