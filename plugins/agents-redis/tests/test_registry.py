@@ -14,16 +14,17 @@ from tta_agents import (
     AgentDeregistered,
     AgentId,
     AgentRegistered,
+    AgentRegistry,
     AgentStatusChanged,
     RegistryError,
     Report,
 )
-from tta_agents.testing import AgentRegistryContract
+from tta_agents.testing import SharedAgentRegistryContract
 from tta_agents.testing.echo import eventually
 from tta_agents_redis import RedisRegistry, Store
 from tta_kernel import Event
-from tta_kernel.testing import until
-from tta_redis import Redis, connect
+from tta_kernel.testing import Shared, until
+from tta_redis import Config, Redis, connect
 from tta_redis.testing import redis_server
 
 LOG = logging.getLogger("test")
@@ -69,10 +70,20 @@ def card(status: Any = "idle", process: str = "p", id: AgentId = ID) -> AgentCar
     return AgentCard(id, status=status, process=process, shared=True)
 
 
-class TestRedisRegistry(AgentRegistryContract):
+class TestRedisRegistry(SharedAgentRegistryContract):
     @pytest.fixture
     def registry(self, redis: Redis) -> RedisRegistry:
         return registry_on(redis)
+
+    @pytest.fixture
+    def shared(self, redis: Redis) -> Shared[AgentRegistry]:
+        return Shared(open_registry, (msgspec.to_builtins(redis.config),))
+
+
+@asynccontextmanager
+async def open_registry(config: dict[str, Any]) -> AsyncIterator[AgentRegistry]:
+    async with connect(msgspec.convert(config, Config)) as redis:
+        yield registry_on(redis)
 
 
 async def test_two_processes_see_each_other_s_agents_and_which_are_whose(redis: Redis) -> None:

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 import pytest
 
-from tta_agents import AgentId, RegistryError, Reply
-from tta_agents.testing import RepliesContract
+from tta_agents import AgentId, RegistryError, Replies, Reply
+from tta_agents.testing import SharedRepliesContract
 from tta_agents.testing.echo import eventually
 from tta_agents_redis import RedisReplies
-from tta_redis import Redis
+from tta_kernel.testing import Shared
+from tta_redis import Config, Redis, connect
 
 LOG = logging.getLogger("test")
 ID = AgentId("a", "1")
 
 
-class TestRedisReplies(RepliesContract):
+class TestRedisReplies(SharedRepliesContract):
     @pytest.fixture
     def replies(self, redis: Redis) -> RedisReplies:
         return RedisReplies(redis, LOG, max_size=10_000, quarantine=60.0)
+
+    @pytest.fixture
+    def shared(self, redis: Redis) -> Shared[Replies]:
+        return Shared(open_replies, (msgspec.to_builtins(redis.config),))
+
+
+@asynccontextmanager
+async def open_replies(config: dict[str, Any]) -> AsyncIterator[Replies]:
+    async with connect(msgspec.convert(config, Config)) as redis:
+        yield RedisReplies(redis, LOG, max_size=10_000, quarantine=60.0)
 
 
 @pytest.mark.parametrize("command", [("SET", b"\xff no reply"), ("LPUSH", "x"), ("SET", b"\x80")])
