@@ -170,6 +170,14 @@ def test_a_constructor(stranger: Stranger) -> None:
     makes(stranger, odd_one(__init__=lambda self, config: stranger()))
 
 
+@pytest.mark.parametrize("made", [42, None, Neighbour(Words())], ids=["a number", "nothing", "another plugin"])
+def test_a_class_that_makes_something_else(made: Any) -> None:
+    it = kernel(odd_one(__new__=lambda cls, config: made))
+    assert not it.records["odd"].usable
+    assert "its class makes something else" in it.records["odd"].reason
+    assert it.records["neighbour"].usable
+
+
 @pytest.mark.boundary("tta_kernel.Plugin.config_type")
 @pytest.mark.parametrize("stranger", strangers("plain"), ids=str)
 def test_a_config(stranger: Stranger) -> None:
@@ -226,6 +234,23 @@ def with_lifespan(begin: Callable[[Context], None]) -> type[Plugin[Any]]:
         yield
 
     return odd_one(lifespan=asynccontextmanager(lifespan))
+
+
+@pytest.mark.parametrize("exc", ["notes", "groups"])
+async def test_a_start_that_raises_what_is_hard_to_tell(exc: str) -> None:
+    def lifespan(self: object, ctx: Context) -> Any:
+        failure: Exception = ValueError("no tide")
+        if exc == "notes":
+            failure.__notes__ = 42  # type: ignore[assignment]
+        else:
+            for _ in range(5000):
+                failure = ExceptionGroup("", [failure])
+        raise failure
+
+    with logged():
+        async with kernel(odd_one(lifespan=lifespan)) as it:
+            assert it.records["neighbour"].running
+            assert not it.records["odd"].running
 
 
 @pytest.mark.boundary("tta_kernel.Context.start_soon.func")

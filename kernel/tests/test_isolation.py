@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
 import pytest
 
 from tta_kernel import Escaped, as_failure
+from tta_kernel.isolation import describe, is_interrupt
 
 CANCELLED = asyncio.CancelledError  # noqa: TID251 - what strangers raise, on whichever event loop
 
@@ -108,6 +110,31 @@ async def test_whatever_else_is_raised_becomes_a_failure_that_says_where(kind: t
 
 async def test_an_exit_within_a_group_becomes_a_failure() -> None:
     assert isinstance(as_failure(BaseExceptionGroup("", [SystemExit(), ValueError()])), Escaped)
+
+
+def within(depth: int, exc: BaseException) -> BaseException:
+    for _ in range(depth):
+        exc = BaseExceptionGroup("", [exc])
+    return exc
+
+
+def test_groups_may_be_nested_more_deeply_than_python_can_follow() -> None:
+    assert isinstance(as_failure(within(5000, SystemExit())), Escaped)
+    assert isinstance(as_failure(within(5000, ValueError())), Escaped)
+    assert is_interrupt(within(5000, KeyboardInterrupt()))
+    assert "ValueError" in describe(within(5000, ValueError()), "")
+
+
+@pytest.mark.parametrize("notes", [42, [42], None, "a text"], ids=repr)
+def test_notes_that_are_none_can_be_told(notes: Any) -> None:
+    exc = ValueError("no tide")
+    exc.__notes__ = notes
+    failure = as_failure(exc)
+    assert "".join(getattr(failure, "__notes__", ())) in ("", "a text")
+
+
+def test_a_long_message_is_told_in_part() -> None:
+    assert len(describe(ValueError("x" * 1_000_000), "")) < 1100
 
 
 async def test_an_interrupt_is_nobodys_failure() -> None:

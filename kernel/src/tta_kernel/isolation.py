@@ -27,12 +27,10 @@ def as_failure(exc: BaseException) -> Exception:
         return exc
     if is_interrupt(exc):
         raise exc
-    if ours := BaseExceptionGroup("", [exc]).subgroup(_is_ours):
-        exc = ours
-        # One of them is as good as all: asyncio's scopes take no group for a cancellation.
-        while isinstance(exc, BaseExceptionGroup):
-            exc = exc.exceptions[0]
-        raise exc
+    for leaf in _leaves(exc):
+        if _is_ours(leaf):
+            # One of them is as good as all: asyncio's scopes take no group for a cancellation.
+            raise leaf
     return escaped(exc)
 
 
@@ -59,7 +57,8 @@ def describe(exc: BaseException, module: str, depth: int = 3) -> str:
     shown = as_failure(exc)
     # Their repr has no path, and all of the text.
     text = f"{type(exc).__name__}: {exc}" if isinstance(shown, OSError | UnicodeError) else repr(shown)
-    told = f"{text} at {raised_at(exc, module)}"
+    # Not all of a long one: it goes into the plugin's reason, its health and the log.
+    told = f"{text[:1000]} at {raised_at(exc, module)}"
     cause = exc.__cause__ or exc.__suppress_context__ or exc.__context__
     # Not without end: causes may form a circle.
     if depth and isinstance(cause, Exception):
@@ -69,13 +68,22 @@ def describe(exc: BaseException, module: str, depth: int = 3) -> str:
 
 def is_interrupt(exc: BaseException) -> bool:
     """Say whether ``exc`` is `KeyboardInterrupt`, or a group with one in it: then all is to stop, in order."""
-    return BaseExceptionGroup("", [exc]).subgroup(KeyboardInterrupt) is not None
+    return any(isinstance(leaf, KeyboardInterrupt) for leaf in _leaves(exc))
+
+
+def _leaves(exc: BaseException) -> list[BaseException]:
+    """Return all that a group holds, however deeply: its own `subgroup` recurses, and calls what its class overrides."""
+    found = [exc]
+    for each in found:
+        if isinstance(each, BaseExceptionGroup):
+            found += each.exceptions
+    return found
 
 
 def _has_text(exc: BaseException) -> bool:
-    """Say whether it can be shown, as logs and trio's task groups do without asking."""
+    """Say whether it can be shown with its notes, as logs and trio's task groups do without asking."""
     try:
-        return f"{exc} {exc!r}" != ""
+        return f"{exc} {exc!r} {''.join(getattr(exc, '__notes__', ()))}" != ""
     except BaseException as worse:  # noqa: BLE001 - `as_failure` raises what must go on
         as_failure(worse)
         return False

@@ -251,7 +251,7 @@ class Supervisor:
             self.interrupted = True
             self.body.cancel()
             exc = escaped(exc)
-        exc = ungrouped(as_failure(exc))
+        exc = as_failure(ungrouped(exc))
         if run.error is not None:
             return
         record = run.record

@@ -121,7 +121,10 @@ class Wiring:
             record.change_to(State.DISABLED, f"runs only where config names it: plugins.{name}: {{enabled: true}}")
             return
         record.cls = cls
-        record.plugin = cls(settings.decode(name, cls.config_type))
+        plugin = cls(settings.decode(name, cls.config_type))
+        if not isinstance(plugin, cls):
+            raise PluginError(name, "its class makes something else")
+        record.plugin = plugin
 
     def _find_providers(self) -> None:
         # Fallbacks come last, so that each sees who else provides its service.
