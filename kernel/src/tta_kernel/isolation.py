@@ -72,7 +72,7 @@ def is_interrupt(exc: BaseException) -> bool:
 
 
 def _leaves(exc: BaseException) -> list[BaseException]:
-    """Return all that a group holds, however deeply: its own `subgroup` recurses, and calls what its class overrides."""
+    """Return all that a group holds, however deeply: `subgroup` recurses, and can be overridden."""
     found = [exc]
     for each in found:
         if isinstance(each, BaseExceptionGroup):

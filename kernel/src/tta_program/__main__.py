@@ -10,18 +10,16 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-import anyio
-
 from tta_kernel import KERNEL, Kernel, KernelError, PluginError
-from tta_kernel.isolation import describe
+from tta_kernel.isolation import describe, is_interrupt
 from tta_kernel.wiring import Wiring
 
-from . import health, hookspecs, imports, logs, looks, streams
+from . import health, hookspecs, imports, leaving, logs, looks, streams
 from .commands import Command, Subcommands, skip_what_it_leaves_alone
 from .config import read
 from .exits import INTERRUPTED, NOT_STARTED
 from .output import printable_lines
-from .run import run
+from .run import loop, run, watched
 from .starts import StartCount
 from .usage import Parser
 from .watch import LoopWatch, WiringWatch
@@ -40,8 +38,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
     except KeyboardInterrupt:  # also while plugins are imported, of which many take longer than a person waits
         return INTERRUPTED
+    except BaseExceptionGroup as exc:
+        if is_interrupt(exc):
+            return INTERRUPTED
+        raise
     except streams.OutputLost as exc:
         return streams.lost(exc)
+    finally:
+        if argv is None:
+            leaving.watch()
 
 
 def _main(argv: Sequence[str]) -> int:
@@ -49,7 +54,7 @@ def _main(argv: Sequence[str]) -> int:
     reveal = not (rest[:1] == ["check"] and "--no-secrets" in rest)
     settings, problems = read(folder, environment, reveal=reveal)
     with WiringWatch(settings.block_warning):
-        with streams.diverted(), imports.limited(settings.import_timeout):
+        with streams.diverted(), streams.kept(), imports.limited(settings.import_timeout):
             wiring = Wiring(settings, None, (KERNEL,), specs=[hookspecs])
         # Those of a plugin's section stand with the plugin, before what follows from them.
         told = wiring.problems
@@ -61,11 +66,14 @@ def _main(argv: Sequence[str]) -> int:
     try:
         if command is None:
             return int(options.start(wiring, settings, options))
-        kernel = Kernel(wiring=wiring)
+        kernel, watchdog = watched(wiring)
         # Whoever waits for a command's answer reads of what went wrong; what went well is for an operator.
         level = "warning" if settings.log_level == "info" and not verbose else settings.log_level
         logs.setup(level, settings.log_format, kernel.secrets)
-        return anyio.run(_command, kernel, command, options)
+        try:
+            return loop(_command, kernel, command, options)
+        finally:
+            watchdog.disarm()
     except KernelError as exc:
         name = command.name if command else rest[0]
         print(printable_lines(f"tta {name}: could not start:\n{exc}"), file=sys.stderr)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import faulthandler
 import logging
-import os
 import signal
 import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
 from tta_kernel import Kernel, KernelError, State
+from tta_kernel.errors import raised_at
 from tta_kernel.lifecycle import GRACE
 from tta_kernel.wiring import Wiring
 
-from . import logs
+from . import leaving, logs
 from .config import LayeredSettings
-from .exits import ABANDONED, DONE, NOT_STARTED, WANTING
+from .exits import DONE, NOT_STARTED, WANTING
 from .layers import Source
 from .reloading import reload
 from .signals import HUP, Signals
@@ -30,6 +31,19 @@ log = logging.getLogger("tta.kernel")
 
 def run(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace | None = None) -> int:
     """Run until SIGINT or SIGTERM, in order; a second one ends at once. Return the exit code."""
+    kernel, watchdog = watched(wiring)
+    kept = logs.setup(settings.log_level, settings.log_format, kernel.secrets)
+    for problem in settings.uncounted:
+        log.warning("failed starts are not counted: %s", problem)
+    try:
+        with Signals(watchdog.arm) as signals:
+            return loop(_run, kernel, settings.source, signals, kept)
+    finally:
+        watchdog.disarm()
+
+
+def watched(wiring: Wiring) -> tuple[Kernel, Watchdog]:
+    """Return a kernel, and what ends the process when its stop doesn't end."""
     # Whatever makes the plugins stop: a signal, or one that fails, even while others still start.
     kernel = Kernel(
         wiring=wiring,
@@ -37,11 +51,32 @@ def run(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace |
         abandoned=lambda name, stack: watchdog.arm(),
     )
     watchdog = Watchdog(kernel)
-    kept = logs.setup(settings.log_level, settings.log_format, kernel.secrets)
-    for problem in settings.uncounted:
-        log.warning("failed starts are not counted: %s", problem)
-    with Signals(watchdog.arm) as signals:
-        return anyio.run(_run, kernel, settings.source, signals, kept)
+    return kernel, watchdog
+
+
+def loop(func: Callable[..., Awaitable[int]], *args: Any) -> int:
+    """Run ``func`` in an event loop, and return its exit code; 1 where somebody else ended the loop."""
+    raised: BaseException | None = None
+
+    async def run() -> int:
+        nonlocal raised
+        try:
+            return await func(*args)
+        except BaseException as exc:
+            raised = exc
+            raise
+
+    try:
+        return anyio.run(run)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:
+        if exc is raised and isinstance(exc, Exception | SystemExit):
+            raise
+        # A callback that exits, or code that stops the loop or cancels every task: asyncio asks nobody then.
+        what = f"{type(exc).__name__} at {raised_at(exc)}"
+        log.critical("the event loop was ended, so that nothing could be stopped in order: %s", what, exc_info=exc)
+        return WANTING
 
 
 async def _run(kernel: Kernel, source: Source, signals: Signals, kept: logs.Log) -> int:
@@ -115,6 +150,5 @@ class Watchdog:
         unsettled = (State.STARTING, State.STOPPING)
         stuck = [record.name for record in self._kernel.records.values() if record.state in unsettled]
         log.critical("abandoned: not stopped within %g s: %s; this is where all threads are", self._limit, stuck)
-        faulthandler.dump_traceback(2, all_threads=True)
         logging.shutdown()
-        os._exit(ABANDONED)
+        leaving.end()

@@ -97,6 +97,16 @@ def diverted() -> Iterator[Diversion]:
             os.close(kept.fileno())
 
 
+@contextmanager
+def kept() -> Iterator[None]:
+    """Put the standard streams back afterwards, whatever a plugin's import has put in their place."""
+    streams = sys.stdin, sys.stdout, sys.stderr
+    try:
+        yield
+    finally:
+        sys.stdin, sys.stdout, sys.stderr = streams
+
+
 def lost(error: OutputLost) -> int:
     """Say that the output was lost, unless nobody wants it, and return the exit code for that."""
     if isinstance(error.__cause__, BrokenPipeError):
