@@ -69,6 +69,13 @@ def marked(function: Any, **options: Any) -> Any:
     return mark(**options)(function)
 
 
+class Found:
+    """Stands in a class for a marked function, as pluggy would find it."""
+
+    def __get__(self, plugin: object, cls: object) -> Any:
+        return marked(good)
+
+
 def written(source: str) -> Callable[..., Any]:
     """Return the function ``f`` of a source, for what the tree's rules would not let stand here."""
     names: dict[str, Any] = {}
@@ -157,6 +164,7 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
     "unknown, default": ("check_tea", marked(written("async def f(self, cups=''): ...")), "takes `cups=''`"),
     "nothing at all": ("check_tea", marked(written("async def f(): ...")), "takes no `self`"),
     "not marked": ("check_tea", good, "is called like it, and not marked"),
+    "found by a descriptor": ("check_tea", Found(), "is called like it, and not marked"),
     "not marked, static": ("check_tea", staticmethod(good), "is called like it, and not marked"),
     "for another name": ("_check", marked(some, specname="check_tea"), "must be an `async def`"),
 }

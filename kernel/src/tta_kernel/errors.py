@@ -83,7 +83,7 @@ def raised_at(exc: BaseException, module: str = "") -> str:
     places = {}
     for frame, line in walk_tb(exc.__traceback__):
         name = str(frame.f_globals.get("__name__"))
-        package = name.split(".", maxsplit=1)[0]
+        package = name.partition(".")[0]
         if package not in sys.stdlib_module_names and name.rpartition(".")[0] != __package__:
-            places[package == module.split(".", maxsplit=1)[0]] = f"{frame.f_code.co_filename}:{line}"
+            places[package == module.partition(".")[0]] = f"{frame.f_code.co_filename}:{line}"
     return places.get(True) or places.get(False, f"{module and 'the call of '}{module or '?'}")

@@ -27,10 +27,9 @@ def as_failure(exc: BaseException) -> Exception:
         return exc
     if is_interrupt(exc):
         raise exc
-    for leaf in _leaves(exc):
-        if _is_ours(leaf):
-            # One of them is as good as all: asyncio's scopes take no group for a cancellation.
-            raise leaf
+    for leaf in filter(_is_ours, _leaves(exc)):
+        # One of them is as good as all: asyncio's scopes take no group for a cancellation.
+        raise leaf
     return escaped(exc)
 
 

@@ -162,8 +162,6 @@ class Kernel(anyio.AsyncContextManagerMixin):
                     raise supervisor.failure
         except BaseExceptionGroup as group:
             alone = ungrouped(group)
-            if alone is group:
-                raise
             raise alone from alone.__cause__
 
     async def start(self) -> None:

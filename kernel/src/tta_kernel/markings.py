@@ -31,10 +31,11 @@ def judge(plugin: object, cls: type, specs: Mapping[str, Any]) -> tuple[dict[str
                 fit[hook] = name
         elif not options["optionalhook"]:
             flaws.append((hook, ""))
-    methods = (FunctionType, staticmethod, classmethod)
-    others = sorted(specs.keys() - marked.keys() - fit.keys())
-    shy = [it for it in others if isinstance(inspect.getattr_static(cls, it, None), methods)]
-    return fit, flaws + [(hook, f"{cls.__name__}.{hook} is called like it, and not marked") for hook in shy]
+    for hook in sorted(specs.keys() - marked.keys() - fit.keys()):
+        # A method, or whatever else stands for one.
+        if hasattr(type(inspect.getattr_static(cls, hook, None)), "__get__"):
+            flaws.append((hook, f"{cls.__name__}.{hook} is called like it, and not marked"))
+    return fit, flaws
 
 
 def _marked(plugin: object) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -123,7 +123,7 @@ class Wiring:
         record.cls = cls
         plugin = cls(settings.decode(name, cls.config_type))
         if not isinstance(plugin, cls):
-            raise PluginError(name, "its class makes something else")
+            raise TypeError("its class makes something else")
         record.plugin = plugin
 
     def _find_providers(self) -> None:
