@@ -104,6 +104,21 @@ def test_a_secret_that_comes_later_is_hidden_too(capsys: pytest.CaptureFixture[s
     assert "<redacted>, <redacted>" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("begin", [49_990, 50_500, 950_000])
+def test_of_a_very_long_message_the_middle_is_left_out_and_no_half_secret_is_told(
+    capsys: pytest.CaptureFixture[str], form: str, begin: int
+) -> None:
+    logs.setup("info", form, {"hunter2-hunter3"})  # type: ignore[arg-type]  # the fixture's type is str
+    text = "-" * begin + "hunter2-hunter3" + "-" * (1_000_000 - begin)
+    logging.getLogger("tta.clock").info("begin%send", text)
+    said = capsys.readouterr().err
+    assert 90_000 < len(said) < 110_000
+    assert "begin" in said
+    assert "end" in said
+    assert "left out" in said
+    assert "hunt" not in said
+
+
 PROGRAM = "import logging; from tta_program import logs; logs.setup(); logging.getLogger('tta.clock').info('struck')"
 
 

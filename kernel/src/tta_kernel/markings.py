@@ -31,10 +31,11 @@ def judge(plugin: object, cls: type, specs: Mapping[str, Any]) -> tuple[dict[str
                 fit[hook] = name
         elif not options["optionalhook"]:
             flaws.append((hook, ""))
-    for hook in sorted(specs.keys() - marked.keys() - fit.keys()):
-        # A method, or whatever else stands for one.
-        if hasattr(type(inspect.getattr_static(cls, hook, None)), "__get__"):
-            flaws.append((hook, f"{cls.__name__}.{hook} is called like it, and not marked"))
+    flaws += [
+        (hook, f"{cls.__name__}.{hook} is called like it, and not marked")
+        for hook in sorted(specs.keys() - marked.keys() - fit.keys())
+        if hasattr(type(inspect.getattr_static(cls, hook, None)), "__get__")  # a method, or what stands for one
+    ]
     return fit, flaws
 
 

@@ -31,6 +31,8 @@ LONGEST_NAME = 200
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``tta`` and return the exit code: 0, 1 found wanting, 2 usage, and the others of `tta_program.exits`."""
     streams.prepare()
+    if argv is None:
+        logs.catch_the_rest()
     try:
         try:
             return _main(sys.argv[1:] if argv is None else argv)
@@ -76,7 +78,8 @@ def _main(argv: Sequence[str]) -> int:
             watchdog.disarm()
     except KernelError as exc:
         name = command.name if command else rest[0]
-        print(printable_lines(f"tta {name}: could not start:\n{exc}"), file=sys.stderr)
+        why = logs.Redactor(settings.secrets)(str(exc))
+        print(printable_lines(f"tta {name}: could not start:\n{why}"), file=sys.stderr)
         return NOT_STARTED
 
 

@@ -68,6 +68,7 @@ def run(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace) 
     try:
         with streams.diverted():
             report = anyio.run(ask, kernel, options.timeout)
+        report = _redacted(report, logs.Redactor(kernel.secrets))
     finally:
         watchdog.disarm()
     if options.json:
@@ -75,6 +76,12 @@ def run(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace) 
     else:
         table(_rows(report))
     return DONE if report.status == "ok" else WANTING
+
+
+def _redacted(report: Report, redact: logs.Redactor) -> Report:
+    """Return a report without secrets: a detail may quote an error, and that an address with its password."""
+    plugins = {name: msgspec.structs.replace(it, detail=redact(str(it.detail))) for name, it in report.plugins.items()}
+    return msgspec.structs.replace(report, plugins=plugins)
 
 
 async def ask(kernel: Kernel, within: float) -> Report:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
+import threading
 from collections.abc import Callable, Collection, Mapping
 from copy import copy
 from datetime import UTC, datetime
 from typing import Any, Literal
+from urllib.parse import quote, quote_plus
 
 import anyio
 import msgspec
@@ -18,15 +21,20 @@ from tta_kernel import as_failure, correlation_id
 from .output import CONTROL, encodable
 from .secrets import REDACTED, mask
 
+log = logging.getLogger("tta.kernel")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _NOTHING = re.compile("(?!)")
 PAUSE = 1.0
 """Seconds between two looks at who has set the log up."""
+_LONGEST = 100_000
+"""How many characters of a record are told."""
+_MARGIN = 1000
+"""More than a secret has: what is cut there is thrown away."""
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class Redactor:
-    """Hides ``secrets`` in a text, as they are, as Python shows them and as JSON does, and passwords in URLs.
+    """Hides ``secrets`` in a text, as they are, as Python, JSON and URLs show them, and passwords in URLs.
 
     The collection may grow, as ``kernel.secrets`` does at a reload. What has up to three characters stays: to hide
     it would hide half the log.
@@ -132,7 +140,17 @@ class _Formatter(RedactingFormatter):
     def _format(self, record: logging.LogRecord) -> str:
         plain = copy(record)
         plain.msg, plain.args = _message(record), None
-        return self._told(record, _escaped(logging.Formatter.format(self, plain)))
+        return self._told(record, _escaped(self._short(logging.Formatter.format(self, plain))))
+
+    def _short(self, text: str) -> str:
+        """Leave out the middle of what would hold up everybody: a message of megabytes, a chain of thousands."""
+        if len(text) <= _LONGEST:
+            return text
+        # Hidden before it is cut, for half a secret wouldn't be found.
+        half = _LONGEST // 2
+        first = self._redact(text[: half + _MARGIN])[:-_MARGIN]
+        last = self._redact(text[-half - _MARGIN :])[_MARGIN:]
+        return f"{first}\n… ({len(text) - _LONGEST} characters are left out) …\n{last}"
 
     def _told(self, record: logging.LogRecord, event: str) -> str:
         now = datetime.fromtimestamp(record.created, UTC)
@@ -219,7 +237,7 @@ def _pattern(secrets: Collection[str]) -> re.Pattern[str]:
     forms: set[str] = set()
     for secret in secrets:
         if len(secret) > 3:
-            for text in (secret, repr(secret)[1:-1], _escaped(secret)):
+            for text in _shapes(secret):
                 forms |= {text, msgspec.json.encode(encodable(text)).decode()[1:-1]}
     if not forms:
         return _NOTHING
@@ -274,6 +292,43 @@ def _records(redact: Redactor) -> type[logging.LogRecord]:
             return redact(super().getMessage())
 
     return Record
+
+
+def _shapes(secret: str) -> set[str]:
+    """Return a secret as logs show it: by ``%s`` and ``%r``, in bytes, in JSON, and in a URL."""
+    whole = encodable(secret)
+    quoted = {quote(whole), quote(whole, safe=""), quote_plus(whole)}
+    shown = {repr(secret)[1:-1], ascii(secret)[1:-1], repr(whole.encode())[2:-1], json.dumps(secret)[1:-1]}
+    return {secret, _escaped(secret), *shown, *quoted}
+
+
+def catch_the_rest() -> None:
+    """Send to the log what Python itself writes to standard error, where it would show secrets: for a whole process.
+
+    That is warnings, what ends a thread or the program, and what is raised where nobody can catch it.
+    """
+    logging.captureWarnings(capture=True)
+    threading.excepthook = _thread_failed
+    sys.unraisablehook = _ignored
+    sys.excepthook = _failed
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    if failed.exc_type is not SystemExit and failed.exc_value is not None:
+        name = failed.thread.name if failed.thread else "?"
+        log.error("thread %r failed", name, exc_info=failed.exc_value)
+
+
+def _ignored(ignored: sys.UnraisableHookArgs) -> None:
+    if ignored.exc_value is not None:
+        where = getattr(ignored.object, "__qualname__", type(ignored.object).__name__)
+        log.error(
+            "%s in %s", ignored.err_msg or "nobody could catch what was raised", where, exc_info=ignored.exc_value
+        )
+
+
+def _failed(kind: type[BaseException], exc: BaseException, trace: object) -> None:
+    log.critical("tta failed", exc_info=exc)
 
 
 def setup(level: str = "info", form: Literal["auto", "human", "json"] = "auto", secrets: Collection[str] = ()) -> Log:

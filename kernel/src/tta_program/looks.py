@@ -18,6 +18,7 @@ from .commands import Subcommands
 from .config import LayeredSettings
 from .effective import entries
 from .exits import DONE, USAGE, WANTING
+from .logs import Redactor
 from .output import aligned, encodable, fail, print_json, printable_lines
 from .quarantine import Quarantine
 
@@ -62,7 +63,7 @@ def show(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace)
         # What they would object to may follow from what could not be read.
         unasked = "were not asked what they object to, since not all of the config could be read"
         wiring.notes.append(Problem("plugins", unasked, note=True))
-    found = [*settings.uncounted, *wiring.problems, *wiring.warnings]
+    found = _redacted([*settings.uncounted, *wiring.problems, *wiring.warnings], settings)
     checks = options.look is _check
     if checks and options.no_secrets:
         found = [problem for problem in found if not problem.deployment_only]
@@ -105,7 +106,7 @@ def _described(record: Record, settings: LayeredSettings) -> dict[str, Any]:
     return {
         "name": record.name,
         "state": record.state,
-        "reason": record.reason,
+        "reason": Redactor(settings.secrets)(record.reason),
         "since": record.since,
         "required": record.required,
         "yields_to": record.yields_to,
@@ -146,7 +147,7 @@ def _release(wiring: Wiring, settings: LayeredSettings, names: Sequence[str]) ->
 
 
 def _check(wiring: Wiring, settings: LayeredSettings, found: Sequence[Problem]) -> tuple[Any, list[str]]:
-    told = [*found, *wiring.notes]
+    told = [*found, *_redacted(wiring.notes, settings)]
     lines = [str(problem) for problem in told]
     if not found:
         lines.append(f"{settings.source}: {len(wiring.chosen())} plugins are ready to start")
@@ -161,6 +162,15 @@ def _config(wiring: Wiring, settings: LayeredSettings, found: Sequence[Problem])
         value = msgspec.json.encode(encodable(entry.value)).decode()
         rows.append((entry.key, _short(value, 60), f"# {entry.layer}"))
     return shown, aligned(rows)
+
+
+def _redacted(problems: Sequence[Problem], settings: LayeredSettings) -> list[Problem]:
+    """Return problems without secrets: a plugin may quote its config, or an error that does."""
+    redact = Redactor(settings.secrets)
+    return [
+        msgspec.structs.replace(it, where=redact(it.where), what=redact(it.what), hint=redact(it.hint))
+        for it in problems
+    ]
 
 
 def _short(text: str, width: int) -> str:
