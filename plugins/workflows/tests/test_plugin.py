@@ -111,6 +111,12 @@ async def test_a_step_says_why_it_failed_and_not_what_was_said() -> None:
     assert "secret" not in failed.detail
 
 
+async def test_a_fallback_without_fields_is_one() -> None:
+    async with running(w={"steps": [step(fallback={})]}) as kernel:
+        done = await run(kernel, {"text": "fail"})
+    assert (done.status, done.degraded) == ("done", ("a",))
+
+
 @pytest.mark.parametrize(
     ("workflow", "problem"),
     [

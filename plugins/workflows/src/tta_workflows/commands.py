@@ -394,7 +394,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, str):
         return value or "-"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_cell(each)}" for key, each in value.items()) or "-"
+        parts = ((key, f"({_cell(each)})" if isinstance(each, Mapping) else _cell(each)) for key, each in value.items())
+        return ", ".join(" ".join(each) for each in parts) or "-"
     if isinstance(value, list | tuple):
         return ", ".join(map(_cell, value)) or "-"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
