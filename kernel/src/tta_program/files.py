@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import select
 from pathlib import Path
 from typing import Any
 
 from tta_kernel import ConfigError, Problem
 
+LARGEST = 1_000_000
+"""How many bytes are read of what is no file: a device may never end."""
+WAIT = 5.0
+"""Seconds to wait for the next ones."""
 DEEPEST = 50
 """How many mappings and lists may lie in each other; who reads them goes down step by step, and would fall."""
 TOO_DEEP = f"more than {DEEPEST} mappings and lists lie in each other"
@@ -16,11 +22,29 @@ _QUOTES = "a text that begins with & * ! @ % or looks like a date needs quotes"
 def read_text(path: Path) -> str:
     """Read a UTF-8 file; raise a ValueError that says why not."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        found = path.read_bytes() if path.is_file() else _read_at_once(path)
+        return found.decode("utf-8-sig")
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ValueError("cannot be read: it is not UTF-8") from None
+
+
+def _read_at_once(path: Path) -> bytes:
+    """Read what is no file, such as the pipe of a secret's program, which may never write, or never end."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
+        found = b""
+        while select.select([file], [], [], WAIT)[0]:
+            piece = file.read(LARGEST)
+            found += piece
+            if len(found) > LARGEST:
+                raise ValueError(f"cannot be read: it has more than {LARGEST} bytes")
+            if piece:
+                continue
+            if found or not path.is_fifo():
+                return found
+            break  # A pipe that nobody has opened for writing ends at once, too.
+    raise ValueError("cannot be read: nobody writes into it, or not to the end")
 
 
 def parse(text: str, where: str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from tta_kernel import ConfigError, KernelSettings, PluginSettings, Problem
 from tta_kernel.settings import unknown_plugins
 from tta_program import load
 from tta_program.config import read
-from tta_program.files import parse
+from tta_program.files import parse, read_text
 
 from .common import (
     Store,
@@ -268,3 +270,18 @@ def test_a_file_or_variable_that_goes_too_deep_is_a_problem(write: Write, text: 
 @pytest.mark.parametrize("key", ["on", "off", "yes", "No"])
 def test_a_key_that_yaml_takes_for_a_truth_is_a_name(key: str) -> None:
     assert parse(f"{key}: {key}", "here") == {key: key.lower() in ("on", "yes")}
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["a pipe", "a device"])
+def test_what_never_ends_cannot_be_read(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "base.yaml")
+    with pytest.raises(ValueError, match=r"cannot be read: (nobody writes|it has more than)"):
+        read_text(tmp_path / "base.yaml")
+
+
+def test_a_pipe_with_a_writer_can_be_read() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"hunter2")
+    os.close(writer)
+    assert read_text(Path(f"/dev/fd/{reader}")) == "hunter2"
+    os.close(reader)
