@@ -97,7 +97,11 @@ class Plan:
 
     def is_of(self, definitions: Mapping[str, Workflow]) -> bool:
         """Whether it was made of what is defined there now."""
-        return all(definitions.get(name) is workflow for name, workflow in self.reached.items())
+        # Asked at each start, so without the cost of a generator.
+        for name, workflow in self.reached.items():  # noqa: SIM110
+            if definitions.get(name) is not workflow:
+                return False
+        return True
 
     def find(self, path: str) -> PlannedStep | None:
         """Return the step that a path such as ``tell#2/story`` leads to."""
