@@ -30,6 +30,7 @@ from tta_workflows_redis import RedisJournal
 from tta_workflows_redis.layout import Places, run_keys
 
 LONG = 60.0
+PATIENCE = 20.0
 STORAGE = Path(__file__).resolve().parents[1] / "STORAGE.md"
 
 
@@ -282,3 +283,16 @@ async def test_a_count_that_is_none_is_refused(redis: Redis, name: str, wrong: A
 async def test_a_duration_that_is_none_is_refused(redis: Redis, name: str, wrong: Any) -> None:
     with pytest.raises(ValueError, match=name):
         RedisJournal(redis, **{name: wrong})
+
+
+async def test_whoever_waits_hears_also_what_changes_while_that_is_being_arranged(shared_redis: RedisServer) -> None:
+    where = shared_redis.config()
+    async with connect(where) as here, connect(where) as there:
+        waiting, saying = RedisJournal(here, poll=LONG), RedisJournal(there)
+        await saying.create(await saying.join("p", LONG), head())
+        async with waiting.listening():
+            with anyio.fail_after(PATIENCE):
+                for number in range(300):
+                    async with anyio.create_task_group() as tasks:
+                        tasks.start_soon(waiting.wait, "r", number, LONG)
+                        await saying.append("r", Signal(at=1.0, step="a"))

@@ -220,10 +220,14 @@ class RedisJournal:
         with anyio.move_on_after(limit):
             while True:
                 arguments: Sequence[Any] = [run, after, self._waiting.channel, _ms(3 * self._poll)]
-                async with self._store_errors(run):
-                    if await self._script("WAIT")(keys, arguments, retry=True):
-                        return
-                if await self._waiting.wait(run, self._poll):
+                # The call may come before the answer to what asks for it.
+                with self._waiting.hearing(run) as changed:
+                    async with self._store_errors(run):
+                        if await self._script("WAIT")(keys, arguments, retry=True):
+                            return
+                    with anyio.move_on_after(self._poll):
+                        await changed.wait()
+                if changed.is_set():
                     return
 
     async def claim(self, lease: Lease, most: int) -> Sequence[str]:

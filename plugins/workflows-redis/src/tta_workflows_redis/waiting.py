@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from secrets import token_hex
 
 import anyio
@@ -28,16 +28,15 @@ class Waiting:
         async with self._redis.subscribe(self.channel, callback=self._heard):
             yield
 
-    async def wait(self, run: str, limit: float) -> bool:
-        """Return whether there was a call within ``limit`` seconds."""
+    @contextmanager
+    def hearing(self, run: str) -> Iterator[anyio.Event]:
+        """Give an event that is set at the next call for a run: enter this before the server is asked to call."""
         event, waiters = self._events.get(run, (anyio.Event(), 0))
         self._events[run] = (event, waiters + 1)
         try:
-            with anyio.move_on_after(limit):
-                await event.wait()
+            yield event
         finally:
             self._leave(run, event)
-        return event.is_set()
 
     def _leave(self, run: str, event: anyio.Event) -> None:
         current, waiters = self._events.get(run, (None, 0))
