@@ -1,0 +1,1 @@
+"""Runs that several processes work on, one after the other."""

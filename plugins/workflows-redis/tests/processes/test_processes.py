@@ -1,0 +1,251 @@
+"""Runs whose owner is killed, paused or stopped, and a Redis that is killed while another process takes them over.
+
+Each test has a real Redis of its own that writes its file, and the test's process is one of those that run workflows.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+import msgspec
+import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from tta_redis import Config, Redis, connect
+from tta_redis.testing import RedisServer, redis_server
+from tta_workflows.engine import Settings
+from tta_workflows.executor import Executor
+from tta_workflows.records import AnyRecord, Done, Ended
+from tta_workflows.runs import Retracted, Streamed
+from tta_workflows.testing import Processes
+from tta_workflows_redis import RedisJournal
+from tta_workflows_redis.layout import Places
+
+from .worker import DEFINITIONS, PIECES, STEPS, Spec, Work, effects
+
+WORKER = Path(__file__).with_name("worker.py")
+PATIENCE = 30.0
+RUNS = 200
+IN_THE_MIDDLE = RUNS * 5 // 2
+"""The call of an agent, of five for each run, at which the owner's fate comes."""
+LEASE = 1.0
+FOR_LONG = 600.0
+"""A lease whose end no test waits for."""
+NOISE = 5.0
+"""So much longer, in seconds, all may take on a machine that is busy with something else."""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    with redis_server("--appendonly", "yes", "--appendfsync", "always", own=True) as found:
+        yield found
+
+
+class Worker:
+    """Another process; it is killed at the end, if it still lives."""
+
+    def __init__(self, where: Config, **spec: Any) -> None:
+        self._spec = Spec(url=where.url, prefix=where.prefix, **spec)
+
+    async def __aenter__(self) -> Self:
+        arguments = [sys.executable, str(WORKER), msgspec.json.encode(self._spec).decode()]
+        self.process = await anyio.open_process(arguments, stderr=None)
+        assert self.process.stdout is not None
+        self._lines = BufferedByteReceiveStream(self.process.stdout)
+        await self.says("ready")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
+        with anyio.CancelScope(shield=True):
+            await self.process.aclose()
+
+    async def line(self) -> str:
+        with anyio.fail_after(PATIENCE):
+            return (await self._lines.receive_until(b"\n", 1000)).decode()
+
+    async def says(self, expected: str) -> None:
+        assert await self.line() == expected
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    async def ended(self) -> int:
+        with anyio.fail_after(PATIENCE):
+            return await self.process.wait()
+
+    async def stopped(self) -> int:
+        """End it in order, and return how many of its commits were refused."""
+        self.send(signal.SIGTERM)
+        name, _, count = (await self.line()).partition(" ")
+        assert (name, await self.ended()) == ("fenced", 0)
+        return int(count)
+
+
+@asynccontextmanager
+async def peer(redis: Redis, work: Work | None = None, *, lease: float = LEASE) -> AsyncIterator[Executor]:
+    """Run workflows in the test's own process."""
+    journal, work = RedisJournal(redis), work or Work(redis, Spec(name="peer"))
+    work.begun.set()
+    processes = Processes(journal, work.agents(), settings=Settings(lease=lease, grace=0.2))
+    async with journal.listening(), processes.running(None, **DEFINITIONS) as executor:
+        yield executor
+
+
+async def histories(executor: Executor, count: int = RUNS) -> Mapping[str, Sequence[AnyRecord]]:
+    """Wait for the end of so many chains, and return what they have come to."""
+    found: dict[str, Sequence[AnyRecord]] = {}
+    with anyio.fail_after(PATIENCE):
+        for run in (f"r{number}" for number in range(count)):
+            handle = await executor.find(run)
+            assert handle is not None, run
+            result = await handle.result()
+            assert (result.status, result.error) == ("done", ""), run
+            found[run] = await executor.history(run)
+    return found
+
+
+def done(records: Sequence[AnyRecord]) -> Sequence[Done]:
+    return [record for record in records if isinstance(record, Done)]
+
+
+def committed_once(records: Sequence[AnyRecord]) -> None:
+    """See that each step's output is there once, all in order, and that who came second has all that came after."""
+    assert [record.step for record in done(records)] == list(STEPS)
+    assert [record for record in records if isinstance(record, Ended)] == [records[-1]]
+    by = [record.output["by"] for record in done(records)]
+    assert by == sorted(by, key=["owner", "peer"].index)
+
+
+def taken_over_after(found: Mapping[str, Sequence[AnyRecord]]) -> float:
+    """Return how long after the owner's last commit the last of its runs had gone on, in seconds."""
+    everything = [each for records in found.values() for each in done(records)]
+    last = max(each.at for each in everything if each.output["by"] == "owner")
+    went_on: dict[str, float] = {}
+    for run, records in found.items():
+        went_on[run] = min((each.at for each in done(records) if each.output["by"] == "peer"), default=0.0)
+    return max(went_on.values()) - last
+
+
+def text_of(read: Sequence[Streamed | Retracted]) -> str:
+    return "".join(piece.text for piece in read if isinstance(piece, Streamed))
+
+
+async def repeated_only_what_was_under_way(redis: Redis, found: Mapping[str, Sequence[AnyRecord]]) -> int:
+    """See which effects there have been twice; return how many."""
+    flat = await redis.execute("HGETALL", effects(redis))
+    times = Counter({key.decode(): int(count) for key, count in zip(flat[::2], flat[1::2], strict=True)})
+    keys = {f"{run}:{step}:1" for run in found for step in STEPS}
+    assert set(times) == keys
+    assert set(times.values()) <= {1, 2}
+    for run, records in found.items():
+        twice = [step for step in STEPS if times[f"{run}:{step}:1"] == 2]
+        # A chain has one step under way, and only that whose end the owner couldn't commit is made again.
+        assert len(twice) <= 1, run
+        assert [each.output["by"] for each in done(records) if each.step in twice] == ["peer"] * len(twice)
+    return sum(count - 1 for count in times.values())
+
+
+async def test_dbos_805_all_runs_of_a_killed_process_go_on_from_where_they_were(server: RedisServer) -> None:
+    where = server.config()
+    async with connect(where) as redis, peer(redis) as executor:
+        async with Worker(where, name="owner", start=RUNS, acts_at=IN_THE_MIDDLE, act=signal.SIGKILL) as owner:
+            assert await owner.ended() == -signal.SIGKILL
+        found = await histories(executor)
+        assert await repeated_only_what_was_under_way(redis, found) > 0
+    for records in found.values():
+        committed_once(records)
+    assert taken_over_after(found) < 2 * LEASE + NOISE
+
+
+async def test_langgraph_8796_a_paused_process_that_wakes_commits_nothing_more(server: RedisServer) -> None:
+    where = server.config()
+    async with connect(where) as redis, peer(redis) as executor:
+        async with Worker(where, name="owner", start=RUNS, acts_at=IN_THE_MIDDLE, act=signal.SIGSTOP) as owner:
+            await owner.says("acting")
+            found = await histories(executor)
+            owner.send(signal.SIGCONT)
+            assert await owner.stopped() > 0
+        assert await histories(executor) == found
+        await repeated_only_what_was_under_way(redis, found)
+    for records in found.values():
+        committed_once(records)
+
+
+async def test_a_process_that_is_to_end_begins_nothing_and_leaves_its_runs_at_once(server: RedisServer) -> None:
+    where = server.config()
+    async with connect(where) as redis, peer(redis) as executor:
+        spec = {"name": "owner", "start": RUNS, "acts_at": IN_THE_MIDDLE, "act": signal.SIGTERM, "lease": FOR_LONG}
+        async with Worker(where, **spec) as owner:
+            await owner.says("acting")
+            await owner.says("refused unavailable")
+            await owner.says("fenced 0")
+            assert await owner.ended() == 0
+        assert await executor.find("late") is None
+        found = await histories(executor)
+        await repeated_only_what_was_under_way(redis, found)
+    for records in found.values():
+        committed_once(records)
+    assert taken_over_after(found) < PATIENCE < FOR_LONG
+
+
+async def test_langgraph_8796_of_two_that_believe_they_own_a_run_one_commits(server: RedisServer) -> None:
+    where = server.config()
+    async with connect(where) as redis, Worker(where, name="owner", start=1, holds=True, lease=FOR_LONG) as owner:
+        await owner.says("holding")
+        [token] = await redis.execute("ZRANGE", Places.of(redis).leases, 0, -1)
+        await redis.execute("ZADD", Places.of(redis).leases, 0, token)
+        work = Work(redis, Spec(name="peer", holds=True))
+        async with peer(redis, work) as executor:
+            with anyio.fail_after(PATIENCE):
+                await work.held.wait()
+            owner.send(signal.SIGUSR1)
+            work.go_on.set()
+            found = await histories(executor, 1)
+            assert await owner.stopped() == 1
+            assert await histories(executor, 1) == found
+    committed_once(found["r0"])
+    assert {each.output["by"] for each in done(found["r0"])} == {"peer"}
+
+
+async def test_a_text_whose_teller_is_killed_in_mid_sentence_is_told_on_by_another(server: RedisServer) -> None:
+    where = server.config()
+    async with connect(where) as redis, peer(redis, lease=FOR_LONG) as reader:  # It is too late to take anything over.
+        async with Worker(where, name="owner", tale=True, holds=True) as owner:
+            await owner.says("holding")
+            handle = await reader.find("tale")
+            assert handle is not None
+            read: list[Streamed | Retracted] = []
+            with anyio.fail_after(PATIENCE):
+                async with handle.stream() as before:
+                    while text_of(read) != "Once upon ":
+                        read.append(await anext(before))
+            assert isinstance(read[-1], Streamed)
+            assert await handle.release(read[-1], len("Once upon"))
+            owner.process.kill()
+        async with Worker(where, name="peer"):
+            with anyio.fail_after(PATIENCE):
+                async with handle.stream(after=read[-1].position) as after:
+                    read += [piece async for piece in after]
+                run = await handle.result()
+        [told] = done(await reader.history("tale"))
+    assert (run.status, text_of(read)) == ("done", "".join(PIECES))
+    assert all(isinstance(piece, Streamed) for piece in read)
+    assert (told.output["by"], told.output["released"]) == ("peer", "Once upon")
+    assert run.output["text"].startswith("Once upon")
