@@ -36,7 +36,8 @@ from pathlib import Path
 import anyio
 import msgspec
 from tta_agents import AGENTS, AgentSpec
-from tta_kernel import Plugin, hookimpl
+from tta_kernel import NoConfig, Plugin, hookimpl
+from tta_safety import Verdict
 
 FOLDER = Path(os.environ["SLOW_FOLDER"])
 
@@ -70,6 +71,17 @@ class SlowPlugin(Plugin[Config]):
             while not (FOLDER / "go").exists():
                 await anyio.sleep(0.01)
         return request
+
+
+class PausingPlugin(Plugin[NoConfig]):
+    # Takes its time over what is told after a first sentence, where the player wrote so.
+
+    @hookimpl
+    async def check_text(self, text, channel, session, about):
+        if "pause" in about.before and about.told and not (FOLDER / "go").exists():
+            (FOLDER / f"began-{os.getpid()}").touch()
+            await anyio.sleep_forever()
+        return Verdict("checked", "safe")
 """
 
 
@@ -99,13 +111,16 @@ class Deployment:
         (config / "lasting.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
         return config
 
-    def slow(self, *, serve: bool = True, names: Sequence[str] = SHARED, **agents: Any) -> Path:
+    def slow(
+        self, *, serve: bool = True, names: Sequence[str] = SHARED, configs: Mapping[str, Mapping[str, Any]] = {},
+        **agents: Any,
+    ) -> Path:  # fmt: skip
         """Write a config whose turn asks the slow agent first, in this process or in another."""
         turn = yaml.safe_load((self._root / "config" / "workflows" / "turn.yaml").read_text(encoding="utf-8"))
         steps = [{"id": "slow", "agent": "slow", "input": {"text": "input.text"}}, *turn["steps"]]
         workflows = {"workflows": {"turn": {**turn, "steps": steps}}}
         agents = {"auto_register": True, "visibility": "2s", "drain": "200ms", **agents}
-        return self.config((*names, "slow"), slow={"serve": serve}, workflows=workflows, agents=agents)
+        return self.config((*names, "slow"), slow={"serve": serve}, workflows=workflows, agents=agents, **configs)
 
     def start_player(self, config: Path, session: str = "s") -> Player:
         self._players.append(Player(self, config, session))
@@ -119,7 +134,8 @@ class Deployment:
             info.mkdir(parents=True)
             (site / "tta_slow.py").write_text(PLUGIN)
             (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tta-slow\nVersion: 0.1\n")
-            (info / "entry_points.txt").write_text("[tta.plugins]\nslow = tta_slow:SlowPlugin\n")
+            plugins = "slow = tta_slow:SlowPlugin\npausing = tta_slow:PausingPlugin\n"
+            (info / "entry_points.txt").write_text(f"[tta.plugins]\n{plugins}")
         paths = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
         return environment() | {"PYTHONPATH": paths, "SLOW_FOLDER": str(self.folder)}
 

@@ -167,7 +167,7 @@ def test_two_turns_of_one_story_at_the_same_time_are_both_played(deployment: Dep
     one, two = deployment.start_player(config), deployment.start_player(config)
     one.say("I wait, and look around")
     two.say("I wait, and look around")
-    deployment.began(deployment.began())
+    deployment.began()
     deployment.go()
     responses = [one.read_turn(), two.read_turn()]
     assert [response["outcome"] for response in responses] == ["story", "story"]

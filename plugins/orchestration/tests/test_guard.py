@@ -20,6 +20,7 @@ from tta_orchestration.testing import Scene, Teller, telling
 from tta_safety import About, Channel, Verdict
 from tta_sessions import (
     SESSIONS,
+    Admission,
     Session,
     SessionCommitted,
     SessionConflict,
@@ -45,15 +46,19 @@ class Sessions(MemorySessions):
         self.commit_faults: list[Fault | None] = []
         self.committed: list[Session] = []
 
+    def end(self, id: str) -> None:
+        """Let a session end as if its time to live were over."""
+        del self._stored[id]
+
     async def get(self, id: str) -> Session | None:
         async def really() -> Session | None:
             return await super(Sessions, self).get(id)
 
         return await _next(self.get_faults, really)  # type: ignore[no-any-return]
 
-    async def commit(self, session: Session) -> Session:
+    async def commit(self, session: Session, admission: Admission | None = None) -> Session:
         async def really() -> Session:
-            self.committed.append(await super(Sessions, self).commit(session))
+            self.committed.append(await super(Sessions, self).commit(session, admission))
             return self.committed[-1]
 
         return await _next(self.commit_faults, really)  # type: ignore[no-any-return]
@@ -233,7 +238,7 @@ async def test_a_commit_that_is_found_later_is_told_then(
     sessions: Sessions, play: Callable[[Kernel], Awaitable[OrchestrationResponse]]
 ) -> None:
     async with kernel(sessions) as k:
-        sessions.get_faults, sessions.commit_faults = [None, DOWN], [stored_but_unheard]
+        sessions.get_faults, sessions.commit_faults = [None, None, DOWN], [stored_but_unheard]
         lost = await play(k)
         assert (lost.outcome, lost.kept) == ("fallback", False)
         after, later = await play(k), await play(k)
@@ -339,7 +344,7 @@ async def test_a_supportive_answer_that_was_overtaken_is_kept_beside_the_other_t
 
 async def test_a_story_that_vanishes_in_the_middle_of_a_turn_begins_anew_and_says_so(sessions: Sessions) -> None:
     async def gone(really: Do) -> Any:
-        await sessions.delete("s")
+        sessions.end("s")
         return await really()
 
     async with kernel(sessions) as k:

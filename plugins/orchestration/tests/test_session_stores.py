@@ -12,7 +12,8 @@ import pytest
 
 from tta_kernel.testing.strangers import LIMIT, Outcome, Stranger, strangers
 from tta_orchestration.guard import NotKept, SessionGuard
-from tta_sessions import Session
+from tta_orchestration.queue import TurnQueue
+from tta_sessions import Admission, Session
 from tta_sessions.memory import MemorySessions
 
 LONG = 10.0
@@ -29,8 +30,17 @@ class Odd(MemorySessions):
     def get(self, id: str) -> Any:
         return self._stranger() if self._is_odd() else super().get(id)
 
-    def commit(self, session: Session) -> Any:
-        return self._stranger() if self._is_odd() else super().commit(session)
+    def commit(self, session: Session, admission: Admission | None = None) -> Any:
+        return self._stranger() if self._is_odd() else super().commit(session, admission)
+
+    def admit(self, admission: Admission, ttl: float) -> Any:
+        return self._stranger() if self._is_odd() else super().admit(admission, ttl)
+
+    def hold(self, session: str, run: str, holder: str, ttl: float, told: int = 0) -> Any:
+        return self._stranger() if self._is_odd() else super().hold(session, run, holder, ttl, told)
+
+    def drop(self, session: str, run: str, holder: str) -> Any:
+        return self._stranger() if self._is_odd() else super().drop(session, run, holder)
 
     def _is_odd(self) -> bool:
         self._left -= 1
@@ -77,6 +87,35 @@ async def test_whatever_a_store_does_the_turn_has_its_session_or_knows_that_it_i
             assert stranger.outcome is not Outcome.FAILURE or stranger.name == "returns None"
     well = guarded(stranger, times=0)
     assert isinstance(await commit(well), Session)
+
+
+async def part_or_answer(call: Awaitable[object]) -> str:
+    """Name what a call returned, or the part of the system that failed it."""
+    try:
+        return type(await call).__name__
+    except NotKept as exc:
+        return exc.failure.part
+
+
+@pytest.mark.boundary("tta_sessions.Sessions")
+@pytest.mark.parametrize("stranger", strangers("async", returns=Admission), ids=str)
+async def test_whatever_a_store_does_a_turn_is_admitted_or_its_player_knows_that_it_is_not(stranger: Stranger) -> None:
+    entry = Admission("a", "u", "1", "look", "h")
+    log = logging.getLogger("tta.test")
+    sessions = Odd(stranger, times=3)
+    guard = SessionGuard(sessions, log, lambda event: None, limit=LIMIT)
+    queue = TurnQueue(sessions, guard, log, limit=LIMIT, ttl=1.0, patience=1.0)
+    with anyio.fail_after(LONG):
+        if stranger.outcome is Outcome.STOP:
+            with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+                await queue.admit(entry)
+            return
+        assert await part_or_answer(queue.admit(entry)) in ("sessions.admit", "Admission")
+        assert await part_or_answer(queue.ask(entry)) in ("sessions.admit", "Held")
+        for _ in range(3):
+            await queue.drop(entry)
+        assert (await queue.admit(entry)).run == "1"
+        assert (await queue.ask(entry)).status == "held"
 
 
 @pytest.mark.parametrize("call", [read, commit])

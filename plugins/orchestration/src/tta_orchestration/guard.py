@@ -11,13 +11,24 @@ import anyio
 import msgspec
 
 from tta_kernel import Escaped, Event, as_failure, raised_at
-from tta_sessions import Session, SessionConflict, SessionCorrupt, Sessions, SessionsError, SessionTooLarge
+from tta_sessions import (
+    Admission,
+    Session,
+    SessionConflict,
+    SessionCorrupt,
+    SessionFenced,
+    Sessions,
+    SessionsError,
+    SessionTooLarge,
+)
 
 from . import texts
 from .model import Failure, Part, StoreFailed
 
 _REMEMBERED = 1000
 """Of how many sessions something is remembered for their players; the oldest are forgotten first."""
+_TURNS_LEFT = 10
+"""How many turns that were left a player hears of."""
 _LOOK = 2.0
 """How long, in seconds, looking for what became of a commit may take."""
 T = TypeVar("T")
@@ -75,6 +86,10 @@ class SessionGuard:
         # Bounded, and of this process alone: what it forgets, a player doesn't hear of.
         self._lost: OrderedDict[str, None] = OrderedDict()
         """Sessions that were there, and are no longer."""
+        self._words_lost: OrderedDict[str, None] = OrderedDict()
+        """Sessions in which a turn was admitted that nobody can answer any more."""
+        self._left: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        """By session: what was told in turns that others had left, and that nobody has read yet."""
         self._unsure: OrderedDict[str, tuple[str, bool]] = OrderedDict()
         """By session: the run of a turn of which nobody knows whether it was kept, and whether its text is unread."""
 
@@ -94,15 +109,22 @@ class SessionGuard:
                 session = _checked(session, id)
             story = _story(session)
         except BaseException as exc:  # noqa: BLE001 - a stranger's store; the turn goes on without it
-            raise self.failed(id, owner, "sessions.get", *_explained(as_failure(exc))) from None
+            raise self.failed(id, owner, "sessions.get", *explained(as_failure(exc))) from None
         notices: tuple[str, ...] = (texts.ANEW,) if id in self._lost else ()
+        if id in self._words_lost:
+            notices += (texts.LOST,)
+        notices += tuple(f"{texts.AFTER_ALL} {told}" for told in self._left.get(id, ()))
         run, unread = self._unsure.get(id, ("", False))
         if page := story.page(run):
             notices += (f"{texts.AFTER_ALL} {page.told if unread else ''}".strip(),)
         return Found(session, story, notices)
 
-    async def commit(self, session: Session, run: str, *, unread: bool) -> Session:
+    async def commit(
+        self, session: Session, run: str, *, unread: bool, admission: Admission | None = None
+    ) -> Session:  # fmt: skip
         """Commit a session whose last page is ``run``'s; raise `Overtaken`, or `NotKept` where it isn't there.
+
+        With an ``admission`` that leaves the queue in the same step; `SessionFenced` where it isn't ours any more.
 
         Whether a commit arrived whose end nobody heard of is looked up, and it is tried once more. If
         even then nobody knows, the player hears of it in the turn that finds it, with the text if that
@@ -112,7 +134,16 @@ class SessionGuard:
         for last in (False, True):
             try:
                 with anyio.fail_after(self._limit):
-                    return _checked(await self._sessions.commit(session), session.id)
+                    if admission is None:
+                        return _checked(await self._sessions.commit(session), session.id)
+                    return _checked(await self._sessions.commit(session, admission), session.id)
+            except SessionFenced:
+                # It may have left the queue with our own first try.
+                _, found = await self._find(session.id, run)
+                told = _story(session).page(run)
+                if found is None or told is None or _story(found).page(run) != told:
+                    raise
+                return found
             except SessionConflict:
                 # What was there before us may be our own first try, or one that the store's client made.
                 _, found = await self._find(session.id, run)
@@ -126,7 +157,7 @@ class SessionGuard:
                 hint = "see max_size of the sessions' plugin, and history of orchestration"
                 raise self.failed(session.id, session.user, "sessions.commit", "too_large", f"{exc}; {hint}") from None
             except BaseException as exc:  # noqa: BLE001 - a stranger's store; the turn ends without it
-                code, why = _explained(as_failure(exc))
+                code, why = explained(as_failure(exc))
             answered, found = await self._find(session.id, run)
             if found is not None:
                 return found
@@ -139,9 +170,19 @@ class SessionGuard:
         """Remember that a story which was there is so no longer."""
         _put(self._lost, id, None)
 
+    def words_lost(self, id: str) -> None:
+        """Remember that something the player said can't be answered any more."""
+        _put(self._words_lost, id, None)
+
+    def left(self, id: str, told: str) -> None:
+        """Remember what was told in a turn that its process had left."""
+        _put(self._left, id, (*self._left.get(id, ()), told)[-_TURNS_LEFT:])
+
     def told(self, id: str) -> None:
         """Know that the player has got the notices."""
         self._lost.pop(id, None)
+        self._words_lost.pop(id, None)
+        self._left.pop(id, None)
         self._unsure.pop(id, None)
 
     def failed(self, id: str, owner: str, part: Part, code: str, why: str) -> NotKept:
@@ -182,7 +223,7 @@ def where(exc: BaseException) -> str:
     return f"it raised {type(exc).__name__} at {raised_at(exc)}"
 
 
-def _explained(exc: Exception) -> tuple[str, str]:
+def explained(exc: Exception) -> tuple[str, str]:
     """Return the code of what a store raised, and what an operator should read."""
     match exc:
         case SessionCorrupt():

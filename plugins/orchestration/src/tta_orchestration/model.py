@@ -15,7 +15,7 @@ from tta_workflows import Run, StepRun
 Outcome = Literal["story", "supportive", "fallback", "failed"]
 """``story`` was told; ``supportive``: a check objected; ``fallback``: a check failed, nobody checked
 where somebody must, or a store could not be reached; ``failed``: an agent gave no answer."""
-Part = Literal["safety", "workflow", "sessions.get", "sessions.commit"]
+Part = Literal["safety", "workflow", "sessions.get", "sessions.admit", "sessions.commit"]
 """What of the system a turn needs, and can fail."""
 
 
@@ -24,7 +24,7 @@ SEEDS = range(-(2**63), 2**63)
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Which part failed in a turn, and how: the code of an `AgentError`, ``unchecked``, ``conflict`` or ``corrupt``."""
+    """Which part failed in a turn, and how: an `AgentError`'s code, ``unchecked``, ``conflict`` or the like."""
 
     part: Part
     code: str
@@ -78,7 +78,7 @@ class NotRunning(RuntimeError):
 
 
 class ReadTimeout(TimeoutError):
-    """The reader of a turn took nothing for too long; the turn was given up, and not kept."""
+    """The reader of a turn took nothing for too long, and gets no more of it; the turn is kept."""
 
 
 class TurnStream(Protocol):
@@ -100,9 +100,9 @@ class Orchestration(Protocol):
         """Play one turn and commit it; ``seed`` counts only in a session's first turn.
 
         Raises `InputError` for what can't be played (a text, a name that can't be stored, a seed of more
-        than 64 bits), and `NotRunning` after the system has stopped; nothing is kept then. Where another
-        process played a turn of the same session meanwhile, the turn is played once more. Whatever else
-        fails, the response says so.
+        than 64 bits), and `NotRunning` after the system has stopped; nothing is kept then. The turns of a
+        session are answered in the order in which they came, from whichever process, and whoever is
+        cancelled while waiting here cancels none. Whatever else fails, the response says so.
         """
 
     def stream_user_input(
@@ -111,8 +111,14 @@ class Orchestration(Protocol):
         """Play one turn, and release its checked text sentence by sentence.
 
         What has been read is never taken back: a story that can't be kept gets an ending that says so. Any task may
-        read, and any may leave the block. A turn whose reader leaves early isn't kept; nor is one whose reader takes
-        nothing for too long, which raises `ReadTimeout` where it reads on.
+        read, and any may leave the block. A turn is played to its end, and kept, also where its reader leaves. One that
+        takes nothing for too long gets a `ReadTimeout` where it reads on.
+        """
+
+    async def resume(self, session: str, user: str) -> OrchestrationResponse | None:
+        """Finish what was admitted in a person's session and left, as by a process that was killed; return the last.
+
+        None where there is nothing of theirs. Raises `InputError` for a name that can't be stored, and `NotRunning`.
         """
 
     async def coordinate_agents(self, workflow: str, input: Mapping[str, Any], *, session: str = "") -> Run:

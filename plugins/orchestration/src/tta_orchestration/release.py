@@ -14,6 +14,8 @@ from .sentences import Sentences
 
 Send = Callable[[str], Awaitable[None]]
 """Hands a text to a reader."""
+Record = Callable[[int], Awaitable[bool]]
+"""Records that a reader is told so many characters, before it is; False where the text doesn't count any more."""
 _PART_OF_A_WORD = re.compile(r"\A\S*\s+")
 
 
@@ -21,13 +23,20 @@ class Release:
     """One attempt at telling a story; ``text`` is what was told of it, ``verdict`` what the checks said.
 
     Each sentence is checked alone, with the end of what was told before it: so a story costs its
-    length, and not its square. After an ``objection`` nothing more is told.
+    length, and not its square. After an ``objection`` nothing more is told. The first characters, so many as were
+    ``told`` already, stand as they are: a person has read them, and they were checked then.
     """
 
-    def __init__(self, checks: Checks, session: str, about: About, send: Send | None) -> None:
+    def __init__(
+        self, checks: Checks, session: str, about: About, send: Send | None, record: Record | None = None,
+        told: int = 0,
+    ) -> None:  # fmt: skip
         self._checks, self._session, self._about, self._send = checks, session, about, send
+        self._record, self._stands = record, told
+        self._stale = False
         self._sentences = Sentences()
         self._told: list[str] = []
+        self._length = 0
         self.verdict: Verdict | None = None
         self.objection: Instead | None = None
 
@@ -42,6 +51,10 @@ class Release:
 
     async def add(self, piece: str) -> None:
         """Tell the sentences that are whole now."""
+        if self._stands:
+            known, piece = piece[: self._stands], piece[self._stands :]
+            self._stands -= len(known)
+            self._remember(known)
         for sentence in self._sentences.add(piece):
             await self._tell(sentence)
 
@@ -50,6 +63,7 @@ class Release:
         if self._told:
             return False
         self._sentences = Sentences()
+        self._stale = False
         return True
 
     async def end(self) -> None:
@@ -58,16 +72,24 @@ class Release:
             await self._tell(rest)
 
     async def _tell(self, sentence: str) -> None:
-        if self.objection is not None:
+        if self.objection is not None or self._stale:
             return
         verdict, self.objection = await self._checks.check(sentence, "story", self._session, self._about)
         self.verdict = merge([self.verdict, verdict]) if self.verdict else verdict
         if self.objection is not None:
             return
-        self._told.append(sentence)
-        self._about = msgspec.structs.replace(self._about, told=_end_of(self._about.told + sentence))
+        if self._send is not None and self._record is not None and not await self._record(self._length + len(sentence)):
+            self._stale = True  # It is told anew.
+            return
+        self._remember(sentence)
         if self._send is not None:
             await self._send(sentence)
+
+    def _remember(self, told: str) -> None:
+        if told:
+            self._told.append(told)
+            self._length += len(told)
+            self._about = msgspec.structs.replace(self._about, told=_end_of(self._about.told + told))
 
 
 def _end_of(text: str) -> str:

@@ -10,15 +10,18 @@ import msgspec
 from tta_kernel import Context, as_failure
 from tta_kernel.shapes import fits
 from tta_safety import About, Verdict
-from tta_workflows import Retracted, Run, Workflows
+from tta_workflows import Retracted, Run, RunHandle, Streamed, Workflows
 
 from . import texts
 from .checks import Checks, Instead
-from .guard import where
+from .guard import NotKept, where
 from .model import Failure, Outcome, StoreFailed, TurnInput
+from .queue import Hold, TurnLost
 from .release import Release, Send
 
-_IN_PLACE = {"too_large": texts.FULL, "conflict": texts.ELSEWHERE}
+_IN_PLACE = {
+    "too_large": texts.FULL, "conflict": texts.ELSEWHERE, "busy": texts.ELSEWHERE, "taken_over": texts.TAKEN,
+}  # fmt: skip
 """What is told in place of a story that can't be kept, by the failure's code; `texts.AWAY` for all others."""
 
 
@@ -47,6 +50,8 @@ class Responder:
         self._workflow, self._timeout = workflow, timeout
         self._session, self._owner = session, owner
         self._send = send
+        self.broken_off: Answer | None = None
+        """What was told of a story whose telling did not come to its end."""
 
     async def check_input(self, text: str, turn: int) -> Answer:
         """Check all that the player wrote, also what the story doesn't read; an objection is the answer."""
@@ -55,11 +60,21 @@ class Responder:
         begun = Answer(verdicts={"player": verdict})
         return await self._say(begun, instead) if instead else begun
 
-    async def tell(self, begun: Answer, input: TurnInput, key: str) -> Answer:
-        """Run the workflow and release its text; whatever breaks, something is told."""
+    async def tell(self, begun: Answer, input: TurnInput, key: str, hold: Hold, *, again: bool = False) -> Answer:
+        """Run the workflow and release its text; whatever breaks, something is told.
+
+        ``again``: another process has left the turn; what a person was told of it stands.
+        """
         about = About(user=self._owner, turn=input.turn, before=input.text)
-        release = Release(self._checks, self._session, about, self._send)
-        run, instead = await self._run(input, key, release)
+        told = hold.admission.told if again else 0
+        telling = _Telling(hold)
+        release = Release(self._checks, self._session, about, self._send, telling.record, told)
+        try:
+            run, instead = await self._run(input, key, release, telling, again=again)
+        except BaseException:
+            released = self._send is not None and bool(release.text)
+            self.broken_off = msgspec.structs.replace(begun, text=release.text, released=released)
+            raise
         verdicts = {**begun.verdicts, "story": release.verdict} if release.verdict else begun.verdicts
         text = release.text
         answer = Answer("story", text, verdicts, run, released=self._send is not None and bool(text))
@@ -71,7 +86,8 @@ class Responder:
         What a check made of it stands as it is.
         """
         if answer.released and answer.outcome == "story":
-            return await self._say(answer, Instead("fallback", texts.UNKEPT, failure))
+            ending = texts.TAKEN if failure.code == "taken_over" else texts.UNKEPT
+            return await self._say(answer, Instead("fallback", ending, failure))
         if not answer.released and answer.outcome in ("story", "failed"):
             unsaid = msgspec.structs.replace(answer, text="")
             return await self._say(unsaid, Instead("fallback", _IN_PLACE.get(failure.code, texts.AWAY), failure))
@@ -86,15 +102,19 @@ class Responder:
             released=self._send is not None,
         )  # fmt: skip
 
-    async def _run(self, input: TurnInput, key: str, release: Release) -> tuple[Run | None, Instead | None]:
+    async def _run(
+        self, input: TurnInput, key: str, release: Release, telling: _Telling, *, again: bool
+    ) -> tuple[Run | None, Instead | None]:
         """Run the workflow to its end, or to an objection; return what is to be said where there is no story."""
         run: Run | None = None
         told = True
         try:
             with anyio.move_on_after(self._timeout) as limit:
-                run, told = await self._read(input, key, release)
+                run, told = await self._read(input, key, release, telling, again=again)
                 if not fits(run, Run):
                     raise TypeError("the service of workflows returned no run")
+        except (TurnLost, NotKept):
+            raise
         except BaseException as exc:  # noqa: BLE001 - a stranger's workflows; its message may hold a person's text
             as_failure(exc)  # It goes on where somebody of ours asked for it.
             self._ctx.log.error("workflow %s: %s; the player was asked to try again", self._workflow, where(exc))  # noqa: TRY400
@@ -111,17 +131,25 @@ class Responder:
             return run, self._unfinished(run)
         return run, await self._end(run, release)
 
-    async def _read(self, input: TurnInput, key: str, release: Release) -> tuple[Run, bool]:
+    async def _read(
+        self, input: TurnInput, key: str, release: Release, telling: _Telling, *, again: bool
+    ) -> tuple[Run, bool]:
         """Return the run, and whether what was told of its text still counts; after an objection it is cancelled."""
-        handle = await self._workflows.start(
-            self._workflow, msgspec.structs.asdict(input), key=key, session=self._session, owner=self._owner
-        )  # fmt: skip
+        # Who left the turn may have had no time to begin its run.
+        handle = await self._workflows.find(key) if again else None
+        if handle is None:
+            handle = await self._workflows.start(
+                self._workflow, msgspec.structs.asdict(input), key=key, session=self._session, owner=self._owner
+            )  # fmt: skip
+        telling.handle = handle
         async with handle.stream() as pieces:
             async for piece in pieces:
                 if isinstance(piece, Retracted):
+                    telling.forget()
                     if not release.forget():
                         return await handle.cancel(by="orchestration"), False
                     continue
+                telling.add(piece)
                 await release.add(piece.text)
                 if release.objection is not None:
                     return await handle.cancel(by="orchestration"), True
@@ -155,3 +183,41 @@ class Responder:
         failed = StoreFailed(session=self._session, part="workflow", code=run.error, owner=self._owner)
         self._ctx.publish(failed)
         return Instead("fallback", texts.FALLBACK, failure)
+
+
+class _Telling:
+    """Records what is told, before it is: in the queue for whoever takes the turn over, and in the run for its steps.
+
+    After that no step begins its text anew. A run that is over has none that could.
+    """
+
+    def __init__(self, hold: Hold) -> None:
+        self._hold = hold
+        self.handle: RunHandle | None = None
+        self._pieces: list[tuple[Streamed, int, int]] = []
+        """Of each step the last piece, and where in the text its own begins and ends."""
+        self._released = 0
+
+    def add(self, piece: Streamed) -> None:
+        """Take in where a piece of the text comes from."""
+        begin = end = self._pieces[-1][2] if self._pieces else 0
+        if self._pieces and (last := self._pieces[-1])[0].step == piece.step:
+            begin = last[1]
+            self._pieces.pop()
+        self._pieces.append((piece, begin, end + len(piece.text)))
+
+    def forget(self) -> None:
+        """Know that the text begins anew."""
+        self._pieces.clear()
+
+    async def record(self, told: int) -> bool:
+        """Record that so many characters are told; False where a step has begun its text anew meanwhile."""
+        handle = self.handle
+        for piece, begin, end in self._pieces:
+            if handle is None or end <= self._released or begin >= told:
+                continue
+            if not await handle.release(piece, min(told, end) - begin) and not (await handle.query()).over:
+                return False
+        self._released = told
+        await self._hold.record(told)
+        return True

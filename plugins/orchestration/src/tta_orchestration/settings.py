@@ -16,7 +16,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``max_text``: how many characters the story reads. ``history``: how many turns a session keeps.
     ``session_timeout``: how long, in seconds, reading or committing a session may take. ``workflow_timeout``: how
     long all of a workflow may; its own limit is mostly shorter. ``read_timeout``: how long the reader of a stream may
-    take for what was released, until the turn is given up.
+    take for what was released, until it gets no more. ``hold``: how long, in seconds, a turn is left alone whose
+    process doesn't say that it is still at it; then others go on with it. ``queue_timeout``: how long a turn waits for
+    those before it.
     """
 
     workflow: str = "turn"
@@ -26,3 +28,5 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     session_timeout: Annotated[PositiveDuration, msgspec.Meta(le=3600)] = 10.0
     workflow_timeout: PositiveDuration = 600.0
     read_timeout: Annotated[PositiveDuration, msgspec.Meta(le=3600)] = 60.0
+    hold: Annotated[PositiveDuration, msgspec.Meta(le=3600)] = 10.0
+    queue_timeout: PositiveDuration = 120.0

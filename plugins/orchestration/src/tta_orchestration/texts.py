@@ -42,6 +42,11 @@ UNKEPT = (
     "The story goes on from before it; say what you would like to do when you are ready. " + _HEAVY
 )
 ANEW = "what was written of your story before can't be found or read any more, so it begins anew; you did nothing wrong"
+TAKEN = (
+    "I must stop here: another place goes on with telling you this, as it took me too long. "
+    "Nothing you did is lost; look around in a moment, and the story will be there."
+)
+LOST = "your last words were lost before they could be answered, and that is nothing you did: please say them again"
 AFTER_ALL = "what you did before the pause was written down after all, and the story goes on from there."
 NOTHING = "there is nothing to read; write what you would like to do, such as: look around"
 NO_NAME = "that name can't be stored: choose a session name, and a name of yours, in UTF-8"

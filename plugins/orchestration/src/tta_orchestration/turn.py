@@ -1,19 +1,20 @@
-"""One turn of a session: read, told, and committed once."""
+"""One turn of a session: checked, admitted, told in its turn, and committed once."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from tta_kernel import correlation_id
-from tta_sessions import Session
+from tta_sessions import Admission, Session
 
 from . import texts
 from .guard import NotKept, Overtaken, SessionGuard, Story
-from .model import InputError, TurnInput
+from .model import Failure, InputError, TurnInput
+from .queue import Hold, TurnLost, TurnQueue
 from .responder import Answer, Responder
 
 TRIES = 3
@@ -35,11 +36,10 @@ class Played(msgspec.Struct, frozen=True):
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """Where a turn goes on: the session as it was read, the story in it, and what this turn is called."""
+    """Where a turn goes on: the session as it was read, the story in it, and which turn this is."""
 
     session: Session
     story: Story = Story()
-    run: str = ""
     number: int = 0
     seed: int = 0
 
@@ -47,61 +47,106 @@ class _Place(msgspec.Struct, frozen=True):
 class Turn:
     """One turn of ``session``, which is a new one until it was read; ``seed`` is that of a story that begins.
 
-    Where it has a reader, ``taken`` waits until that has everything: what wasn't read isn't kept.
+    ``text`` is what the story reads, and ``run`` the turn's own name.
     """
 
     def __init__(
-        self, guard: SessionGuard, responder: Responder, session: Session, *, seed: int | None, history: int,
-        taken: Callable[[], Awaitable[None]] | None = None,
+        self, guard: SessionGuard, queue: TurnQueue, responder: Responder, session: Session, *, text: str,
+        seed: int | None, history: int, run: str = "",
     ) -> None:  # fmt: skip
-        self._guard, self._responder = guard, responder
-        self._seed, self._history = seed, history
-        self._taken = taken
+        self._guard, self._queue, self._responder = guard, queue, responder
+        self._text, self._seed, self._history = text, seed, history
+        self.run = run or uuid.uuid4().hex
         self._place = _Place(session)
         self._notices: dict[str, None] = {}
+        self._answer = Answer()
+        """The turn so far."""
 
-    async def play(self, raw: str, text: str) -> Played:
-        """Answer what the player wrote, and commit the session; ``text`` is what the story reads of ``raw``."""
-        # What the check of the input said: it is made once, however often the story is told anew.
-        begun: Answer | None = None
-        answer = Answer()
+    async def begin(self, raw: str) -> Admission | Played:
+        """Check all that the player wrote, and admit the turn; or return what was said to that."""
+        checked = False
         try:
+            place = await self._read()
+            self._answer = await self._responder.check_input(raw, place.number)
+            checked = True
+            if self._answer.outcome == "story":
+                session = place.session
+                return await self._queue.admit(
+                    Admission(session.id, session.user, self.run, self._text, uuid.uuid4().hex, seed=self._seed)
+                )
             for _ in range(TRIES):
-                place = await self._read()
-                if begun is None:
-                    begun = answer = await self._responder.check_input(raw, place.number)
-                if answer is begun and answer.outcome == "story":
-                    input = TurnInput(text, place.seed, place.number, place.story.world)
-                    answer = await self._responder.tell(begun, input, place.run)
-                if self._taken is not None:
-                    await self._taken()
                 try:
-                    after = self._session_after(answer, text)
-                    committed = await self._guard.commit(after, place.run, unread=not answer.released)
-                    return self._played(answer, committed)
+                    return await self._commit(None)
                 except Overtaken:
                     # Only a story depends on what it goes on from; what else was said holds.
-                    if answer.outcome == "story":
-                        if answer.released:
-                            # A reader has seen it, so it can't be told anew from somewhere else.
-                            break
-                        answer = begun
-            why = "others commit the session all the while"
-            session = self._place.session
-            raise self._guard.failed(session.id, session.user, "sessions.commit", "conflict", why)
+                    await self._read()
+            raise self._overtaken()
         except NotKept as exc:
-            if begun is None:
+            if not checked:
                 # A crisis doesn't wait for a store.
-                answer = await self._responder.check_input(raw, self._place.number)
-            return self._played(await self._responder.retract(answer, exc.failure), None)
+                self._answer = await self._responder.check_input(raw, self._place.number)
+            return await self.give_up(exc.failure)
+
+    async def tell(self, hold: Hold, *, again: bool = False) -> Played:
+        """Tell an admitted turn, and commit it; ``again``: another process has left it, perhaps in the middle."""
+        try:
+            return await hold.run(self._tell(hold, again=again))
+        except TurnLost:
+            failure = Failure("sessions.commit", "taken_over")
+            return await self.give_up(failure)
+        except NotKept as exc:
+            await self._queue.drop(hold.admission)
+            return await self.give_up(exc.failure)
+
+    async def give_up(self, failure: Failure) -> Played:
+        """Say that the turn can't be kept."""
+        answer = await self._responder.retract(self._responder.broken_off or self._answer, failure)
+        return self._played(answer, None)
+
+    async def _tell(self, hold: Hold, *, again: bool) -> Played:
+        begun, key = self._answer, self.run
+        place = await self._read()
+        world = place.story.world
+        if again and not hold.admission.told:
+            begun = await self._responder.check_input(self._text, place.number)
+        for number in range(2, TRIES + 2):
+            if begun.outcome == "story":
+                input = TurnInput(self._text, place.seed, place.number, world)
+                self._answer = await self._responder.tell(begun, input, key, hold, again=again)
+            else:
+                self._answer = begun
+            for _ in range(TRIES):
+                try:
+                    # What is said now is said to the end: the reader isn't waited for, and none undoes it.
+                    return await self._commit(hold.admission)
+                except Overtaken:
+                    place = await self._read()
+                    if self._answer.outcome == "story" and place.story.world != world:
+                        break
+            else:
+                break
+            if self._answer.released:
+                # A reader has seen it, so it can't be told anew from somewhere else.
+                break
+            self._answer, world = begun, place.story.world
+            key, again = f"{self.run}.{number}", False
+        raise self._overtaken()
+
+    async def _commit(self, admission: Admission | None) -> Played:
+        after = self._session_after(self._answer)
+        unread = not self._answer.released
+        committed = await self._guard.commit(after, self.run, unread=unread, admission=admission)
+        return self._played(self._answer, committed)
+
+    def _overtaken(self) -> NotKept:
+        session = self._place.session
+        why = "others commit the session all the while"
+        return self._guard.failed(session.id, session.user, "sessions.commit", "conflict", why)
 
     async def _read(self) -> _Place:
-        """Find out where the story stands, and give the turn a name of its own."""
-        run = uuid.uuid4().hex
-        correlation_id.set(run)
+        """Find out where the story stands."""
+        correlation_id.set(self.run)
         before = self._place.session
-        # Also where it can't be read, the turn goes by its new name.
-        self._place = msgspec.structs.replace(self._place, run=run)
         session, story, notices = await self._guard.read(before.id, before.user)
         if session is None:
             if before.version:
@@ -110,19 +155,19 @@ class Turn:
         elif session.user != before.user:
             raise InputError(texts.NOT_YOURS)
         self._notices |= dict.fromkeys(notices)
-        first = self._seed if self._seed is not None else int(run[:8], 16) & 0x7FFFFFFF
+        first = self._seed if self._seed is not None else int(self.run[:8], 16) & 0x7FFFFFFF
         seed = first if story.seed is None else story.seed
-        self._place = _Place(session, story, run, story.turn + 1, seed)
+        self._place = _Place(session, story, story.turn + 1, seed)
         return self._place
 
-    def _session_after(self, answer: Answer, text: str) -> Session:
+    def _session_after(self, answer: Answer) -> Session:
         """Return the session with this turn in its history, as it is to be committed."""
         place = self._place
         context: dict[str, Any] = dict(place.session.context)
         page = {
-            "turn": place.number, "said": text, "told": answer.text, "outcome": answer.outcome,
+            "turn": place.number, "said": self._text, "told": answer.text, "outcome": answer.outcome,
             "verdicts": {channel: msgspec.to_builtins(verdict) for channel, verdict in answer.verdicts.items()},
-            "run": place.run,
+            "run": self.run,
         }  # fmt: skip
         history = [*context.get("history", ()), page]
         context |= {"turn": place.number, "seed": place.seed, "history": history[-self._history :]}
@@ -135,4 +180,4 @@ class Turn:
     def _played(self, answer: Answer, committed: Session | None) -> Played:
         place = self._place
         session = committed or place.session
-        return Played(answer, place.run, place.number, session, committed is not None, tuple(self._notices))
+        return Played(answer, self.run, place.number, session, committed is not None, tuple(self._notices))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -14,14 +14,16 @@ import anyio
 from anyio.abc import TaskGroup
 
 from tta_kernel import Context
-from tta_sessions import Session, SessionCommitted, Sessions, is_text
+from tta_sessions import Admission, Session, SessionCommitted, Sessions, is_text
 from tta_sessions.hookspecs import forget
 from tta_workflows import Run, Workflows
 
 from . import texts
 from .checks import Checks
-from .guard import SessionGuard
-from .model import SEEDS, InputError, NotRunning, OrchestrationResponse, TurnPlayed
+from .guard import NotKept, SessionGuard
+from .model import SEEDS, Failure, InputError, NotRunning, OrchestrationResponse, TurnPlayed
+from .queue import Hold, TurnLost, TurnQueue, taken
+from .release import Send
 from .responder import Responder
 from .settings import Config
 from .stream import Stream
@@ -38,6 +40,9 @@ class Turns:
     ) -> None:
         self._ctx, self._workflows, self._checks, self._config = ctx, workflows, checks, config
         self._guard = SessionGuard(sessions, ctx.log, ctx.publish, limit=config.session_timeout)
+        self._queue = TurnQueue(
+            sessions, self._guard, ctx.log, limit=config.session_timeout, ttl=config.hold, patience=config.queue_timeout
+        )  # fmt: skip
         self._locks: dict[str, tuple[anyio.Lock, int]] = {}
         """By session, with the number of turns that hold it or wait for it."""
         self._tasks = tasks
@@ -55,28 +60,60 @@ class Turns:
         self, text: str, session: str, *, user: str = "", seed: int | None = None
     ) -> OrchestrationResponse:
         self._must_run()
-        return await self._respond(text, session, user, seed, None)
+        async with self._told(text, session, user, seed, reads=False) as stream:
+            await stream.ended()
+        return stream.response
+
+    async def resume(self, session: str, user: str) -> OrchestrationResponse | None:
+        self._must_run()
+        if not (is_text(session) and is_text(user)):
+            raise InputError(texts.NO_NAME)
+        asked = Admission(session, user, "", "", uuid.uuid4().hex)
+        response = None
+        pauses = self._queue.pauses()
+        with anyio.move_on_after(self._queue.patience):
+            while True:
+                try:
+                    first = (await self._queue.ask(asked)).first
+                    if first is None or first.user != user:
+                        return response
+                    finished = await self._finish(first, asked.holder)
+                except (NotKept, TurnLost):
+                    return response
+                if finished is None:
+                    await self._queue.news(session, pauses.next())
+                elif finished.kept:
+                    response = finished
+        return response
 
     @asynccontextmanager
     async def stream_user_input(
         self, text: str, session: str, *, user: str = "", seed: int | None = None
     ) -> AsyncIterator[Stream]:
         self._must_run()
+        async with self._told(text, session, user, seed, reads=True) as stream:
+            yield stream
+            stream.raise_failure()
+
+    @asynccontextmanager
+    async def _told(
+        self, text: str, session: str, user: str, seed: int | None, *, reads: bool
+    ) -> AsyncIterator[Stream]:  # fmt: skip
+        """Play a turn, to its end also where its reader leaves; one that wants it whole ``reads`` nothing."""
         stream = Stream(self._config.read_timeout, self._ctx.log)
         self._streams.add(stream)
         # Not in the task of whoever reads: a generator may be advanced, and closed, in other tasks than this.
-        self._tasks.start_soon(self._tell, stream, text, session, user, seed)
+        play = partial(self._respond, text, session, user, seed)
+        self._tasks.start_soon(self._tell, stream, partial(play, stream.send if reads else None))
         try:
             yield stream
-            stream.raise_failure()
         finally:
-            # A reader that leaves early has seen enough; the turn is not committed.
-            await stream.close()
+            stream.close()
 
-    async def _tell(self, stream: Stream, text: str, session: str, user: str, seed: int | None) -> None:
+    async def _tell(self, stream: Stream, play: Callable[[], Awaitable[OrchestrationResponse]]) -> None:
         """Play a turn for its reader."""
         try:
-            await stream.run(partial(self._respond, text, session, user, seed, stream))
+            await stream.run(play)
         finally:
             self._streams.discard(stream)
 
@@ -92,30 +129,98 @@ class Turns:
             raise NotRunning("the orchestration has stopped with its kernel; start a new one to play on")
 
     async def _respond(
-        self, text: str, session: str, user: str, seed: int | None, stream: Stream | None
+        self, text: str, session: str, user: str, seed: int | None, send: Send | None
     ) -> OrchestrationResponse:
         clean, notices = self._clean(text)
         if not (is_text(session) and is_text(user)):
             raise InputError(texts.NO_NAME)
         if seed is not None and seed not in SEEDS:
             raise InputError(texts.NO_SEED)
+        began = time.perf_counter()
+        turn = self._turn(session, user, clean, seed, send)
+        # In the order in which they came, as far as this process goes: checks may take a while.
         async with self._alone(session):
-            responder = Responder(
-                self._ctx, self._workflows, self._checks, workflow=self._config.workflow,
-                timeout=self._config.workflow_timeout, session=session, owner=user,
-                send=stream.send if stream else None,
-            )  # fmt: skip
-            turn = Turn(
-                self._guard, responder, Session(session, user), seed=seed, history=self._config.history,
-                taken=stream.taken if stream else None,
-            )  # fmt: skip
+            admitted = await turn.begin(text)
+        played = await self._play(turn, admitted) if isinstance(admitted, Admission) else admitted
+        return self._end(played, notices, time.perf_counter() - began)
+
+    def _turn(
+        self, session: str, user: str, text: str, seed: int | None, send: Send | None, run: str = ""
+    ) -> Turn:  # fmt: skip
+        responder = Responder(
+            self._ctx, self._workflows, self._checks, workflow=self._config.workflow,
+            timeout=self._config.workflow_timeout, session=session, owner=user, send=send,
+        )  # fmt: skip
+        return Turn(
+            self._guard, self._queue, responder, Session(session, user), text=text, seed=seed,
+            history=self._config.history, run=run,
+        )  # fmt: skip
+
+    async def _play(self, turn: Turn, admission: Admission) -> Played:
+        """Tell an admitted turn once it is its turn; what others left before it comes first."""
+        async with self._queue.seeing_to(admission):
+            try:
+                await self._wait(admission)
+            except TurnLost:
+                # While we were stopped others told it, or its person was forgotten.
+                return await turn.give_up(Failure("sessions.commit", "taken_over"))
+            except NotKept as exc:
+                await self._queue.drop(admission)
+                return await turn.give_up(exc.failure)
+            return await turn.tell(Hold(self._queue, admission))
+
+    async def _wait(self, admission: Admission) -> None:
+        """Wait until it is a turn's turn, and finish what others left before it."""
+        session = admission.session
+        pauses = self._queue.pauses()
+        with anyio.move_on_after(self._queue.patience):
+            while True:
+                held = await self._queue.ask(admission)
+                if held.status == "held":
+                    return
+                if held.status == "gone":
+                    raise TurnLost
+                first = held.first
+                if first is None or first.run == admission.run:
+                    left = None
+                else:
+                    left = await self._finish(first, admission.holder)
+                if left is None:
+                    await self._queue.news(session, pauses.next())
+                elif left.kept:
+                    self._guard.left(session, left.text)
+                else:
+                    self._guard.words_lost(session)
+        raise self._queue.busy("the turns before it took too long")
+
+    async def _finish(self, left: Admission, holder: str) -> OrchestrationResponse | None:
+        """Finish a turn that its process has left; None where it hasn't."""
+        asked = taken(left, holder)
+        held = await self._queue.ask(asked)
+        if held.status != "held" or held.first is None or held.first.run != left.run:
+            return None
+        entry = held.first
+        async with self._queue.seeing_to(entry):
+            if not entry.text:
+                # Nobody knows what was said, nor what the run made of it.
+                self._guard.words_lost(entry.session)
+                await self._queue.drop(entry)
+                return None
+            self._ctx.log.info("a turn of a session is finished that its process has left: run %s", entry.run)
             began = time.perf_counter()
-            played = await turn.play(text, clean)
-            seconds = time.perf_counter() - began
-            self._announce(played, seconds)
-            if played.notices:
-                self._guard.told(session)
-            return self._response(played, notices, seconds)
+            turn = self._turn(entry.session, entry.user, entry.text, entry.seed, None, entry.run)
+            try:
+                played = await turn.tell(Hold(self._queue, entry), again=True)
+            except InputError:
+                await self._queue.drop(entry)  # Its session is somebody else's by now.
+                return None
+        return self._end(played, (), time.perf_counter() - began)
+
+    def _end(self, played: Played, notices: tuple[str, ...], seconds: float) -> OrchestrationResponse:
+        self._announce(played, seconds)
+        if played.notices:
+            self._guard.told(played.session.id)
+        return self._response(played, notices, seconds)
 
     def _announce(self, played: Played, seconds: float) -> None:
         session = played.session

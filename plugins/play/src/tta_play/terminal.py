@@ -35,6 +35,7 @@ take the lantern, talk to the keeper, or how you feel.
   :world   where you are, and what you know of the place
   :help    this
   :quit    leave (or end of input)"""
+UNFINISHED = "your last turn was broken off; this is how it went"
 WORLD_TIMEOUT = 10.0
 """How long, in seconds, looking up the world may take."""
 _END = (signal.SIGTERM, signal.SIGHUP)
@@ -80,6 +81,8 @@ async def _play(kernel: Kernel, options: argparse.Namespace) -> int:
 
 async def _converse(game: _Game, options: argparse.Namespace) -> int:
     with game.log_between_lines():
+        if options.session:
+            await game.resume()
         if options.text:
             played = await game.turn(" ".join(options.text))
             await game.drain()
@@ -159,6 +162,22 @@ class _Game:
         if self._options.trace and not self._options.json:
             self._screen.trace(response)
         return True
+
+    async def resume(self) -> None:
+        """Finish what was admitted before, and show it: the process that was at it may have been killed."""
+        try:
+            response = await self._kernel.get(ORCHESTRATION).resume(self._session, self._user)
+        except InputError:
+            return  # The first turn says what is wrong with the name.
+        if response is None:
+            return
+        self._last = response
+        if self._options.json:
+            self._screen.json(response if self._options.world else _short(response))
+            return
+        self._screen.note(f"({UNFINISHED})")
+        self._notice(response)
+        self._screen.story(response.text, whole=self._screen.terminal)
 
     async def _streamed(self, text: str) -> OrchestrationResponse:
         """Write each sentence on the terminal as soon as it is released; notices of the turn come after it."""
