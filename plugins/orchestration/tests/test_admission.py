@@ -14,11 +14,11 @@ import pytest
 from tta_agents import StepContext
 from tta_kernel import Kernel, KernelSettings, Service
 from tta_orchestration import ORCHESTRATION, Failure
-from tta_orchestration.testing import Check, Scene, Teller, telling
+from tta_orchestration.testing import Check, Scene, Teller, Told, telling
 from tta_safety import About, Channel, Verdict
-from tta_sessions import SESSIONS, Admission, Session
+from tta_sessions import SESSIONS, Admission, Held, Session, SessionsError
 from tta_sessions.memory import MemorySessions
-from tta_workflows import JOURNAL
+from tta_workflows import JOURNAL, WORKFLOWS
 from tta_workflows.memory import MemoryJournal
 
 TOLD = ["You said hello. ", "The sea answers."]
@@ -107,6 +107,48 @@ async def test_what_was_told_stands_and_only_the_rest_is_checked_anew(stores: St
     assert response.outcome == "supportive"
     assert response.text.startswith(f"{TOLD[0]}\n\nThe story goes quiet")
     assert await stores.pages() == [("hello", response.text)]
+
+
+async def test_what_was_told_to_its_end_is_kept_as_it_is(stores: Stores) -> None:
+    input = {"text": "hello", "seed": 7, "turn": 1, "world": None}
+    async with stores.process() as k:
+        await k.get(WORKFLOWS).run("turn", input, key="1", session="s", owner="anna")
+    await stores.admit("1", told=len("".join(TOLD)))
+    async with stores.process(objects_to_the_sea) as k:
+        response = await k.get(ORCHESTRATION).resume("s", "anna")
+    assert response is not None
+    assert (response.outcome, response.text) == ("story", "".join(TOLD))
+
+
+async def test_a_store_that_is_away_in_mid_turn_ends_it_and_the_next_one_is_played(stores: Stores) -> None:
+    hold, away = stores.sessions.hold, False
+
+    async def faulty(session: str, run: str, holder: str, ttl: float, told: int = 0) -> Held:
+        if away:
+            raise SessionsError("it is away")
+        return await hold(session, run, holder, ttl, told)
+
+    class Two(Teller):
+        async def process(self, request: Scene, ctx: StepContext, /) -> Any:
+            await ctx.emit(f"{TOLD[0]}The ")
+            await goes_on.wait()
+            await ctx.emit("sea answers.")
+            return Told("".join(TOLD), {"turns": request.turn})
+
+    stores.sessions.hold = faulty  # type: ignore[method-assign]
+    goes_on = anyio.Event()
+    async with stores.process(teller=Two) as k:
+        async with k.get(ORCHESTRATION).stream_user_input("hello", "s", user="anna") as stream:
+            told = [await anext(aiter(stream))]
+            away = True
+            goes_on.set()
+            told += [piece async for piece in stream]
+        assert (stream.response.kept, stream.response.failure) == (False, Failure("sessions.admit", "unavailable"))
+        assert "".join(told) == stream.response.text
+        assert told[0] == TOLD[0]
+        away = False
+        response = await k.get(ORCHESTRATION).process_user_input("hello", "s", user="anna")
+    assert (response.turn, response.notices) == (1, ())
 
 
 async def test_the_next_input_finishes_what_was_left_and_its_player_hears_it(stores: Stores) -> None:
