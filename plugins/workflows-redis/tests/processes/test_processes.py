@@ -23,15 +23,20 @@ from tta_redis import Config, Redis, connect
 from tta_redis.testing import RedisServer, redis_server
 from tta_workflows.engine import Settings
 from tta_workflows.executor import Executor
-from tta_workflows.records import AnyRecord, Done, Ended
+from tta_workflows.handle import Handle
+from tta_workflows.journal import Commit, RunHead, RunStatus
+from tta_workflows.plan import make_plan
+from tta_workflows.records import AnyRecord, Done, Ended, Started
 from tta_workflows.runs import Retracted, Streamed
-from tta_workflows.testing import Processes
+from tta_workflows.testing import Call, FakeAgents, Processes
 from tta_workflows_redis import RedisJournal
 from tta_workflows_redis.layout import Places
 
+from .proxy import Proxy
 from .worker import DEFINITIONS, PIECES, STEPS, Spec, Work, effects
 
 WORKER = Path(__file__).with_name("worker.py")
+PEER = Spec(name="peer")
 PATIENCE = 30.0
 RUNS = 200
 IN_THE_MIDDLE = RUNS * 5 // 2
@@ -39,6 +44,10 @@ IN_THE_MIDDLE = RUNS * 5 // 2
 LEASE = 1.0
 FOR_LONG = 600.0
 """A lease whose end no test waits for."""
+POINTS = 2 * len(STEPS) + 2
+"""How many records a chain may have when its process dies: none to all."""
+SAMPLE = 3
+"""At every so-manieth command of a recovery Redis is killed."""
 NOISE = 5.0
 """So much longer, in seconds, all may take on a machine that is busy with something else."""
 
@@ -99,11 +108,10 @@ class Worker:
 
 
 @asynccontextmanager
-async def peer(redis: Redis, work: Work | None = None, *, lease: float = LEASE) -> AsyncIterator[Executor]:
+async def peer(redis: Redis, agents: FakeAgents, *, lease: float = LEASE) -> AsyncIterator[Executor]:
     """Run workflows in the test's own process."""
-    journal, work = RedisJournal(redis), work or Work(redis, Spec(name="peer"))
-    work.begun.set()
-    processes = Processes(journal, work.agents(), settings=Settings(lease=lease, grace=0.2))
+    journal = RedisJournal(redis)
+    processes = Processes(journal, agents, settings=Settings(lease=lease, grace=0.2))
     async with journal.listening(), processes.running(None, **DEFINITIONS) as executor:
         yield executor
 
@@ -164,7 +172,7 @@ async def repeated_only_what_was_under_way(redis: Redis, found: Mapping[str, Seq
 
 async def test_dbos_805_all_runs_of_a_killed_process_go_on_from_where_they_were(server: RedisServer) -> None:
     where = server.config()
-    async with connect(where) as redis, peer(redis) as executor:
+    async with connect(where) as redis, peer(redis, Work(redis, PEER).agents()) as executor:
         async with Worker(where, name="owner", start=RUNS, acts_at=IN_THE_MIDDLE, act=signal.SIGKILL) as owner:
             assert await owner.ended() == -signal.SIGKILL
         found = await histories(executor)
@@ -176,7 +184,7 @@ async def test_dbos_805_all_runs_of_a_killed_process_go_on_from_where_they_were(
 
 async def test_langgraph_8796_a_paused_process_that_wakes_commits_nothing_more(server: RedisServer) -> None:
     where = server.config()
-    async with connect(where) as redis, peer(redis) as executor:
+    async with connect(where) as redis, peer(redis, Work(redis, PEER).agents()) as executor:
         async with Worker(where, name="owner", start=RUNS, acts_at=IN_THE_MIDDLE, act=signal.SIGSTOP) as owner:
             await owner.says("acting")
             found = await histories(executor)
@@ -190,7 +198,7 @@ async def test_langgraph_8796_a_paused_process_that_wakes_commits_nothing_more(s
 
 async def test_a_process_that_is_to_end_begins_nothing_and_leaves_its_runs_at_once(server: RedisServer) -> None:
     where = server.config()
-    async with connect(where) as redis, peer(redis) as executor:
+    async with connect(where) as redis, peer(redis, Work(redis, PEER).agents()) as executor:
         spec = {"name": "owner", "start": RUNS, "acts_at": IN_THE_MIDDLE, "act": signal.SIGTERM, "lease": FOR_LONG}
         async with Worker(where, **spec) as owner:
             await owner.says("acting")
@@ -211,14 +219,14 @@ async def test_langgraph_8796_of_two_that_believe_they_own_a_run_one_commits(ser
         await owner.says("holding")
         [token] = await redis.execute("ZRANGE", Places.of(redis).leases, 0, -1)
         await redis.execute("ZADD", Places.of(redis).leases, 0, token)
-        work = Work(redis, Spec(name="peer", holds=True))
-        async with peer(redis, work) as executor:
+        work = Work(redis, msgspec.structs.replace(PEER, holds=True))
+        async with peer(redis, work.agents()) as executor:
             with anyio.fail_after(PATIENCE):
                 await work.held.wait()
             owner.send(signal.SIGUSR1)
             work.go_on.set()
             found = await histories(executor, 1)
-            assert await owner.stopped() == 1
+            assert await owner.stopped() > 0
             assert await histories(executor, 1) == found
     committed_once(found["r0"])
     assert {each.output["by"] for each in done(found["r0"])} == {"peer"}
@@ -226,7 +234,8 @@ async def test_langgraph_8796_of_two_that_believe_they_own_a_run_one_commits(ser
 
 async def test_a_text_whose_teller_is_killed_in_mid_sentence_is_told_on_by_another(server: RedisServer) -> None:
     where = server.config()
-    async with connect(where) as redis, peer(redis, lease=FOR_LONG) as reader:  # It is too late to take anything over.
+    async with connect(where) as redis, peer(redis, FakeAgents(), lease=FOR_LONG) as reader:
+        # The reader takes nothing over: it won't look for runs again in this test.
         async with Worker(where, name="owner", tale=True, holds=True) as owner:
             await owner.says("holding")
             handle = await reader.find("tale")
@@ -249,3 +258,58 @@ async def test_a_text_whose_teller_is_killed_in_mid_sentence_is_told_on_by_anoth
     assert all(isinstance(piece, Streamed) for piece in read)
     assert (told.output["by"], told.output["released"]) == ("peer", "Once upon")
     assert run.output["text"].startswith("Once upon")
+
+
+async def answer(call: Call) -> Mapping[str, Any]:
+    return {"text": call.request["text"], "by": "peer"}
+
+
+async def begin_and_die(where: Config) -> None:
+    """Leave runs of a process that is gone: one at each point at which the chain may be."""
+    async with connect(where) as redis:
+        journal, plan = RedisJournal(redis), make_plan("chain", DEFINITIONS)
+        lease = await journal.join("gone", FOR_LONG)
+        await journal.define(plan.definition, plan.packed)
+        records: list[AnyRecord] = []
+        for step in STEPS:
+            records += [Started(at=1.0, step=step), Done(at=2.0, step=step, output={"text": "x", "by": "owner"})]
+        records.append(Ended(at=3.0, status="done"))
+        for number in range(POINTS):
+            run = f"r{number}"
+            status: RunStatus = "done" if number == POINTS - 1 else "running"
+            await journal.create(lease, RunHead(run, "chain", plan.definition, 1.0, input={"text": "x"}))
+            if number:
+                await journal.commit(lease, Commit(run, 1, tuple(records[:number]), status))
+        await redis.execute("ZADD", Places.of(redis).leases, 0, lease.token)
+
+
+async def recovered(server: RedisServer, kill_at: int, *, answered: bool) -> bool:
+    """Take runs over from a Redis that is killed on the way, and see that all end; return whether it came to that."""
+    where, proxy = server.config(), Proxy(server, kill_at, answered=answered)
+    await begin_and_die(where)
+    async with proxy.listening():
+        through = msgspec.structs.replace(where, url=f"redis://127.0.0.1:{proxy.port}/0")
+        async with connect(through) as redis:
+            journal = RedisJournal(redis)
+            processes = Processes(journal, FakeAgents({"work": answer}), settings=Settings(lease=LEASE, grace=0.2))
+            async with journal.listening():
+                proxy.counting = True
+                async with processes.running(None, **DEFINITIONS) as executor:
+                    with anyio.fail_after(PATIENCE):
+                        for number in range(POINTS):
+                            assert (await Handle(executor, f"r{number}").result()).status == "done"
+                    proxy.counting = False
+                    found = await histories(executor, POINTS)
+    for records in found.values():
+        committed_once(records)
+    return proxy.killed
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["lost", "stored"])
+async def test_dbos_716_runs_end_wherever_redis_is_killed_while_they_are_taken_over(
+    server: RedisServer, *, answered: bool
+) -> None:
+    kill_at = 2 if answered else 1
+    while await recovered(server, kill_at, answered=answered):
+        kill_at += SAMPLE
+    assert kill_at > POINTS

@@ -60,6 +60,8 @@ class Work:
         self.executor: Executor | None = None
         self.go_on = anyio.Event()
         self.begun = anyio.Event()
+        if not spec.start:
+            self.begun.set()
         self.held = anyio.Event()
         self.ending = anyio.Event()
         if not spec.holds:
