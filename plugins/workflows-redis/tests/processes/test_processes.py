@@ -1,5 +1,8 @@
 """Runs whose owner is killed, paused or stopped, and a Redis that is killed while another process takes them over.
 
+A test that answers a report about another engine is named after it: dbos-transact-py, langgraph, agent-framework and
+pydantic-ai, with the number of the issue.
+
 Each test has a real Redis of its own that writes its file, and the test's process is one of those that run workflows.
 """
 
@@ -7,7 +10,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -129,6 +131,17 @@ async def histories(executor: Executor, count: int = RUNS) -> Mapping[str, Seque
     return found
 
 
+async def until_waiting(executor: Executor, run: str, count: int) -> None:
+    """Wait until so many of a run's steps wait for an answer."""
+    with anyio.fail_after(PATIENCE):
+        while True:
+            seen = len(await executor.history(run))
+            found = await executor.query(run)
+            if found is not None and [step.status for step in found.steps].count("waiting") == count:
+                return
+            await executor.wait(run, seen, 1.0)
+
+
 def done(records: Sequence[AnyRecord]) -> Sequence[Done]:
     return [record for record in records if isinstance(record, Done)]
 
@@ -155,10 +168,15 @@ def text_of(read: Sequence[Streamed | Retracted]) -> str:
     return "".join(piece.text for piece in read if isinstance(piece, Streamed))
 
 
+async def effects_of(redis: Redis) -> Mapping[str, int]:
+    """Return how often each call has had its effect."""
+    flat = await redis.execute("HGETALL", effects(redis))
+    return {key.decode(): int(count) for key, count in zip(flat[::2], flat[1::2], strict=True)}
+
+
 async def repeated_only_what_was_under_way(redis: Redis, found: Mapping[str, Sequence[AnyRecord]]) -> int:
     """See which effects there have been twice; return how many."""
-    flat = await redis.execute("HGETALL", effects(redis))
-    times = Counter({key.decode(): int(count) for key, count in zip(flat[::2], flat[1::2], strict=True)})
+    times = await effects_of(redis)
     keys = {f"{run}:{step}:1" for run in found for step in STEPS}
     assert set(times) == keys
     assert set(times.values()) <= {1, 2}
@@ -232,11 +250,13 @@ async def test_langgraph_8796_of_two_that_believe_they_own_a_run_one_commits(ser
     assert {each.output["by"] for each in done(found["r0"])} == {"peer"}
 
 
-async def test_a_text_whose_teller_is_killed_in_mid_sentence_is_told_on_by_another(server: RedisServer) -> None:
+async def test_pydantic_ai_6092_a_text_whose_teller_is_killed_in_mid_sentence_is_told_on_to_its_reader(
+    server: RedisServer,
+) -> None:
     where = server.config()
     async with connect(where) as redis, peer(redis, FakeAgents(), lease=FOR_LONG) as reader:
         # The reader takes nothing over: it won't look for runs again in this test.
-        async with Worker(where, name="owner", tale=True, holds=True) as owner:
+        async with Worker(where, name="owner", run="tale", holds=True) as owner:
             await owner.says("holding")
             handle = await reader.find("tale")
             assert handle is not None
@@ -258,6 +278,29 @@ async def test_a_text_whose_teller_is_killed_in_mid_sentence_is_told_on_by_anoth
     assert all(isinstance(piece, Streamed) for piece in read)
     assert (told.output["by"], told.output["released"]) == ("peer", "Once upon")
     assert run.output["text"].startswith("Once upon")
+
+
+@pytest.mark.parametrize("first", ["one", "two"])
+async def test_langgraph_5952_agent_framework_7137_answers_before_and_after_a_crash_are_both_taken(
+    server: RedisServer, first: str
+) -> None:
+    second = "two" if first == "one" else "one"
+    where = server.config()
+    async with connect(where) as redis, peer(redis, Work(redis, PEER).agents()) as executor:
+        async with Worker(where, name="owner", run="asked") as owner:
+            await until_waiting(executor, "asked", 2)
+            assert (await executor.signal("asked", first, {"text": first}, id="1")).status == "accepted"
+            await until_waiting(executor, "asked", 1)
+            owner.process.kill()
+        assert (await executor.signal("asked", first, {"text": "another"}, id="2")).status == "twice"
+        assert (await executor.signal("asked", second, {"text": second}, id="1")).status == "accepted"
+        handle = await executor.find("asked")
+        assert handle is not None
+        with anyio.fail_after(PATIENCE):
+            run = await handle.result()
+        made = await effects_of(redis)
+    assert (run.status, run.output) == ("done", {"one": "one", "two": "two", "after": "one"})
+    assert made == {"asked:before:1": 1, "asked:after:1": 1}
 
 
 async def answer(call: Call) -> Mapping[str, Any]:

@@ -28,6 +28,13 @@ DEFINITIONS = {
         *({"id": id, "agent": "work", "input": {"text": "input.text"}} for id in STEPS),
         output={"text": f"steps.{STEPS[-1]}.text"},
     ),
+    "asked": workflow(
+        {"id": "before", "agent": "work", "input": {"text": "input.text"}},
+        {"id": "one", "signal": "answer", "needs": ["before"]},
+        {"id": "two", "signal": "answer", "needs": ["before"]},
+        {"id": "after", "agent": "work", "input": {"text": "steps.one.text"}, "needs": ["one", "two"]},
+        output={"one": "steps.one.text", "two": "steps.two.text", "after": "steps.after.text"},
+    ),
     "tale": workflow({"id": "story", "agent": "tell", "stream": True}, output={"text": "steps.story.text"}),
 }
 
@@ -35,8 +42,8 @@ DEFINITIONS = {
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker does.
 
-    ``start`` so many chains, and only then work on them; at the ``acts_at``-th call of an agent it sends itself the
-    signal ``act`` (0: never).
+    ``run``: a workflow of which it begins one, under that name. ``start`` so many chains, and only then work on them;
+    at the ``acts_at``-th call of an agent it sends itself the signal ``act`` (0: never).
     ``holds``: its agents stop in the middle of what they do, until SIGUSR1 says that they go on.
     """
 
@@ -45,7 +52,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     name: str = "worker"
     lease: float = 1.0
     start: int = 0
-    tale: bool = False
+    run: str = ""
     acts_at: int = 0
     act: int = 0
     holds: bool = False
@@ -124,8 +131,8 @@ async def main(spec: Spec) -> None:
             async with journal.listening(), processes.running(None, **DEFINITIONS) as executor:
                 work.executor = executor
                 say("ready")
-                if spec.tale:
-                    await executor.start("tale", {}, key="tale")
+                if spec.run:
+                    await executor.start(spec.run, {"text": "hi"}, key=spec.run)
                 for number in range(spec.start):
                     await executor.start("chain", {"text": str(number)}, key=f"r{number}")
                 work.begun.set()
