@@ -81,7 +81,7 @@ class Context:
 
     def find(self, key: Service[T]) -> T | None:
         """Return a service listed in ``after``, or None where no running plugin provides it."""
-        if key not in (*self._declared.after, *self._declared.requires):
+        if key not in self._declared.after + self._declared.requires:
             raise PluginError(self.name, f"looks for {key} without listing it in `after`")
         return self._services.get(key)
 
@@ -118,8 +118,7 @@ class Context:
         if self._closed:
             raise PluginError(self.name, "starts a task while it stops")
         scope = anyio.CancelScope()
-        name = getattr(func, "__name__", repr(func))
-        self._running[scope] = name
+        self._running[scope] = name = getattr(func, "__name__", repr(func))
         self._tasks.start_soon(self._run, scope, func, args, restart, name=f"plugin {self.name}: {name}")
 
     async def _run(

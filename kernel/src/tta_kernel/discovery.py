@@ -116,8 +116,9 @@ def _check(found: Found, entry_point: EntryPoint) -> None:
         try:
             need = Requirement(line)
         except InvalidRequirement:
-            what = f"it needs {line!r}, which cannot be read"
-            raise PluginError(found.name, what, hint=f"mend or reinstall {found.distribution}") from None
+            raise PluginError(
+                found.name, f"it needs {line!r}, which cannot be read", hint=f"mend or reinstall {found.distribution}"
+            ) from None
         # A line with a marker may be for another Python, or for an extra that nobody asked for.
         applies = need.marker is None or need.marker.evaluate({"extra": ""})
         if applies and not need.specifier.contains(this, prereleases=True):

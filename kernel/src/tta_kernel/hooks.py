@@ -90,8 +90,7 @@ class Hooks:
                 self.bar(name, hook)
         elif fit:
             # Of the plugin itself pluggy would take whatever is marked.
-            methods = {method: getattr(plugin, method) for method in fit.values()}
-            self._manager.register(SimpleNamespace(**methods), name)
+            self._manager.register(SimpleNamespace(**{each: getattr(plugin, each) for each in fit.values()}), name)
         return flaws
 
     def bar(self, plugin: str, hook: str = "") -> None:

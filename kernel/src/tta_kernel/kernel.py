@@ -240,9 +240,11 @@ class Kernel(anyio.AsyncContextManagerMixin):
         value = self.services.get(key)
         if value is None:
             holder = self.records.get(self.wiring.providers.get(key, ""))
-            why = "install one, or import the key from where it is defined"
-            if holder:
-                why = f"{holder.name!r}, which provides it, is {holder.state}{holder.reason and ': ' + holder.reason}"
+            why = (
+                f"{holder.name!r}, which provides it, is {holder.state}{holder.reason and ': ' + holder.reason}"
+                if holder
+                else "install one, or import the key from where it is defined"
+            )
             raise KernelError(f"no running plugin provides {key}; {why}")
         return value
 
@@ -254,7 +256,7 @@ class Kernel(anyio.AsyncContextManagerMixin):
             if record.state in (State.DISABLED, State.YIELDING, State.SKIPPED, State.READY):
                 continue
             answer = answers.get(record.name)
-            if record.state is not State.RUNNING:
+            if not record.running:
                 answer = Health(
                     "failing" if record.required else "degraded", f"{record.state}: {record.reason}", record.since
                 )

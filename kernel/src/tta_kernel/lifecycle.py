@@ -96,8 +96,7 @@ class Supervisor:
         for left, level in reversed([*enumerate(self._wiring.levels, 1)]):
             # A level may use all that is left, but for a second (or an equal share) for each that comes after it.
             rest = max(0.0, end - anyio.current_time())
-            reserved = min(1.0, rest / left)
-            share = rest - (left - 1) * reserved
+            share = rest - (left - 1) * min(1.0, rest / left)
             async with anyio.create_task_group() as tasks:
                 for name in level:
                     tasks.start_soon(self._stop, self._runs[name], share, end)
@@ -272,11 +271,12 @@ class Supervisor:
     def _change(self, run: _Run, state: State, reason: str = "") -> None:
         record = run.record
         record.change_to(state, run.error.reason if run.error else reason)
-        if state not in (State.STARTING, State.STOPPING):
-            run.settled.set()
         self._events.publish(PluginStateChanged(plugin=record.name, state=state, reason=record.reason), source="kernel")
         log.debug("plugin %r is %s", record.name, state)
-        if state in (State.RUNNING, State.FAILED, State.STOPPED):
+        if state in (State.STARTING, State.STOPPING):
+            return
+        run.settled.set()
+        if state is not State.WAITING:
             for dependent in self._dependents(run):
                 if dependent.record.state is State.WAITING:
                     self._begin(dependent)

@@ -59,8 +59,7 @@ class KernelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     def decode(self, plugin: str, type_: type[S]) -> S:
         """Turn a plugin's section into its Struct, durations and sizes included; else raise `ConfigError`."""
-        section = self.plugins.get(plugin, PluginSettings())
-        return decoded(section.config, type_, f"plugins.{plugin}.config")
+        return decoded(self.plugins.get(plugin, PluginSettings()).config, type_, f"plugins.{plugin}.config")
 
     def where(self, key: str) -> str:
         """Name where the value of ``key`` stands, such as a file; empty where it is nowhere but in code."""

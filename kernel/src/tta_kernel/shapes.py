@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from functools import cache
 from types import UnionType
-from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from msgspec import Struct
 
@@ -24,12 +24,16 @@ def fits(value: object, wanted: Any) -> bool:
         return any(fits(value, each) for each in args)
     if kind is type:
         return isinstance(value, type) and issubclass(value, args or object)
+    if kind is Literal:
+        return value in args
     if kind is Any or not isinstance(kind, type):
         return True
     if not isinstance(value, (int, float) if kind is float else kind):
         return False
     if issubclass(kind, Struct):
         return all(fits(getattr(value, name), hint) for name, hint in hints(kind).items())
+    if kind is tuple and args and ... not in args:
+        return len(value) == len(args) and all(map(fits, value, args))
     if isinstance(value, str):
         return not args  # It is a sequence of texts, too, and nobody ever means that.
     return not args or not isinstance(value, Collection) or all(fits(each, args[0]) for each in value)

@@ -16,8 +16,7 @@ def stacks(name: str) -> str:
     found = []
     for task in anyio.get_running_tasks():
         if f"{task.name}: ".startswith(f"{name}: "):
-            frames = traceback.StackSummary.extract(_frames(task.coro))
-            found += [f"task {task.name}\n", *frames.format()]
+            found += [f"task {task.name}\n", *traceback.StackSummary.extract(_frames(task.coro)).format()]
     return "".join(found)
 
 

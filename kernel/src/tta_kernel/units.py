@@ -47,7 +47,7 @@ def measure(raw: Any, unit: str) -> Any:
     match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?) ?(\w+)", str(raw))
     if match and match[2] in UNITS[unit]:
         raw = round(float(match[1]) * UNITS[unit][match[2]], 9 if unit == "seconds" else None)
-    if not _is_number(raw, int | float) or not 0 <= raw < math.inf:
+    if not _is_number(raw) or not 0 <= raw < math.inf:
         raise ValueError(f"expected {EXAMPLES[unit]}")
     if unit == "seconds" and raw > LONGEST:
         raise ValueError("expected at most '36500d'")
@@ -56,7 +56,7 @@ def measure(raw: Any, unit: str) -> Any:
 
 def check_duration(what: str, value: object, *, positive: bool = False) -> None:
     """Raise a ValueError unless ``value`` is a `Duration`, or a `PositiveDuration`: no call's arguments are decoded."""
-    if not _is_number(value, int | float) or not 0 <= value <= LONGEST or (positive and not value):
+    if not _is_number(value) or not 0 <= value <= LONGEST or (positive and not value):
         limit = "more than 0" if positive else "at least 0"
         raise ValueError(f"{what} is a number of seconds, {limit} and at most {LONGEST}, not {value!r}")
 
@@ -68,7 +68,7 @@ def check_count(what: str, value: object, *, least: int = 1, most: float = math.
         raise ValueError(f"{what} is a whole number, {limit}, not {value!r}")
 
 
-def _is_number(value: object, kind: Any) -> TypeGuard[float]:
+def _is_number(value: object, kind: Any = int | float) -> TypeGuard[float]:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 

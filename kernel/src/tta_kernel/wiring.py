@@ -172,8 +172,13 @@ class Wiring:
             spec = self.hooks.specs()[hook]
             form = f"{'async ' if inspect.iscoroutinefunction(spec) else ''}def {hook}"
             given = ", ".join(["self", *inspect.signature(spec).parameters])
-            hint = f"mark it `@hookimpl`, and write it as `{form}({given})`, with all or some of these"
-            record.rule_out(PluginError(record.name, f"hook {hook!r}: {flaw}", hint=hint))
+            record.rule_out(
+                PluginError(
+                    record.name,
+                    f"hook {hook!r}: {flaw}",
+                    hint=f"mark it `@hookimpl`, and write it as `{form}({given})`, with all or some of these",
+                )
+            )
         elif owner := self._dormant_owner(hook):
             record.miss(self.records[owner], f"hook {hook!r} belongs to {owner!r}")
         else:
@@ -205,8 +210,7 @@ class Wiring:
                 if "." in tag and owner == name:
                     continue
                 flaw = f"is that of {owner!r}" if "." in tag else "must read 'owner.name'"
-                what = f"the tag {tag!r} of event {kind.__name__} {flaw}"
-                record.rule_out(PluginError(name, what))
+                record.rule_out(PluginError(name, f"the tag {tag!r} of event {kind.__name__} {flaw}"))
 
     def _check_hook_timeouts(self) -> None:
         """Object to a time limit that no hook would keep."""
@@ -250,10 +254,9 @@ class Wiring:
         chosen = self.chosen()
         while len(chosen) != before:
             before = len(chosen)
-            usable = {HOST, *chosen}
             for record in chosen.values():
                 for key in record.cls.requires:
-                    self._look_for(key, record, usable)
+                    self._look_for(key, record, {HOST, *chosen})
             chosen = self.chosen()
 
     def _look_for(self, key: Service[Any], record: Record, usable: Collection[str]) -> None:
