@@ -24,6 +24,7 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 
 async def test_a_story_on_redis_is_told_on_uvloop(root: Path, tmp_path: Path) -> None:
     shutil.copy(root / "config" / "base.yaml", tmp_path)
+    shutil.copytree(root / "config" / "workflows", tmp_path / "workflows")
     with redis_server() as server:
         plugins = {
             **{name: {"enabled": False} for name in MEMORY}, **{name: {"enabled": True} for name in REDIS},

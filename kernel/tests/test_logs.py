@@ -30,6 +30,10 @@ def own_handlers() -> Iterator[None]:
     logging.setLogRecordFactory(factory)
     root.handlers[:] = handlers
     root.setLevel(level)
+    for logger in logging.root.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):
+            # `dictConfig` switches off all that it isn't told of, those of other tests, too.
+            logger.disabled = False
 
 
 @pytest.fixture(params=["human", "json"])
