@@ -281,7 +281,7 @@ async def test_pydantic_ai_6092_a_text_whose_teller_is_killed_in_mid_sentence_is
 
 
 @pytest.mark.parametrize("first", ["one", "two"])
-async def test_langgraph_5952_agent_framework_7137_answers_before_and_after_a_crash_are_both_taken(
+async def test_langgraph_5952_6208_agent_framework_7137_answers_before_and_after_a_crash_are_both_taken(
     server: RedisServer, first: str
 ) -> None:
     second = "two" if first == "one" else "one"
