@@ -14,7 +14,8 @@ from statistics import median
 
 from tta_redis.testing import redis_server
 
-BENCH = Path(__file__).resolve().parent
+# Not this folder: in it `workflows` would be this file, and no more llama-index's.
+PEERS_FOLDER = Path(__file__).resolve().parent / "peers"
 PEERS = ("bare", "langgraph_", "burr_", "pydantic_graph_", "llama_index_", "autogen_")
 OURS = ("ours_bare", "ours_shipped", "ours_durable", "ours_agents")
 COLUMNS = ("chain", "fan", "makespan", "durable", "durable-100", "chain-anyio", "fan-anyio")
@@ -25,7 +26,7 @@ Figures = dict[str, dict[str, list[float]]]
 def measure(name: str, redis_url: str) -> Mapping[str, float]:
     """Measure one in a process of its own."""
     command = [sys.executable, "-m", "workflow_peers.measure", name, redis_url]
-    environment = {**os.environ, "PYTHONPATH": str(BENCH)}
+    environment = {**os.environ, "PYTHONPATH": str(PEERS_FOLDER)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode:
         raise SystemExit(f"{name} failed:\n{done.stderr[-3000:]}")
