@@ -19,7 +19,6 @@ from tta_kernel import Plugin
 OURS = "only the tree's own code calls or writes it, and its types are checked"
 ASKED = "the hook is what is asked, and who answers is tried where the hook is specified"
 HARNESS = "the event loop's own object"
-TO_DO = "not tried yet against all of the kit"
 
 EXCUSED = {
     "tta_agents.AgentPlugin.process.ctx": OURS,

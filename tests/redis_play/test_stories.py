@@ -229,7 +229,7 @@ def test_a_person_is_forgotten_by_name_and_somebody_else_kept_out_of_their_story
     deployment: Deployment, server: RedisServer
 ) -> None:
     # With a journal in memory the command would say that it can't reach what the others keep there.
-    config = deployment.config([name.replace("workflows-memory", "workflows-redis") for name in ALONE])
+    config = deployment.config(SHARED)
 
     def tta(command: str, *arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
         line = [*command_of(config)[:-1], command, *arguments]

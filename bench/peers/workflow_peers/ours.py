@@ -12,7 +12,8 @@ from typing import Any, ClassVar, cast
 import msgspec
 
 import tta_agents.hookspecs
-from tta_agents import AGENTS, AgentId, Agents, AgentsMemory, AgentSpec, AgentsPlugin, Reply, StepContext
+from tta_agents import AGENT_REPLIES, AGENTS, AgentId, Agents, AgentsMemory, AgentSpec, AgentsPlugin, Reply, StepContext
+from tta_agents.memory import MemoryReplies
 from tta_kernel import Context, Kernel, NoConfig, Plugin, hookimpl
 from tta_kernel.testing import running
 from tta_redis import RedisPlugin
@@ -101,13 +102,14 @@ class Declared(Plugin[NoConfig]):
 class Stub(Declared):
     """Stands where the plugin `agents` does."""
 
-    provides = (AGENTS,)
+    provides = (AGENTS, AGENT_REPLIES)
     hookspecs: ClassVar[ModuleType | None] = tta_agents.hookspecs
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         """Provide what costs nothing."""
         ctx.provide(AGENTS, cast("Agents", StubAgents()))
+        ctx.provide(AGENT_REPLIES, MemoryReplies(1000))
         yield
 
 

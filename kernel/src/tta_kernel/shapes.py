@@ -33,7 +33,8 @@ def fits(value: object, wanted: Any) -> bool:
     if issubclass(kind, Struct):
         return all(fits(getattr(value, name), hint) for name, hint in hints(kind).items())
     if kind is tuple and args and ... not in args:
-        return len(value) == len(args) and all(map(fits, value, args))
+        # type checkers don't see that by now it is one
+        return len(value) == len(args) and all(map(fits, value, args))  # type: ignore[arg-type,call-overload]
     if isinstance(value, str):
         return not args  # It is a sequence of texts, too, and nobody ever means that.
     return not args or not isinstance(value, Collection) or all(fits(each, args[0]) for each in value)

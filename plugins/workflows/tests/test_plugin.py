@@ -8,7 +8,7 @@ import anyio
 import msgspec
 import pytest
 
-from tta_agents import AGENTS, AgentError, AgentsMemory, AgentSpec, AgentsPlugin, StepContext
+from tta_agents import AGENT_REPLIES, AGENTS, AgentError, AgentsMemory, AgentSpec, AgentsPlugin, StepContext
 from tta_kernel import (
     ConfigError,
     Context,
@@ -23,7 +23,7 @@ from tta_kernel import (
 from tta_kernel.testing import Outcome, Stranger, logged, strangers
 from tta_messages import MESSAGES
 from tta_program import LayeredSettings
-from tta_workflows import WORKFLOWS, WorkflowsLocal, WorkflowsMemory, WorkflowsPlugin, WorkflowUse
+from tta_workflows import JOURNAL, WORKFLOWS, WorkflowsLocal, WorkflowsMemory, WorkflowsPlugin, WorkflowUse
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -278,3 +278,22 @@ async def test_whatever_a_plugin_says_that_it_runs_workflows_run_and_it_alone_is
     assert done.output["said"] == "hi"
     if stranger.outcome is Outcome.FAILURE:
         assert state == "failed"
+
+
+async def test_a_journal_for_all_without_replies_for_all_is_refused_before_anything_starts() -> None:
+    class Shared(Plugin[NoConfig]):
+        provides = (JOURNAL,)
+
+    class Replies(Plugin[NoConfig]):
+        provides = (AGENT_REPLIES,)
+
+    plugins = {**{name: each for name, each in PLUGINS.items() if name != "workflows-memory"}, "shared": Shared}
+    assert "remembers runs for all processes" in "".join(objections_to(plugins))
+    assert objections_to({**plugins, "replies": Replies}) == []
+    assert objections_to(PLUGINS) == []
+
+
+def objections_to(plugins: dict[str, type[Plugin[Any]]]) -> list[str]:
+    kernel = Kernel(KernelSettings(), plugins=plugins)
+    kernel.wiring.check()
+    return list(map(str, kernel.wiring.problems))

@@ -11,7 +11,8 @@ import msgspec
 
 from tta_agents import AGENT_REPLIES, AGENTS
 from tta_capabilities import CAPABILITIES
-from tta_kernel import KERNEL, Context, Duration, Plugin, PositiveDuration, hookimpl
+from tta_kernel import KERNEL, Context, Duration, Hooks, Plugin, PositiveDuration, Problem, hookimpl
+from tta_kernel.wiring import HOST
 from tta_messages import MESSAGES
 
 from . import hookspecs
@@ -52,7 +53,7 @@ class WorkflowsLocal(Plugin[LocalConfig]):
         config, agents, messages = self.config, ctx.get(AGENTS), ctx.find(MESSAGES)
         journal, clock = ctx.get(JOURNAL), SystemClock()
         if journal.durable and ctx.find(AGENT_REPLIES) is None:
-            # Who takes a run over makes its calls again, and none of them is known.
+            # Only where a host has given the journal: of all others `check` knows.
             ctx.log.warning("who takes a run over makes its agents work again: nothing keeps their replies for all")
         settings = Settings(
             lease=config.lease, grace=config.grace, undo=config.undo, undo_timeout=config.undo_timeout,
@@ -72,6 +73,16 @@ class WorkflowsLocal(Plugin[LocalConfig]):
                 ctx.log.warning("no message begins or answers a run: nothing provides messages")
             ctx.provide(WORKFLOWS, executor)
             yield
+
+    @hookimpl
+    def check(self, hooks: Hooks) -> Sequence[Problem]:
+        journal = hooks.providers.get(JOURNAL, "")
+        if journal in ("", "workflows-memory", HOST) or AGENT_REPLIES in hooks.providers:
+            return ()
+        # Who takes a run over makes its calls again, and none of them would be known.
+        what = "remembers runs for all processes, and nothing keeps the replies of their agents for all"
+        hint = f"enable what provides {AGENT_REPLIES}, such as agents-redis, or workflows-memory in place of {journal}"
+        return [Problem(f"plugin {journal!r}", what, hint)]
 
     @hookimpl(optionalhook=True)
     def message_types(self) -> Mapping[str, type[msgspec.Struct]]:
