@@ -54,6 +54,7 @@ class Host:
         config = self.folder / "config"
         config.mkdir()
         (config / "base.yaml").write_bytes((ROOT / "config/base.yaml").read_bytes())
+        shutil.copytree(ROOT / "config/workflows", config / "workflows")
         layer = {
             "kernel": {"hook_timeouts": {"check_text": PATIENCE}},
             "plugins": {"orchestration": {"config": {"allow_unchecked": True}}},
