@@ -205,6 +205,7 @@ def test_a_random_walk_leaves_a_whole_world_that_can_be_walked_on(seed: int) -> 
     assert len(packed) < 40_000
 
 
+@pytest.mark.timeout(240)  # it takes 20 s of processor time where coverage is measured
 def test_no_intent_of_any_command_and_any_slots_raises() -> None:
     world = new_world(3)
     entities = [
