@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast, get_args, get_type_hints
 
-import anyio
-
-from tta_kernel import as_failure, check_duration, raised_at
+from tta_messages.guard import Check, Guarded
 
 from .capabilities import Capability
 from .model import AgentCard, AgentId, AgentRegistry, RegistryError, RegistrySnapshot, Replies, Reply, Undo
@@ -17,8 +15,6 @@ CALL_LIMIT = 15.0
 _LARGEST = 2**63
 """Of what a store can hold as a number; larger ones don't divide."""
 _STATUSES = get_args(get_type_hints(AgentCard)["status"])
-_Check = Callable[..., bool]
-"""Says whether an answer is right; it is told the arguments, too."""
 
 
 def guard_registry(registry: AgentRegistry, *, limit: float = CALL_LIMIT) -> AgentRegistry:
@@ -35,41 +31,8 @@ def guard_replies(replies: Replies, *, limit: float = CALL_LIMIT) -> Replies:
     return cast(Replies, _guarded(replies, _REPLIES, limit))
 
 
-def _guarded(store: object, checks: Mapping[str, _Check], limit: float) -> object:
-    check_duration("limit", limit, positive=True)
-    return store if isinstance(store, _Guarded) else _Guarded(store, checks, limit)
-
-
-class _Guarded:
-    def __init__(self, store: object, checks: Mapping[str, _Check], limit: float) -> None:
-        self._store, self._checks, self._limit = store, checks, limit
-        self._name = f"{type(store).__module__}.{type(store).__qualname__}"
-
-    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        if name not in self._checks:
-            raise AttributeError(name)
-        is_right = self._checks[name]
-        what = f"{self._name}.{name}"
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            error = None
-            with anyio.CancelScope(deadline=anyio.current_time() + self._limit):
-                try:
-                    answer = await getattr(self._store, name)(*args, **kwargs)
-                    if is_right(answer, *args):
-                        return answer
-                    error = RegistryError(f"{what} answered with {type(answer).__name__} that is wrong")
-                except BaseException as exc:
-                    failure = as_failure(exc)
-                    if isinstance(failure, RegistryError):
-                        raise
-                    error = RegistryError(f"{what} raised {type(exc).__name__} at {raised_at(exc)}")
-                    error.__cause__ = failure
-            raise error or RegistryError(f"{what} did not answer within {self._limit:g} s")
-
-        # Looked up once for each method.
-        setattr(self, name, call)
-        return call
+def _guarded(store: object, checks: Mapping[str, Check], limit: float) -> object:
+    return store if isinstance(store, Guarded) else Guarded(store, checks, RegistryError, limit)
 
 
 def _is_a(value: Any, kind: type[Any]) -> bool:
@@ -141,7 +104,7 @@ def _is_undo(undo: Any) -> bool:
     )  # fmt: skip
 
 
-_REGISTRY: Mapping[str, _Check] = {
+_REGISTRY: Mapping[str, Check] = {
     "register": lambda answer, *_: True,  # Nobody looks at it.
     "deregister": lambda answer, *_: isinstance(answer, bool),
     "get": lambda answer, id: answer is None or (_is_card(answer) and answer.id == id),
@@ -153,7 +116,7 @@ _REGISTRY: Mapping[str, _Check] = {
     "state": lambda answer, id: isinstance(answer, bytes | None),
     "refuse_state": lambda answer, *_: True,
 }
-_REPLIES: Mapping[str, _Check] = {
+_REPLIES: Mapping[str, Check] = {
     "get": lambda answer, type, *_: answer is None or _is_reply(answer, type),
     "put": lambda answer, type, *_: _is_reply(answer, type),
     "forget": lambda answer, *_: _is_count(answer) and not isinstance(answer, bool),

@@ -14,9 +14,8 @@ from .model import Delivery, Messages, MessagesError, SendResult
 
 CALL_LIMIT = 30.0
 """How long, in seconds, any call may take beyond what it may wait: no client of a store waits for so long itself."""
-_RETURNS = {
-    name: get_type_hints(method)["return"] for name, method in vars(Messages).items() if not name.startswith("_")
-}
+Check = Callable[..., bool]
+"""Says whether an answer is right; it is told the call's arguments, too."""
 _ONE_EACH = {"send", "ack", "release"}
 """What answers once for each of its arguments."""
 
@@ -27,23 +26,26 @@ def guard(messages: Messages, *, limit: float = CALL_LIMIT) -> Messages:
     So whoever holds one treats a backend that is broken as one that is away: it tries again, ever later, and goes on
     with all else. The error names the backend, and where in it something was raised, and quotes nothing.
     """
-    if isinstance(messages, _Guarded):
-        return messages
-    check_duration("limit", limit, positive=True)
-    return cast(Messages, _Guarded(messages, limit))
+    return cast(
+        Messages, messages if isinstance(messages, Guarded) else Guarded(messages, _CHECKS, MessagesError, limit)
+    )
 
 
-class _Guarded:
-    def __init__(self, messages: Messages, limit: float) -> None:
-        self._messages, self._limit = messages, limit
-        self._name = f"{type(messages).__module__}.{type(messages).__qualname__}"
+class Guarded:
+    """Something of a stranger's, of which only the methods in ``checks`` can be called; each says what is an answer.
+
+    Whatever else a call does, and that it doesn't end within ``limit`` seconds beyond its own ``wait``, is an ``error``.
+    """
+
+    def __init__(self, target: object, checks: Mapping[str, Check], error: type[Exception], limit: float) -> None:
+        check_duration("limit", limit, positive=True)
+        self._target, self._checks, self._error, self._limit = target, checks, error, limit
+        self._name = f"{type(target).__module__}.{type(target).__qualname__}"
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        wanted = _RETURNS[name]
-        fits = _check_of(wanted)
-        method = getattr(self._messages, name)
-
-        one_each = name in _ONE_EACH
+        if name not in self._checks:
+            raise AttributeError(name)
+        is_right, method = self._checks[name], getattr(self._target, name)
         what = f"{self._name}.{name}"
 
         async def call(*args: Any, **kwargs: Any) -> Any:
@@ -52,20 +54,28 @@ class _Guarded:
             with anyio.CancelScope(deadline=anyio.current_time() + limit):
                 try:
                     answer = await method(*args, **kwargs)
-                    if fits(answer) and (not one_each or len(answer) == len(args)):
+                    if is_right(answer, *args):
                         return answer
-                    error = MessagesError(f"{what} answered with {type(answer).__name__} that is wrong")
+                    error = self._error(f"{what} answered with {type(answer).__name__} that is wrong")
                 except BaseException as exc:
                     failure = as_failure(exc)
-                    if isinstance(failure, MessagesError):
+                    if isinstance(failure, self._error):
                         raise
-                    error = MessagesError(f"{what} raised {type(exc).__name__} at {raised_at(exc)}")
+                    error = self._error(f"{what} raised {type(exc).__name__} at {raised_at(exc)}")
                     error.__cause__ = failure
-            raise error or MessagesError(f"{what} did not answer within {limit:g} s")
+            raise error or self._error(f"{what} did not answer within {limit:g} s")
 
         # Looked up once for each method: a call must cost next to nothing.
         setattr(self, name, call)
         return call
+
+
+def _check_of_call(name: str, wanted: Any) -> Check:
+    """Return what says whether a call of a method was answered."""
+    fits = _check_of(wanted)
+    if name in _ONE_EACH:
+        return lambda answer, *args: fits(answer) and len(answer) == len(args)
+    return lambda answer, *args: fits(answer)
 
 
 def _check_of(wanted: Any) -> Callable[[Any], bool]:
@@ -105,3 +115,10 @@ def _holds_right(result: Any) -> bool:
         and isinstance(result.error, str)
         and isinstance(result.detail, str)
     )
+
+
+_CHECKS = {
+    name: _check_of_call(name, get_type_hints(method)["return"])
+    for name, method in vars(Messages).items()
+    if not name.startswith("_")
+}
