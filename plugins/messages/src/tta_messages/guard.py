@@ -34,7 +34,7 @@ def guard(messages: Messages, *, limit: float = CALL_LIMIT) -> Messages:
 class Guarded:
     """Something of a stranger's, of which only the methods in ``checks`` can be called; each says what is an answer.
 
-    Whatever else a call does, and that it doesn't end within ``limit`` seconds beyond its own ``wait``, is an ``error``.
+    Whatever else a call does, and that it takes more than ``limit`` seconds beyond its ``wait``, is an ``error``.
     """
 
     def __init__(self, target: object, checks: Mapping[str, Check], error: type[Exception], limit: float) -> None:
