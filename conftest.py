@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
+import signal
 from collections import defaultdict
 from collections.abc import Generator
 
@@ -20,6 +21,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts what runs in its background deaf to Ctrl-C, and whatever that starts is deaf, too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(_ProcessorTime(config.getoption("cpu")))
     if "PYTEST_XDIST_WORKER" in os.environ:
         config.pluginmanager.register(_EndsIfStuck())

@@ -229,11 +229,21 @@ def test_a_base_class_s_mark_counts_unless_the_method_is_written_anew() -> None:
 
 
 def test_a_hook_that_nobody_specifies_is_told_unless_it_is_optional() -> None:
-    with pytest.raises(ConfigError, match="implements an unknown hook 'chek_tea'; did you mean 'check_tea'"):
-        kernel({"chek_tea": marked(good)}, KernelSettings())
+    with pytest.raises(ConfigError, match="implements an unknown hook 'weigh_tea'"):
+        kernel({"weigh_tea": marked(good)}, KernelSettings())
     with pytest.raises(ConfigError, match="implements an unknown hook '5'"):
         kernel({"check": marked(good, specname=5)}, KernelSettings())
     assert kernel({"weigh_tea": marked(good, optionalhook=True)}).records["x"].usable
+
+
+@pytest.mark.parametrize("optional", [False, True])
+async def test_a_slip_in_the_name_of_a_hook_is_told_and_its_check_never_looks_absent(optional: bool) -> None:
+    slip = {"chek_tea": marked(good, optionalhook=optional)}
+    with pytest.raises(ConfigError, match=r"hook 'check_tea': .*chek_tea is called 'chek_tea', as no hook is"):
+        kernel(slip, KernelSettings())
+    settings = KernelSettings(plugins={"x": PluginSettings(required=False)})
+    async with kernel(slip, settings) as found:
+        assert isinstance((await found.ask(check_tea, "green"))["x"], Exception)
 
 
 async def test_properties_are_not_evaluated_to_find_hooks() -> None:

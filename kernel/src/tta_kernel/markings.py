@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from types import FunctionType
 from typing import Any
 
+from .spelling import close
+
 
 def judge(plugin: object, cls: type, specs: Mapping[str, Any]) -> tuple[dict[str, str], list[tuple[str, str]]]:
     """Return by hook the method that can be asked, and by hook what is wrong with all else that is marked.
@@ -21,19 +23,23 @@ def judge(plugin: object, cls: type, specs: Mapping[str, Any]) -> tuple[dict[str
         hook = str(options["specname"] or name)
         if hook in specs:
             found = inspect.getattr_static(cls, name, None)
-            own = found is inspect.getattr_static(plugin, name)  # and nothing that its instance has in place of it
-            wrong = _wrong(found if own else None, options, specs[hook])
+            if found is not inspect.getattr_static(plugin, name):
+                found = None  # Its instance has something in place of it.
+            wrong = _wrong(found, options, specs[hook])
             if hook in fit:
                 wrong = f"implements it beside {fit[hook]!r}"
             if wrong:
                 flaws.append((hook, f"{cls.__name__}.{name} {wrong}"))
             else:
                 fit[hook] = name
+        elif meant := close(hook, specs, 0.85):
+            # Also an optional one: what has a slip in its name would be asked by nobody.
+            flaws.append((meant, f"{cls.__name__}.{name} is called {hook!r}, as no hook is"))
         elif not options["optionalhook"]:
             flaws.append((hook, ""))
     flaws += [
         (hook, f"{cls.__name__}.{hook} is called like it, and not marked")
-        for hook in sorted(specs.keys() - marked.keys() - fit.keys())
+        for hook in sorted({*specs}.difference(marked, fit))
         if hasattr(type(inspect.getattr_static(cls, hook, None)), "__get__")  # a method, or what stands for one
     ]
     return fit, flaws

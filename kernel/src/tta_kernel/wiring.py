@@ -182,18 +182,15 @@ class Wiring:
         elif owner := self._dormant_owner(hook):
             record.miss(self.records[owner], f"hook {hook!r} belongs to {owner!r}")
         else:
-            hint = suggest(
-                hook,
-                self.hooks.specs(),
-                cutoff=0.75,
-                otherwise="enable the plugin that specifies it, or mark it `@hookimpl(optionalhook=True)`",
-            )
+            hint = "enable the plugin that specifies it, or mark it `@hookimpl(optionalhook=True)`"
             record.rule_out(PluginError(record.name, f"implements an unknown hook {hook!r}", hint=hint))
 
     def _dormant_owner(self, hook: str) -> str | None:
         """Name a disabled plugin that specifies a hook."""
-        owners = (it for it in self._dormant if hasattr(getattr(self._dormant[it].hookspecs, hook, None), "tta_rules"))
-        return next(owners, None)
+        for name, cls in self._dormant.items():
+            if hasattr(getattr(cls.hookspecs, hook, None), "tta_rules"):
+                return name
+        return None
 
     def _check_event_tags(self) -> None:
         """Rule plugins out whose events could not be told from those of others."""
