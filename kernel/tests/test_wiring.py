@@ -237,7 +237,7 @@ def test_an_unknown_hook_is_named_with_a_suggestion() -> None:
         @hookimpl
         async def helth(self) -> None: ...
 
-    with pytest.raises(ConfigError, match="hook 'health': Misspelt.helth is called 'helth', as no hook is"):
+    with pytest.raises(ConfigError, match=r"hook 'health': Misspelt\.helth is called 'helth', as no hook is"):
         Kernel(plugins={"x": Misspelt})
 
 
