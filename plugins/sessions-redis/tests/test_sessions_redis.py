@@ -425,7 +425,8 @@ async def test_a_commit_that_is_sent_again_is_vouched_for_by_replicas_that_have_
             replica.pause()
             try:
                 stored = await first._commit(first._keys("a"), arguments)
-                assert await second._replicated(second._commit, second._keys("a"), arguments, 1) == (stored, 0)
+                assert await second._replication.run(second._commit, second._keys("a"), arguments) == stored
+                assert second.unconfirmed == "0 of 1 replicas confirmed the last commit in time"
             finally:
                 replica.resume()
 

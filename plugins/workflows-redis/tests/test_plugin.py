@@ -9,7 +9,7 @@ from tta_kernel.hookspecs import health, snapshot
 from tta_kernel.testing import problems
 from tta_redis import RedisPlugin
 from tta_redis.testing import RedisServer, redis_server
-from tta_workflows.journal import JOURNAL, Commit, RunHead
+from tta_workflows.journal import JOURNAL, Commit, JournalError, RunHead
 from tta_workflows.records import Ended, Started
 from tta_workflows_redis import WorkflowsRedis
 
@@ -69,6 +69,17 @@ async def test_a_commit_that_too_few_replicas_have_is_stored_and_degrades_the_he
         found = await health_of(one)
         assert (found.status, found.detail) == ("degraded", "0 of 1 replicas confirmed the last commit in time")
         assert await journal.read("replicated") is not None
+
+
+async def test_forgetting_that_too_few_replicas_have_confirmed_is_no_forgetting(server: RedisServer) -> None:
+    async with kernel(server, wait_replicas=1, wait_timeout="50ms") as one:
+        journal = one.get(JOURNAL)
+        lease = await journal.join("one", 60.0)
+        await journal.create(lease, RunHead("theirs", "turn", "d", 1.0, owner="v"))
+        for forgotten in (1, 0):
+            with pytest.raises(JournalError, match=f"{forgotten} runs are forgotten, but 0 of 1 replicas"):
+                await journal.forget("v")
+        assert await journal.read("theirs") is None
 
 
 def test_an_unknown_key_is_refused_before_anything_starts() -> None:

@@ -6,10 +6,11 @@ from .client import REDIS, Redis, connect
 from .config import ClusterConfig, Config, RetryConfig, SentinelConfig, Tls
 from .errors import RedisDown
 from .plugin import RedisPlugin, unwritable
+from .replication import Replication
 from .scripts import Script
 from .signals import Signal
 
 __all__ = [
-    "REDIS", "ClusterConfig", "Config", "Redis", "RedisDown", "RedisPlugin", "RetryConfig", "Script", "SentinelConfig",
-    "Signal", "Tls", "connect", "unwritable",
+    "REDIS", "ClusterConfig", "Config", "Redis", "RedisDown", "RedisPlugin", "Replication", "RetryConfig", "Script",
+    "SentinelConfig", "Signal", "Tls", "connect", "unwritable",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ import msgspec
 from redis.exceptions import ResponseError
 
 from tta_kernel import check_count, check_duration
-from tta_redis import Redis, RedisDown, Script
+from tta_redis import Redis, RedisDown, Replication
 from tta_sessions import (
     Admission,
     Held,
@@ -55,14 +55,10 @@ class RedisSessions:
         check_duration("ttl", ttl, positive=True)
         check_duration("admission_ttl", admission_ttl, positive=True)
         check_duration("quarantine", quarantine, positive=True)
-        check_duration("wait_timeout", wait_timeout, positive=True)
         check_count("max_size", max_size)
-        check_count("wait_replicas", wait_replicas, least=0)
         self._redis = redis
         self._max_size = max_size
-        self._replicas = wait_replicas
-        self._wait_timeout = wait_timeout
-        self.unconfirmed = ""
+        self._replication = Replication(wait_replicas, wait_timeout, what="sessions", log=log)
         self.commits = self.conflicts = 0
         self._ttl = max(1, int(ttl * 1000))
         self._admission_ttl = max(1, int(admission_ttl * 1000))
@@ -78,6 +74,10 @@ class RedisSessions:
         self._delete = redis.script(scripts.DELETE)
         self._add_to_index = redis.script(scripts.INDEX)
         self._list = redis.script(scripts.LIST)
+
+    @property
+    def unconfirmed(self) -> str:
+        return self._replication.unconfirmed
 
     async def get(self, id: str) -> Session | None:
         if not is_text(id):
@@ -112,8 +112,8 @@ class RedisSessions:
             if session.version == 0:
                 # Before there is anything to forget: a crash between the two leaves an entry without
                 # a session, never a session that `forget` can't find.
-                await self._index(session.id, session.user, replicas=self._replicas)
-            (status, *found), replicas = await self._replicated(
+                await self._index(session.id, session.user, replicated=True)
+            status, *found = await self._replication.run(
                 self._commit,
                 self._keys(session.id),
                 [
@@ -122,7 +122,6 @@ class RedisSessions:
                     uuid.uuid4().hex,  # By this a commit that is sent again is known to have been done.
                     *((admission.run, admission.holder) if admission is not None else ("", "")),
                 ],
-                self._replicas,
             )  # fmt: skip
         if status == b"conflict":
             self.conflicts += 1
@@ -132,7 +131,6 @@ class RedisSessions:
         if status != b"ok":
             raise self._unread(status, *found)
         self.commits += 1
-        self._confirmed(replicas)
         try:
             await self._index(session.id, session.user)
         except (RedisDown, ResponseError) as exc:
@@ -151,8 +149,8 @@ class RedisSessions:
             raise SessionTooLarge(f"the admission has {size} bytes; {self._max_size} are the most")
         async with self._store_errors():
             # As with a session's first commit: `forget` must find what a person has written.
-            await self._index(id, user, life=self._admission_ttl, replicas=self._replicas)
-            (status, *found), replicas = await self._replicated(
+            await self._index(id, user, life=self._admission_ttl, replicated=True)
+            status, *found = await self._replication.run(
                 self._admit,
                 self._keys(id),
                 [
@@ -160,13 +158,11 @@ class RedisSessions:
                     "" if admission.seed is None else admission.seed, admission.text, _micros(ttl),
                     self._admission_ttl, max(self._ttl, self._admission_ttl),
                 ],
-                self._replicas,
             )  # fmt: skip
         if status == b"busy":
             raise SessionBusy("as many turns of the session wait as may")
         if status != b"ok":
             raise self._unread(status, *found)
-        self._confirmed(replicas)
         return _admission(id, *found[0])
 
     async def hold(self, session: str, run: str, holder: str, ttl: float, told: int = 0) -> Held:
@@ -196,11 +192,9 @@ class RedisSessions:
         if not is_text(id):
             return False
         async with self._store_errors():
-            (found, owner), replicas = await self._replicated(
-                self._delete, self._keys(id), [self._quarantine_ttl, ""], self._replicas, retry=False
+            found, owner = await self._replication.run(
+                self._delete, self._keys(id), [self._quarantine_ttl, ""], retry=False
             )
-            if found:
-                self._confirmed(replicas)
             if owner:
                 index = index_keys(self._redis, owner.decode(errors="replace"))
                 await self._redis.execute("ZREM", index.value, id, retry=True)
@@ -240,46 +234,23 @@ class RedisSessions:
 
     async def _confirm_all(self, index: str, ids: Sequence[str], count: int) -> None:
         """Wait until replicas have deleted the sessions, too; else none would know that they have yet to."""
-        if not self._replicas:
-            return
         # One master's replicas hear all in order; on a Cluster each session may have another one.
         keys = [session_keys(self._redis, id).value for id in ids] if self._redis.config.cluster else [index]
-        for key in keys:
-            if (replicas := await self._redis.wait(self._replicas, self._wait_timeout, key=key)) < self._replicas:
-                raise SessionsError(
-                    f"{count} sessions are forgotten, but {replicas} of {self._replicas} replicas have confirmed it: "
-                    "after a failover they could be there again, so forget once more"
-                )  # fmt: skip
+        if wanting := await self._replication.confirm(self._redis, keys):
+            raise SessionsError(
+                f"{count} sessions are forgotten, but {wanting}: after a failover they could be there again, "
+                "so forget once more"
+            )  # fmt: skip
 
-    async def _replicated(
-        self, script: Script, keys: list[str], arguments: list[Any], replicas: int, *, retry: bool = True
-    ) -> tuple[Any, int]:
-        """Run a script, and return how many replicas have what it did."""
-        if not replicas:
-            return await script(keys, arguments, retry=retry), 0
-        reply, count = await script(
-            keys, arguments, retry=retry, replicas=replicas, replica_timeout=self._wait_timeout
-        )  # fmt: skip
-        return reply, count
-
-    def _confirmed(self, replicas: int) -> None:
-        """Say once that too few replicas have what is stored, and once that enough have again."""
-        before = self.unconfirmed
-        self.unconfirmed = ""
-        if replicas < self._replicas:
-            self.unconfirmed = f"{replicas} of {self._replicas} replicas confirmed the last commit in time"
-            if not before:
-                log.error("sessions would be lost if their master were: %s", self.unconfirmed)
-        elif before:
-            log.info("enough replicas confirm the sessions' commits again")
-
-    async def _index(self, id: str, user: str, *, life: int = 0, replicas: int = 0) -> None:
+    async def _index(self, id: str, user: str, *, life: int = 0, replicated: bool = False) -> None:
         if user:
             # Twice as long as the session: so the entry of one commit covers the next one's session.
-            arguments = [self._index_quarantine, id, 2 * max(self._ttl, life)]
-            (status, *found), _ = await self._replicated(
-                self._add_to_index, index_keys(self._redis, user).all(), arguments, replicas
-            )
+            arguments: list[str | int] = [self._index_quarantine, id, 2 * max(self._ttl, life)]
+            keys = index_keys(self._redis, user).all()
+            if replicated:
+                status, *found = await self._replication.run(self._add_to_index, keys, arguments)
+            else:
+                status, *found = await self._add_to_index(keys, arguments, retry=True)
             if status == b"corrupt":
                 log.error("the index of a person's sessions isn't one (%s); %s", found[0].decode(), _where(found[1]))
 

@@ -16,7 +16,7 @@ import msgspec
 from redis.exceptions import ResponseError
 
 from tta_kernel import check_count, check_duration
-from tta_redis import Redis, RedisDown, Script
+from tta_redis import Redis, RedisDown, Replication, Script
 from tta_workflows.journal import (
     Appended,
     Behind,
@@ -43,6 +43,8 @@ from .waiting import Waiting
 log = logging.getLogger("tta.workflows-redis")
 _LATE = 60.0
 """After so many seconds between a run's entry and the run, the entry may have been taken for one that leads nowhere."""
+FORGET_BATCHES = 1000
+"""How many batches one call of `forget` takes, at most: whoever begins runs all the while isn't chased for ever."""
 _NUMBER = 12  # digits before each `Outgoing`
 _TRIES = 3
 
@@ -71,16 +73,14 @@ class RedisJournal:
         for name, count in (("most_records", most_records), ("max_size", max_size), ("runs", runs)):
             check_count(name, count)
         for name, duration in (
-            ("unfinished", unfinished), ("quarantine", quarantine), ("sweep", sweep), ("poll", poll),
-            ("wait_timeout", wait_timeout),
+            ("unfinished", unfinished), ("quarantine", quarantine), ("sweep", sweep), ("poll", poll)
         ):  # fmt: skip
             check_duration(name, duration, positive=True)
-        check_count("wait_replicas", wait_replicas, least=0)
         self._redis, self._places = redis, layout.Places.of(redis)
         self._most_records, self._max_size = most_records, max_size
         self._unfinished, self._quarantine_ttl = _ms(unfinished), _ms(quarantine)
         self._sweep, self._poll = sweep, poll
-        self._replicas, self._wait_timeout = wait_replicas, wait_timeout
+        self._replication = Replication(wait_replicas, wait_timeout, what="runs", log=log)
         # A finished run may be kept longer than an unfinished one; its definition and its entries must outlive both.
         self._index = Index(redis, most=runs, ttl=max(unfinished, 90 * 86400.0))
         self._waiting = Waiting(redis)
@@ -92,8 +92,11 @@ class RedisJournal:
         self._unlooked: deque[str] = deque()
         self._over_before: list[bytes] = []
         self._walked_at = float("-inf")
-        self.unconfirmed = ""
         self.commits = self.fenced = self.claimed = 0
+
+    @property
+    def unconfirmed(self) -> str:
+        return self._replication.unconfirmed
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -297,13 +300,22 @@ class RedisJournal:
         key = self._index.owned(owner)
         deleted: list[str] = []
         async with self._store_errors():
-            while found := await self._redis.execute("ZRANGE", key, 0, READ_AT_ONCE - 1):
+            for _ in range(FORGET_BATCHES):
+                found = await self._redis.execute("ZRANGE", key, 0, READ_AT_ONCE - 1)
+                if not found:
+                    return len(deleted)
                 ids = [id.decode(errors="replace") for id in found]
                 async with anyio.create_task_group() as tasks:
                     for id in ids:
                         tasks.start_soon(self._forget, id, owner, deleted)
+                keys = [layout.run_keys(self._redis, id).run for id in ids] if self._redis.config.cluster else [key]
+                if wanting := await self._replication.confirm(self._redis, keys):
+                    raise JournalError(
+                        f"{len(deleted)} runs are forgotten, but {wanting}: after a failover they could be there "
+                        "again, so forget once more"
+                    )  # fmt: skip
                 await self._redis.execute("ZREM", key, *found, retry=True)
-        return len(deleted)
+        raise JournalError(f"{len(deleted)} runs are forgotten, and there are more: forget once more")
 
     async def _forget(self, id: str, owner: str, deleted: MutableSequence[str]) -> None:
         if await self._replicated("DELETE", id, [id, owner]):
@@ -399,24 +411,7 @@ class RedisJournal:
 
     async def _replicated(self, name: str, run: str, arguments: Sequence[Any]) -> Any:
         """Run a script that changes a run; each may be sent twice."""
-        keys, script = layout.run_keys(self._redis, run), self._script(name)
-        if not self._replicas:
-            return await script(keys, arguments, retry=True)
-        reply, count = await script(
-            keys, arguments, retry=True, replicas=self._replicas, replica_timeout=self._wait_timeout
-        )  # fmt: skip
-        self._confirmed(count)
-        return reply
-
-    def _confirmed(self, replicas: int) -> None:
-        """Say once that too few replicas have what is stored, and once that enough have again."""
-        before, self.unconfirmed = self.unconfirmed, ""
-        if replicas < self._replicas:
-            self.unconfirmed = f"{replicas} of {self._replicas} replicas confirmed the last commit in time"
-            if not before:
-                log.error("runs would go back if their master were lost: %s", self.unconfirmed)
-        elif before:
-            log.info("enough replicas confirm the commits of runs again")
+        return await self._replication.run(self._script(name), layout.run_keys(self._redis, run), arguments)
 
     async def _keep_definition(self, definition: str) -> None:
         """See to it that a definition outlives the runs that have it, now and then."""
