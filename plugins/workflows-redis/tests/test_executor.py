@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tta_redis import Redis
-from tta_workflows.testing import WorkflowsContract
+from tta_workflows.testing import FakeAgents, Processes, WorkflowsContract, echo, workflow
 from tta_workflows_redis import RedisJournal
 
 
@@ -23,3 +23,12 @@ class TestOnRedis(WorkflowsContract):
         journal = RedisJournal(redis)
         async with journal.listening():
             yield journal
+
+
+async def test_a_run_of_n_steps_asks_the_server_n_plus_one_times(redis: Redis) -> None:
+    chain = workflow(*({"id": id, "agent": "echo"} for id in "abc"))
+    async with Processes(RedisJournal(redis), FakeAgents({"echo": echo})).running(None, w=chain) as workflows:
+        await workflows.run("w", {})  # The first one brings the definition and the scripts.
+        before = redis.counts()["redis.calls"]
+        assert (await workflows.run("w", {})).status == "done"
+        assert redis.counts()["redis.calls"] - before == 4

@@ -23,24 +23,30 @@ class Index:
     """Sorted sets of runs by the time of their creation, each of at most ``most`` runs, the newest.
 
     They say where to look, and never what a run is: whoever reads one asks the run itself. An entry stands before its
-    run does, so that none is ever lost, and goes when it is found to lead nowhere.
+    run does, or together with it where both are on one server, so that none is ever lost, and goes when it is found to
+    lead nowhere. ``together`` says so.
     """
 
     def __init__(self, redis: Redis, *, most: int, ttl: float) -> None:
         self._redis, self._most, self._ttl = redis, most, int(ttl * 1000)
+        self.together = redis.config.cluster is None
         self._open = layout.Places.of(redis).open
+        self._all = layout.index_key(redis, "all")
         self._enter = redis.script(scripts.ENTER)
+
+    def entry(self, head: RunHead) -> tuple[Sequence[str], Sequence[float | int]]:
+        """Return under which keys a run is entered, by which time, and how many an index keeps for how long."""
+        keys = [self._open, self._all, layout.index_key(self._redis, "workflow", head.workflow)]
+        if head.session:
+            keys.append(layout.index_key(self._redis, "session", head.session))
+        if head.owner:
+            keys.append(layout.index_key(self._redis, "owner", head.owner))
+        return keys, (head.created_at, self._most, self._ttl)
 
     async def add(self, head: RunHead) -> None:
         """Enter a run that is about to be created, or that is taken again."""
-        indices = [
-            layout.index_key(self._redis, by, value)
-            for by, value in (
-                ("all", ""), ("workflow", head.workflow), ("session", head.session), ("owner", head.owner)
-            )
-            if value or by == "all"
-        ]  # fmt: skip
-        await self._enter([self._open, *indices], [head.created_at, head.id, self._most, self._ttl], retry=True)
+        keys, (created_at, most, ttl) = self.entry(head)
+        await self._enter(keys, [created_at, head.id, most, ttl], retry=True)
 
     async def close(self, run: str) -> None:
         """Take a run out of those that somebody has to go on with."""

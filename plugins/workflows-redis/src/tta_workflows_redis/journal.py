@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, MutableSequence, Sequence
 from contextlib import asynccontextmanager
 from secrets import token_hex
+from types import TracebackType
 from typing import Any
 
 import anyio
@@ -107,61 +108,86 @@ class RedisJournal:
     async def join(self, process: str, ttl: float) -> Lease:
         check_duration("ttl", ttl, positive=True)
         lease = Lease(process, token_hex(16))
-        async with self._store_errors():
+        with _StoreErrors():
             await self._script("JOIN")([self._places.leases], [lease.token, _ms(ttl)], retry=True)
         return lease
 
     async def renew(self, lease: Lease, ttl: float) -> bool:
         check_duration("ttl", ttl, positive=True)
-        async with self._store_errors():
+        with _StoreErrors():
             return bool(await self._script("RENEW")([self._places.leases], [lease.token, _ms(ttl)], retry=True))
 
     async def leave(self, lease: Lease) -> None:
-        async with self._store_errors():
+        with _StoreErrors():
             await self._script("LEAVE")([self._places.leases], [lease.token], retry=True)
 
     async def define(self, definition: str, packed: bytes) -> None:
-        async with self._store_errors():
+        with _StoreErrors():
             key = layout.definition_key(self._redis, definition)
             await self._redis.execute("SET", key, packed, "PX", 2 * self._unfinished, retry=True)
         self._note_kept(definition)
 
     async def definition(self, definition: str) -> bytes | None:
-        async with self._store_errors():
+        with _StoreErrors():
             found: bytes | None = await self._redis.execute("GET", layout.definition_key(self._redis, definition))
         return found
 
-    async def create(self, lease: Lease, head: RunHead) -> tuple[Journalled, bool]:
+    async def create(
+        self, lease: Lease, head: RunHead, records: Sequence[AnyRecord] = (), status: RunStatus = "running"
+    ) -> tuple[Journalled, bool]:  # fmt: skip
         packed = _pack(head.input, _input)
         short = _pack(msgspec.structs.replace(head, input={}), _head)
         if len(packed) + len(short) > self._max_size:
             raise JournalFull(f"the input has {len(packed)} bytes; a run has at most {self._max_size}")
-        async with self._store_errors():
-            began = time.monotonic()
-            # First where it will be found, then the run: so a crash in between leaves no run that nobody finds.
-            await self._index.add(head)
-            arguments = [head.id, lease.token, uuid.uuid4().hex, short, packed, head.owner, self._unfinished]
-            [status, *found] = await self._replicated("CREATE", head.id, arguments)
+        first = [_pack(record, _record) for record in records]
+        index, (created_at, most, ttl) = self._index.entry(head)
+        arguments = [
+            head.id, lease.token, token_hex(16), short, packed, head.owner, self._unfinished, status,
+            self._most_records, self._max_size, sum(map(len, first)), created_at, most, ttl, *first,
+        ]  # fmt: skip
+        with _StoreErrors():
+            if self._index.together:
+                [answer, *found] = await self._replicated("CREATE", head.id, arguments, index)
+            else:
+                [answer, *found] = await self._create_apart(head, arguments)
             await self._keep_definition(head.definition)
-            if time.monotonic() - began > _LATE:
-                await self._index.add(head)
-        if status == b"new":
-            return Journalled(head), True
-        if status == b"format":
+        if answer == b"new":
+            return Journalled(head, tuple(records), status=status), True
+        if answer == b"full":
+            raise self._full(head.id)
+        if answer == b"format":
             raise _newer(head.id, *found)
         return await self._existing(head.id), False
 
+    async def _create_apart(self, head: RunHead, arguments: Sequence[Any]) -> Sequence[Any]:
+        """Enter a run where it will be found, and then create it: a crash in between leaves none that nobody finds."""
+        began = time.monotonic()
+        await self._index.add(head)
+        answer: Sequence[Any] = await self._replicated("CREATE", head.id, arguments)
+        if time.monotonic() - began > _LATE:
+            await self._index.add(head)
+        return answer
+
     async def commit(self, lease: Lease, commit: Commit) -> int:
         records = [_pack(record, _record) for record in commit.records]
+        closing = [
+            packed for record, packed in zip(commit.records, records, strict=True) if isinstance(record, CLOSING)
+        ]
         outgoing = [part for each in commit.outgoing for part in (each.id, _pack(each, _outgoing))]
         end = next((record for record in commit.records if isinstance(record, Ended)), None)
+        keep = commit.release
         arguments: list[Any] = [
             commit.run, lease.token, commit.number, -1 if commit.expected is None else commit.expected, commit.status,
-            self._most_records, self._max_size, int(all(isinstance(record, CLOSING) for record in commit.records)),
-            repr(end.at) if end else "", end.code if end else "", self._unfinished, len(records), *records, *outgoing,
+            self._most_records, self._max_size, len(closing), sum(map(len, closing)),
+            repr(end.at) if end else "", end.code if end else "", self._unfinished,
+            *((_ms(keep.content), _ms(max(keep.content, keep.summary))) if keep else ("", "")),
+            len(records), *records, *outgoing,
         ]  # fmt: skip
-        async with self._store_errors():
-            [status, *found] = await self._replicated("COMMIT", commit.run, arguments)
+        with _StoreErrors():
+            more = (self._places.open,) if keep and self._index.together else ()
+            [status, *found] = await self._replicated("COMMIT", commit.run, arguments, more)
+            if keep and not more and status == b"ok":
+                await self._index.close(commit.run)
         match status:
             case b"ok":
                 self.commits += 1
@@ -169,13 +195,12 @@ class RedisJournal:
             case b"behind":
                 raise Behind(f"the run {commit.run} has {int(found[0])} records by now, not {commit.expected}")
             case b"full":
-                raise JournalFull(
-                    f"the run {commit.run} would have more than {self._most_records} records, "
-                    f"or {self._max_size} bytes"
-                )  # fmt: skip
+                raise self._full(commit.run)
             case b"number":
                 number = int(found[0])
                 raise ValueError(f"after commit {number} of this holder comes no commit {commit.number}")
+            case b"unfinished":
+                raise _unfinished(commit.run)
         raise self._refused(lease, commit.run, status, *found)
 
     async def append(self, run: str, record: AnyRecord, *, id: str = "") -> Appended:
@@ -183,7 +208,7 @@ class RedisJournal:
             run, uuid.uuid4().hex, id, int(isinstance(record, Asked)), self._most_records, self._max_size,
             int(isinstance(record, CLOSING)), _pack(record, _record),
         ]  # fmt: skip
-        async with self._store_errors():
+        with _StoreErrors():
             [status, *found] = await self._replicated("APPEND", run, arguments)
         match status:
             case b"added":
@@ -199,7 +224,7 @@ class RedisJournal:
         raise _newer(run, *found)
 
     async def read(self, run: str, after: int = 0) -> Journalled | None:
-        async with self._store_errors(run):
+        with _StoreErrors(run):
             [status, *found] = await self._script("READ")(layout.run_keys(self._redis, run), [run, after], retry=True)
         if status == b"format":
             raise _newer(run, *found)
@@ -225,7 +250,7 @@ class RedisJournal:
                 arguments: Sequence[Any] = [run, after, self._waiting.channel, _ms(3 * self._poll)]
                 # The call may come before the answer to what asks for it.
                 with self._waiting.hearing(run) as changed:
-                    async with self._store_errors(run):
+                    with _StoreErrors(run):
                         if await self._script("WAIT")(keys, arguments, retry=True):
                             return
                     with anyio.move_on_after(self._poll):
@@ -236,25 +261,26 @@ class RedisJournal:
     async def claim(self, lease: Lease, most: int) -> Sequence[str]:
         check_count("most", most)
         claimed: list[str] = []
-        async with self._walking, self._store_errors():
-            holding, over = await self._script("LEASES")([self._places.leases], [], retry=True)
-            if self._walk is None:
-                if not over and time.monotonic() - self._walked_at < self._sweep:
-                    return claimed
-                self._walk, self._over_before = self._index.unfinished(), over
-            while len(claimed) < most:
-                if not self._unlooked and not await self._look_further():
-                    break
-                batch = [self._unlooked.popleft() for _ in range(min(len(self._unlooked), most - len(claimed)))]
-                async with anyio.create_task_group() as tasks:
-                    for id in batch:
-                        tasks.start_soon(self._claim, lease, id, frozenset(holding), claimed)
+        with _StoreErrors():
+            async with self._walking:
+                holding, over = await self._script("LEASES")([self._places.leases], [], retry=True)
+                if self._walk is None:
+                    if not over and time.monotonic() - self._walked_at < self._sweep:
+                        return claimed
+                    self._walk, self._over_before = self._index.unfinished(), over
+                while len(claimed) < most:
+                    if not self._unlooked and not await self._look_further():
+                        break
+                    batch = [self._unlooked.popleft() for _ in range(min(len(self._unlooked), most - len(claimed)))]
+                    async with anyio.create_task_group() as tasks:
+                        for id in batch:
+                            tasks.start_soon(self._claim, lease, id, frozenset(holding), claimed)
         self.claimed += len(claimed)
         return claimed
 
     async def take(self, lease: Lease, run: str) -> bool:
         keys = layout.run_keys(self._redis, run)
-        async with self._store_errors(run):
+        with _StoreErrors(run):
             for _ in range(_TRIES):
                 holder, head = await self._redis.execute("HMGET", keys.run, "holder", "head")
                 if head is None:
@@ -270,28 +296,28 @@ class RedisJournal:
         return False
 
     async def sent(self, lease: Lease, run: str, ids: Sequence[str]) -> None:
-        async with self._store_errors():
+        with _StoreErrors():
             await self._settle("SENT", lease, run, *ids)
 
     async def release(self, lease: Lease, run: str, *, content: float, summary: float) -> None:
         check_duration("content", content, positive=True)
         check_duration("summary", summary, positive=True)
-        async with self._store_errors():
+        with _StoreErrors():
             await self._settle("RELEASE", lease, run, _ms(content), _ms(max(content, summary)))
             await self._index.close(run)
 
     async def set_aside(self, lease: Lease, run: str, reason: str) -> None:
-        async with self._store_errors():
+        with _StoreErrors():
             await self._settle("SET_ASIDE", lease, run, reason, self._quarantine_ttl)
             await self._index.close(run)
 
     async def summary(self, run: str) -> RunSummary | None:
-        async with self._store_errors():
+        with _StoreErrors():
             [found] = await self._summaries([run])
         return found
 
     async def list(self, query: RunQuery) -> RunPage:
-        async with self._store_errors():
+        with _StoreErrors():
             return await self._index.page(query, self._summaries)
 
     async def forget(self, owner: str) -> int:
@@ -299,7 +325,7 @@ class RedisJournal:
             return 0
         key = self._index.owned(owner)
         deleted: list[str] = []
-        async with self._store_errors():
+        with _StoreErrors():
             for _ in range(FORGET_BATCHES):
                 found = await self._redis.execute("ZRANGE", key, 0, READ_AT_ONCE - 1)
                 if not found:
@@ -396,9 +422,14 @@ class RedisJournal:
     async def _settle(self, script: str, lease: Lease, run: str, *arguments: str | int) -> None:
         [status, *found] = await self._replicated(script, run, [run, lease.token, *arguments])
         if status == b"unfinished":
-            raise ValueError(f"the run {run} isn't over, or has something yet to send")
+            raise _unfinished(run)
         if status != b"ok":
             raise self._refused(lease, run, status, *found)
+
+    def _full(self, run: str) -> JournalFull:
+        return JournalFull(
+            f"the run {run} would have more than {self._most_records} records, or {self._max_size} bytes"
+        )  # fmt: skip
 
     def _refused(self, lease: Lease, run: str, status: bytes, *found: bytes) -> Exception:
         if status == b"format":
@@ -409,9 +440,10 @@ class RedisJournal:
     def _script(self, name: str) -> Script:
         return self._scripts[name]
 
-    async def _replicated(self, name: str, run: str, arguments: Sequence[Any]) -> Any:
+    async def _replicated(self, name: str, run: str, arguments: Sequence[Any], more_keys: Sequence[str] = ()) -> Any:
         """Run a script that changes a run; each may be sent twice."""
-        return await self._replication.run(self._script(name), layout.run_keys(self._redis, run), arguments)
+        keys = (*layout.run_keys(self._redis, run), *more_keys)
+        return await self._replication.run(self._script(name), keys, arguments)
 
     async def _keep_definition(self, definition: str) -> None:
         """See to it that a definition outlives the runs that have it, now and then."""
@@ -425,17 +457,6 @@ class RedisJournal:
         if len(self._kept_definitions) > 1000:
             del self._kept_definitions[next(iter(self._kept_definitions))]
 
-    @asynccontextmanager
-    async def _store_errors(self, run: str = "") -> AsyncIterator[None]:
-        try:
-            yield
-        except (RedisDown, ResponseError) as exc:
-            raise _error(exc, run) from exc
-        except ExceptionGroup as group:
-            if known := group.subgroup((RedisDown, ResponseError)):
-                raise _error(known.exceptions[0], run) from group
-            raise
-
 
 _SCRIPTS = (
     "CREATE", "COMMIT", "APPEND", "READ", "WAIT", "TAKE", "SENT", "RELEASE", "SET_ASIDE", "QUARANTINE", "DELETE",
@@ -443,10 +464,32 @@ _SCRIPTS = (
 )  # fmt: skip
 
 
+class _StoreErrors:
+    """Turns what the store raises into what a journal raises, within its block."""
+
+    def __init__(self, run: str = "") -> None:
+        self._run = run
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(exc, RedisDown | ResponseError):
+            raise _error(exc, self._run) from exc
+        if isinstance(exc, ExceptionGroup) and (known := exc.subgroup((RedisDown, ResponseError))):
+            raise _error(known.exceptions[0], self._run) from exc
+
+
 def _error(exc: BaseException, run: str) -> JournalError | JournalCorrupt:
     if run and isinstance(exc, ResponseError) and "WRONGTYPE" in str(exc):
         return JournalCorrupt(f"the run {run}: something else lies under its keys")
     return JournalError(f"the journal's store: {exc}")
+
+
+def _unfinished(run: str) -> ValueError:
+    return ValueError(f"the run {run} isn't over, or has something yet to send")
 
 
 def _newer(run: str, format: bytes) -> JournalError:

@@ -23,7 +23,10 @@ class RunKeys(NamedTuple):
 
 def run_keys(redis: Redis, id: str) -> RunKeys:
     """Return the keys of a run."""
-    return RunKeys(*(redis.key("runs", part, tag=f"r.{id}") for part in RunKeys._fields))
+    run = redis.key("runs", tag=f"r.{id}")
+    return RunKeys(
+        f"{run}:run", f"{run}:input", f"{run}:records", f"{run}:outgoing", f"{run}:said", f"{run}:waiting"
+    )  # fmt: skip
 
 
 _SHARED = "shared"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# KEYS: as `RunKeys` has them. ARGV[1]: the run's id.
+# KEYS: as `RunKeys` has them; where all keys are on one server, those of the index may follow. ARGV[1]: the run's id.
 _COMMON = """
 local RUN, INPUT, RECORDS, OUTGOING, SAID, WAITING = unpack(KEYS)
 
@@ -30,48 +30,86 @@ local function fields(...)
   return found
 end
 
--- How much more than the limit fits: what brings a run to its end always does.
-local function is_full(length, bytes, most_records, most_bytes, closing)
-  local times = closing == '1' and 2 or 1
-  return length > tonumber(most_records) * times or bytes > tonumber(most_bytes) * times
+-- What brings a run to its end, the closing records among so many more, fits up to twice the limits.
+local function is_full(length, bytes, more, more_bytes, closing, closing_bytes, most, most_bytes)
+  if length + more > 2 * most or bytes + more_bytes > 2 * most_bytes then return true end
+  if more == closing and more_bytes == closing_bytes then return false end
+  return length + more - closing > most or bytes + more_bytes - closing_bytes > most_bytes
+end
+
+local function let_go(token, content, summary)
+  redis.call('HSET', RUN, 'holder', '', 'released', token)
+  expire(content, summary)
 end
 """
 
-# ARGV: id, token, this call's name, head without its input, input, owner, time to live in ms.
+# Enters a run in its index. KEYS from FIRST on: the unfinished runs, then indices, sorted sets of runs by their
+# creation.
+_ENTER = """
+local function enter(first, created_at, run, most, ttl)
+  for n = first, #KEYS do
+    redis.call('ZADD', KEYS[n], created_at, run)
+    if n > first then
+      redis.call('ZREMRANGEBYRANK', KEYS[n], 0, -most - 1)
+      if redis.call('PTTL', KEYS[n]) < tonumber(ttl) / 2 then redis.call('PEXPIRE', KEYS[n], ttl) end
+    end
+  end
+end
+"""
+
+# KEYS from the seventh on: as for ENTER, or none. ARGV: id, token, this call's name, head without its input, input,
+# owner, time to live in ms, status, most records, most bytes, the bytes of all records, when it was created, how many
+# runs an index keeps, its time to live in ms, then the first records.
 CREATE = (
     _COMMON
+    + _ENTER
     + """
 local found, refusal = fields('made_by')
 if found then return {found[2] == ARGV[3] and 'new' or 'exists'} end
 if refusal[1] == 'format' then return refusal end
+local more, bytes = #ARGV - 14, #ARGV[5] + ARGV[11]
+if is_full(0, 0, more, bytes, 0, 0, tonumber(ARGV[9]), tonumber(ARGV[10])) then return {'full'} end
 redis.call('DEL', INPUT, RECORDS, OUTGOING, SAID)
 redis.call('HSET', RUN, 'format', '1', 'made_by', ARGV[3], 'head', ARGV[4], 'owner', ARGV[6], 'holder', ARGV[2],
-  'number', '0', 'status', 'running', 'bytes', #ARGV[5], 'outgoing', '0', 'ended_at', '', 'code', '', 'aside', '',
+  'number', '0', 'status', ARGV[8], 'bytes', bytes, 'outgoing', '0', 'ended_at', '', 'code', '', 'aside', '',
   'released', '')
 redis.call('SET', INPUT, ARGV[5])
+for n = 15, #ARGV do redis.call('RPUSH', RECORDS, ARGV[n]) end
 expire(ARGV[7], ARGV[7])
+enter(7, ARGV[12], ARGV[1], ARGV[13], ARGV[14])
 return {'new'}
 """
 )
 
-# ARGV: id, token, number, expected length or -1, status, most records, most bytes, closing, time of the end or '',
-# its code, time to live in ms, how many records, the records, then outgoing ids and values in turn.
+# KEYS[7]: the unfinished runs, or none. ARGV: id, token, number, expected length or -1, status, most records, most
+# bytes, how many of the records are closing, and their bytes, time of the end or '', its code, time to live in ms, and
+# '' twice, or times to live of what was said, and of the rest, for a run that is let go of; how many records, the
+# records, then outgoing ids and values in turn.
 COMMIT = (
     _COMMON
     + """
-local found, refusal = fields('holder', 'number', 'bytes', 'outgoing')
+local found, refusal = fields('holder', 'number', 'bytes', 'outgoing', 'released', 'ended_at')
 if not found then return refusal end
-if found[2] ~= ARGV[2] then return {'fenced'} end
+local holder = found[2]
+if holder == '' then holder = found[6] end
+if holder ~= ARGV[2] then return {'fenced'} end
 local length = redis.call('LLEN', RECORDS)
 -- The answer to it was lost, and it is sent again.
 if found[3] == ARGV[3] then return {'ok', length} end
+if found[2] == '' then return {'fenced'} end
 if tonumber(ARGV[3]) ~= found[3] + 1 then return {'number', found[3]} end
 if ARGV[4] ~= '-1' and tonumber(ARGV[4]) ~= length then return {'behind', length} end
-local last = 12 + tonumber(ARGV[12])
-local bytes = tonumber(found[4])
-for n = 13, #ARGV do bytes = bytes + #ARGV[n] end
-if is_full(length + last - 12, bytes, ARGV[6], ARGV[7], ARGV[8]) then return {'full'} end
-for n = 13, last do redis.call('RPUSH', RECORDS, ARGV[n]) end
+local more = tonumber(ARGV[15])
+local last = 15 + more
+local more_bytes = 0
+for n = 16, #ARGV do more_bytes = more_bytes + #ARGV[n] end
+if is_full(length, found[4] + 0, more, more_bytes, tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[6]),
+  tonumber(ARGV[7])) then return {'full'} end
+local lets_go = ARGV[13] ~= ''
+if lets_go and (#ARGV > last or (ARGV[10] == '' and found[7] == '') or redis.call('EXISTS', OUTGOING) == 1) then
+  return {'unfinished'}
+end
+for n = 16, last do redis.call('RPUSH', RECORDS, ARGV[n]) end
 if length == 0 then expire_with_input(RECORDS) end
 local sent = tonumber(found[5])
 for n = last + 1, #ARGV, 2 do
@@ -80,12 +118,17 @@ for n = last + 1, #ARGV, 2 do
   redis.call('HSET', OUTGOING, ARGV[n], string.format('%012d', sent) .. ARGV[n + 1])
 end
 if #ARGV > last then expire_with_input(OUTGOING) end
-redis.call('HSET', RUN, 'number', ARGV[3], 'status', ARGV[5], 'bytes', bytes, 'outgoing', sent)
-if ARGV[9] ~= '' then redis.call('HSET', RUN, 'ended_at', ARGV[9], 'code', ARGV[10]) end
--- A run that goes on lives on.
-if redis.call('PTTL', RUN) < tonumber(ARGV[11]) / 2 then expire(ARGV[11], ARGV[11]) end
+redis.call('HSET', RUN, 'number', ARGV[3], 'status', ARGV[5], 'bytes', found[4] + more_bytes, 'outgoing', sent)
+if ARGV[10] ~= '' then redis.call('HSET', RUN, 'ended_at', ARGV[10], 'code', ARGV[11]) end
+if lets_go then
+  let_go(ARGV[2], ARGV[13], ARGV[14])
+  if KEYS[7] then redis.call('ZREM', KEYS[7], ARGV[1]) end
+elseif redis.call('PTTL', RUN) < tonumber(ARGV[12]) / 2 then
+  -- A run that goes on lives on.
+  expire(ARGV[12], ARGV[12])
+end
 wake()
-return {'ok', length + last - 12}
+return {'ok', length + more}
 """
 )
 
@@ -103,15 +146,18 @@ if ARGV[3] ~= '' then
 end
 if found[2] ~= '' and ARGV[4] ~= '1' then return {'ended'} end
 local length = redis.call('LLEN', RECORDS)
-local bytes = found[3] + #ARGV[8] + #ARGV[3]
-if is_full(length + 1, bytes, ARGV[5], ARGV[6], ARGV[7]) then return {'full'} end
+local more = #ARGV[8] + #ARGV[3]
+local is_closing = tonumber(ARGV[7])
+if is_full(length, found[3] + 0, 1, more, is_closing, is_closing * more, tonumber(ARGV[5]), tonumber(ARGV[6])) then
+  return {'full'}
+end
 if ARGV[3] ~= '' then
   redis.call('HSET', SAID, ARGV[3], ARGV[2])
   expire_with_input(SAID)
 end
 redis.call('RPUSH', RECORDS, ARGV[8])
 if length == 0 then expire_with_input(RECORDS) end
-redis.call('HSET', RUN, 'bytes', bytes)
+redis.call('HSET', RUN, 'bytes', found[3] + more)
 wake()
 return {'added'}
 """
@@ -178,8 +224,7 @@ if not found then return refusal end
 if found[4] == ARGV[2] then return {'ok'} end
 if found[2] ~= ARGV[2] then return {'fenced'} end
 if found[3] == '' or redis.call('HLEN', OUTGOING) > 0 then return {'unfinished'} end
-redis.call('HSET', RUN, 'holder', '', 'released', ARGV[2])
-expire(ARGV[3], ARGV[4])
+let_go(ARGV[2], ARGV[3], ARGV[4])
 return {'ok'}
 """
 )
@@ -259,14 +304,12 @@ return {redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf'), redis.call('ZR
 """
 )
 
-# KEYS: the unfinished runs, then indices: sorted sets of runs by their creation. ARGV: time, run, how many an index
-# keeps, its time to live in ms.
-ENTER = """
-redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
-for n = 2, #KEYS do
-  redis.call('ZADD', KEYS[n], ARGV[1], ARGV[2])
-  redis.call('ZREMRANGEBYRANK', KEYS[n], 0, -ARGV[3] - 1)
-  if redis.call('PTTL', KEYS[n]) < tonumber(ARGV[4]) / 2 then redis.call('PEXPIRE', KEYS[n], ARGV[4]) end
-end
+# For where a run and its index are on different servers. ARGV: time, run, how many an index keeps, its time to live in
+# ms.
+ENTER = (
+    _ENTER
+    + """
+enter(1, ARGV[1], ARGV[2], ARGV[3], ARGV[4])
 return 1
 """
+)

@@ -14,6 +14,7 @@ from tta_kernel import as_failure, correlation_id, raised_at
 
 from .attempt import Attempts, GivenUp
 from .compensation import Compensation
+from .definition import Retention
 from .engine import Engine
 from .expressions import ExpressionError
 from .frame import Frame, StepFailed
@@ -46,8 +47,14 @@ class Execution:
         self.closed = anyio.Event()
         self.sending: anyio.Lock | None = None
         self.window = Window(engine.settings.window)
+        self._root = Frame(plan, "", found.head.input, self.state)
+        self._ready: Sequence[PlannedStep] | None = None
+        """With which steps it begins or goes on; None where `begin` has yet to find them."""
+        self._last: Sequence[AnyRecord] = ()
+        """What the step that ended last has come to: it goes into the journal together with the run's end."""
         self._scope = anyio.CancelScope()
-        self._undoing: anyio.CancelScope | None = None
+        self._is_ending = False
+        """Whether what is asked, or a time limit, comes too late to stop its steps."""
         self._trouble: Exception | None = None
         self._late = False
         self._wakes: dict[str, anyio.Event] = {}
@@ -63,8 +70,6 @@ class Execution:
         """Stop without another commit: the run isn't, or will not be, this process's any more."""
         self.left = self.left or why
         self._scope.cancel()
-        if self._undoing is not None:
-            self._undoing.cancel()
 
     def take_in(self, record: AnyRecord) -> None:
         """Take in a record that somebody else has added."""
@@ -72,7 +77,7 @@ class Execution:
         if isinstance(record, Signal):
             if (wake := self._wakes.get(record.step)) is not None:
                 wake.set()
-        elif isinstance(record, Asked) and self.state.cause is not None:
+        elif isinstance(record, Asked) and self.state.cause is not None and not self._is_ending:
             self._scope.cancel()
 
     async def notice(self) -> None:
@@ -119,7 +124,7 @@ class Execution:
         )  # fmt: skip
         try:
             await self._run()
-            if isinstance(self._trouble, JournalCorrupt):
+            if isinstance(self._trouble, JournalCorrupt | JournalFull):
                 self.left = "aside"
                 await self._set_aside(str(self._trouble))
         except BaseException as exc:  # noqa: BLE001 - a mistake of ours must not take the other runs along
@@ -141,7 +146,7 @@ class Execution:
         self._alarm = self.engine.alarms.set(self.head.created_at + self.plan.workflow.timeout, self._time_out)
 
     def _time_out(self) -> None:
-        if self.state.cause is None and self.state.end is None:
+        if self.state.cause is None and self.state.end is None and not self._is_ending:
             self._late = True
             self._scope.cancel()
 
@@ -149,12 +154,16 @@ class Execution:
         with self._scope:
             if self.state.cause is None and self.state.end is None:
                 try:
-                    await self._frame(Frame(self.plan, "", self.head.input, self.state))
+                    await self._go_on()
                 except StepFailed:
                     assert self.state.cause is not None
+            self._is_ending = True
+            await self._finish()
+            return
         if self._stopped():
             return
-        with anyio.CancelScope() as self._undoing:
+        self._is_ending = True
+        with anyio.CancelScope() as self._scope:
             if isinstance(self._trouble, JournalFull):
                 await self._overflow()
             elif self._late and self.state.cause is None:
@@ -190,11 +199,15 @@ class Execution:
 
     async def _finish(self) -> None:
         """Take back what is to be taken back, and let the run be over."""
-        was_over = self.state.over
+        was_over, release = self.state.over, False
         while self.state.cause is None and self.state.end is None:
             await self.engine.outbox.empty(self)
             # Whoever asked for something before the run's end was told that it would be seen to.
-            await self.write_if_alone(Ended(at=self._now(), status="done"), "done")
+            end = Ended(at=self._now(), status="done")
+            release = await self.write_if_alone(end, "done", release=self.plan.retention)
+        if self._last:
+            await self.write()
+            self._tell(self._last)
         if (cause := self.state.cause) is not None:
             await self._take_back(cause)
         await self.engine.outbox.empty(self)
@@ -202,7 +215,8 @@ class Execution:
         self.closed.set()
         if not was_over:
             self._publish_end()
-        await self._release()
+        if not release:
+            await self._release()
 
     async def _take_back(self, cause: Cause) -> None:
         asked, end = cause.asked, self.state.end
@@ -261,13 +275,17 @@ class Execution:
             self._give_up(exc)
             await anyio.sleep_forever()  # It is cancelled: nothing may be done that isn't journalled.
 
-    async def write_if_alone(self, record: AnyRecord, status: RunStatus = "running") -> bool:
-        """Store a record, and tell what it says, unless somebody else has added one since; then that is taken in."""
+    async def write_if_alone(
+        self, record: AnyRecord, status: RunStatus = "running", *, release: Retention | None = None
+    ) -> bool:  # fmt: skip
+        """Store a record, and tell what it says, unless somebody else has added one since; then that is taken in.
+
+        With ``release`` the run is let go of with it.
+        """
         try:
-            if not await self.writer.write_if_alone(record, status):
+            if not await self.writer.write_if_alone(record, status, release=release):
                 return False
-            if self.engine.publish is not None:
-                self._publish((record,))
+            self._tell((record,))
             return True
         except (Fenced, JournalFull, JournalCorrupt) as exc:
             self._give_up(exc)
@@ -298,17 +316,29 @@ class Execution:
 
     # Steps.
 
-    async def _frame(self, frame: Frame) -> None:
-        """Run all steps of a definition."""
+    def begin(self) -> Sequence[AnyRecord]:
+        """Find the steps with which it begins or goes on; return the records that say so, which are to be stored."""
         records: list[AnyRecord] = []
+        self._ready = self._begun(self._root, records)
+        return records
+
+    async def _go_on(self) -> None:
+        """Run what is left of its steps."""
+        if self._ready is None and (records := self.begin()):
+            await self.write_and_tell(records)
+        await self._branches(self._root, self._ready or ())
+
+    def _begun(self, frame: Frame, records: list[AnyRecord]) -> Sequence[PlannedStep]:
+        """Return the steps of a definition that can begin or go on; add to ``records`` what says so."""
         ready = frame.begin(self._now(), records)
         self._begin(frame, ready, records)
-        if records:
-            await self.write_and_tell(records)
-        if not ready:
-            return
-        if not frame.plan.branches and len(ready) == 1:
-            await self._branch(frame, ready[0])
+        return ready
+
+    async def _branches(self, frame: Frame, ready: Sequence[PlannedStep]) -> None:
+        """Run steps of a definition, and those that become ready by them."""
+        if not frame.plan.branches:
+            for step in ready:
+                await self._branch(frame, step)
             return
         async with anyio.create_task_group() as tasks:
             frame.tasks = tasks
@@ -338,7 +368,10 @@ class Execution:
                 outgoing = self._outgoing(frame, step, records[-1])
             ready = frame.settle(step, self._now(), records)
             self._begin(frame, ready, records)
-            if self._waits_for_commits or outgoing:
+            if not (ready or outgoing or self.state.running or self.state.waiting):
+                self.writer.hand_in(records)
+                self._last = records
+            elif self._waits_for_commits or outgoing:
                 await self.write_and_tell(records, outgoing)
             else:
                 self.writer.hand_in(records)
@@ -436,9 +469,13 @@ class Execution:
         assert step.inner is not None
         inner = Frame(step.inner, f"{path}/", pick(step.input, frame.data), self.state)
         limit = step.step.timeout or inf
+        records: list[AnyRecord] = []
         try:
             with anyio.move_on_after(limit):
-                await self._frame(inner)
+                ready = self._begun(inner, records)
+                if records:
+                    await self.write_and_tell(records)
+                await self._branches(inner, ready)
                 return Done(at=self._now(), step=path, output=pick(step.inner.output, inner.data))
         except StepFailed as exc:
             raise self._given_up(path, exc.code, exc.detail) from None
@@ -487,20 +524,21 @@ class Execution:
         await self.write(records, outgoing)
         if outgoing:
             self.engine.outbox.send_soon(self)
-        if self.engine.publish is not None:
-            self._publish(records)
+        self._tell(records)
 
-    def publish_start(self) -> None:
-        """Tell that the run has begun."""
+    def tell_start(self, records: Sequence[AnyRecord]) -> None:
+        """Tell that the run has begun, and with what."""
         if self.engine.publish is not None:
             head = self.head
             self.engine.publish(
                 RunStarted(run=head.id, workflow=head.workflow, session=head.session, owner=head.owner)
             )  # fmt: skip
+            self._tell(records)
 
-    def _publish(self, records: Sequence[AnyRecord]) -> None:
+    def _tell(self, records: Sequence[AnyRecord]) -> None:
         publish, head = self.engine.publish, self.head
-        assert publish is not None
+        if publish is None:
+            return
         done = percent(self.plan, self.state)
         for record in records:
             if isinstance(record, Started):

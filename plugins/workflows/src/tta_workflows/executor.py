@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -123,13 +124,11 @@ class Executor:
                 await journal.set_aside(lease, run, str(exc))
             return
         log.info("run %s of workflow %s is taken over", run, found.head.workflow)
-        self._begin(lease, found, plan)
+        self._begin(Execution(self._engine, lease, found, plan))
 
-    def _begin(self, lease: Lease, found: Journalled, plan: Plan) -> Execution:
-        execution = Execution(self._engine, lease, found, plan)
-        self._executions[found.head.id] = execution
+    def _begin(self, execution: Execution) -> None:
+        self._executions[execution.head.id] = execution
         self._engine.start_soon(self._run, execution)
-        return execution
 
     async def _run(self, execution: Execution) -> None:
         try:
@@ -201,15 +200,18 @@ class Executor:
             id=id, workflow=name, definition=plan.definition, created_at=self.now(), input=given, session=session,
             owner=owner, labels=dict(labels or {}), correlation_id=correlation_id.get(),
         )  # fmt: skip
+        execution = Execution(self._engine, lease, Journalled(head), plan)
+        first = execution.begin()
         try:
-            found, created = await self._create(lease, head, plan)
+            found, created = await self._create(execution, first)
         except JournalError as exc:
             return refuse("unavailable", str(exc))
         except JournalFull as exc:
             return refuse("too_large", str(exc))
         if created:
-            execution = self._begin(lease, found, plan)
-            execution.publish_start()
+            execution.writer.stored.extend(first)
+            self._begin(execution)
+            execution.tell_start(first)
             return Handle(self, id, execution)
         before = found.head
         forgotten = found.status in OVER and not before.input
@@ -217,16 +219,16 @@ class Executor:
             return refuse("key_taken", f"there is another run of the key {id!r}")
         return Handle(self, id, self._executions.get(id))
 
-    async def _create(self, lease: Lease, head: RunHead, plan: Plan) -> tuple[Journalled, bool]:
-        journal, now = self._engine.journal, anyio.current_time()
+    async def _create(self, execution: Execution, first: Sequence[AnyRecord]) -> tuple[Journalled, bool]:
+        journal, plan, now = self._engine.journal, execution.plan, time.monotonic()
         if now >= self._defined.get(plan.definition, 0.0):
             await journal.define(plan.definition, plan.packed)
             self._defined[plan.definition] = now + DEFINED_AGAIN
         try:
-            return await journal.create(lease, head)
+            return await journal.create(execution.lease, execution.head, first, execution.state.status)
         except (JournalError, anyio.get_cancelled_exc_class()):
             # It may be there all the same, and then nobody else may go on with it.
-            self._membership.look_for(head.id)
+            self._membership.look_for(execution.head.id)
             raise
 
     async def run(

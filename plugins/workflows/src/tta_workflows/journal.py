@@ -9,6 +9,7 @@ import msgspec
 
 from tta_kernel import Service
 
+from .definition import Retention
 from .records import AnyRecord
 
 RunStatus = Literal["refused", "running", "waiting", "undoing", "done", "failed", "cancelled", "stuck", "set-aside"]
@@ -46,7 +47,8 @@ class Commit(msgspec.Struct, frozen=True):
 
     ``number`` counts the commits of one holder to one run, from 1: the same number again is the same commit, sent
     again since its answer was lost, and it is done once. ``expected`` is how many records the decision was made from:
-    where there are more by now, somebody else has added one, and it must be made anew.
+    where there are more by now, somebody else has added one, and it must be made anew. The last commit of a run that
+    has nothing left to send may let go of it, as `Journal.release` does: ``release`` says for how long it is kept.
     """
 
     run: str
@@ -55,6 +57,7 @@ class Commit(msgspec.Struct, frozen=True):
     status: RunStatus
     outgoing: tuple[Outgoing, ...] = ()
     expected: int | None = None
+    release: Retention | None = None
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -158,13 +161,19 @@ class Journal(Protocol):
     async def definition(self, definition: str) -> bytes | None:
         """Return a definition."""
 
-    async def create(self, lease: Lease, head: RunHead) -> tuple[Journalled, bool]:
-        """Begin a run that ``lease`` holds, and True; where there is one of that id return that as it is, and False."""
+    async def create(
+        self, lease: Lease, head: RunHead, records: Sequence[AnyRecord] = (), status: RunStatus = "running"
+    ) -> tuple[Journalled, bool]:  # fmt: skip
+        """Begin a run that ``lease`` holds, with its first records, and return it, and True.
+
+        Where there is one of that id return that as it is, and False. Raises `JournalFull`.
+        """
 
     async def commit(self, lease: Lease, commit: Commit) -> int:
         """Store records at the end; return how many there are now.
 
-        Raises `Fenced`, `Behind` and `JournalFull`; then nothing was stored.
+        Raises `Fenced`, `Behind` and `JournalFull`; then nothing was stored. What belongs to `CLOSING` is taken beyond
+        a journal's limits, also beside other records that are within them.
         """
 
     async def append(self, run: str, record: AnyRecord, *, id: str = "") -> Appended:

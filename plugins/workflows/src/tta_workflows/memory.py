@@ -11,6 +11,7 @@ import anyio
 
 from tta_kernel import check_count, check_duration
 
+from .definition import Retention
 from .journal import (
     Appended,
     Behind,
@@ -33,10 +34,10 @@ _SWEEP_INTERVAL = 60.0
 
 
 class _Run:
-    """What is kept of one run; ``holder`` is the token of the lease that has it."""
+    """What is kept of one run; ``holder`` is the token of the lease that has it, ``released_by`` of who had it last."""
 
     def __init__(self, head: RunHead, holder: str) -> None:
-        self.head, self.holder = head, holder
+        self.head, self.holder, self.released_by = head, holder, ""
         self.records: list[AnyRecord] = []
         self.status: RunStatus = "running"
         self.outgoing: dict[str, Outgoing] = {}
@@ -115,34 +116,43 @@ class MemoryJournal:
     async def definition(self, definition: str) -> bytes | None:
         return self._definitions.get(definition)
 
-    async def create(self, lease: Lease, head: RunHead) -> tuple[Journalled, bool]:
+    async def create(
+        self, lease: Lease, head: RunHead, records: Sequence[AnyRecord] = (), status: RunStatus = "running"
+    ) -> tuple[Journalled, bool]:  # fmt: skip
         self._sweep()
         if (stored := self._find(head.id)) is not None:
             return self._journalled(stored, 0), False
         self._make_room()
         stored = _Run(head, lease.token)
+        self._check_length(stored, records)
+        stored.records.extend(records)
+        stored.status = status
         self._runs[head.id] = stored
         self._uses[head.definition] += 1
         return self._journalled(stored, 0), True
 
     async def commit(self, lease: Lease, commit: Commit) -> int:
         stored = self._runs.get(commit.run)
-        if stored is None or stored.holder != lease.token:
-            raise Fenced(f"{lease.process} doesn't hold the run {commit.run}")
+        if stored is None or lease.token != (stored.holder or stored.released_by):
+            raise _fenced(lease, commit.run)
         length = len(stored.records)
         if commit.number == stored.commits:
             return length
+        if not stored.holder:
+            raise _fenced(lease, commit.run)
         if commit.number != stored.commits + 1:
             raise ValueError(f"after commit {stored.commits} of this holder comes no commit {commit.number}")
         if commit.expected not in (None, length):
             raise Behind(f"the run {commit.run} has {length} records by now, not {commit.expected}")
         self._check_length(stored, commit.records)
-        stored.commits = commit.number
+        end = next((record for record in commit.records if isinstance(record, Ended)), stored.end)
+        if commit.release is not None and (end is None or stored.outgoing or commit.outgoing):
+            raise _unfinished(commit.run)
+        stored.commits, stored.end = commit.number, end
         stored.status = commit.status
         stored.outgoing.update((each.id, each) for each in commit.outgoing)
-        for record in commit.records:
-            if isinstance(record, Ended):
-                stored.end = record
+        if commit.release is not None:
+            self._let_go(stored, commit.release)
         return self._add(stored, commit.records)
 
     async def append(self, run: str, record: AnyRecord, *, id: str = "") -> Appended:
@@ -192,24 +202,24 @@ class MemoryJournal:
     async def sent(self, lease: Lease, run: str, ids: Sequence[str]) -> None:
         stored = self._runs.get(run)
         if stored is None or stored.holder != lease.token:
-            raise Fenced(f"{lease.process} doesn't hold the run {run}")
+            raise _fenced(lease, run)
         for id in ids:
             stored.outgoing.pop(id, None)
 
     async def release(self, lease: Lease, run: str, *, content: float, summary: float) -> None:
         stored = self._runs.get(run)
+        if stored is not None and stored.released_by == lease.token:
+            return
         if stored is None or stored.holder != lease.token:
-            raise Fenced(f"{lease.process} doesn't hold the run {run}")
+            raise _fenced(lease, run)
         if not stored.over or stored.outgoing:
-            raise ValueError(f"the run {run} isn't over, or has something yet to send")
-        now = self._clock()
-        stored.holder = ""
-        stored.content_until, stored.summary_until = now + content, now + max(content, summary)
+            raise _unfinished(run)
+        self._let_go(stored, Retention(content, summary))
 
     async def set_aside(self, lease: Lease, run: str, reason: str) -> None:
         stored = self._runs.get(run)
         if stored is None or stored.holder != lease.token:
-            raise Fenced(f"{lease.process} doesn't hold the run {run}")
+            raise _fenced(lease, run)
         stored.aside, stored.status, stored.holder = True, "set-aside", ""
         self._wake(stored)
 
@@ -238,14 +248,20 @@ class MemoryJournal:
         return self._leases.get(token, -inf) > self._clock()
 
     def _hand_over(self, stored: _Run, lease: Lease) -> None:
-        stored.holder, stored.commits = lease.token, 0
+        stored.holder, stored.released_by, stored.commits = lease.token, "", 0
         stored.content_until = stored.summary_until = inf
 
+    def _let_go(self, stored: _Run, keep: Retention) -> None:
+        now = self._clock()
+        stored.holder, stored.released_by = "", stored.holder
+        stored.content_until, stored.summary_until = now + keep.content, now + max(keep.content, keep.summary)
+
     def _check_length(self, stored: _Run, records: Sequence[AnyRecord]) -> None:
-        most = self._most_records
-        if len(stored.records) + len(records) <= most:
+        most, length = self._most_records, len(stored.records)
+        if length + len(records) <= most:
             return
-        if len(stored.records) + len(records) > 2 * most or not all(isinstance(each, CLOSING) for each in records):
+        others = sum(not isinstance(each, CLOSING) for each in records)
+        if length + len(records) > 2 * most or (others and length + others > most):
             raise JournalFull(f"the run {stored.head.id} would have more than {most} records")
 
     def _add(self, stored: _Run, records: Sequence[AnyRecord]) -> int:
@@ -304,6 +320,14 @@ class MemoryJournal:
     @staticmethod
     def _key(stored: _Run) -> tuple[float, str]:
         return stored.head.created_at, stored.head.id
+
+
+def _fenced(lease: Lease, run: str) -> Fenced:
+    return Fenced(f"{lease.process} doesn't hold the run {run}")
+
+
+def _unfinished(run: str) -> ValueError:
+    return ValueError(f"the run {run} isn't over, or has something yet to send")
 
 
 def _matches(stored: _Run, query: RunQuery) -> bool:

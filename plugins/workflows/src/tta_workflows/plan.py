@@ -78,6 +78,8 @@ class Plan:
         self.ids = {step.id: step for step in steps}
         self.output = _picks(workflow.output, "output")
         self.first = [step for step in steps if not (step.hard or step.soft)]
+        self.branches = len(self.first) > 1 or any(len(step.next) > 1 for step in steps)
+        """Whether steps may be under way at the same time."""
         self.size: int = sum(1 + (step.inner.size if step.inner else 0) for step in steps)
         self.depth: int = 1 + max((step.inner.depth for step in steps if step.inner), default=0)
         self.sends: bool = any(step.sends or (step.inner is not None and step.inner.sends) for step in steps)
@@ -85,11 +87,6 @@ class Plan:
         self.definition = ""
         self.packed = b""
         self.reached: Mapping[str, Workflow] = {}
-
-    @property
-    def branches(self) -> bool:
-        """Whether steps may be under way at the same time."""
-        return len(self.first) > 1 or any(len(step.next) > 1 for step in self.steps)
 
     @property
     def retention(self) -> Retention:

@@ -9,6 +9,7 @@ import msgspec
 
 from tta_messages import Backoff
 
+from .definition import Retention
 from .journal import (
     Behind,
     Commit,
@@ -92,22 +93,26 @@ class Writer:
             if self._busy:
                 await self.changed()
             else:
-                await self._send_next()
+                await self._send(self._unanswered or self._next(self._status()))
             if self._ended is not None:
                 raise self._ended
 
-    async def write_if_alone(self, record: AnyRecord, status: RunStatus) -> bool:
-        """Store a record unless somebody else has added one since; then that is taken in, and nothing is stored.
+    async def write_if_alone(
+        self, record: AnyRecord, status: RunStatus, *, release: Retention | None = None
+    ) -> bool:  # fmt: skip
+        """Store a record, unless somebody else has added one since; then that is taken in, and it isn't stored.
 
-        ``status`` is the run's with that record.
+        What was handed in before is stored with it, or goes out with the next commit. ``status`` is the run's with
+        that record. With ``release`` it is let go of in the same commit: nothing may be left to send.
         """
-        await self.write()
-        while self._busy or self._unanswered or self._queue:  # Such as pieces, which nobody waits for.
-            await self.changed()
-            await self.write()
-        self._number += 1
-        self._unanswered = Commit(self._run, self._number, (record,), status, expected=len(self.stored))
-        return await self._send(self._unanswered)
+        while self._busy or self._unanswered:
+            if self._busy or self._unanswered is None:
+                await self.changed()
+            else:
+                await self._send(self._unanswered)
+            if self._ended is not None:
+                raise self._ended
+        return await self._send(self._next(status, record, release))
 
     async def catch_up(self) -> None:
         """Take in what somebody else has added."""
@@ -123,40 +128,49 @@ class Writer:
         self._unanswered, self._ended = None, None
         self._number -= 1
 
-    async def _send_next(self) -> None:
-        if self._unanswered is None:
-            self._number += 1
-            self._unanswered = Commit(
-                self._run, self._number, tuple(self._queue), self._status(), tuple(self._queued_outgoing)
+    def _next(
+        self, status: RunStatus, alone: AnyRecord | None = None, release: Retention | None = None
+    ) -> Commit:  # fmt: skip
+        """Make a commit of all that was handed in, and of a record that is stored only where nobody has added one."""
+        records, outgoing = tuple(self._queue), tuple(self._queued_outgoing)
+        self._queue, self._queued_outgoing = [], []
+        self._number += 1
+        if alone is None:
+            commit = Commit(self._run, self._number, records, status, outgoing)
+        else:
+            commit = Commit(
+                self._run, self._number, (*records, alone), status, outgoing, len(self.stored), release
             )  # fmt: skip
-            self._queue, self._queued_outgoing = [], []
-        await self._send(self._unanswered)
+        self._unanswered = commit
+        return commit
 
     async def _send(self, commit: Commit) -> bool:
         """Send a commit until there is an answer; False if it was decided from too little."""
         self._busy = True
+        # The last one of a commit that expects something is the one that its owner doesn't know yet.
+        known = len(commit.records) - (commit.expected is not None)
         try:
             total = await self._commit(commit)
             if total == len(self.stored) + len(commit.records):
                 self.stored.extend(commit.records)
-                new: Sequence[AnyRecord] = commit.records if commit.expected is not None else ()
-                for record in new:
+                for record in commit.records[known:]:
                     self._on_new(record)
             else:
-                self._take_in(await self._read(), commit.records, known=commit.expected is None)
+                self._take_in(await self._read(), commit.records, known=known)
             self.outgoing.extend(commit.outgoing)
         except Behind:
             self._number -= 1
-            self._take_in(await self._read())
+            self._queue[:0] = commit.records[:known]
+            self._queued_outgoing[:0] = commit.outgoing
             self._unanswered = None
+            self._take_in(await self._read())
             return False
         except (Fenced, JournalFull, JournalCorrupt) as exc:
             self._ended = exc
             raise
         else:
             self._unanswered = None
-            if commit.expected is None:
-                self._answered += len(commit.records)
+            self._answered += known
             return True
         finally:
             self._busy = False
@@ -189,10 +203,10 @@ class Writer:
                 raise Fenced(f"the run {self._run} is gone")
             return found.records[len(self.stored) - found.after :]
 
-    def _take_in(self, found: Sequence[AnyRecord], own: Sequence[AnyRecord] = (), *, known: bool = True) -> None:
+    def _take_in(self, found: Sequence[AnyRecord], own: Sequence[AnyRecord] = (), *, known: int = 0) -> None:
         """Note what was read; ``own`` is somewhere in it, in one piece, and the rest is somebody else's.
 
-        ``known`` says whether the run knows of its own already.
+        ``known`` says how many of its own the run knows of already.
         """
         size = len(own)
         first: int | None = 0
@@ -204,6 +218,6 @@ class Writer:
             raise JournalCorrupt(f"the run {self._run}: what was stored isn't there")
         self.stored.extend(found)
         for number, record in enumerate(found):
-            if not (known and first <= number < first + size):
+            if not first <= number < first + known:
                 self._on_new(record)
         self.wake()

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
+from tta_workflows.definition import Retention
 from tta_workflows.journal import Behind, Commit, Fenced, Journal, JournalFull, Lease, Outgoing, RunHead, RunQuery
 from tta_workflows.records import Asked, Done, Ended, Failed, Piece, Released, Signal, Started
 
@@ -71,6 +72,18 @@ class JournalContract:
         assert (found.head, tuple(found.records)) == (head(), (started(),))
         with pytest.raises(Fenced):
             await journal.commit(other, Commit("run-1", 1, (started("b"),), "running"))
+
+    async def test_a_run_is_created_with_its_first_records(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        first = (started(), started("b"))
+        _, new = await journal.create(lease, head(input={"x": 1}), first, "waiting")
+        assert new
+        found = await journal.read("run-1")
+        assert found is not None
+        assert (tuple(found.records), found.status) == (first, "waiting")
+        assert await journal.commit(lease, Commit("run-1", 1, (started("c"),), "running", expected=2)) == 3
+        again, new = await journal.create(lease, head(input={"x": 1}), first)
+        assert (again.length, new) == (3, False)
 
     async def test_of_many_who_create_a_run_at_once_one_has_it(self, journal: Journal) -> None:
         made: list[bool] = []
@@ -182,6 +195,48 @@ class JournalContract:
         assert not await journal.take(lease, "run-1")
         assert await journal.commit(other, Commit("run-1", 1, (started("undo"),), "undoing")) == 2
         assert not await journal.take(other, "run-2")
+
+    async def test_the_last_commit_lets_go_of_a_run_once(self, passing: Passing) -> None:
+        journal, pass_time = passing
+        lease = await journal.join("p", LONG)
+        await journal.create(lease, head())
+        ended = (Done(at=1002.0, step="a"), Ended(at=1002.0, status="done"))
+        last = Commit("run-1", 1, ended, "done", expected=0, release=Retention(content=0.3, summary=LONG))
+        assert [await journal.commit(lease, last) for _ in range(2)] == [2, 2]
+        await journal.release(lease, "run-1", content=LONG, summary=LONG)  # That is done.
+        with pytest.raises(Fenced):
+            await journal.commit(lease, Commit("run-1", 2, (started("late"),), "running"))
+        await journal.leave(lease)
+        other = await journal.join("q", LONG)
+        assert list(await journal.claim(other, 10)) == []
+        await pass_time(0.6)
+        assert await journal.read("run-1") is None
+        assert await journal.summary("run-1") is not None
+
+    async def test_who_lost_a_run_does_not_let_go_of_it(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        await journal.create(lease, head())
+        keep = Retention(content=LONG, summary=LONG)
+        last = Commit("run-1", 1, (Ended(at=1002.0, status="done"),), "done", release=keep)
+        await journal.commit(lease, last)
+        other = await journal.join("q", LONG)
+        assert await journal.take(other, "run-1")
+        with pytest.raises(Fenced):
+            await journal.commit(lease, last)
+        await journal.leave(other)
+        assert list(await journal.claim(await journal.join("r", LONG), 10)) == ["run-1"]
+
+    async def test_what_has_something_to_send_is_not_let_go_of(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        await journal.create(lease, head())
+        keep = Retention(content=LONG, summary=LONG)
+        ended = (Ended(at=1002.0, status="done"),)
+        out = (Outgoing("run-1:a:1", "send", "queue", "type"),)
+        with pytest.raises(ValueError, match="send"):
+            await journal.commit(lease, Commit("run-1", 1, ended, "done", out, release=keep))
+        with pytest.raises(ValueError, match="over"):
+            await journal.commit(lease, Commit("run-1", 1, (started(),), "running", release=keep))
+        assert await journal.commit(lease, Commit("run-1", 1, ended, "done", release=keep)) == 1
 
     async def test_a_run_that_is_over_and_was_not_released_is_claimed(self, journal: Journal) -> None:
         lease = await journal.join("p", LONG)
@@ -358,6 +413,29 @@ class JournalContract:
         with pytest.raises(JournalFull):
             await small.append("run-1", Signal(at=1002.0, step="a", data={"text": "x" * 100_000}))
         await small.commit(lease, Commit("run-1", found.length + 1, (Ended(at=1003.0, status="failed"),), "failed"))
+
+    async def test_the_end_of_a_run_fits_beside_what_filled_it(self, small: Journal) -> None:
+        lease = await small.join("p", LONG)
+        await small.create(lease, head())
+        text = "x" * 1000
+        pieces = [Piece(at=1001.0, step="a", attempt=1, number=number, text=text) for number in range(1, 41)]
+
+        async def fill() -> None:
+            for number, piece in enumerate(pieces, 1):
+                await small.commit(lease, Commit("run-1", number, (piece,), "running"))
+
+        with pytest.raises(JournalFull):
+            await fill()
+        found = await small.read("run-1")
+        assert found is not None
+        fit = found.length
+        await small.create(lease, head("run-2"), pieces[: fit - 1])
+        failed = Failed(at=1002.0, step="a", attempt=1, code="timeout")
+        last = Commit("run-2", 1, (pieces[fit - 1], failed, failed, failed), "running")
+        assert await small.commit(lease, last) == fit + 3
+        with pytest.raises(JournalFull):
+            await small.create(lease, head("run-3"), pieces)
+        assert await small.read("run-3") is None
 
     async def test_what_many_say_and_commit_at_once_is_all_there_in_one_order(self, journal: Journal) -> None:
         lease = await journal.join("p", LONG)
