@@ -1,0 +1,129 @@
+"""What a plugin holds in its hand: counters, gauges and histograms, cheap enough for any path.
+
+A counter's `inc` takes 50 ns, and a histogram's `observe` 170: plain numbers, no lock. They belong to the event loop's
+thread; from another thread a count may be lost.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
+
+SUB_BUCKETS = 16
+"""Buckets for each doubling: a bucket is at most 1/16 of its lower bound wide.
+
+So a quantile, which is told as the middle of its bucket, is at most 1/32 (3.1 %) off. This is the log-linear form of
+HdrHistogram (G. Tene) and of Circonus' llhist; all bounds are exact in binary, and a bucket holds its upper one.
+"""
+
+
+class Buckets:
+    """The bounds that a histogram counts by, from ``2**low`` to ``2**high``, and those that a scrape tells.
+
+    What is less counts as the least, and what is more is known only to be that. ``shown`` are powers of two: so a
+    scrape tells exactly how many there were up to each.
+    """
+
+    def __init__(self, low: int, high: int, shown: Sequence[int]) -> None:
+        steps = [2.0**power * (1 + part / SUB_BUCKETS) for power in range(low, high) for part in range(SUB_BUCKETS)]
+        self.bounds = [*steps, 2.0**high]
+        self.shown = [2.0**power for power in shown]
+        inner = [bisect_left(self.bounds, bound) + 1 for bound in self.shown]
+        self.slices = [*pairwise([0, *inner, len(self.bounds) + 1])]
+        """Which counts lie between two shown bounds."""
+
+
+LATENCY = Buckets(-20, 12, shown=range(-10, 7))
+"""From a microsecond to an hour, in seconds; a scrape tells each doubling from a millisecond to a minute."""
+SIZE = Buckets(0, 32, shown=range(0, 33, 2))
+"""From one byte to 4 GiB; a scrape tells each second doubling."""
+
+
+class Counter:
+    """A number that only grows."""
+
+    __slots__ = ("prefixes", "value")
+
+    def __init__(self) -> None:
+        self.value: float = 0
+        self.prefixes: Sequence[str] = ()
+        """How its lines begin in a scrape."""
+
+    def inc(self, amount: float = 1) -> None:
+        """Count ``amount`` more, from 0 up."""
+        if amount < 0:
+            raise ValueError(f"a counter only grows, and {amount!r} is below 0; a gauge goes both ways")
+        self.value += amount
+
+
+class Gauge:
+    """A number that goes up and down."""
+
+    __slots__ = ("prefixes", "value")
+
+    def __init__(self) -> None:
+        self.value: float = 0
+        self.prefixes: Sequence[str] = ()
+
+    def set(self, value: float) -> None:
+        """Say how much it is now."""
+        self.value = +value  # True is 1 in a scrape, and text is an error here and not there.
+
+    def inc(self, amount: float = 1) -> None:
+        """Add ``amount``."""
+        self.value += amount
+
+    def dec(self, amount: float = 1) -> None:
+        """Take ``amount`` away."""
+        self.value -= amount
+
+
+class Histogram:
+    """How numbers from 0 up are distributed."""
+
+    __slots__ = ("bounds", "buckets", "counts", "prefixes", "sum", "text")
+
+    def __init__(self, buckets: Buckets = LATENCY) -> None:
+        self.buckets = buckets
+        self.bounds = buckets.bounds
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.sum: float = 0.0
+        self.prefixes: Sequence[str] = ()
+        self.text: str | None = None
+        """Its lines in a scrape, until something is observed again."""
+
+    def observe(self, value: float) -> None:
+        """Count one number, in the base unit: seconds, bytes."""
+        if not value >= 0:  # NaN isn't either
+            raise ValueError(f"a histogram takes numbers from 0 up, not {value!r}")
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+        self.text = None
+
+    @property
+    def count(self) -> int:
+        """How many numbers there were."""
+        return sum(self.counts)
+
+    def cumulative(self) -> Iterator[int]:
+        """Count what is at most each of the shown bounds, and then all."""
+        counts = self.counts
+        return accumulate(sum(counts[low:high]) for low, high in self.buckets.slices)
+
+    def quantile(self, share: float) -> float:
+        """Return what ``share`` (0 to 1) of all numbers are at most, 3.1 % off at most; 0 where there is none."""
+        wanted = share * self.count
+        seen = 0
+        for index, count in enumerate(self.counts):
+            seen += count
+            if count and seen >= wanted:
+                return self._middle(index)
+        return 0.0
+
+    def _middle(self, index: int) -> float:
+        if index == 0:
+            return self.bounds[0] if self.sum else 0.0
+        if index == len(self.bounds):
+            return self.bounds[-1]
+        return (self.bounds[index - 1] + self.bounds[index]) / 2
