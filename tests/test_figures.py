@@ -11,6 +11,8 @@ import pytest
 
 from tta_agents import AGENT_REGISTRY, AgentCard, AgentId, AgentsPlugin
 from tta_agents_redis import AgentsRedis
+from tta_breakers import BreakersPlugin
+from tta_breakers_redis import BreakersRedis
 from tta_kernel import Kernel, NoConfig, Plugin, hookimpl
 from tta_kernel.hookspecs import figures, snapshot
 from tta_kernel.testing import running, wrong_figures
@@ -26,7 +28,8 @@ from tta_workflows_redis import WorkflowsRedis
 MEMORY: dict[str, type[Plugin[Any]]] = {"sessions-memory": SessionsMemory, "messages-memory": MessagesMemory}
 REDIS: dict[str, type[Plugin[Any]]] = {
     "redis": RedisPlugin, "sessions-redis": SessionsRedis, "messages-redis": RedisMessagesPlugin,
-    "agents-redis": AgentsRedis, "agents": AgentsPlugin, "workflows-redis": WorkflowsRedis,
+    "agents-redis": AgentsRedis, "agents": AgentsPlugin, "workflows-redis": WorkflowsRedis, "breakers": BreakersPlugin,
+    "breakers-redis": BreakersRedis,
 }  # fmt: skip
 
 
