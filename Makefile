@@ -34,12 +34,12 @@ EMBEDDING = .venv-embedding/$(STAMP)
 .DEFAULT_GOAL = help
 .PHONY: help demo dev test test-servers test-embedding lint format map docs check chaos constraints clean \
   bench-kernel bench-bus bench-matching bench-messages bench-durability bench-calls bench-connection \
-  bench-workflows
+  bench-workflows bench-flow
 
 help:
 	@sed -n 's/^#   //p' Makefile
 	@echo "make test-servers | test-embedding | lint | format | map | docs | check | chaos | constraints | clean"
-	@echo "make bench-workflows | bench-kernel | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls | bench-connection"
+	@echo "make bench-workflows | bench-flow | bench-kernel | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls | bench-connection"
 
 demo: $(DEMO)
 	@printf '> %s\n\n' "$$TTA_DEMO_INPUT"
@@ -135,6 +135,14 @@ bench-workflows:
 	  -e ./plugins/messages -e ./plugins/agents -e ./plugins/capabilities -e ./plugins/workflows \
 	  -e ./plugins/sessions -e ./plugins/workflows-redis
 	build/bench-workflows/bin/python bench/workflows.py $(ARGS)
+
+bench-flow:
+	$(call require_python)
+	@test -e build/bench-flow/bin/python || $(PYTHON) -m venv build/bench-flow
+	@build/bench-flow/bin/python $(PIP) install -r bench/requirements-flow.txt
+	@build/bench-flow/bin/python $(PIP) install -c constraints.txt hatchling editables
+	@build/bench-flow/bin/python $(PIP) install --no-build-isolation -e ./kernel -e ./plugins/messages -e ./plugins/breakers
+	build/bench-flow/bin/python bench/flow.py $(ARGS)
 
 # Secrets are in place only where they are used.
 check: $(DEV)

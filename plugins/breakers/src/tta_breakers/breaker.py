@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from types import TracebackType
 
 from .machine import Change, Claimed, Counted, Outcome, Settled, Tripped, apply, apply_all, is_due
@@ -15,6 +17,9 @@ _MOST_CHANGES = 16
 
 class Process(ABC):
     """What a breaker needs of its process."""
+
+    clock: Callable[[], float] = staticmethod(time.monotonic)
+    """Says seconds, from whenever on; it never jumps."""
 
     @abstractmethod
     def random(self) -> float:
@@ -77,7 +82,7 @@ class Breaker:
 
     def __init__(self, process: Process, name: str, settings: BreakerSettings, record: Record) -> None:
         self._process, self.name, self.settings = process, name, settings
-        self.window = Window(settings.window, process.now) if settings.rate is not None and settings.enabled else None
+        self.window = Window(settings.window, process.clock) if settings.rate is not None and settings.enabled else None
         self.base = record
         """What was last heard of the store."""
         self.expected = record.stamp
@@ -159,18 +164,17 @@ class Breaker:
         """Count a call that was made while it was closed."""
         if permit is not self._permit or not self.settings.enabled:
             return  # It was begun before the breaker changed, and says nothing about how it is now.
-        now = self._process.now
         if failed:
-            self.add(Counted(now(), permit.generation, 1))
+            self.add(Counted(self._process.now(), permit.generation, 1))
         elif self.failing:
-            self.add(Counted(now(), permit.generation, 0, reset=True))
-        if self.window is None or permit is not self._permit:
+            self.add(Counted(self._process.now(), permit.generation, 0, reset=True))
+        window, rate = self.window, self.settings.rate
+        if window is None or rate is None or permit is not self._permit:
             return
-        self.window.add(failed)
-        rate = self.settings.rate or 1.0
-        if self.window.calls >= self.settings.calls and self.window.failed >= rate * self.window.calls:
-            reason = f"{self.window.failed} of {self.window.calls} calls have failed"
-            self.add(Tripped(now(), reason, permit.generation))
+        window.add(failed)
+        if window.failed and window.calls >= self.settings.calls and window.failed >= rate * window.calls:
+            reason = f"{window.failed} of {window.calls} calls have failed"
+            self.add(Tripped(self._process.now(), reason, permit.generation))
 
     def settle(self, token: str, outcome: Outcome) -> None:
         """Hear how the probe went."""

@@ -8,7 +8,8 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
 from weakref import WeakValueDictionary
 
 import anyio
@@ -47,7 +48,7 @@ class Breakers(Process):
         self, store: BreakerStore, config: Config, log: logging.Logger, publish: Callable[[Event], None] | None = None
     ) -> None:  # fmt: skip
         self._store, self._config, self._log, self._publish = guard_store(store), config, log, publish
-        self._begin = time.time() - time.monotonic()
+        self._begin = time.time() - self.clock()
         self._ahead = 0.0
         """By how much the store's clock is ahead of this one."""
         self._kept: OrderedDict[str, Breaker] = OrderedDict()
@@ -76,27 +77,12 @@ class Breakers(Process):
             found = self._make(name)
         return found
 
-    @asynccontextmanager
-    async def guard(self, name: str, *, harmless: tuple[type[Exception], ...] = ()) -> AsyncIterator[Permit]:
-        """Make the call in the block, or raise `BreakerOpen`; an Exception that isn't ``harmless`` is a failure.
+    def guard(self, name: str, *, harmless: tuple[type[Exception], ...] = ()) -> AbstractAsyncContextManager[Permit]:
+        """Make the call in an ``async with``, or raise `BreakerOpen`; an Exception not ``harmless`` is a failure.
 
         The harmless ones say nothing of whom was called: a policy refused the call, or its arguments were wrong.
         """
-        permit = await self.breaker(name).admit()
-        if isinstance(permit, Refused):
-            raise BreakerOpen(permit)
-        try:
-            yield permit
-        except harmless:
-            permit.returned()
-            raise
-        except Exception:
-            permit.failed()
-            raise
-        except BaseException:
-            permit.returned()
-            raise
-        permit.succeeded()
+        return _Guarded(self.breaker(name), harmless)
 
     # For operators, and for whoever knows better.
 
@@ -146,11 +132,7 @@ class Breakers(Process):
     # For breakers.
 
     def now(self) -> float:
-        return self.local_time() + self._ahead
-
-    def local_time(self) -> float:
-        """Return the time as it was when this process began, and what has passed since: it never jumps."""
-        return self._begin + time.monotonic()
+        return self._begin + self.clock() + self._ahead
 
     def random(self) -> float:
         return random.random()  # noqa: S311 - nobody must not guess it
@@ -246,7 +228,7 @@ class Breakers(Process):
     # What the store says.
 
     def _adopt_all(self, read: Records) -> None:
-        self._ahead = read.now - self.local_time()
+        self._ahead = read.now - self._begin - self.clock()
         self._known = {name: record for name, record in read.records.items() if not record.clean}
         for name, breaker in list(self._all.items()):
             self._known.pop(name, None)
@@ -295,7 +277,7 @@ class Breakers(Process):
             swaps = [swap for breaker in some if (swap := self._swap(breaker)) is not None]
             if swaps:
                 read = await self._store.swap(swaps)
-                self._ahead = read.now - self.local_time()
+                self._ahead = read.now - self._begin - self.clock()
                 for swap in swaps:
                     breaker = self._all[swap.name]  # `some` holds it.
                     self._hear(breaker, read.records.get(swap.name, Record()))
@@ -370,6 +352,33 @@ class Breakers(Process):
         except BaseException as exc:  # noqa: BLE001 - a stranger's
             failure = as_failure(exc)
             self._log.error("that breaker %s changed can't be told", breaker.name, exc_info=failure)
+
+
+class _Guarded:
+    """A block that is one call; no generator, which would cost more than all else of it."""
+
+    __slots__ = ("_breaker", "_harmless", "_permit")
+
+    def __init__(self, breaker: Breaker, harmless: tuple[type[Exception], ...]) -> None:
+        self._breaker, self._harmless = breaker, harmless
+        self._permit = Permit()
+
+    async def __aenter__(self) -> Permit:
+        answer = await self._breaker.admit()
+        if isinstance(answer, Refused):
+            raise BreakerOpen(answer)
+        self._permit = answer
+        return answer
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if exc is None:
+            self._permit.succeeded()
+        elif isinstance(exc, Exception) and not isinstance(exc, self._harmless):
+            self._permit.failed()
+        else:
+            self._permit.returned()
 
 
 def _is_lost(breaker: Breaker) -> bool:

@@ -8,7 +8,7 @@ _BUCKETS = 10
 
 
 class Window:
-    """Counts calls of the last ``seconds``, exact to a tenth of that."""
+    """Counts calls of the last ``seconds``, exact to a tenth of that; ``clock`` says seconds."""
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         self._width = seconds / _BUCKETS
@@ -21,14 +21,14 @@ class Window:
 
     def add(self, failed: int) -> None:
         """Count one call: ``failed`` is 1 or 0."""
-        bucket = int(self._clock() / self._width)
+        bucket = self._clock() // self._width
         if bucket != self._bucket:
-            self._turn(bucket)
-        place = bucket % _BUCKETS
-        self._calls[place] += 1
-        self._failed[place] += failed
+            self._turn(int(bucket))
+        self._calls[-1] += 1
         self.calls += 1
-        self.failed += failed
+        if failed:
+            self._failed[-1] += 1
+            self.failed += 1
 
     def clear(self) -> None:
         """Forget all calls."""
@@ -37,13 +37,11 @@ class Window:
         self.calls = self.failed = 0
 
     def _turn(self, bucket: int) -> None:
-        """Empty the buckets that are too old by now; after a clock that went back, all of them."""
+        """Drop the buckets that are too old by now; after a clock that went back, all of them."""
         passed = bucket - self._bucket
         if not 0 <= passed < _BUCKETS:
             passed = _BUCKETS
-        for number in range(bucket - passed + 1, bucket + 1):
-            place = number % _BUCKETS
-            self.calls -= self._calls[place]
-            self.failed -= self._failed[place]
-            self._calls[place] = self._failed[place] = 0
+        self._calls = self._calls[passed:] + [0] * passed
+        self._failed = self._failed[passed:] + [0] * passed
+        self.calls, self.failed = sum(self._calls), sum(self._failed)
         self._bucket = bucket

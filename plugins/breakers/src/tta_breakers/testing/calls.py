@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -36,12 +37,11 @@ async def eventually(is_so: Callable[[], bool]) -> None:
 
 
 class TimedBreakers(Breakers):
-    """Breakers whose process has a clock of its own."""
+    """Breakers of a process whose clock a test moves."""
 
-    clock: Callable[[], float] | None = None
-
-    def local_time(self) -> float:
-        return super().local_time() if self.clock is None else self.clock()
+    def __init__(self, clock: Callable[[], float], *more: Any) -> None:
+        self.clock = clock
+        super().__init__(*more)
 
 
 def breakers_on(
@@ -50,9 +50,8 @@ def breakers_on(
 ) -> Breakers:  # fmt: skip
     """Return breakers of one process, all with the same settings."""
     config = Config(names={"*": settings or BreakerSettings()}, refresh=refresh)
-    breakers = TimedBreakers(store, config, logging.getLogger("tta.breakers"), publish)
-    breakers.clock = clock
-    return breakers
+    log = logging.getLogger("tta.breakers")
+    return TimedBreakers(clock, store, config, log, publish) if clock else Breakers(store, config, log, publish)
 
 
 async def given(breaker: Breaker) -> Permit:
