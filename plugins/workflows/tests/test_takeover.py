@@ -15,7 +15,7 @@ from tta_workflows.definition import Retry, Workflow
 from tta_workflows.engine import Settings
 from tta_workflows.journal import Journal
 from tta_workflows.memory import MemoryJournal
-from tta_workflows.records import AnyRecord, Done, Failed, RolledBack, Started, UndoAdded, Undone
+from tta_workflows.records import AnyRecord, Done, Failed, Left, RolledBack, Started, TakenOver, UndoAdded, Undone
 from tta_workflows.runs import Retracted, Run, Streamed
 from tta_workflows.testing import Call, Cut, FakeAgents, Processes, echo, failing, workflow
 
@@ -175,7 +175,9 @@ async def test_two_who_both_believe_that_they_own_a_run_end_it_once() -> None:
                 records = await heir.history("r")
     assert run.status == "done"
     outputs_are_once(records)
-    assert [type(record).__name__ for record in records] == ["Started", "Done", "Started", "Done", "Ended"]
+    assert [type(record).__name__ for record in records] == [
+        "Started", "TakenOver", "Done", "Started", "Done", "Ended",
+    ]  # fmt: skip
 
 
 @asynccontextmanager
@@ -296,4 +298,4 @@ async def test_what_ran_when_its_process_died_has_its_attempts_left() -> None:
             records = await heir.history("r")
     assert (run.status, run.error) == ("failed", "tired")
     assert fakes.keys == ["a:1", "a:1", "a:2"]
-    assert [type(each) for each in records[:4]] == [Started, Failed, Started, Failed]
+    assert [type(each) for each in records[:6]] == [Started, Left, TakenOver, Failed, Started, Failed]

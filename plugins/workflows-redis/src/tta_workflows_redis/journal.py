@@ -29,6 +29,7 @@ from tta_workflows.journal import (
     Journalled,
     Lease,
     Outgoing,
+    Reopened,
     RunHead,
     RunPage,
     RunQuery,
@@ -119,7 +120,7 @@ class RedisJournal:
 
     async def leave(self, lease: Lease) -> None:
         with _StoreErrors():
-            await self._script("LEAVE")([self._places.leases], [lease.token], retry=True)
+            await self._script("LEAVE")([self._places.leases], [lease.token, self._waiting.vacancies], retry=True)
 
     async def define(self, definition: str, packed: bytes) -> None:
         with _StoreErrors():
@@ -263,18 +264,20 @@ class RedisJournal:
         claimed: list[str] = []
         with _StoreErrors():
             async with self._walking:
+                self._waiting.vacant = anyio.Event()
                 holding, over = await self._script("LEASES")([self._places.leases], [], retry=True)
-                if self._walk is None:
-                    if not over and time.monotonic() - self._walked_at < self._sweep:
-                        return claimed
+                # Should we vanish now they are found among all unfinished runs, by the next process that looks at these.
+                reopened = await self._redis.execute("SPOP", self._places.vacant, most)
+                await self._claim_all(lease, [id.decode(errors="replace") for id in reopened], holding, claimed)
+                if len(reopened) == most:
+                    self._waiting.vacant.set()
+                if self._walk is None and (over or time.monotonic() - self._walked_at >= self._sweep):
                     self._walk, self._over_before = self._index.unfinished(), over
-                while len(claimed) < most:
+                while self._walk is not None and len(claimed) < most:
                     if not self._unlooked and not await self._look_further():
                         break
                     batch = [self._unlooked.popleft() for _ in range(min(len(self._unlooked), most - len(claimed)))]
-                    async with anyio.create_task_group() as tasks:
-                        for id in batch:
-                            tasks.start_soon(self._claim, lease, id, frozenset(holding), claimed)
+                    await self._claim_all(lease, batch, holding, claimed)
         self.claimed += len(claimed)
         return claimed
 
@@ -310,6 +313,49 @@ class RedisJournal:
         with _StoreErrors():
             await self._settle("SET_ASIDE", lease, run, reason, self._quarantine_ttl)
             await self._index.close(run)
+
+    async def park(self, lease: Lease, run: str, expected: int) -> None:
+        with _StoreErrors():
+            arguments = [run, lease.token, expected, self._unfinished]
+            [status, *found] = await self._replicated("PARK", run, arguments)
+            if status == b"behind":
+                raise Behind(f"the run {run} has {int(found[0])} records by now, not {expected}")
+            if status != b"ok":
+                raise self._refused(lease, run, status, *found)
+            await self._index.close(run)
+
+    async def reopen(self, run: str, asked: Asked, *, id: str = "") -> Reopened:
+        arguments: Sequence[Any] = [
+            run, uuid.uuid4().hex, id, int(asked.what == "retry"), self._most_records, self._max_size,
+            self._unfinished, _pack(asked, _record),
+        ]  # fmt: skip
+        with _StoreErrors():
+            head = await self._redis.execute("HGET", layout.run_keys(self._redis, run).run, "head")
+            if head is None:
+                return "unknown"
+            # First where it will be found, as when it was created.
+            await self._index.add(_head.decode(head))
+            [status, *found] = await self._replicated("REOPEN", run, arguments)
+            if status in (b"added", b"twice") and not found[0]:
+                keys, kept = [self._places.vacant], _ms(self._sweep)
+                await self._script("VACATE")(keys, [run, kept, self._waiting.vacancies], retry=True)
+        match status:
+            case b"added":
+                return "added"
+            case b"twice":
+                return "twice"
+            case b"held":
+                return "held"
+            case b"none":
+                return "unknown"
+            case b"full":
+                raise JournalFull(f"the run {run} takes no more")
+        raise _newer(run, *found)
+
+    async def vacant(self, limit: float) -> None:
+        check_duration("limit", limit)
+        with anyio.move_on_after(limit):
+            await self._waiting.vacant.wait()
 
     async def summary(self, run: str) -> RunSummary | None:
         with _StoreErrors():
@@ -347,6 +393,13 @@ class RedisJournal:
         if await self._replicated("DELETE", id, [id, owner]):
             deleted.append(id)
         await self._index.close(id)
+
+    async def _claim_all(
+        self, lease: Lease, runs: Sequence[str], holding: Sequence[bytes], claimed: MutableSequence[str]
+    ) -> None:  # fmt: skip
+        async with anyio.create_task_group() as tasks:
+            for id in runs:
+                tasks.start_soon(self._claim, lease, id, frozenset(holding), claimed)
 
     async def _look_further(self) -> bool:
         """Look at more of the unfinished runs; False when all have been looked at."""
@@ -459,8 +512,8 @@ class RedisJournal:
 
 
 _SCRIPTS = (
-    "CREATE", "COMMIT", "APPEND", "READ", "WAIT", "TAKE", "SENT", "RELEASE", "SET_ASIDE", "QUARANTINE", "DELETE",
-    "JOIN", "RENEW", "LEAVE", "LEASES",
+    "CREATE", "COMMIT", "APPEND", "READ", "WAIT", "TAKE", "SENT", "RELEASE", "SET_ASIDE", "PARK", "REOPEN",
+    "QUARANTINE", "DELETE", "JOIN", "RENEW", "LEAVE", "LEASES", "VACATE",
 )  # fmt: skip
 
 

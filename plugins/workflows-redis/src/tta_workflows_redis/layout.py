@@ -34,15 +34,16 @@ _SHARED = "shared"
 
 
 class Places(NamedTuple):
-    """Where the leases are, and the unfinished runs."""
+    """Where the leases are, the unfinished runs, and those that were reopened of late."""
 
     leases: str
     open: str
+    vacant: str
 
     @classmethod
     def of(cls, redis: Redis) -> Places:
         """Return them."""
-        return cls(redis.key("runs", "leases", tag=_SHARED), redis.key("runs", "open", tag=_SHARED))
+        return cls(*(redis.key("runs", part, tag=_SHARED) for part in cls._fields))
 
 
 def index_key(redis: Redis, by: str, value: str = "") -> str:
@@ -53,6 +54,11 @@ def index_key(redis: Redis, by: str, value: str = "") -> str:
 def definition_key(redis: Redis, definition: str) -> str:
     """Return the key of a definition."""
     return redis.key("runs", "definition", definition)
+
+
+def vacancies(redis: Redis) -> str:
+    """Return the channel on which all processes hear that there may be runs to claim."""
+    return redis.key("runs", "vacancies")
 
 
 def channel(redis: Redis, process: str) -> str:

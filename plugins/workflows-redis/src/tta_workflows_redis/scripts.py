@@ -244,6 +244,56 @@ return {'ok'}
 """
 )
 
+# ARGV: id, token, how many records are known, time to live in ms.
+PARK = (
+    _COMMON
+    + """
+local found, refusal = fields('holder', 'released')
+if not found then return refusal end
+if found[3] == ARGV[2] then return {'ok'} end
+if found[2] ~= ARGV[2] then return {'fenced'} end
+local length = redis.call('LLEN', RECORDS)
+if length ~= tonumber(ARGV[3]) then return {'behind', length} end
+redis.call('HSET', RUN, 'holder', '', 'released', ARGV[2], 'status', 'paused')
+expire(ARGV[4], ARGV[4])
+wake()
+return {'ok'}
+"""
+)
+
+# ARGV: id, this call's name, the id of what is asked or '', whether a run that is over is to be unfinished, most
+# records, most bytes, time to live in ms, the record. Says whether the run has a holder, who sees to it.
+REOPEN = (
+    _COMMON
+    + """
+local found, refusal = fields('ended_at', 'bytes', 'holder', 'released')
+if not found then return refusal end
+if redis.call('EXISTS', INPUT) == 0 then return {'none'} end
+if ARGV[3] ~= '' then
+  local by = redis.call('HGET', SAID, ARGV[3])
+  if by then return {by == ARGV[2] and 'added' or 'twice', found[4] ~= '' and 1 or 0} end
+end
+if found[4] ~= '' and found[2] ~= '' then return {'held'} end
+local length = redis.call('LLEN', RECORDS)
+local more = #ARGV[8] + #ARGV[3]
+if is_full(length, found[3] + 0, 1, more, 1, more, tonumber(ARGV[5]), tonumber(ARGV[6])) then return {'full'} end
+if found[4] == '' then
+  redis.call('HSET', RUN, 'aside', '', 'released', '', 'status', 'running')
+  expire(ARGV[7], ARGV[7])
+end
+if ARGV[3] ~= '' then
+  redis.call('HSET', SAID, ARGV[3], ARGV[2])
+  expire_with_input(SAID)
+end
+redis.call('RPUSH', RECORDS, ARGV[8])
+if length == 0 then expire_with_input(RECORDS) end
+redis.call('HSET', RUN, 'bytes', found[3] + more)
+if ARGV[4] == '1' then redis.call('HSET', RUN, 'ended_at', '', 'code', '') end
+wake()
+return {'added', found[4] ~= '' and 1 or 0}
+"""
+)
+
 # What somebody else has written under a run's keys ends by itself, too. ARGV: id, for how long it is kept in ms.
 QUARANTINE = (
     _COMMON
@@ -290,9 +340,19 @@ return 1
 """
 )
 
-# ARGV: token. It stays as one that is over, so that others see that there may be something to take.
+# ARGV: token, the channel of what may be claimed. It stays as one that is over, so that others see that there may be
+# something to take.
 LEAVE = """
 redis.call('ZADD', KEYS[1], 'XX', 0, ARGV[1])
+redis.call('PUBLISH', ARGV[2], '')
+return 1
+"""
+
+# KEYS: the reopened runs, a set. ARGV: a run, for how long it stays there in ms, the channel of what may be claimed.
+VACATE = """
+redis.call('SADD', KEYS[1], ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call('PUBLISH', ARGV[3], '')
 return 1
 """
 

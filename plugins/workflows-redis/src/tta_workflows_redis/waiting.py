@@ -19,13 +19,16 @@ class Waiting:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self.channel = layout.channel(redis, token_hex(8))
+        self.vacancies = layout.vacancies(redis)
+        self.vacant = anyio.Event()
+        """Set once there may be runs to claim; whoever claims puts a new one in its place before."""
         self._events: dict[str, tuple[anyio.Event, int]] = {}
         """By run, with the number of those that wait for it."""
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         """Hear of changes for as long as the block."""
-        async with self._redis.subscribe(self.channel, callback=self._heard):
+        async with self._redis.subscribe(self.channel, self.vacancies, callback=self._heard):
             yield
 
     @contextmanager
@@ -47,6 +50,10 @@ class Waiting:
 
     def _heard(self, signal: Signal | None) -> None:
         # None: something may have been missed, so that all look.
+        if signal is None or signal.channel == self.vacancies:
+            self.vacant.set()
+        if signal is not None and signal.channel == self.vacancies:
+            return
         runs = list(self._events) if signal is None else [signal.payload.decode(errors="replace")]
         for run in runs:
             if found := self._events.pop(run, None):

@@ -72,6 +72,8 @@ class Attempts:
         Who takes a run over finds one begun, and makes the same call again.
         """
         attempt = state.attempt or 1
+        if state.status == "pending":
+            attempt = state.attempt + 1
         if state.status == "running":
             return step.agent or _address(state.agent)
         if state.status == "retrying":
@@ -150,20 +152,21 @@ class Attempts:
         """Journal that an attempt has failed, and when there is another; raise `GivenUp` where there is none."""
         now, retry = self._engine.clock.time(), step.retry
         attempt = state.attempt
+        made = attempt - state.before
         if state.released:
             # There may be no other text than the one that a person has begun to read.
             detail = f"after a part of its text was told: {error}"
             code = "stream_broken"
             raise GivenUp(Failed(at=now, step=path, attempt=attempt, code=code, detail=detail, seconds=seconds))
         wanted = error.code in retry.on if retry.on else error.retryable
-        if not wanted or attempt >= retry.attempts:
+        if not wanted or made >= retry.attempts:
             raise GivenUp(
                 Failed(at=now, step=path, attempt=attempt, code=error.code, detail=error.detail, seconds=seconds)
             )
         self._run.hand_in(
             Failed(
                 at=now, step=path, attempt=attempt, code=error.code, detail=error.detail, seconds=seconds,
-                again=now + self._engine.pause(retry, attempt),
+                again=now + self._engine.pause(retry, made),
             )
         )  # fmt: skip
         await self._run.write()

@@ -66,8 +66,8 @@ class Compensation:
         try:
             with anyio.move_on_after(limit):
                 await self._engine.agents.call(
-                    agent, request, key=f"{head.id}:{effect.step}:undo:{effect.number}:{attempt}", attempt=attempt,
-                    session=head.session, owner=head.owner,
+                    agent, request, key=self._key(effect, attempt), attempt=attempt, session=head.session,
+                    owner=head.owner,
                 )  # fmt: skip
                 return None
         except AgentError as exc:
@@ -78,6 +78,12 @@ class Compensation:
             as_failure(exc)  # It goes on where somebody of ours asked for it.
             return AgentError("failed", f"calling {agent} raised {type(exc).__name__} at {raised_at(exc)}")
         return AgentError("timeout", str(overdue(f"{agent} took longer than {limit:g} s", limit)))
+
+    def _key(self, effect: Effect, attempt: int) -> str:
+        key = f"{self._run.head.id}:{effect.step}:undo:{effect.number}:{attempt}"
+        before = self._run.state.steps[effect.step].before
+        # What was done again after it was taken back is another effect.
+        return f"{key}~{before}" if before else key
 
     def _request(self, effect: Effect) -> tuple[AgentId, Mapping[str, Any]]:
         """Return who takes an effect back, and what it is given."""

@@ -31,7 +31,8 @@ class Settings(msgspec.Struct, frozen=True):
 
     ``watch_after``: so long a run goes on before this process looks for what others say of it, such as that it is to be
     cancelled: most are over by then, and to look costs as much as a short run. A step that waits for an answer looks
-    at once.
+    at once. ``takeovers``: so many processes in a row may vanish with a run that comes no further, before it is set
+    aside: a step of it may be what kills them.
     """
 
     lease: float = 10.0
@@ -41,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True):
     undo_timeout: float = 60.0
     watch_after: float = 0.5
     window: int = 64
+    takeovers: int = 5
 
 
 @dataclass

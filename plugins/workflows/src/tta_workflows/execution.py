@@ -18,9 +18,23 @@ from .definition import Retention
 from .engine import Engine
 from .expressions import ExpressionError
 from .frame import Frame, StepFailed
-from .journal import Fenced, JournalCorrupt, JournalError, JournalFull, Journalled, Lease, Outgoing, RunStatus
+from .journal import Behind, Fenced, JournalCorrupt, JournalError, JournalFull, Journalled, Lease, Outgoing, RunStatus
 from .plan import Plan, PlannedStep, pick
-from .records import AnyRecord, Asked, Degraded, Done, Ended, Failed, RolledBack, Signal, Skipped, Started, Timer
+from .records import (
+    AnyRecord,
+    Asked,
+    Degraded,
+    Done,
+    Ended,
+    Failed,
+    Left,
+    RolledBack,
+    Signal,
+    Skipped,
+    Started,
+    TakenOver,
+    Timer,
+)  # fmt: skip
 from .runs import Run, RunFinished, RunStarted, StepFinished, StepStarted
 from .state import Cause, State, percent, savepoint_of, step_run, stuck, view
 from .streams import Window
@@ -30,11 +44,14 @@ from .writer import Writer
 class Execution:
     """Runs one run to its end; `run` does that, and everything else says what it should know meanwhile.
 
-    ``left`` says why it is no longer this process's: ``fenced``, ``lost`` or ``draining``, and nothing is committed
-    any more. ``closed`` is set when `run` has returned.
+    ``left`` says why it is no longer this process's: ``fenced``, ``lost``, ``draining`` or ``paused``, and nothing is
+    committed any more; ``resumed``: it was to be paused, and is to go on, anew. ``closed`` is set when `run` has
+    returned.
     """
 
-    def __init__(self, engine: Engine, lease: Lease, found: Journalled, plan: Plan) -> None:
+    def __init__(
+        self, engine: Engine, lease: Lease, found: Journalled, plan: Plan, taken: TakenOver | None = None
+    ) -> None:  # fmt: skip
         self.engine, self.head, self.plan = engine, found.head, plan
         self.state = State(found.records)
         self.writer = Writer(
@@ -43,6 +60,7 @@ class Execution:
         )  # fmt: skip
         self.writer.outgoing.extend(found.outgoing)
         self.lease = lease
+        self._taken = taken
         self.left = ""
         self.closed = anyio.Event()
         self.sending: anyio.Lock | None = None
@@ -77,7 +95,7 @@ class Execution:
         if isinstance(record, Signal):
             if (wake := self._wakes.get(record.step)) is not None:
                 wake.set()
-        elif isinstance(record, Asked) and self.state.cause is not None and not self._is_ending:
+        elif isinstance(record, Asked) and (self.state.cause is not None or self.state.paused) and not self._is_ending:
             self._scope.cancel()
 
     async def notice(self) -> None:
@@ -120,13 +138,15 @@ class Execution:
         watch_after = self.engine.settings.watch_after
         self._alarm = (
             alarms.set(self.engine.clock.time() + watch_after, self._on_alarm) if timeout > watch_after
-            else alarms.set(self.head.created_at + timeout, self._time_out)
+            else alarms.set(self._limit(), self._time_out)
         )  # fmt: skip
         try:
             await self._run()
             if isinstance(self._trouble, JournalCorrupt | JournalFull):
                 self.left = "aside"
                 await self._set_aside(str(self._trouble))
+            elif self.left == "draining" and self.state.acting:
+                await self._say_left()
         except BaseException as exc:  # noqa: BLE001 - a mistake of ours must not take the other runs along
             failure = as_failure(exc)
             why = f"{type(failure).__name__} at {raised_at(failure)}"
@@ -143,32 +163,67 @@ class Execution:
 
     def _on_alarm(self) -> None:
         self.watch()
-        self._alarm = self.engine.alarms.set(self.head.created_at + self.plan.workflow.timeout, self._time_out)
+        self._alarm = self.engine.alarms.set(self._limit(), self._time_out)
+
+    def _limit(self) -> float:
+        """Return when it will have taken too long."""
+        return (self.state.begun_again or self.head.created_at) + self.state.pauses + self.plan.workflow.timeout
 
     def _time_out(self) -> None:
-        if self.state.cause is None and self.state.end is None and not self._is_ending:
+        if self.state.cause is None and self.state.end is None and not (self.state.paused or self._is_ending):
             self._late = True
             self._scope.cancel()
 
     async def _run(self) -> None:
         with self._scope:
-            if self.state.cause is None and self.state.end is None:
-                try:
-                    await self._go_on()
-                except StepFailed:
-                    assert self.state.cause is not None
-            self._is_ending = True
-            await self._finish()
-            return
+            if self._taken is not None:
+                # Before an agent is called: it may be what has killed the process that had the run before.
+                self.hand_in(self._taken)
+                await self.write()
+            if not self.state.paused:
+                if self.state.cause is None and self.state.end is None:
+                    try:
+                        await self._go_on()
+                    except StepFailed:
+                        assert self.state.cause is not None
+                self._is_ending = True
+                await self._finish()
+                return
         if self._stopped():
             return
+        is_late = self._late or isinstance(self._trouble, JournalFull)
         self._is_ending = True
         with anyio.CancelScope() as self._scope:
+            if not is_late and self.state.cause is None and self.state.end is None and await self._is_let_go():
+                return
             if isinstance(self._trouble, JournalFull):
                 await self._overflow()
             elif self._late and self.state.cause is None:
                 await self._fail_all("timeout", f"the run took longer than {self.plan.workflow.timeout:g} s")
             await self._finish()
+
+    async def _is_let_go(self) -> bool:
+        """Let go of a run that is paused, until somebody has it go on; False where it is to be taken back instead."""
+        backoff = self.engine.backoff()
+        await self.write()
+        self._tell(self._last)
+        await self.engine.outbox.empty(self)
+        while self.state.paused:
+            try:
+                await self.engine.journal.park(self.lease, self.head.id, len(self.writer.stored))
+            except Behind:
+                await self.notice()
+            except Fenced as exc:
+                self._give_up(exc)
+                return True
+            except JournalError as exc:
+                await backoff.wait(exc)
+            else:
+                self.left = "paused"
+                return True
+        if self.state.cause is None:
+            self.left = self.left or "resumed"
+        return bool(self.left)
 
     def _stopped(self) -> bool:
         """Say whether nothing more may be committed."""
@@ -256,6 +311,14 @@ class Execution:
                 await self.engine.journal.set_aside(self.lease, self.head.id, reason)
         except (Fenced, JournalError) as exc:
             self.engine.log.warning("run %s could not be set aside: %s", self.head.id, exc)
+
+    async def _say_left(self) -> None:
+        """Tell whoever takes the run over that nothing has gone wrong with it here, if there is time for that."""
+        with anyio.move_on_after(self.engine.settings.grace, shield=True):
+            try:
+                await self.writer.write((Left(at=self._now()),))
+            except (Fenced, JournalFull, JournalCorrupt) as exc:
+                self.engine.log.warning("run %s is left without a word: %s", self.head.id, exc)
 
     # Commits.
 
@@ -389,12 +452,13 @@ class Execution:
             # Who has a capability is asked when it begins.
             if (found is not None and found.status != "pending") or step.step.capability:
                 continue
+            attempt = found.attempt + 1 if found is not None else 1
             record: Started | Timer
             if step.step.wait is not None:
                 record = Timer(at=self._now(), step=path, due=self._now() + step.step.wait)
             else:
                 acts = step.inner is None and step.until is None
-                record = Started(at=self._now(), step=path, agent=step.name if acts else "")
+                record = Started(at=self._now(), step=path, attempt=attempt, agent=step.name if acts else "")
             self.state.advance(record)
             records.append(record)
 
@@ -507,6 +571,8 @@ class Execution:
             return []
         data = {**frame.data, "output": record.output}
         name = f"{self.head.id}:{record.step}"
+        if before := self.state.step(record.step).before:
+            name += f"~{before}"  # What left with it before it was taken back and tried again was something else.
         out = [
             Outgoing(f"{name}:{number}", "send", each.to, each.type, pick(step.sends[number], data))
             for number, each in enumerate(step.step.send)

@@ -33,8 +33,9 @@ from .journal import (
     RunQuery,
 )  # fmt: skip
 from .membership import Membership
+from .operations import Action, ask
 from .plan import Plan, PlanError, make_plan, restore_plan
-from .records import AnyRecord, Asked, Signal
+from .records import AnyRecord, Asked, Signal, TakenOver
 from .runs import Outcome, OutcomeStatus, Run, RunHandle
 from .state import OVER, State, view
 from .validation import misfits
@@ -119,12 +120,20 @@ class Executor:
                 return
             plan = await self._plan_of(found.head)
         except (JournalCorrupt, PlanError) as exc:
-            log.error("run %s is set aside, and a human must look: %s", run, exc)  # noqa: TRY400 - it says all there is
-            with suppress(Fenced):
-                await journal.set_aside(lease, run, str(exc))
+            await self._set_aside(lease, run, str(exc))
+            return
+        state = State(found.records)
+        if state.acting and state.vanished >= self._engine.settings.takeovers:
+            await self._set_aside(lease, run, f"{state.vanished} processes in a row have vanished with it")
             return
         log.info("run %s of workflow %s is taken over", run, found.head.workflow)
-        self._begin(Execution(self._engine, lease, found, plan))
+        taken = TakenOver(at=self.now(), process=lease.process) if state.acting else None
+        self._begin(Execution(self._engine, lease, found, plan, taken))
+
+    async def _set_aside(self, lease: Lease, run: str, why: str) -> None:
+        self._engine.log.error("run %s is set aside, and a human must look: %s", run, why)
+        with suppress(Fenced):
+            await self._engine.journal.set_aside(lease, run, why)
 
     def _begin(self, execution: Execution) -> None:
         self._executions[execution.head.id] = execution
@@ -137,6 +146,8 @@ class Executor:
             id = execution.head.id
             if self._executions.get(id) is execution:
                 del self._executions[id]
+            if execution.left == "resumed":
+                self._membership.look_for(id)
             if not self._executions:
                 self._idle.set()
 
@@ -270,16 +281,25 @@ class Executor:
             return Outcome("refused", str(exc))
 
     async def cancel(self, run: str, *, by: str = "") -> Outcome:
-        asked = Asked(at=self.now(), what="cancel", id=uuid.uuid4().hex, by=by)
+        return await self._ask(run, "cancel", by)
+
+    async def pause(self, run: str, *, by: str = "") -> Outcome:
+        return await self._ask(run, "pause", by)
+
+    async def resume(self, run: str, *, by: str = "") -> Outcome:
+        return await self._ask(run, "resume", by)
+
+    async def retry(self, run: str, *, by: str = "") -> Outcome:
+        return await self._ask(run, "retry", by)
+
+    async def _ask(self, run: str, action: Action, by: str) -> Outcome:
         try:
-            run_now, _ = await self.look(run)
-            if run_now.status == "refused":
-                return Outcome("unknown", f"there is no run {run!r}")
-            if run_now.over:
-                return Outcome("ended")
-            return Outcome(_OUTCOMES[await self.append(run, asked, id=asked.id)])
+            outcome = await ask(self._engine.journal, run, action, at=self.now(), id=uuid.uuid4().hex, by=by)
         except (JournalError, JournalFull) as exc:
             return Outcome("refused", str(exc))
+        if (execution := self._executions.get(run)) is not None:
+            await execution.notice()
+        return outcome
 
     async def rollback(self, run: str, savepoint: str = "", *, by: str = "") -> Outcome:
         asked = Asked(at=self.now(), what="rollback", savepoint=savepoint, id=uuid.uuid4().hex, by=by)

@@ -10,11 +10,13 @@ import msgspec
 from tta_kernel import Service
 
 from .definition import Retention
-from .records import AnyRecord
+from .records import AnyRecord, Asked
 
-RunStatus = Literal["refused", "running", "waiting", "undoing", "done", "failed", "cancelled", "stuck", "set-aside"]
-"""``waiting``: for a signal or a timer; ``stuck``: over, with effects that could not be taken back;
-``set-aside``: its journal can't be read, and it waits for an operator."""
+RunStatus = Literal[
+    "refused", "running", "waiting", "paused", "undoing", "done", "failed", "cancelled", "stuck", "set-aside"
+]
+"""``waiting``: for a signal or a timer; ``paused``: by an operator; ``stuck``: over, with effects that could not be
+taken back; ``set-aside``: nobody can go on with it, and it waits for an operator."""
 
 
 class RunHead(msgspec.Struct, frozen=True):
@@ -139,6 +141,8 @@ class JournalFull(Exception):
 
 
 Appended = Literal["added", "twice", "ended", "unknown"]
+Reopened = Literal["added", "twice", "held", "unknown"]
+"""``held``: it is over, and whoever holds it is about to let go of it."""
 
 
 class Journal(Protocol):
@@ -210,7 +214,23 @@ class Journal(Protocol):
         """
 
     async def set_aside(self, lease: Lease, run: str, reason: str) -> None:
-        """Keep a run from being claimed, for an operator to look at."""
+        """Keep a run from being claimed, for an operator to look at, until it is reopened."""
+
+    async def park(self, lease: Lease, run: str, expected: int) -> None:
+        """Let go of an unfinished run that is ``paused``, so that nobody claims it until it is reopened.
+
+        It still takes what is said to it. Raises `Behind` where it has more records than ``expected``.
+        """
+
+    async def reopen(self, run: str, asked: Asked, *, id: str = "") -> Reopened:
+        """Add what somebody asks, and let the run be claimed if nobody holds it: it is paused, set aside, or over.
+
+        Who holds it learns of it. The same ``id`` again is the same thing: ``twice``. ``retry`` lets a run that is over
+        be unfinished.
+        """
+
+    async def vacant(self, limit: float) -> None:
+        """Return when there may be runs to claim that somebody has left or reopened, or after ``limit`` seconds."""
 
     async def summary(self, run: str) -> RunSummary | None:
         """Return what is kept longest of a run."""

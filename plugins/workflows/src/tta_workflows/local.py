@@ -36,6 +36,7 @@ class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     undo: Retry = Settings().undo
     undo_timeout: PositiveDuration = 60.0
     window: Count = 64
+    takeovers: Count = 5
     queue: str = ""
     concurrency: Count = 10
 
@@ -57,7 +58,7 @@ class WorkflowsLocal(Plugin[LocalConfig]):
             ctx.log.warning("who takes a run over makes its agents work again: nothing keeps their replies for all")
         settings = Settings(
             lease=config.lease, grace=config.grace, undo=config.undo, undo_timeout=config.undo_timeout,
-            window=config.window,
+            window=config.window, takeovers=config.takeovers,
         )  # fmt: skip
         engine = Engine(
             agents=agents, journal=journal, clock=clock, alarms=Alarms(clock), log=ctx.log, settings=settings,

@@ -15,6 +15,8 @@ from .journal import JournalError, Lease, RunQuery, RunStatus
 
 _AT_ONCE = 32
 """How many runs are taken over at a time: others may take the rest meanwhile."""
+_LOOKS = 10
+"""How often, while a lease is renewed once, a process looks for runs at the most."""
 
 _UNFINISHED: tuple[RunStatus, ...] = ("running", "waiting", "undoing")
 
@@ -50,7 +52,16 @@ class Membership:
                 await backoff.wait(exc)
                 continue
             backoff.over()
-            await anyio.sleep(pause)
+            # Not at once, however often somebody calls: others hear it, too, and each look costs the journal something.
+            await anyio.sleep(pause / _LOOKS)
+            await self._wait(pause - pause / _LOOKS)
+
+    async def _wait(self, limit: float) -> None:
+        """Wait until there may be something to take, or it is time to renew the lease."""
+        try:
+            await self._engine.journal.vacant(limit)
+        except JournalError:
+            await anyio.sleep(limit)
 
     def look_for(self, run: str) -> None:
         """See later whether a run is there, and ours, of which that can't be told now."""

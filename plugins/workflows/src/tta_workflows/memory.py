@@ -21,6 +21,7 @@ from .journal import (
     Journalled,
     Lease,
     Outgoing,
+    Reopened,
     RunHead,
     RunPage,
     RunQuery,
@@ -44,7 +45,7 @@ class _Run:
         self.appended: set[str] = set()
         self.commits = 0
         self.end: Ended | None = None
-        self.aside = False
+        self.aside = self.parked = False
         self.content_until = self.summary_until = inf
         self.changed: anyio.Event | None = None
 
@@ -84,6 +85,7 @@ class MemoryJournal:
         self._definitions: OrderedDict[str, bytes] = OrderedDict()
         self._uses: Counter[str] = Counter()
         self._swept_at = clock()
+        self._vacated: anyio.Event | None = None
 
     def __len__(self) -> int:
         """Count the runs that are kept, also those that have ended and were not looked at since."""
@@ -105,6 +107,7 @@ class MemoryJournal:
 
     async def leave(self, lease: Lease) -> None:
         self._leases.pop(lease.token, None)
+        self._vacate()
 
     async def define(self, definition: str, packed: bytes) -> None:
         self._definitions[definition] = packed
@@ -186,7 +189,7 @@ class MemoryJournal:
         for id, stored in self._runs.items():
             if len(claimed) == most:
                 break
-            if not (stored.released or stored.aside or self._holds(stored.holder)):
+            if not (stored.released or stored.aside or stored.parked or self._holds(stored.holder)):
                 self._hand_over(stored, lease)
                 claimed.append(id)
         return claimed
@@ -223,6 +226,42 @@ class MemoryJournal:
         stored.aside, stored.status, stored.holder = True, "set-aside", ""
         self._wake(stored)
 
+    async def park(self, lease: Lease, run: str, expected: int) -> None:
+        stored = self._runs.get(run)
+        if stored is None or stored.holder != lease.token:
+            raise Fenced(f"{lease.process} doesn't hold the run {run}")
+        if len(stored.records) != expected:
+            raise Behind(f"the run {run} has {len(stored.records)} records by now, not {expected}")
+        stored.parked, stored.status, stored.holder = True, "paused", ""
+        self._wake(stored)
+
+    async def reopen(self, run: str, asked: Asked, *, id: str = "") -> Reopened:
+        if (stored := self._with_content(run)) is None:
+            return "unknown"
+        if id and id in stored.appended:
+            return "twice"
+        if stored.holder and stored.over and not stored.released:
+            return "held"
+        self._check_length(stored, (asked,))
+        if id:
+            stored.appended.add(id)
+        if asked.what == "retry":
+            stored.end = None
+        if not stored.holder:
+            stored.aside = stored.parked = False
+            stored.status = "running"
+            stored.content_until = stored.summary_until = inf
+            self._vacate()
+        self._add(stored, (asked,))
+        return "added"
+
+    async def vacant(self, limit: float) -> None:
+        check_duration("limit", limit)
+        vacated = self._vacated = self._vacated or anyio.Event()
+        with anyio.move_on_after(limit):
+            await vacated.wait()
+            self._vacated = None
+
     async def summary(self, run: str) -> RunSummary | None:
         stored = self._find(run)
         return stored.summary() if stored else None
@@ -248,8 +287,12 @@ class MemoryJournal:
         return self._leases.get(token, -inf) > self._clock()
 
     def _hand_over(self, stored: _Run, lease: Lease) -> None:
-        stored.holder, stored.released_by, stored.commits = lease.token, "", 0
+        stored.holder, stored.released_by, stored.commits, stored.parked = lease.token, "", 0, False
         stored.content_until = stored.summary_until = inf
+
+    def _vacate(self) -> None:
+        self._vacated = self._vacated or anyio.Event()
+        self._vacated.set()
 
     def _let_go(self, stored: _Run, keep: Retention) -> None:
         now = self._clock()

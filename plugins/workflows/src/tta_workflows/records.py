@@ -119,9 +119,13 @@ class Timer(Record, frozen=True):
 
 
 class Asked(Record, frozen=True):
-    """Somebody wants the run cancelled, or taken back to a savepoint (all of it where that is empty)."""
+    """Somebody wants something of the run: its end, or that it be taken back to a savepoint (all where that is empty).
 
-    what: Literal["cancel", "rollback"]
+    ``pause``: nothing of it goes on until ``resume``, which also lets a run go on that was set aside. ``retry``: one
+    that has failed or was cancelled goes on where it was; what was taken back is done again.
+    """
+
+    what: Literal["cancel", "rollback", "pause", "resume", "retry"]
     savepoint: str = ""
     id: str = ""
     by: str = ""
@@ -136,6 +140,16 @@ class RolledBack(Record, frozen=True):
     stuck: tuple[str, ...] = ()
 
 
+class TakenOver(Record, frozen=True):
+    """Another process goes on with the run, since the one before has vanished, or has left it."""
+
+    process: str = ""
+
+
+class Left(Record, frozen=True):
+    """A process that stops in order leaves the run to others."""
+
+
 class Ended(Record, frozen=True):
     """The run is over; what it returns is picked from the steps' outputs."""
 
@@ -145,8 +159,11 @@ class Ended(Record, frozen=True):
 
 AnyRecord = (
     Started | Piece | Released | UndoAdded | Done | Skipped | Failed | Degraded | Undone | Signal | Timer | Asked
-    | RolledBack | Ended
+    | RolledBack | TakenOver | Left | Ended
 )  # fmt: skip
 
-CLOSING = Failed | Skipped | Undone | Asked | RolledBack | Ended
-"""What brings a run to its end: taken beyond a journal's limits, up to twice as much, so that a full run can end."""
+CLOSING = Failed | Skipped | Undone | Asked | RolledBack | TakenOver | Left | Ended
+"""What brings a run to its end, or says whose it is: taken beyond a journal's limits, up to twice as much.
+
+So a full run can end.
+"""

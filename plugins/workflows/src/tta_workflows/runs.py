@@ -63,7 +63,7 @@ class Run(msgspec.Struct, frozen=True):
     @property
     def over(self) -> bool:
         """Whether nothing more will happen to it by itself."""
-        return self.status not in ("running", "waiting", "undoing")
+        return self.status not in ("running", "waiting", "paused", "undoing")
 
 
 class Streamed(msgspec.Struct, frozen=True):
@@ -154,6 +154,18 @@ class Workflows(Protocol):
 
     async def cancel(self, run: str, *, by: str = "") -> Outcome:
         """Ask for the end of a run, wherever it is worked on."""
+
+    async def pause(self, run: str, *, by: str = "") -> Outcome:
+        """Let nothing of a run go on until it is resumed; what an agent does for it is broken off, and done again then.
+
+        While it is paused its time limit doesn't count, and it takes signals.
+        """
+
+    async def resume(self, run: str, *, by: str = "") -> Outcome:
+        """Let a run go on that was paused, or set aside."""
+
+    async def retry(self, run: str, *, by: str = "") -> Outcome:
+        """Let a run that has failed, or was cancelled, go on where it was; what was taken back is done again."""
 
     async def rollback(self, run: str, savepoint: str = "", *, by: str = "") -> Outcome:
         """Take back what a run has done, all of it or what came after a savepoint; also of one that is over."""

@@ -14,12 +14,14 @@ from .records import (
     Done,
     Ended,
     Failed,
+    Left,
     Piece,
     Released,
     RolledBack,
     Signal,
     Skipped,
     Started,
+    TakenOver,
     Timer,
     UndoAdded,
     Undone,
@@ -58,6 +60,8 @@ class StepState:
     released = 0
     undo: tuple[UndoAdded, ...] = ()
     undone: Mapping[int, Undone] = {}
+    before = 0
+    """How many attempts there were before somebody had the run tried again: those count no more."""
 
 
 class Cause(NamedTuple):
@@ -94,6 +98,15 @@ class State:
         self.cause: Cause | None = None
         self.end: Ended | None = None
         self.rolled_back: RolledBack | None = None
+        self.vanished = 0
+        """How many processes in a row have vanished while this run's agents were at work, and nothing came of it."""
+        self._left = False
+        self.paused = False
+        self._paused_at = 0.0
+        self.begun_again = 0.0
+        """When somebody had it tried again, or let it go on after it was set aside: its time limit counts from then."""
+        self.pauses = 0.0
+        """For how long it was paused since; that doesn't count for its time limit."""
         for record in records:
             self.advance(record)
 
@@ -107,10 +120,17 @@ class State:
         if self.cause is not None:
             return "undoing"
         if self.end is None:
+            if self.paused:
+                return "paused"
             return "waiting" if self.waiting and not self.running else "running"
         if self.rolled_back is not None and self.rolled_back.stuck:
             return "stuck"
         return self.end.status
+
+    @property
+    def acting(self) -> bool:
+        """Whether an agent may be at work: one that does a step, or one that takes it back."""
+        return self.cause is not None or any(step.status == "running" for step in self.steps.values())
 
     @property
     def over(self) -> bool:
@@ -158,6 +178,7 @@ class State:
     def _is_done(self, record: Done) -> None:
         step = self.step(record.step)
         self._leave(step)
+        self.vanished = 0
         step.status, step.output, step.committed = "done", record.output, self.length
         step.code = step.detail = ""
         step.seconds = record.seconds
@@ -168,6 +189,7 @@ class State:
     def _is_degraded(self, record: Degraded) -> None:
         step = self.step(record.step)
         self._leave(step)
+        self.vanished = 0
         step.status, step.output, step.committed = "degraded", record.output, self.length
         step.code = record.code
         self._recover(record.step)
@@ -183,6 +205,7 @@ class State:
     def _fails(self, record: Failed) -> None:
         step = self.step(record.step)
         self._leave(step)
+        self.vanished = 0
         step.code, step.detail, step.seconds = record.code, record.detail, record.seconds
         if record.again:
             self.running += 1
@@ -191,9 +214,11 @@ class State:
         step.status = "failed"
         if self.cause is None and _is_own(record.step):
             self.cause = Cause(record.step, record.code, record.detail)
+            self.paused = False
 
     def _takes_back(self, record: Undone) -> None:
         step = self.step(record.step)
+        self.vanished = 0
         step.undone = {**step.undone, record.number: record}
 
     def _hears(self, record: Signal) -> None:
@@ -209,8 +234,52 @@ class State:
         step.began = step.began or record.at
 
     def _is_asked(self, record: Asked) -> None:
+        if record.what in ("cancel", "rollback"):
+            self._is_stopped(record)
+        elif record.what == "pause":
+            if self.end is None and self.cause is None and not self.paused:
+                self.paused, self._paused_at = True, record.at
+        elif record.what == "resume":
+            self._is_resumed(record)
+        elif self.over:
+            self._is_tried_again(record)
+
+    def _is_resumed(self, record: Asked) -> None:
+        self.vanished = 0
+        if self.paused:
+            self.paused = False
+            self.pauses += max(0.0, record.at - self._paused_at)
+        elif self.end is None:
+            self.begun_again, self.pauses = record.at, 0.0
+
+    def _is_tried_again(self, record: Asked) -> None:
+        """Go on where the run was when it ended; after it was taken back, where it was taken back to."""
+        if self.end is None or self.status not in ("failed", "cancelled"):
+            return
+        back = self.rolled_back
+        until = 0.0 if back is None or back.savepoint not in self.steps else self.steps[back.savepoint].committed
+        for path, step in self.steps.items():
+            stays = step.status in SETTLED and (back is None or 0 < step.committed <= until)
+            if not stays:
+                self._begin_anew(path, step)
+        self.end = self.rolled_back = None
+        self.vanished = 0
+        self.begun_again, self.pauses = record.at, 0.0
+
+    def _begin_anew(self, path: str, step: StepState) -> None:
+        """Know of a step no more than how many attempts at it there were."""
+        self._leave(step)
+        if step.status in SETTLED and _is_own(path):
+            self.settled -= 1
+        prefix, _, name = path.rpartition("/")
+        self.outputs.get(f"{prefix}/" if prefix else "", {}).pop(name.partition("#")[0], None)
+        self.steps[path] = again = StepState()
+        again.attempt = again.before = step.attempt
+
+    def _is_stopped(self, record: Asked) -> None:
         if self.end is not None and record.what == "cancel":
             return
+        self.paused = False
         if self.cause is None or (record.what == "rollback" and self.cause.asked is not None):
             code = "cancelled" if record.what == "cancel" else "rolled_back"
             self.cause = Cause(code=code, asked=record)
@@ -226,9 +295,18 @@ class State:
         self.rolled_back = record
         self.cause = None
 
+    def _is_left(self, record: Left) -> None:
+        self._left = True
+
+    def _is_taken_over(self, record: TakenOver) -> None:
+        if not self._left:
+            self.vanished += 1
+        self._left = False
+
     def _ends(self, record: Ended) -> None:
         self.end = record
         self.cause = None
+        self.paused = False
 
     def _leave(self, step: StepState) -> None:
         if step.status in ("running", "retrying"):
@@ -253,7 +331,7 @@ _FOLDS: Mapping[type, Callable[[State, Any], None]] = {
     Started: State._begins, Piece: State._says, Released: State._is_released, UndoAdded: State._adds_undo,
     Done: State._is_done, Skipped: State._is_skipped, Failed: State._fails, Degraded: State._is_degraded,
     Undone: State._takes_back, Signal: State._hears, Timer: State._waits, Asked: State._is_asked,
-    RolledBack: State._is_rolled_back, Ended: State._ends,
+    RolledBack: State._is_rolled_back, TakenOver: State._is_taken_over, Left: State._is_left, Ended: State._ends,
 }  # fmt: skip
 
 

@@ -396,6 +396,98 @@ class JournalContract:
         with pytest.raises(Fenced):
             await journal.commit(lease, Commit("a", 1, (started(),), "running"))
 
+    async def test_a_parked_run_is_nobodys_until_it_is_reopened(self, journal: Journal) -> None:
+        lease, other = await journal.join("p", LONG), await journal.join("q", LONG)
+        await journal.create(lease, head())
+        pause, answer = Asked(at=1002.0, what="pause"), Signal(at=1003.0, step="a", id="s1")
+        assert await journal.append("run-1", pause) == "added"
+        with pytest.raises(Behind):
+            await journal.park(lease, "run-1", 0)
+        with pytest.raises(Fenced):
+            await journal.park(other, "run-1", 1)
+        await journal.park(lease, "run-1", 1)
+        assert (await journal.summary("run-1")).status == "paused"  # type: ignore[union-attr]
+        await journal.leave(lease)
+        assert list(await journal.claim(other, 10)) == []
+        assert await journal.append("run-1", answer, id="s1") == "added"
+        resume = Asked(at=1004.0, what="resume", id="r1")
+        assert [await journal.reopen("run-1", resume, id="r1") for _ in range(2)] == ["added", "twice"]
+        assert list(await journal.claim(other, 10)) == ["run-1"]
+        found = await journal.read("run-1")
+        assert found is not None
+        assert (tuple(found.records), found.status) == ((pause, answer, resume), "running")
+        assert await journal.commit(other, Commit("run-1", 1, (started(),), "running")) == 4
+
+    async def test_what_is_set_aside_is_claimed_once_it_is_reopened(self, journal: Journal) -> None:
+        lease, other = await journal.join("p", LONG), await journal.join("q", LONG)
+        await journal.create(lease, head())
+        await journal.set_aside(lease, "run-1", "why")
+        assert list(await journal.claim(other, 10)) == []
+        assert await journal.reopen("run-1", Asked(at=1004.0, what="resume")) == "added"
+        assert list(await journal.claim(other, 10)) == ["run-1"]
+
+    async def test_a_run_that_is_over_is_unfinished_once_somebody_has_it_tried_again(self, journal: Journal) -> None:
+        lease, other = await journal.join("p", LONG), await journal.join("q", LONG)
+        await journal.create(lease, head())
+        ended = (Ended(at=1002.0, status="failed", code="tired"),)
+        await journal.commit(lease, Commit("run-1", 1, ended, "failed"))
+        retry = Asked(at=1004.0, what="retry")
+        assert await journal.reopen("run-1", retry) == "held"
+        await journal.release(lease, "run-1", content=LONG, summary=LONG)
+        assert await journal.reopen("run-1", retry) == "added"
+        assert await journal.reopen("run-2", retry) == "unknown"
+        summary = await journal.summary("run-1")
+        assert summary is not None
+        assert (summary.status, summary.code, summary.ended_at) == ("running", "", 0.0)
+        assert list(await journal.claim(other, 10)) == ["run-1"]
+        assert await journal.append("run-1", Signal(at=1005.0, step="a", id="s1"), id="s1") == "added"
+        await end(journal, other, "run-1")
+
+    async def test_who_holds_a_run_keeps_it_whatever_is_asked(self, journal: Journal) -> None:
+        lease, other = await journal.join("p", LONG), await journal.join("q", LONG)
+        await journal.create(lease, head())
+        assert await journal.reopen("run-1", Asked(at=1004.0, what="cancel")) == "added"
+        assert list(await journal.claim(other, 10)) == []
+        assert await journal.commit(lease, Commit("run-1", 1, (started(),), "running")) == 2
+
+    async def test_of_many_who_claim_what_was_reopened_each_run_has_one(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        runs = [f"run-{number}" for number in range(30)]
+        for run in runs:
+            await journal.create(lease, head(run))
+            await journal.set_aside(lease, run, "why")
+        claimed: list[str] = []
+
+        async def claim(name: str) -> None:
+            mine = await journal.join(name, LONG)
+            with anyio.fail_after(20):
+                while len(claimed) < len(runs):
+                    claimed.extend(await journal.claim(mine, 4))
+                    await anyio.lowlevel.checkpoint()
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(4):
+                tasks.start_soon(claim, f"p{number}")
+            for run in runs:
+                assert await journal.reopen(run, Asked(at=1004.0, what="resume")) == "added"
+        assert sorted(claimed) == sorted(runs)
+
+    async def test_whoever_waits_for_runs_hears_of_those_that_are_left_or_reopened(self, journal: Journal) -> None:
+        lease, other = await journal.join("p", LONG), await journal.join("q", LONG)
+        await journal.create(lease, head())
+        await journal.claim(other, 10)
+        with anyio.fail_after(20):
+            await journal.vacant(0.01)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(journal.vacant, 15.0)
+                await anyio.lowlevel.checkpoint()
+                await journal.leave(lease)
+            assert list(await journal.claim(other, 10)) == ["run-1"]
+            await journal.set_aside(other, "run-1", "why")
+            await journal.reopen("run-1", Asked(at=1004.0, what="resume"))
+            await journal.vacant(15.0)  # Also where it came before.
+            assert list(await journal.claim(other, 10)) == ["run-1"]
+
     async def test_a_run_that_grows_too_large_is_refused_and_stays_as_it_is(self, small: Journal) -> None:
         lease = await small.join("p", LONG)
         await small.create(lease, head())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -12,10 +12,10 @@ from tta_agents import AgentError
 from tta_workflows.definition import Retry, Workflow
 from tta_workflows.engine import Settings
 from tta_workflows.journal import Journal, RunQuery
-from tta_workflows.records import Done, RolledBack, Started, UndoAdded, Undone
+from tta_workflows.records import Done, Left, RolledBack, Started, TakenOver, UndoAdded, Undone
 from tta_workflows.runs import Retracted, Run, RunFinished, RunStarted, StepFinished, Streamed, Workflows, WorkflowSaid
 
-from .fakes import Call, FakeAgents, Processes, VirtualClock, echo, failing, workflow
+from .fakes import Call, Cut, FakeAgents, Processes, VirtualClock, echo, failing, workflow
 
 PATIENCE = 20.0
 LATER = 60.0
@@ -30,6 +30,12 @@ def undone(id: str, agent: str = "echo", **more: Any) -> dict[str, Any]:
     """Make a step whose undo is told what it was."""
     undo = {"agent": "undo", "input": {"step": f"input.{id}", "text": "output.text"}}
     return step(id, agent, undo=undo, **more)
+
+
+async def until(journal: Journal, run: str, status: str) -> None:
+    """Wait until the journal says so of a run."""
+    while (found := await journal.summary(run)) is None or found.status != status:
+        await anyio.lowlevel.checkpoint()
 
 
 INPUT = {"text": "hi", "a": "a", "b": "b", "c": "c", "d": "d"}
@@ -647,6 +653,136 @@ class WorkflowsContract:
                 assert (await first.result()).output == {"yes": 1}
                 assert (await second.cancel(by="ann")).status == "cancelled"
 
+    # What an operator asks.
+
+    async def test_a_paused_run_goes_on_where_it_was_once_it_is_resumed(
+        self, processes: Processes, agents: FakeAgents, journal: Journal
+    ) -> None:
+        begun = anyio.Event()
+
+        async def slow(call: Call) -> Mapping[str, Any]:
+            if not begun.is_set():
+                begun.set()
+                await anyio.sleep_forever()
+            return call.request
+
+        agents.work["slow"] = slow
+        definition = workflow(step("a"), step("b", "slow"), step("c"), output={"text": "steps.c.text"})
+        with anyio.fail_after(PATIENCE):
+            async with processes.running(w=definition) as workflows:
+                handle = await workflows.start("w", INPUT, key="r")
+                await begun.wait()
+                assert (await workflows.resume("r")).status == "twice"
+                assert (await workflows.pause("r", by="ann")).status == "accepted"
+                await until(journal, "r", "paused")
+                assert (await workflows.pause("r")).status == "twice"
+                assert agents.keys == ["a:1", "b:1"]
+                assert (await workflows.resume("r", by="ann")).status == "accepted"
+                run = await handle.result()
+        assert (run.status, run.output) == ("done", {"text": "hi"})
+        assert agents.keys == ["a:1", "b:1", "b:1", "c:1"]
+
+    async def test_a_paused_run_can_be_answered_and_cancelled(self, processes: Processes, journal: Journal) -> None:
+        asked = workflow(step("a"), {"id": "yes", "signal": "person"})
+        with anyio.fail_after(PATIENCE):
+            async with processes.running(w=asked) as workflows:
+                for key in "rs":
+                    handle = await workflows.start("w", INPUT, key=key)
+                    while (await handle.query()).status != "waiting":
+                        await anyio.lowlevel.checkpoint()
+                    await workflows.pause(key)
+                    await until(journal, key, "paused")
+                assert (await workflows.signal("r", "yes", {"ok": True})).status == "accepted"
+                assert (await workflows.query("r")).status == "paused"  # type: ignore[union-attr]
+                await workflows.resume("r")
+                assert (await workflows.cancel("s")).status == "accepted"
+                ends = [await (await workflows.find(key)).result() for key in "rs"]  # type: ignore[union-attr]
+        assert [run.status for run in ends] == ["done", "cancelled"]
+
+    async def test_a_pause_does_not_count_for_a_runs_time_limit(self, journal: Journal, agents: FakeAgents) -> None:
+        clock = VirtualClock()
+        processes = Processes(journal, agents, clock=clock, settings=QUICKLY)
+        definition = workflow({"id": "yes", "signal": "person"}, timeout=10.0)
+        with anyio.fail_after(PATIENCE):
+            async with processes.running(w=definition) as workflows:
+                handle = await workflows.start("w", INPUT, key="r")
+                while (await handle.query()).status != "waiting":
+                    await anyio.lowlevel.checkpoint()
+                await workflows.pause("r")
+                await until(journal, "r", "paused")
+                clock.advance(60.0)
+                await workflows.resume("r")
+                while (await handle.query()).status != "waiting":
+                    await anyio.lowlevel.checkpoint()
+                clock.advance(9.0)
+                await anyio.wait_all_tasks_blocked()
+                assert (await handle.query()).status == "waiting"
+                clock.advance(2.0)
+                run = await handle.result()
+        assert (run.status, run.error) == ("failed", "timeout")
+
+    @pytest.mark.parametrize("on_failure", ["keep", "undo", "a"])
+    async def test_a_failed_run_that_is_tried_again_does_what_it_has_not(
+        self, processes: Processes, agents: FakeAgents, on_failure: str
+    ) -> None:
+        agents.work |= {"tired": failing("tired", "tired", retryable=False), "undo": echo}
+        definition = workflow(
+            undone("a"), undone("b"), step("c", "tired", retry=TRIED), on_failure=on_failure, savepoints=["a"],
+            output={"a": "steps.a.text", "b": "steps.b.text", "c": "steps.c.text"},
+        )  # fmt: skip
+        with anyio.fail_after(PATIENCE):
+            async with processes.running(w=definition) as workflows:
+                handle = await workflows.start("w", INPUT, key="r")
+                for _ in range(2):
+                    assert (await handle.result()).status == "failed"
+                    agents.calls.clear()
+                    assert (await workflows.retry("r", by="ann")).status == "accepted"
+                    while (await workflows.query("r")).status == "failed":  # type: ignore[union-attr]
+                        await anyio.lowlevel.checkpoint()
+                    handle = await workflows.find("r")  # type: ignore[assignment]
+                run = await handle.result()
+                assert (await workflows.retry("r")).status == "ended"
+        assert (run.status, run.percent, run.output) == ("done", 100, {"a": "hi", "b": "hi", "c": "hi"})
+        # What was taken back is done again, by another key.
+        again = {"keep": [], "a": ["b:3"], "undo": ["a:3", "b:3"]}[on_failure]
+        assert agents.keys == [*again, "c:3"]
+
+    async def test_a_run_that_kills_whoever_has_it_is_set_aside_until_it_is_resumed(
+        self, journal: Journal, agents: FakeAgents
+    ) -> None:
+        begun, kills = anyio.Event(), True
+
+        async def killer(call: Call) -> Mapping[str, Any]:
+            if kills:
+                begun.set()
+                await anyio.sleep_forever()
+            return call.request
+
+        agents.work["killer"] = killer
+        settings = Settings(lease=0.5, grace=0.2, takeovers=2)
+        definition = workflow(step("a"), step("b", "killer"))
+        processes = Processes(journal, agents, settings=settings)
+        with anyio.fail_after(PATIENCE):
+            for number in range(3):
+                begun = anyio.Event()
+                connection = Cut(journal, 1000, stored=False)
+                async with processes.running(cast("Journal", connection), w=definition) as workflows:
+                    if not number:
+                        await workflows.start("w", INPUT, key="r")
+                    await begun.wait()
+                    connection.broken.set()
+            async with processes.running(w=definition) as workflows:
+                while (await workflows.query("r")).status != "set-aside":  # type: ignore[union-attr]
+                    await anyio.lowlevel.checkpoint()
+                kills = False
+                assert (await workflows.resume("r", by="ann")).status == "accepted"
+                handle = await workflows.find("r")
+                assert handle is not None
+                while (run := await handle.query()).status != "done":
+                    await anyio.lowlevel.checkpoint()
+        assert run.error == ""
+        assert agents.keys == ["a:1", "b:1", "b:1", "b:1", "b:1"]
+
     async def test_who_stops_leaves_its_runs_to_others(self, processes: Processes, agents: FakeAgents) -> None:
         begun = anyio.Event()
 
@@ -670,7 +806,9 @@ class WorkflowsContract:
                 history = await heir.history("r")
         assert (run.status, run.output) == ("done", {"text": "hi"})
         assert agents.keys == ["a:1", "b:1", "b:1"]
-        assert [type(record) for record in history[:-1]] == [Started, Done, Started, UndoAdded, Done]
+        assert [type(record) for record in history[:-1]] == [
+            Started, Done, Started, Left, TakenOver, UndoAdded, Done,
+        ]  # fmt: skip
 
 
 async def told(handle: Any, after: int = 0) -> list[Streamed | Retracted]:
