@@ -266,7 +266,7 @@ class RedisJournal:
             async with self._walking:
                 self._waiting.vacant = anyio.Event()
                 holding, over = await self._script("LEASES")([self._places.leases], [], retry=True)
-                # Should we vanish now they are found among all unfinished runs, by the next process that looks at these.
+                # Should we vanish now they are among all unfinished runs, for the next process that looks at these.
                 reopened = await self._redis.execute("SPOP", self._places.vacant, most)
                 await self._claim_all(lease, [id.decode(errors="replace") for id in reopened], holding, claimed)
                 if len(reopened) == most:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -320,7 +321,8 @@ async def begin_and_die(where: Config) -> None:
         for number in range(POINTS):
             run = f"r{number}"
             status: RunStatus = "done" if number == POINTS - 1 else "running"
-            await journal.create(lease, RunHead(run, "chain", plan.definition, 1.0, input={"text": "x"}))
+            # Of now: it would be too late for one that began long ago.
+            await journal.create(lease, RunHead(run, "chain", plan.definition, time.time(), input={"text": "x"}))
             if number:
                 await journal.commit(lease, Commit(run, 1, tuple(records[:number]), status))
         await redis.execute("ZADD", Places.of(redis).leases, 0, lease.token)
