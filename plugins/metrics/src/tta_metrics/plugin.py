@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated
 
 import anyio
 from msgspec import Meta, Struct
 
-from tta_kernel import KERNEL, Context, Plugin, PositiveDuration
+from tta_http import Content, Nothing, Principal, Route
+from tta_kernel import KERNEL, Context, Plugin, PositiveDuration, hookimpl
 from tta_program.logs import Redactor
 
 from .registry import METRICS, Metrics
+from .routes import routes_of, scrape, show
 from .snapshots import Snapshots
 from .standard import Loop, Plugins, add_build, add_process
+from .view import MetricsView
 
 _PAUSE = 0.25
 """Seconds between two looks at the events that are counted."""
@@ -44,11 +47,22 @@ class MetricsPlugin(Plugin[Config]):
         add_process(metrics)
         self._plugins = Plugins(kernel, metrics)
         self._snapshots = Snapshots(kernel, metrics, Redactor(kernel.secrets), stale_after=self.config.stale_after)
+        self._metrics = metrics
         ctx.start_soon(self._read)
         ctx.start_soon(self._count, metrics)
         ctx.start_soon(Loop(metrics).run)
         ctx.provide(METRICS, metrics)
         yield
+
+    @hookimpl(optionalhook=True)
+    def routes(self) -> Sequence[Route]:
+        return routes_of(self._prometheus, self._json)
+
+    async def _prometheus(self, request: Nothing, principal: Principal, type: str) -> Content:
+        return Content(await scrape(self._metrics, type))
+
+    async def _json(self, request: Nothing, principal: Principal) -> MetricsView:
+        return await show(self._metrics, self._snapshots)
 
     async def _read(self) -> None:
         while True:
