@@ -165,15 +165,18 @@ class Breakers(Process):
                 self._adopt_all(await self._store.read())
             except BreakersError as exc:
                 self._unread = str(exc)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self.write)
-            tasks.start_soon(self.follow)
-            try:
-                yield self
-            finally:
-                tasks.cancel_scope.cancel()
-                with anyio.move_on_after(self._config.patience, shield=True):
-                    await self._write_last()
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self.write)
+                tasks.start_soon(self.follow)
+                try:
+                    yield self
+                finally:
+                    tasks.cancel_scope.cancel()
+        finally:
+            # Only now is it known what the task was in the middle of.
+            with anyio.move_on_after(self._config.patience, shield=True):
+                await self._write_last()
 
     async def write(self) -> None:
         """Tell the store what changes, until cancelled."""

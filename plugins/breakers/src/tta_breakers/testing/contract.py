@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from tta_breakers.breaker import Permit
@@ -134,6 +135,13 @@ class BreakerStoreContract:
             assert isinstance(breakers.breaker("open").allow(), Refused)
             await fail(breakers.breaker("counting"))
             assert isinstance(breakers.breaker("counting").allow(), Refused)
+
+    async def test_what_was_seen_last_is_stored_when_it_stops(self, store: BreakerStore) -> None:
+        async with breakers_on(store, OPENS_FOR_LONG).running() as breakers:
+            await fail(breakers.breaker("x"), 2)
+            await anyio.lowlevel.checkpoint()
+            await fail(breakers.breaker("x"))
+        assert (await store.read()).records["x"].status == "open"
 
     async def test_it_is_closed_and_opened_by_hand(self, store: BreakerStore) -> None:
         async with breakers_on(store, OPENS_FOR_LONG).running() as breakers:
