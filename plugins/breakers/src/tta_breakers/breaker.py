@@ -30,6 +30,10 @@ class Process(ABC):
         """Return the store's time, as far as it is known."""
 
     @abstractmethod
+    def learn_time(self, now: float) -> None:
+        """Hear what the store's time is."""
+
+    @abstractmethod
     def changed(self, breaker: Breaker) -> None:
         """See that what waits in ``breaker`` is told to the store."""
 

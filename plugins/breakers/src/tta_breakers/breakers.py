@@ -6,21 +6,17 @@ import logging
 import random
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from types import TracebackType
-from weakref import WeakValueDictionary
 
 import anyio
-from msgspec.structs import replace
 
 from tta_kernel import Event, Service, as_failure
-from tta_messages import Backoff
 
 from .breaker import Breaker, Permit, Process
 from .config import Config
-from .machine import Change, Reset, Tripped, apply_all
+from .machine import Change, Reset, Tripped
 from .model import (
     LONGEST_NAME,
     BreakerChanged,
@@ -29,16 +25,10 @@ from .model import (
     BreakersError,
     BreakerStore,
     Record,
-    Records,
     Refused,
-    Swap,
 )
 from .stores import guard_store
-
-_MOST_AT_ONCE = 100
-"""How many breakers go to the store in one call."""
-_LEAST_STEP = 1e-6
-"""Seconds between two writes of a breaker: by their times one sees which is the later, whatever the clocks say."""
+from .sync import Sync
 
 
 class Breakers(Process):
@@ -47,26 +37,17 @@ class Breakers(Process):
     def __init__(
         self, store: BreakerStore, config: Config, log: logging.Logger, publish: Callable[[Event], None] | None = None
     ) -> None:  # fmt: skip
-        self._store, self._config, self._log, self._publish = guard_store(store), config, log, publish
+        self._config, self._log, self._publish = config, log, publish
+        self._sync = Sync(guard_store(store), self, log, self._announce)
         self._begin = time.time() - self.clock()
         self._ahead = 0.0
         """By how much the store's clock is ahead of this one."""
-        self._kept: OrderedDict[str, Breaker] = OrderedDict()
-        self._all: WeakValueDictionary[str, Breaker] = WeakValueDictionary()
-        """Those in somebody's hands, too, beyond the ones that are kept."""
-        self._known: dict[str, Record] = {}
-        """What the store has under names that nobody here has asked for; nothing of what is clean."""
-        self._changed: dict[Breaker, None] = {}
-        self._wake = anyio.Event()
-        self._told = anyio.Event()
-        """Set when what there was to tell was told, or could not be."""
-        self._unwritten = self._unread = ""
-        """Why the store can't be told, or asked, if it can't."""
+        self._kept: dict[str, Breaker] = {}
 
     @property
     def trouble(self) -> str:
         """Why the store can't be used, if it can't; then each process decides alone."""
-        return self._unwritten or self._unread
+        return self._sync.trouble
 
     # For who makes calls.
 
@@ -88,10 +69,8 @@ class Breakers(Process):
 
     async def list(self) -> Sequence[BreakerInfo]:
         """Return all breakers that were used lately, of all processes; raise `BreakersError` if nobody can know."""
-        read = await self._store.read()
-        self._adopt_all(read)
-        found = dict(read.records)
-        found |= {name: breaker.record for name, breaker in self._all.items()}
+        read = await self._sync.read(self._config.patience)
+        found = {**read.records, **{name: breaker.record for name, breaker in self.local().items()}}
         return [_info(name, found[name]) for name in sorted(found)]
 
     async def reset(self, name: str, *, by: str = "") -> bool:
@@ -113,21 +92,17 @@ class Breakers(Process):
     async def _by_hand(self, name: str, change: Change) -> Record:
         """Make a change, and return what was before; raise where other processes can't be told."""
         breaker = self.breaker(name)
-        unknown: BreakersError | None = None
         try:
-            await self._fresh()
-        except BreakersError as exc:
-            unknown = exc
-        before = breaker.record
-        breaker.add(change)
-        if unknown is not None:
-            raise unknown
-        await self._stored(breaker)
+            await self._sync.read(self._config.patience)  # Others may have changed it just now.
+        finally:
+            before = breaker.record
+            breaker.add(change)
+        await self._sync.tell(breaker, self._config.patience)
         return before
 
     def local(self) -> Mapping[str, Breaker]:
         """Return the breakers of this process by name."""
-        return dict(self._all)
+        return dict(self._sync.breakers)
 
     # For breakers.
 
@@ -137,9 +112,11 @@ class Breakers(Process):
     def random(self) -> float:
         return random.random()  # noqa: S311 - nobody must not guess it
 
+    def learn_time(self, now: float) -> None:
+        self._ahead = now - self._begin - self.clock()
+
     def changed(self, breaker: Breaker) -> None:
-        self._changed[breaker] = None
-        self._wake.set()
+        self._sync.changed(breaker)
 
     async def claim(self, breaker: Breaker) -> str:
         token = secrets.token_hex(8)
@@ -147,12 +124,12 @@ class Breakers(Process):
         if not breaker.claimed(token):
             return ""
         try:
-            with anyio.move_on_after(self._config.patience):
-                await self._tell(breaker)
+            await self._sync.tell(breaker, self._config.patience)
+        except BreakersError:
+            pass  # What this process knows decides.
         except BaseException:
             breaker.settle(token, "returned")
             raise
-        # Where the store is away, or late, what this process knows decides.
         return token if breaker.claimed(token) else ""
 
     # While it runs.
@@ -160,15 +137,12 @@ class Breakers(Process):
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Breakers]:
         """Keep the breakers in step with the store for as long as the block; begin with what that knows, if it does."""
-        with anyio.move_on_after(self._config.patience):
-            try:
-                self._adopt_all(await self._store.read())
-            except BreakersError as exc:
-                self._unread = str(exc)
+        with suppress(BreakersError):
+            await self._sync.read(self._config.patience)
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self.write)
-                tasks.start_soon(self.follow)
+                tasks.start_soon(self._sync.write)
+                tasks.start_soon(self._sync.follow, self._config.refresh)
                 try:
                     yield self
                 finally:
@@ -176,163 +150,19 @@ class Breakers(Process):
         finally:
             # Only now is it known what the task was in the middle of.
             with anyio.move_on_after(self._config.patience, shield=True):
-                await self._write_last()
-
-    async def write(self) -> None:
-        """Tell the store what changes, until cancelled."""
-        backoff = Backoff(self._log, "breakers decide by what this process knows, while their store can't be reached")
-        while True:
-            while not self._changed:
-                self._wake = anyio.Event()
-                await self._wake.wait()
-            try:
-                await self._write_some()
-            except BreakersError as exc:
-                self._unwritten = str(exc)
-                for breaker in self._changed:
-                    self._announce(breaker, breaker.record)  # This process has decided alone.
-                await backoff.wait(exc)
-            else:
-                self._unwritten = ""
-                backoff.over()
-
-    async def follow(self) -> None:
-        """Hear of what other processes change, until cancelled."""
-        backoff = Backoff(self._log, "what other processes know of breakers is unknown")
-        read_at = anyio.current_time()
-        while True:
-            try:
-                changed = await self._store.news(wait=self._config.refresh)
-                if changed is None or anyio.current_time() >= read_at + self._config.refresh:
-                    self._adopt_all(await self._store.read())
-                    read_at = anyio.current_time()
-                for name, record in (changed or {}).items():
-                    self._adopt(name, record)
-            except BreakersError as exc:
-                self._unread = str(exc)
-                await backoff.wait(exc)
-            else:
-                self._unread = ""
-                backoff.over()
+                await self._sync.write_last()
 
     def _make(self, name: str) -> Breaker:
-        found = self._all.get(name)
+        found = self._sync.breakers.get(name)
         if found is None:
             if not name or len(name) > LONGEST_NAME or not name.isprintable():
                 raise ValueError(f"a breaker's name is printable, and has 1 to {LONGEST_NAME} characters")
-            found = Breaker(self, name, self._config.settings_of(name), self._known.pop(name, Record()))
-            self._all[name] = found
+            found = Breaker(self, name, self._config.settings_of(name), self._sync.known.get(name, Record()))
+            self._sync.breakers[name] = found
         self._kept[name] = found
-        while len(self._kept) > self._config.kept:
-            _, gone = self._kept.popitem(last=False)
-            self._remember(gone.name, gone.base)
+        if len(self._kept) > self._config.kept:
+            del self._kept[next(iter(self._kept))]  # Whoever holds it still hears of its changes.
         return found
-
-    # What the store says.
-
-    def _adopt_all(self, read: Records) -> None:
-        self._ahead = read.now - self._begin - self.clock()
-        self._known = {name: record for name, record in read.records.items() if not record.clean}
-        for name, breaker in list(self._all.items()):
-            self._known.pop(name, None)
-            self._hear(breaker, read.records.get(name, Record()))
-            if _is_lost(breaker):
-                self.changed(breaker)
-
-    def _adopt(self, name: str, record: Record) -> None:
-        if (breaker := self._all.get(name)) is not None:
-            self._hear(breaker, record)
-        else:
-            self._remember(name, record)
-
-    def _hear(self, breaker: Breaker, record: Record) -> None:
-        """Take over what the store has of a breaker, unless this process has heard of a later write."""
-        is_ours = record.stamp != "" and record.stamp == breaker.stamp
-        if is_ours:
-            breaker.sending = []
-            breaker.stamp = ""
-        breaker.expected = record.stamp
-        if record.at < breaker.base.at:
-            breaker.refresh()
-            return
-        if is_ours:
-            self._announce(breaker, record)
-        else:
-            breaker.told = record.status  # By whoever wrote it.
-        breaker.take(record)
-        if breaker.name not in self._kept:
-            self._remember(breaker.name, record)
-
-    def _remember(self, name: str, record: Record) -> None:
-        if record.clean:
-            self._known.pop(name, None)
-        else:
-            self._known[name] = record
-
-    # What the store is told.
-
-    async def _write_some(self) -> None:
-        """Tell the store once; where another process was quicker, what is new is thought over for the next time."""
-        some = list(self._changed)[:_MOST_AT_ONCE]
-        for breaker in some:
-            del self._changed[breaker]
-        try:
-            swaps = [swap for breaker in some if (swap := self._swap(breaker)) is not None]
-            if swaps:
-                read = await self._store.swap(swaps)
-                self._ahead = read.now - self._begin - self.clock()
-                for swap in swaps:
-                    breaker = self._all[swap.name]  # `some` holds it.
-                    self._hear(breaker, read.records.get(swap.name, Record()))
-                    if breaker.sending or breaker.waiting or _is_lost(breaker):
-                        self.changed(breaker)
-        except BaseException:
-            for breaker in some:
-                self.changed(breaker)
-            raise
-        finally:
-            self._told.set()
-            self._told = anyio.Event()
-
-    def _swap(self, breaker: Breaker) -> Swap | None:
-        """Return what the store is to have, or None where it has that."""
-        if not breaker.sending:
-            breaker.sending, breaker.waiting = breaker.waiting, []
-            breaker.stamp = secrets.token_hex(8)
-        base = breaker.base
-        wanted = apply_all(base, breaker.sending, breaker.settings, self.random)
-        if wanted == base and not _is_lost(breaker):
-            breaker.sending = []
-            breaker.refresh()
-            return None
-        at = max(self.now(), base.at + _LEAST_STEP)
-        return Swap(breaker.name, breaker.expected, replace(wanted, at=at, stamp=breaker.stamp))
-
-    async def _write_last(self) -> None:
-        """Tell what is left when it stops, so that nobody waits for a probe that won't come."""
-        try:
-            while self._changed:
-                await self._write_some()
-        except BreakersError as exc:
-            self._log.info("what breakers saw last is known to this process alone: %s", exc)
-
-    async def _fresh(self) -> None:
-        """Look at what other processes have done."""
-        with anyio.move_on_after(self._config.patience):
-            self._adopt_all(await self._store.read())
-            return
-        raise BreakersError(f"the store did not answer within {self._config.patience:g} s")
-
-    async def _tell(self, breaker: Breaker) -> None:
-        """Wait until the store was told what is new of a breaker, or can't be."""
-        while not self._unwritten and (breaker.sending or breaker.waiting):
-            await self._told.wait()
-
-    async def _stored(self, breaker: Breaker) -> None:
-        with anyio.move_on_after(self._config.patience):
-            await self._tell(breaker)
-        if breaker.sending or breaker.waiting:
-            raise BreakersError(self._unwritten or f"the store did not answer within {self._config.patience:g} s")
 
     # What others are told.
 
@@ -382,11 +212,6 @@ class _Guarded:
             self._permit.failed()
         else:
             self._permit.returned()
-
-
-def _is_lost(breaker: Breaker) -> bool:
-    """Whether the store has something older than it had, as after a failover, and others may rely on what it had."""
-    return breaker.base.stamp != breaker.expected and not breaker.base.clean
 
 
 def _info(name: str, record: Record) -> BreakerInfo:
