@@ -5,7 +5,9 @@ from __future__ import annotations
 import faulthandler
 import gc
 import os
+import shutil
 import signal
+import tempfile
 from collections import defaultdict
 from collections.abc import Generator
 
@@ -24,6 +26,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell starts what runs in its background deaf to Ctrl-C, and whatever that starts is deaf, too.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        # What a system under test writes is thrown away, and is never that of whoever runs the tests.
+        os.environ["XDG_STATE_HOME"] = state = tempfile.mkdtemp(prefix="tta-state-")
+        config.add_cleanup(lambda: shutil.rmtree(state, ignore_errors=True))
+        os.environ.pop("TTA_STATE", None)
+        os.environ.pop("TTA_KEY", None)
     config.pluginmanager.register(_ProcessorTime(config.getoption("cpu")))
     if "PYTEST_XDIST_WORKER" in os.environ:
         config.pluginmanager.register(_EndsIfStuck())

@@ -9,8 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from tta_access import AccessMemory, AccessPlugin
 from tta_agents import AGENT_REGISTRY, AgentCard, AgentId, AgentsPlugin
 from tta_agents_redis import AgentsRedis
+from tta_audit import AuditFile
 from tta_breakers import BreakersPlugin
 from tta_breakers_redis import BreakersRedis
 from tta_kernel import Kernel, NoConfig, Plugin, hookimpl
@@ -25,7 +27,10 @@ from tta_sessions import SESSIONS, Session, SessionConflict, SessionsMemory, Ses
 from tta_sessions_redis import SessionsRedis
 from tta_workflows_redis import WorkflowsRedis
 
-MEMORY: dict[str, type[Plugin[Any]]] = {"sessions-memory": SessionsMemory, "messages-memory": MessagesMemory}
+MEMORY: dict[str, type[Plugin[Any]]] = {
+    "sessions-memory": SessionsMemory, "messages-memory": MessagesMemory, "access": AccessPlugin,
+    "access-memory": AccessMemory, "audit-file": AuditFile,
+}  # fmt: skip
 REDIS: dict[str, type[Plugin[Any]]] = {
     "redis": RedisPlugin, "sessions-redis": SessionsRedis, "messages-redis": RedisMessagesPlugin,
     "agents-redis": AgentsRedis, "agents": AgentsPlugin, "workflows-redis": WorkflowsRedis, "breakers": BreakersPlugin,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .commands import Subcommands
 from .config import LayeredSettings, load
 from .exits import DONE, USAGE, WANTING
-from .hookspecs import register_commands
+from .hookspecs import CommandRan, command_ran, register_commands
 from .output import as_json, fail, moment, print_json, prose, table, unquoted
 from .reader import checked
 from .reloading import Reloaded, reload
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from .blocking import BlockingKernel
 
 __all__ = [
-    "DONE", "USAGE", "WANTING", "BlockingKernel", "LayeredSettings", "LoopWatch", "OutputLost", "Reloaded",
-    "Subcommands", "WiringWatch", "as_json", "checked", "diverted", "fail", "load", "moment", "print_json", "prose",
-    "register_commands", "reload", "table", "unquoted",
+    "DONE", "USAGE", "WANTING", "BlockingKernel", "CommandRan", "LayeredSettings", "LoopWatch", "OutputLost",
+    "Reloaded", "Subcommands", "WiringWatch", "as_json", "checked", "command_ran", "diverted", "fail", "load", "moment",
+    "print_json", "prose", "register_commands", "reload", "table", "unquoted",
 ]  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from .exits import INTERRUPTED, NOT_STARTED
 from .output import printable_lines
 from .run import loop, run, watched
 from .starts import StartCount
+from .telling import told
 from .usage import Parser
 from .watch import LoopWatch, WiringWatch
 
@@ -146,13 +147,13 @@ def _parse(rest: Sequence[str], wiring: Wiring) -> argparse.Namespace:
 
 
 async def _command(kernel: Kernel, command: Command, options: argparse.Namespace) -> int:
-    skip_what_it_leaves_alone(command, kernel)
+    skip_what_it_leaves_alone(command, kernel, also=[hookspecs.command_ran] if command.mutates else ())
     # One that starts a part says nothing of how the whole starts.
     with LoopWatch(kernel), StartCount(kernel, wanted=command.whole) as count, streams.diverted() as diversion:
         async with kernel, count.counting():
             # What plugins print while they start and stop is no part of what the command is asked for.
             with diversion.lifted():
-                return int(await command.run(kernel, options))
+                return await told(kernel, command, options)
 
 
 if __name__ == "__main__":

@@ -21,15 +21,19 @@ class Command(NamedTuple):
     requires: Sequence[Service[Any]]
     asks: Sequence[Callable[..., Any]]
     whole: bool
+    mutates: bool = False
+    target: str = ""
 
 
-def skip_what_it_leaves_alone(command: Command, kernel: Kernel) -> None:
+def skip_what_it_leaves_alone(command: Command, kernel: Kernel, *, also: Sequence[Callable[..., Any]] = ()) -> None:
     """Let a kernel start only what provides what the command requires or implements what it asks, and what that needs.
+
+    ``also`` are hooks that are asked of it by the program.
 
     So a command beside a running system neither serves anything nor takes a message.
     """
     if not command.whole:
-        start_only(kernel, "the command doesn't require it", requires=command.requires, asks=command.asks)
+        start_only(kernel, "the command doesn't require it", requires=command.requires, asks=[*command.asks, *also])
 
 
 def start_only(
@@ -69,14 +73,20 @@ class Subcommands:
         requires: Sequence[Service[Any]] = (),
         asks: Sequence[Callable[..., Any]] = (),
         whole: bool = False,
+        mutates: bool = False,
+        target: str = "",
     ) -> argparse.ArgumentParser:
         """Add a command and return its parser, for its arguments.
 
         Only the plugins are started that provide what it ``requires`` or implement a hook that it
-        ``asks``, and what these need; with ``whole`` all of them.
+        ``asks``, and what these need; with ``whole`` all of them. One that ``mutates`` changes something that others
+        see: plugins are told by the hook ``command_ran``, with the value of the argument ``target``, which says what
+        it acts upon and is never a person or a person's text.
         """
+        if target and not mutates:
+            raise ValueError(f"{name}: a target is told of a command that mutates")
         parser = self._parser(name, help)
-        parser.set_defaults(command=Command(name, run, requires, asks, whole))
+        parser.set_defaults(command=Command(name, run, requires, asks, whole, mutates, target))
         return parser
 
     def group(self, name: str, *, help: str) -> None:

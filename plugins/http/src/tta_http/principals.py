@@ -22,14 +22,14 @@ def is_permission(text: str) -> bool:
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Who asks: a program with a key, a person, a peer with a certificate, or nobody that is known.
+    """Who asks: a program with a key, a person, a peer with a certificate, an agent, or nobody that is known.
 
     A permission that is held may have ``*`` for a part: ``*:read`` is to read everything, and ``runs:*`` every
     deed on runs, whatever follows. None of these is `TEXT`, which must be held by its name.
     """
 
     name: str
-    kind: Literal["anonymous", "key", "oidc", "mtls", "local"]
+    kind: Literal["anonymous", "key", "oidc", "mtls", "local", "agent"]
     roles: tuple[str, ...] = ()
     permissions: frozenset[Permission] = frozenset()
 

@@ -30,11 +30,13 @@ _Act = Callable[[Messages, argparse.Namespace], Awaitable[int]]
 def add(subcommands: Subcommands) -> None:
     """Add the commands."""
 
-    def command(name: str, act: _Act, text: str) -> argparse.ArgumentParser:
+    def command(name: str, act: _Act, text: str, *, mutates: bool = False) -> argparse.ArgumentParser:
         async def run(kernel: Kernel, options: argparse.Namespace) -> int:
             return await _act(kernel, options, act)
 
-        parser = subcommands.add(f"messages {name}", run, help=text, requires=(MESSAGES,))
+        parser = subcommands.add(
+            f"messages {name}", run, help=text, requires=(MESSAGES,), mutates=mutates, target="queue" if mutates else ""
+        )  # fmt: skip
         parser.add_argument("--json", action="store_true", help="print JSON")
         return parser
 
@@ -43,7 +45,7 @@ def add(subcommands: Subcommands) -> None:
     parser = command("stats", _stats, "count what waits, is delayed, held and dead, in each queue")
     parser.add_argument("queue", nargs="?", help="this one alone")
     parser.add_argument("--all", action="store_true", help="those of which nothing is known but zeros, too")
-    parser = command("recover", _recover, "take back what is held past its time, and count it by queue")
+    parser = command("recover", _recover, "take back what is held past its time, and count it by queue", mutates=True)
     parser.add_argument("queue", nargs="?", help="this one alone")
     parser = command("dlq list", _list, "list dead letters, the oldest first")
     parser.add_argument("queue", nargs="?", help="this one alone")
@@ -56,7 +58,7 @@ def add(subcommands: Subcommands) -> None:
         ("dlq requeue", _requeue, "let dead letters live again, with all their attempts"),
         ("dlq purge", _purge, "throw dead letters away"),
     ):
-        parser = command(name, act, text)
+        parser = command(name, act, text, mutates=True)
         parser.add_argument("queue")
         chosen = parser.add_mutually_exclusive_group(required=True)
         chosen.add_argument("id", nargs="*", default=[], help="these")

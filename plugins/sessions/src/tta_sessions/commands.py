@@ -26,8 +26,10 @@ class Forgotten(msgspec.Struct, frozen=True):
 def add(subcommands: Subcommands) -> None:
     """Add the command."""
     parser = subcommands.add(
-        "forget", _forget, help="erase what is kept of a person, in every store, and say what that was", asks=(forget,)
-    )
+        "forget", _forget, help="erase what is kept of a person, in every store, and say what that was",
+        # No target: what is recorded of it must not name who was forgotten.
+        asks=(forget,), mutates=True,
+    )  # fmt: skip
     parser.add_argument("user", type=_user, help="the person, as `tta play --user` names them")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

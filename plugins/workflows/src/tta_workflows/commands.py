@@ -65,11 +65,15 @@ def add(subcommands: Subcommands) -> None:
 
     subcommands.group("runs", help="look at runs of workflows, and cancel, answer or take them back")
 
-    def ask(name: str, act: _Act, text: str, *, run: bool = True) -> argparse.ArgumentParser:
+    def ask(
+        name: str, act: _Act, text: str, *, run: bool = True, mutates: bool = False
+    ) -> argparse.ArgumentParser:  # fmt: skip
         async def command(kernel: Kernel, options: argparse.Namespace) -> int:
             return await _act(kernel, options, act)
 
-        parser = subcommands.add(f"runs {name}", command, help=text, requires=(JOURNAL,))
+        parser = subcommands.add(
+            f"runs {name}", command, help=text, requires=(JOURNAL,), mutates=mutates, target="run" if mutates else ""
+        )  # fmt: skip
         parser.add_argument("--json", action="store_true", help="print JSON")
         if run:
             parser.add_argument("run", help="its name, as `tta runs list` shows it")
@@ -82,15 +86,15 @@ def add(subcommands: Subcommands) -> None:
     parser.add_argument("--label", action="append", default=[], type=_label, metavar="KEY=VALUE", help="of this label")
     parser.add_argument("--limit", type=_count, default=_MOST, metavar="N", help="at most (%(default)s)")
     ask("show", _run, "show a run and what happened in it, without what was said")
-    parser = ask("cancel", _cancel, "ask for the end of a run, wherever it is worked on")
+    parser = ask("cancel", _cancel, "ask for the end of a run, wherever it is worked on", mutates=True)
     parser.add_argument("--by", default="", help="who asks, for the run's history")
-    parser = ask("signal", _signal, "answer what a step of a run waits for")
+    parser = ask("signal", _signal, "answer what a step of a run waits for", mutates=True)
     parser.add_argument("step", help="its path, as `tta runs show` has it")
     parser.add_argument("data", type=_data, help="the answer, as a JSON object")
     parser.add_argument("--by", default="", help="who answers, for the run's history")
     parser = subcommands.add(
         "runs rollback", _rollback, help="take back what a run has done, all of it or after a savepoint",
-        requires=(WORKFLOWS, JOURNAL),
+        requires=(WORKFLOWS, JOURNAL), mutates=True, target="run",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("run", help="its name; it may be over")

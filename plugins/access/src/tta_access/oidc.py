@@ -1,0 +1,118 @@
+"""JSON Web Tokens of one issuer, as OpenID Connect has them; PyJWT does the checking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import inf
+from typing import Any
+
+import anyio.to_thread
+import jwt
+from jwt.exceptions import InvalidTokenError, PyJWKSetError
+
+from .config import Oidc
+from .jwks import fetch, read
+from .model import AccessError, Denied
+
+_ANEW = 30.0
+"""Seconds between two looks for an unknown key: tokens that name keys at will must not become requests at will."""
+LONGEST = 16_384
+"""Characters of a token."""
+
+
+class Verified:
+    """What a good token says."""
+
+    def __init__(self, subject: str, values: tuple[str, ...], expires_at: float) -> None:
+        self.subject = subject
+        self.values = values
+        self.expires_at = expires_at
+
+
+class Tokens:
+    """Checks tokens against the issuer's keys, which are fetched when they are needed, and kept for a while."""
+
+    def __init__(
+        self, config: Oidc, clock: Callable[[], float], load: Callable[[Oidc], Mapping[str, Any]] | None = None
+    ) -> None:
+        self.trouble = ""
+        self._config = config
+        self._clock = clock
+        self._load = load or (read if config.jwks_file else fetch)
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._fetched_at = -inf
+        self._tried_at = -inf
+        self._lock = anyio.Lock()
+
+    async def verify(self, token: str) -> Verified:
+        """Return what a token says; raise `Denied` for one that doesn't count, or where nobody can tell."""
+        if len(token) > LONGEST:
+            raise Denied("unauthenticated", "token-too-long")
+        try:
+            header = jwt.get_unverified_header(token)
+        except InvalidTokenError:
+            raise Denied("unauthenticated", "token-malformed") from None
+        # What the token says of its algorithm is looked up in the list, and never believed.
+        if header.get("alg") not in self._config.algorithms:
+            raise Denied("unauthenticated", "token-algorithm")
+        key = await self._key(str(header.get("kid", "")))
+        try:
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[*self._config.algorithms],
+                audience=self._config.audience,
+                issuer=self._config.issuer,
+                leeway=self._config.leeway,
+                options={"require": ["exp", "iss", "aud", "sub"]},
+            )
+        except InvalidTokenError as exc:
+            # Only of what kind it is: the text quotes what the token holds.
+            raise Denied("unauthenticated", f"token-{type(exc).__name__}") from None
+        return Verified(str(claims["sub"]), _values(claims, self._config.claim), float(claims["exp"]))
+
+    async def _key(self, id: str) -> jwt.PyJWK:
+        if not self._has(id):
+            async with self._lock:
+                # Whoever waited finds what the one before has fetched.
+                if not self._has(id) and self._clock() - self._tried_at >= _ANEW:
+                    await self._refresh()
+        if self._clock() - self._fetched_at >= 2 * self._config.jwks_ttl:
+            # An issuer that is away for a while closes nobody out; for longer, it may have withdrawn its keys.
+            raise Denied("unavailable", "issuer-away", retry_after=_ANEW)
+        key = self._find(id)
+        if key is None:
+            raise Denied("unauthenticated", "token-key")
+        return key
+
+    def _has(self, id: str) -> bool:
+        return self._find(id) is not None and self._clock() - self._fetched_at < self._config.jwks_ttl
+
+    def _find(self, id: str) -> jwt.PyJWK | None:
+        if not id and len(self._keys) == 1:
+            return next(iter(self._keys.values()))  # A token needs to name a key only where there are several.
+        return self._keys.get(id)
+
+    async def _refresh(self) -> None:
+        self._tried_at = self._clock()
+        try:
+            with anyio.fail_after(self._config.timeout):
+                found = await anyio.to_thread.run_sync(self._load, self._config, abandon_on_cancel=True)
+            keys = jwt.PyJWKSet.from_dict({**found}).keys
+        except (AccessError, TimeoutError, PyJWKSetError, AttributeError, TypeError, ValueError) as exc:
+            # Those at the end are what PyJWT makes of a set that has the wrong form.
+            self.trouble = f"the issuer's keys can't be had: {type(exc).__name__}"
+            return
+        self._keys = {key.key_id or "": key for key in keys}
+        self._fetched_at = self._clock()
+        self.trouble = ""
+
+
+def _values(claims: Mapping[str, Any], path: str) -> tuple[str, ...]:
+    """Return the texts at a claim, such as ``roles`` or ``realm_access.roles``."""
+    found: Any = claims
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    if isinstance(found, str):
+        return tuple(found.split())  # as OAuth's `scope` has several
+    return tuple(each for each in found if isinstance(each, str)) if isinstance(found, list) else ()

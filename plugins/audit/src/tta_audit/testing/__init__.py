@@ -1,0 +1,12 @@
+"""The contract that every record passes: subclass it, and give its fixtures."""
+
+from __future__ import annotations
+
+import pytest
+
+# So that a failure shows both sides; it must come before the imports.
+pytest.register_assert_rewrite(f"{__name__}.contract")
+
+from .contract import AuditContract, SharedAuditContract, an_entry  # noqa: E402 - see above
+
+__all__ = ["AuditContract", "SharedAuditContract", "an_entry"]
