@@ -96,6 +96,19 @@ class Takes(Plugin[Sized]):
         return [Problem("size", "is odd")] if self.config.size % 2 else []
 
 
+async def test_a_preview_says_what_would_change_and_changes_nothing() -> None:
+    async with Kernel(settings(a={"size": 1}, b={}), plugins={"a": Adjustable, "b": Fixed}) as kernel:
+        fresh = settings(a={"size": 2}, b={"size": 3})
+        done = await reload(kernel, fresh, preview=True)
+        plugin = kernel.records["a"].plugin
+        assert isinstance(plugin, Adjustable)
+
+        assert done == Reloaded(["a"], ["b"])
+        assert (plugin.taken, plugin.config) == (0, Sized(1))
+        assert await reload(kernel, fresh) == done
+        assert plugin.taken == 2
+
+
 async def test_what_a_restart_would_refuse_is_refused_as_a_whole() -> None:
     plugins = {"free": Adjustable, "gives": Gives, "takes": Takes}
     async with Kernel(plugins=plugins) as kernel:

@@ -30,10 +30,25 @@ def skip_what_it_leaves_alone(command: Command, kernel: Kernel, *, also: Sequenc
 
     ``also`` are hooks that are asked of it by the program.
 
-    So a command beside a running system neither serves anything nor takes a message.
+    So a command beside a running system neither serves anything nor takes a message. One that starts the whole starts
+    no surface but for what it requires: it is one itself.
     """
+    why = "the command doesn't require it"
     if not command.whole:
-        start_only(kernel, "the command doesn't require it", requires=command.requires, asks=[*command.asks, *also])
+        start_only(kernel, why, requires=command.requires, asks=[*command.asks, *also])
+    else:
+        skip_surfaces(kernel, why, requires=command.requires)
+
+
+def skip_surfaces(kernel: Kernel, why: str, *, requires: Sequence[Service[Any]] = ()) -> None:
+    """Skip what serves others, which only `tta run` and a host's own kernel do, but for what provides what is required.
+
+    Two processes on one machine would listen at one address.
+    """
+    wanted = {kernel.wiring.providers.get(key) for key in requires}
+    for name, record in kernel.wiring.chosen().items():
+        if record.cls.surface and name not in wanted:
+            record.change_to(State.SKIPPED, why)
 
 
 def start_only(
@@ -79,9 +94,9 @@ class Subcommands:
         """Add a command and return its parser, for its arguments.
 
         Only the plugins are started that provide what it ``requires`` or implement a hook that it
-        ``asks``, and what these need; with ``whole`` all of them. One that ``mutates`` changes something that others
-        see: plugins are told by the hook ``command_ran``, with the value of the argument ``target``, which says what
-        it acts upon and is never a person or a person's text.
+        ``asks``, and what these need; with ``whole`` all but surfaces that it doesn't require. One that ``mutates``
+        changes something that others see: plugins are told by the hook ``command_ran``, with the value of the argument
+        ``target``, which says what it acts upon and is never a person or a person's text.
         """
         if target and not mutates:
             raise ValueError(f"{name}: a target is told of a command that mutates")

@@ -16,7 +16,7 @@ from tta_kernel.units import measure
 from tta_kernel.wiring import Wiring
 
 from . import logs, streams
-from .commands import Subcommands, start_only
+from .commands import Subcommands, skip_surfaces, start_only
 from .config import LayeredSettings
 from .exits import DONE, WANTING
 from .output import print_json, table
@@ -63,6 +63,8 @@ def run(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace) 
     logs.setup(settings.log_level, settings.log_format, kernel.secrets)
     if options.beside:
         start_only(kernel, "it doesn't say how it is", asks=(health,))
+    else:
+        skip_surfaces(kernel, "only `tta run` serves")
     watchdog = Watchdog(kernel, options.timeout + settings.stop_timeout + 2 * GRACE)
     watchdog.arm()
     try:
@@ -74,7 +76,7 @@ def run(wiring: Wiring, settings: LayeredSettings, options: argparse.Namespace) 
     if options.json:
         print_json(report)
     else:
-        table(_rows(report))
+        table(_rows(report, "it doesn't say how it is" if options.beside else "only `tta run` serves"))
     return DONE if report.status == "ok" else WANTING
 
 
@@ -109,9 +111,9 @@ async def ask(kernel: Kernel, within: float) -> Report:
     return Report(worst, found, left)
 
 
-def _rows(report: Report) -> Iterator[Sequence[str]]:
+def _rows(report: Report, why_not: str) -> Iterator[Sequence[str]]:
     yield "NAME", "STATUS", "DETAIL"
     for name, answer in report.plugins.items():
         yield name, str(answer.status), str(answer.detail)
     for name in report.not_started:
-        yield name, "-", "not started, since it doesn't say how it is"
+        yield name, "-", f"not started, since {why_not}"

@@ -51,11 +51,12 @@ class Change(NamedTuple):
     commit: Callable[[], None]
 
 
-async def reload(kernel: Kernel, settings: KernelSettings | None = None) -> Reloaded:
+async def reload(kernel: Kernel, settings: KernelSettings | None = None, *, preview: bool = False) -> Reloaded:
     """Let a running kernel take a new config over, in two phases: everybody agrees, or nothing changes.
 
     Without ``settings`` they are read again. Raises `ConfigError` with every objection, and with
-    all that would keep a kernel from starting with it.
+    all that would keep a kernel from starting with it. With ``preview`` it ends after the first phase, and returns
+    what would change.
     """
     if kernel.changing is None:
         raise KernelError("the kernel is not running; only then is there anything to reload")
@@ -63,6 +64,9 @@ async def reload(kernel: Kernel, settings: KernelSettings | None = None) -> Relo
         fresh = await anyio.to_thread.run_sync(_wired_anew, kernel, settings)
         kernel.secrets |= {*fresh.settings.secrets}
         changes, restart = await _prepare(kernel.wiring, fresh)
+        if preview:
+            timeouts = kernel.hooks.timeouts != fresh.settings.hook_timeouts
+            return Reloaded([*changes, *(["kernel.hook_timeouts"] if timeouts else [])], restart)
         changed = []
         for name, change in changes.items():
             try:

@@ -1,0 +1,191 @@
+"""One connection: aiohttp's, with a deadline for each request to arrive, and errors that quote nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from tta_http import BAD_REQUEST, HEADERS_TOO_LARGE, REQUEST_TIMEOUT, UNAVAILABLE, HttpProblem
+
+from .config import Config
+from .replies import problem_response, raw_problem
+
+Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Connection(RequestHandler):
+    """Closes whoever takes too long to say what it wants, or says too much.
+
+    aiohttp waits for a minute and more for the rest of a request's header, and answers one that it can't read
+    with a text that quotes it.
+    """
+
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop, config: Config) -> None:
+        super().__init__(
+            server,
+            loop=loop,
+            keepalive_timeout=config.idle_timeout,
+            max_line_size=config.longest_header,
+            max_field_size=config.longest_header,
+            lingering_time=min(1.0, config.body_timeout),
+            auto_decompress=False,
+            access_log=None,  # type: ignore[arg-type]  # none at all
+        )
+        self._server = server
+        self._config = config
+        self._loop = loop
+        self._deadline: asyncio.TimerHandle | None = None
+        self._bytes = 0
+        """Of what came and hasn't become a request yet."""
+        self._answered = 0
+        self._when_lost: Callable[[], None] | None = None
+        self._unread = 0
+        """Bytes that weren't read when somebody last looked."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._server.open.add(self)
+        if len(self._server.open) > self._config.connections:
+            self._refuse(UNAVAILABLE("there are too many connections"))
+            return
+        self._wait_for_header()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+        if self._when_lost is not None:
+            self._when_lost()
+            self._when_lost = None
+
+    def on_lost(self, call: Callable[[], None]) -> None:
+        """Call this when the other side has gone: for what would go on without anybody to read it."""
+        self._when_lost = call
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.transport is None:
+            return
+        if self.busy:
+            self._bytes = 0
+            self._stop_waiting()
+            return
+        self._bytes += len(data)
+        if self._bytes > self._config.longest_header:
+            self._refuse(HEADERS_TOO_LARGE())
+        elif self._deadline is None:
+            self._wait_for_header()
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is a request that has arrived, at least its header, and isn't answered yet."""
+        return self._request_count > self._answered
+
+    def abort_if_stalled(self) -> None:
+        """Close it where the other side hasn't read a byte since the last time that this was asked."""
+        if self.transport is None:
+            return
+        waiting = self.transport.get_write_buffer_size()
+        if waiting and self._unread and waiting >= self._unread:
+            self.transport.abort()  # Not `close`, which would wait for that to be read.
+        self._unread = waiting
+
+    def end(self) -> None:
+        """Note that a request is answered."""
+        self._answered += 1
+
+    def leave(self) -> None:
+        """Close it unless something is on its way: a request that is answered, or the first of a new connection."""
+        fresh = not self._answered and self._deadline is not None
+        if not (self.busy or fresh):
+            self.force_close()
+
+    def _wait_for_header(self) -> None:
+        self._stop_waiting()
+        self._deadline = self._loop.call_later(self._config.header_timeout, self._late)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _late(self) -> None:
+        self._deadline = None
+        if self._bytes:
+            self._refuse(REQUEST_TIMEOUT())
+        elif not self.busy:
+            self.force_close()  # Nothing came at all: there is nobody to tell.
+
+    def _refuse(self, problem: HttpProblem) -> None:
+        if self.transport is not None:
+            self.transport.write(raw_problem(problem))
+        self.force_close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what can't be read; `Application` lets nothing else come here."""
+        self.end()
+        response = problem_response(BAD_REQUEST())
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+        """Leave it: what aiohttp would log here quotes the request."""
+
+
+def connection_of(request: web.BaseRequest) -> Connection:
+    """Return the connection that a request came by."""
+    connection = request.protocol
+    assert isinstance(connection, Connection)
+    return connection
+
+
+class Server(web.Server):
+    """Makes the connections of one server, and knows which there are."""
+
+    def __init__(self, handle: Handle, config: Config) -> None:
+        super().__init__(handle)
+        self.open: set[Connection] = set()
+        self._config = config
+        self._lost = anyio.Event()
+
+    def __call__(self) -> Connection:
+        return Connection(self, self._loop, self._config)
+
+    def configure(self, config: Config) -> None:
+        """Take over other limits, for new connections."""
+        self._config = config
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        self.open.discard(handler)
+        self._lost.set()
+
+    async def finish(self, within: float) -> None:
+        """Close what is idle, and wait while the rest is answered, so many seconds at most."""
+        with anyio.move_on_after(within):
+            for connection in [*self.open]:
+                connection.leave()
+            while self.open:
+                self._lost = anyio.Event()
+                await self._lost.wait()
+
+    async def sweep(self) -> None:
+        """Cut off, again and again, whoever doesn't read its answer."""
+        while True:
+            await anyio.sleep(self._config.write_timeout)
+            for connection in [*self.open]:
+                connection.abort_if_stalled()
+
+    async def cut(self) -> None:
+        """Close every connection, whatever is on its way."""
+        await self.shutdown(0.1)
