@@ -23,6 +23,8 @@ _IN_PLACE = {
     "too_large": texts.FULL, "conflict": texts.ELSEWHERE, "busy": texts.ELSEWHERE, "taken_over": texts.TAKEN,
 }  # fmt: skip
 """What is told in place of a story that can't be kept, by the failure's code; `texts.AWAY` for all others."""
+_UNFINISHED: Mapping[str, str] = {"breaker_open": texts.RESTING}
+"""What is told where the run came to no story, by its error; `texts.FAILED` for all others."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -178,7 +180,7 @@ class Responder:
         failure = Failure("workflow", run.error)
         if run.error != "unavailable":
             self._ctx.log.warning("workflow %s: %s: %s; the player was asked to try again", run.workflow, at, why)
-            return Instead("failed", texts.FAILED, failure)
+            return Instead("failed", _UNFINISHED.get(run.error, texts.FAILED), failure)
         self._ctx.log.critical("workflow %s: %s: %s; the player got the fallback", run.workflow, at, why)
         failed = StoreFailed(session=self._session, part="workflow", code=run.error, owner=self._owner)
         self._ctx.publish(failed)

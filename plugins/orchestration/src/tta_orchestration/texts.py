@@ -20,10 +20,15 @@ FALLBACK = (
     "Nothing you did is lost, and I'm here to support you."
 )
 FAILED = "The story lost its thread for a moment. Nothing you did is lost; try that again, or something else."
+SIMPLER = "a voice of the story is away just now, so this was told more simply than usual"
 
 _HEAVY = (
     "If anything feels too heavy, please reach out to someone you trust, or to your local emergency number "
     "or a crisis line (in the US and Canada call or text 988). I'm here to support you."
+)
+RESTING = (
+    "Let us pause here for a moment. A voice that this story needs is resting, and that is nothing you did. "
+    "What you said just now hasn't happened yet, so try it again in a minute or two. " + _HEAVY
 )
 AWAY = (
     "Let us pause here for a moment. I can't open the book of your story just now, and that is nothing you did. "

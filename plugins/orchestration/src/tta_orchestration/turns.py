@@ -239,7 +239,10 @@ class Turns:
         workflow = {
             "name": self._config.workflow, "run": played.run, "status": run.status if run else "not run",
             "error": run.error if run else "", "seconds": run.seconds if run else 0.0,
+            "degraded": run.degraded if run else (),
         }  # fmt: skip
+        if run and run.degraded and answer.outcome == "story":
+            notices = (*notices, texts.SIMPLER)
         return OrchestrationResponse(
             text=answer.text,
             outcome=answer.outcome,
