@@ -50,7 +50,8 @@ class Tokens:
             raise Denied("unauthenticated", "token-too-long")
         try:
             header = jwt.get_unverified_header(token)
-        except InvalidTokenError:
+        except (InvalidTokenError, ValueError, RecursionError):
+            # Whatever anybody sends is read here: what is no text, and JSON a thousand levels deep.
             raise Denied("unauthenticated", "token-malformed") from None
         # What the token says of its algorithm is looked up in the list, and never believed.
         if header.get("alg") not in self._config.algorithms:
@@ -69,7 +70,7 @@ class Tokens:
         except InvalidTokenError as exc:
             # Only of what kind it is: the text quotes what the token holds.
             raise Denied("unauthenticated", f"token-{type(exc).__name__}") from None
-        return Verified(str(claims["sub"]), _values(claims, self._config.claim), float(claims["exp"]))
+        return Verified(claims["sub"], _values(claims, self._config.claim), float(claims["exp"]))
 
     async def _key(self, id: str) -> jwt.PyJWK:
         if not self._has(id):

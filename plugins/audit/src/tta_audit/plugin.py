@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import msgspec
@@ -19,11 +20,12 @@ from tta_kernel import (
     Plugin,
     PluginError,
     PositiveDuration,
+    Problem,
     Size,
     hookimpl,
 )
 from tta_program import CommandRan, Subcommands
-from tta_program.state import state_folder
+from tta_program.state import StateError, make_private, state_folder
 
 from .files import FileAudit, Limits, Sync
 from .memory import MemoryAudit
@@ -126,12 +128,26 @@ class AuditFile(Plugin[FileConfig]):
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         config = self.config
         limits = Limits(config.file_size, config.total_size, config.keep)
-        self._audit = FileAudit(config.folder or state_folder() / "audit", limits, sync=config.sync)
+        self._audit = FileAudit(self._folder, limits, sync=config.sync)
         ctx.provide(AUDIT, self._audit)
         try:
             yield
         finally:
             self._audit.close()
+
+    @property
+    def _folder(self) -> Path:
+        return self.config.folder or state_folder() / "audit"
+
+    @hookimpl
+    def check(self) -> Sequence[Problem]:
+        # Before anything is done that could then not be recorded; nothing is made here.
+        try:
+            if self._folder.exists():
+                make_private(self._folder)
+        except StateError as exc:
+            return [Problem("plugin 'audit-file'", str(exc), deployment_only=True)]
+        return ()
 
     @hookimpl
     async def health(self) -> Health:

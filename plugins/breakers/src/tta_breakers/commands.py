@@ -19,21 +19,24 @@ _Act = Callable[[Breakers, argparse.Namespace], Awaitable[int]]
 def add(subcommands: Subcommands) -> None:
     """Add the commands."""
 
-    def command(name: str, act: _Act, text: str) -> argparse.ArgumentParser:
+    def command(name: str, act: _Act, text: str, *, mutates: bool = False) -> argparse.ArgumentParser:
         async def run(kernel: Kernel, options: argparse.Namespace) -> int:
             return await _act(kernel, options, act)
 
-        return subcommands.add(f"breakers {name}", run, help=text, requires=(BREAKERS, BREAKER_STORE))
+        return subcommands.add(
+            f"breakers {name}", run, help=text, requires=(BREAKERS, BREAKER_STORE), mutates=mutates,
+            target="name" if mutates else "",
+        )  # fmt: skip
 
     subcommands.group("breakers", help="look at circuit breakers, open and close them")
     parser = command("list", _list, "list the breakers of all processes")
     parser.add_argument("--open", action="store_true", help="those alone that are not closed")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser = command("reset", _reset, "close a breaker in all processes, and forget its failures")
+    parser = command("reset", _reset, "close a breaker in all processes, and forget its failures", mutates=True)
     parser.add_argument("name", nargs="*", help="its name, as `tta breakers list` shows it")
     parser.add_argument("--all", action="store_true", help="all that are not closed")
     parser.add_argument("--by", default="", help="who wants it, for whoever looks")
-    parser = command("trip", _trip, "open a breaker in all processes, as if calls had failed")
+    parser = command("trip", _trip, "open a breaker in all processes, as if calls had failed", mutates=True)
     parser.add_argument("name", help="its name, such as agent:world-builder")
     parser.add_argument("--reason", default="it was opened by hand", help="why, for whoever looks")
     parser.add_argument("--by", default="", help="who wants it, for whoever looks")
