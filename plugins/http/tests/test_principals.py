@@ -60,4 +60,4 @@ def test_what_is_no_permission_is_none(text: str) -> None:
 def test_a_route_asks_for_no_wildcard_which_is_for_what_is_held() -> None:
     assert is_permission("runs:read")
     assert not is_permission("runs:*")
-    assert msgspec.convert("runs:*", Permission) == "runs:*"
+    assert [msgspec.convert(text, Permission) for text in ("runs:*", "*:read")] == ["runs:*", "*:read"]

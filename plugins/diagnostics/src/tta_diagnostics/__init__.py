@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
+from tta_access import ACCESS
+from tta_audit import AUDIT
 from tta_http import HTTP, Principal, Route
-from tta_kernel import KERNEL, ConfigError, Context, Plugin, PluginStateChanged, Problem, Service, hookimpl
+from tta_kernel import KERNEL, ConfigError, Context, Hooks, Plugin, PluginStateChanged, Problem, Service, hookimpl
+from tta_metrics import METRICS
 
 from .check import problems
 from .config import Config, Listener, Rate, Tls
@@ -26,6 +29,7 @@ class DiagnosticsPlugin(Plugin[Config]):
     """Serves what plugins declare, and what the kernel knows; see `Serving`."""
 
     requires = (KERNEL, HTTP)
+    after = (ACCESS, AUDIT, METRICS)
     provides = (ADDRESSES,)
     surface = True
     autoload = False
@@ -56,8 +60,8 @@ class DiagnosticsPlugin(Plugin[Config]):
         return self._serving.allowed(principal, permission)
 
     @hookimpl
-    def check(self) -> Sequence[Problem]:
-        return [*problems(self.config)]
+    def check(self, hooks: Hooks) -> Sequence[Problem]:
+        return [*problems(self.config, hooks)]
 
     @hookimpl(optionalhook=True)
     def routes(self) -> Sequence[Route]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import secrets
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
@@ -32,7 +33,7 @@ from tta_http import (
     bind_form,
 )
 from tta_http.table import Match
-from tta_kernel import correlation_id
+from tta_kernel import correlation_id, raised_at
 from tta_kernel.isolation import is_interrupt
 
 from .body import body_of, query_of
@@ -40,13 +41,14 @@ from .config import Config
 from .connection import connection_of
 from .doorkeeper import Doorkeeper
 from .guard import called, encoded
-from .hosts import Hosts, peer_of
+from .hosts import Hosts, address_of, peer_of
 from .limiter import Limiter
 from .negotiation import choose, demand_json, essence
 from .ongoing import converse, stream
 from .records import Recorder
 from .replies import JSON, PAGE_HEADERS, problem_response, response
 
+log = logging.getLogger("tta.diagnostics")
 MOST_TARGET = 8_000
 """Characters of a path with its query."""
 
@@ -93,9 +95,13 @@ class Application:
         except HttpProblem as problem:
             answer = problem_response(problem, number)
         except BaseException as exc:
-            if not is_interrupt(exc):
+            if is_interrupt(exc):
+                self.interrupted(exc)
+            elif isinstance(exc, Exception):
+                # Ours, since strangers are isolated; what it says may be the caller's text.
+                log.error("request %s: %s at %s", number, type(exc).__name__, raised_at(exc))  # noqa: TRY400
+            else:
                 raise
-            self.interrupted(exc)
             answer = problem_response(FAILED(), number)
         if self.draining or not request.content.is_eof():
             # Draining, it is closed soon; and of a body that nobody reads the rest would look like a request.
@@ -116,6 +122,11 @@ class Exchange:
         self.match: Match | None = None
         self.principal: Principal | None = None
 
+    @property
+    def address(self) -> str:
+        """Where it comes from, without a port; empty on a Unix socket."""
+        return address_of(self._request)
+
     async def answer(self) -> web.StreamResponse:
         """Return the response; raises `HttpProblem`."""
         application = self._application
@@ -131,7 +142,12 @@ class Exchange:
             self._check_host()
         principal = self.principal = await application.doorkeeper.admit(request)
         self._limit(principal, match)
-        self._authorize(principal, match.route.permission)
+        try:
+            self._authorize(principal, match.route.permission)
+        except HttpProblem as problem:
+            if match.route.changes and principal.kind != "anonymous":
+                await application.recorder.record(self, problem.type.code, problem.type.status, revealed=False)
+            raise
         if not application.running(match.plugin):
             raise UNAVAILABLE(f"plugin {match.plugin!r} doesn't run", headers={"Retry-After": "1"})
         return await self._perform(match, principal, query)
@@ -209,10 +225,10 @@ class Exchange:
         try:
             answer = await self._answered(match, asked, principal, kind)
         except HttpProblem as problem:
-            await recorder.record(self, problem.type.code, revealed=revealed)
+            await recorder.record(self, problem.type.code, problem.type.status, revealed=revealed)
             raise
         # Text that nobody could say was shown is not shown.
-        if not await recorder.record(self, "done", revealed=revealed) and revealed:
+        if not await recorder.record(self, "", answer.status, revealed=revealed) and revealed:
             raise UNAVAILABLE("who reads people's text is recorded, and that isn't possible now")
         return answer
 

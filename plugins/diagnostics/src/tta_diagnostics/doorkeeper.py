@@ -2,18 +2,120 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
 from aiohttp import web
 
-from tta_http import ANONYMOUS, Permission, Principal
+from tta_access import Access, Credentials, Denied, asked
+from tta_http import ANONYMOUS, RATE_LIMITED, UNAUTHENTICATED, UNAVAILABLE, HttpProblem, Permission, Principal
+from tta_kernel import as_failure
+from tta_kernel.shapes import fits
+
+from .hosts import address_of
+
+LIMIT = 5.0
+"""Seconds in which it must be known who asks."""
+ANONYMOUS_FOR = 1.0
+"""Seconds for which the principal of those who show nothing is kept: most requests show nothing, or ask for no more."""
+MOST_KNOWN = 256
+log = logging.getLogger("tta.diagnostics")
+
+
+class Unknown(Exception):
+    """Nobody can tell who asks."""
 
 
 class Doorkeeper:
-    """Without a service that knows anybody, everybody is anonymous."""
+    """Asks `ACCESS`; without it everybody is anonymous. Whatever that does, in doubt nobody comes in."""
+
+    def __init__(
+        self, access: Access | None, *, limit: float = LIMIT, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._access = access
+        self._limit = limit
+        self._clock = clock
+        self._anonymous = ANONYMOUS
+        self._until = 0.0
+        self._judged: dict[int, Principal] = {}
+        """Principals that were looked at; each is handed out again and again."""
 
     async def admit(self, request: web.BaseRequest) -> Principal:
         """Return who asks; raises `HttpProblem` where what is shown proves nothing."""
-        return ANONYMOUS
+        if self._access is None:
+            return ANONYMOUS
+        headers = request.headers
+        certificate = _names(request) if request.secure else ()
+        if not certificate and "Authorization" not in headers and "X-AO-DIAG-KEY" not in headers:
+            return await self._nobody(self._access)
+        credentials = Credentials(
+            authorization=headers.get("Authorization", ""),
+            diag_key=headers.get("X-AO-DIAG-KEY", ""),
+            certificate=certificate,
+            peer=address_of(request),
+        )
+        return await self._known(self._access, credentials)
+
+    async def _nobody(self, access: Access) -> Principal:
+        if self._clock() >= self._until:
+            self._anonymous = await self._known(access, Credentials())
+            self._until = self._clock() + ANONYMOUS_FOR
+        return self._anonymous
+
+    async def _known(self, access: Access, credentials: Credentials) -> Principal:
+        try:
+            return await asked(Unknown, self._limit, Any, self._told, access, credentials)
+        except Unknown as exc:
+            if isinstance(exc.__cause__, Denied):
+                raise _problem(exc.__cause__) from None
+            log.error("nobody can tell who asks: %s", exc)  # noqa: TRY400 - it says where it was raised
+            raise UNAVAILABLE("nobody can tell who asks") from None
+
+    async def _told(self, access: Access, credentials: Credentials) -> Principal:
+        found = await access.authenticate(credentials)
+        if self._judged.get(id(found), self) is not found:
+            if not fits(found, Principal):
+                raise TypeError(f"authenticate returned {type(found).__name__}")
+            if len(self._judged) >= MOST_KNOWN:
+                self._judged.clear()
+            self._judged[id(found)] = found
+        return found
 
     def allowed(self, principal: Principal, permission: Permission) -> bool:
-        """Say whether they may."""
-        return principal.may(permission)
+        """Say whether they may; in doubt they may not."""
+        if self._access is None:
+            return principal.may(permission)
+        try:
+            return self._access.allowed(principal, permission) is True
+        except BaseException as exc:  # noqa: BLE001 - `as_failure` raises what must go on
+            log.error("nobody can tell who may what: %s", type(as_failure(exc)).__name__)  # noqa: TRY400
+            return False
+
+    async def ways(self) -> Sequence[str]:
+        """Say by what callers can prove who they are; empty where nobody can, or can tell."""
+        if self._access is None:
+            return ()
+        try:
+            return await asked(Unknown, self._limit, Sequence[str], self._access.ways)
+        except Unknown as exc:
+            log.error("nobody can tell whether there are keys: %s", exc)  # noqa: TRY400 - it says where it was raised
+            return ()
+
+
+def _problem(denied: Denied) -> HttpProblem:
+    """Return what somebody is told who isn't let in; the reason is for the record alone."""
+    if denied.code == "rate-limited":
+        after = str(int(denied.retry_after or 1) + 1)
+        return RATE_LIMITED("too many wrong credentials", headers={"Retry-After": after})
+    if denied.code == "unavailable":
+        return UNAVAILABLE("nobody can tell who asks")
+    return UNAUTHENTICATED("the credentials prove nothing", headers={"WWW-Authenticate": "Bearer"})
+
+
+def _names(request: web.BaseRequest) -> tuple[str, ...]:
+    """Return the names in a client's certificate, which TLS has verified."""
+    certificate = request.get_extra_info("peercert")
+    names = certificate.get("subjectAltName", ()) if certificate else ()
+    return tuple(f"{kind}:{name}" for kind, name in names)

@@ -51,10 +51,15 @@ def _is_address(name: str) -> bool:
     return True
 
 
+def address_of(request: web.BaseRequest) -> str:
+    """Return where a request comes from, without the port; empty on a Unix socket."""
+    peer = request.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, tuple) and peer else ""
+
+
 def peer_of(request: web.BaseRequest) -> str:
     """Return under which address a caller without a name is counted: of IPv6 the network, of which it has all."""
-    peer = request.get_extra_info("peername")
-    return _network(str(peer[0])) if isinstance(peer, tuple) and peer else ""
+    return _network(address_of(request))
 
 
 @lru_cache(1024)

@@ -7,10 +7,14 @@ from contextlib import asynccontextmanager
 
 import anyio
 
+from tta_access import ACCESS
+from tta_audit import AUDIT
 from tta_http import HTTP, Permission, Principal, declared
-from tta_kernel import Context, Kernel
+from tta_kernel import Context, Kernel, PluginError
+from tta_metrics import METRICS
 
 from .application import Application
+from .check import PROOF
 from .config import Config
 from .connection import Server
 from .doorkeeper import Doorkeeper
@@ -30,14 +34,14 @@ class Serving:
         self._health = health
         self._interrupt: BaseException | None = None
         self._interrupted = anyio.Event()
-        self._doorkeeper = Doorkeeper()
+        self._doorkeeper = Doorkeeper(ctx.find(ACCESS))
         self.addresses: tuple[str, ...] = ()
         self.application = Application(
             declared(kernel.hooks),
             config,
             hosts=Hosts(config, ctx.get(HTTP).public_url),
             doorkeeper=self._doorkeeper,
-            recorder=Recorder(),
+            recorder=Recorder(ctx.find(METRICS), ctx.find(AUDIT)),
             running=self._runs,
             interrupted=self._hear,
         )
@@ -48,6 +52,8 @@ class Serving:
         demand_asyncio()
         self._ctx.start_soon(self._raise_interrupt)
         server = self._server = Server(self.application.handle, self._config)
+        self.application.recorder.watch(lambda: len(server.open))
+        await self._demand_proof()
         doors = bind_all(self._config.listeners)
         try:
             for door in doors:
@@ -65,6 +71,13 @@ class Serving:
                 await server.cut()
         if self._interrupt is not None:
             raise self._interrupt
+
+    async def _demand_proof(self) -> None:
+        """Refuse to listen where others can come in, unless they can prove who they are."""
+        open_to_others = [each for each in self._config.listeners if not each.is_local]
+        if open_to_others and not await self._doorkeeper.ways():
+            what = f"{open_to_others[0].host} can be reached from other machines, and nobody has a key"
+            raise PluginError("diagnostics", what, hint=PROOF)
 
     async def _leave(self, server: Server, doors: Sequence[Door]) -> None:
         self._health.draining = True

@@ -50,6 +50,9 @@ class Deployment:
     async def get(self, path: str, **headers: str) -> Answer:
         return await self.ask("GET", path, headers={name.replace("_", "-"): it for name, it in headers.items()})
 
+    async def forever(self) -> None:
+        await anyio.sleep_forever()
+
     async def send(self, *pieces: bytes, end: bool = False) -> bytes:
         """Send bytes as they are, and return all that comes until the server closes."""
         async with await anyio.connect_tcp("127.0.0.1", self.port) as stream:
@@ -80,6 +83,7 @@ async def serving(
     services: Mapping[Service[Any], object] | None = None,
     http: Mapping[str, Any] | None = None,
     required: Mapping[str, bool] | None = None,
+    configs: Mapping[str, Any] | None = None,
     stop_timeout: float = 5.0,
     hook_timeouts: Mapping[str, float] | None = None,
     wait: bool = True,
@@ -98,6 +102,7 @@ async def serving(
             "diagnostics": PluginSettings(config=given),
             "http": PluginSettings(config=dict(http or {})),
             **{name: PluginSettings(required=each) for name, each in (required or {}).items()},
+            **{name: PluginSettings(config=dict(each)) for name, each in (configs or {}).items()},
         },
     )
     mine = {"things": Things, "http": HttpPlugin, "diagnostics": DiagnosticsPlugin, **(plugins or {})}

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-_FORM = r"[a-z][a-z0-9-]*(:[A-Za-z0-9._*-]+)+"
+_FORM = r"(\*|[a-z][a-z0-9-]*)(:[A-Za-z0-9._*-]+)+"
 Permission = Annotated[str, msgspec.Meta(pattern=f"^(public|{_FORM})$")]
 """``what:deed``, such as ``runs:read`` or ``tools:execute:math.add``; or `PUBLIC`."""
 PUBLIC: Permission = "public"
