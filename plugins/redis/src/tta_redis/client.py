@@ -223,7 +223,7 @@ class Redis:
         replicas: int, replica_timeout: float,
     ) -> Any:  # fmt: skip
         command = ("EVALSHA", sha, len(keys), *keys, *args)
-        slot = self._slot([command], None)
+        slot = slot_of(first_key(command)) if self._clustered else -1
         check_count("replicas", replicas, least=0, most=_MOST_REPLICAS)
         check_duration("replica_timeout", replica_timeout)
         if not replicas:

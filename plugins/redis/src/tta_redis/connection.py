@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any, cast
 
 import anyio
@@ -15,7 +16,7 @@ import hiredis
 from redis.exceptions import ResponseError
 
 from .config import Address
-from .errors import ConnectionLost, Refused, Unreachable
+from .errors import ConnectionLost, NoAnswer, Refused, Unreachable
 
 # Why not redis-py's: there a connection belongs to one call from its command to its answer, so a hundred callers at
 # once take a hundred connections, with a write and a read each. Here they share one: what they all say goes out in
@@ -28,15 +29,18 @@ Reply = Any
 
 
 class PendingReply:
-    """What one `Connection.send` waits for: ``count`` replies, and those that have come."""
+    """What one `Connection.send` waits for, until ``deadline``: ``count`` replies, and those that have come."""
 
-    __slots__ = ("count", "future", "replies", "silence", "since")
+    __slots__ = ("count", "deadline", "future", "replies", "silence", "since")
 
-    def __init__(self, future: asyncio.Future[Any], count: int, silence: float, since: float) -> None:
+    def __init__(
+        self, future: asyncio.Future[Any], count: int, silence: float, since: float, deadline: float
+    ) -> None:  # fmt: skip
         self.future = future
         self.count = count
         self.silence = silence
         self.since = since
+        self.deadline = deadline
         self.replies: list[Reply] = []
 
 
@@ -67,14 +71,20 @@ class Connection(asyncio.Protocol):
         self._writable = anyio.Event()
         self._received_at = 0.0
         self._silence_timer: asyncio.TimerHandle | None = None
+        self._deadline_timer: asyncio.TimerHandle | None = None
+        self._deadline = inf
+        """For when that timer is set: no reply is due earlier."""
 
     @property
     def pending(self) -> int:
         """How many calls are under way."""
         return len(self._pending)
 
-    def send(self, payload: bytes, count: int, silence: float) -> asyncio.Future[Any]:
-        """Write ``count`` packed commands; the future holds the reply, or the list of more than one."""
+    def send(self, payload: bytes, count: int, silence: float, deadline: float = inf) -> asyncio.Future[Any]:
+        """Write ``count`` packed commands; the future holds the reply, or the list of more than one.
+
+        After ``deadline``, by the event loop's clock, it holds a `NoAnswer`.
+        """
         loop = self._loop
         if self.lost:
             raise ConnectionLost(self.lost, sent=False)
@@ -85,8 +95,10 @@ class Connection(asyncio.Protocol):
             if not self._unsent:
                 loop.call_soon(self._flush)
             self._unsent.append(payload)
-        pending = PendingReply(loop.create_future(), count, silence, loop.time())
+        pending = PendingReply(loop.create_future(), count, silence, loop.time(), deadline)
         self._pending.append(pending)
+        if deadline < self._deadline:
+            self._set_deadline(deadline)
         if len(self._pending) >= self._max_pending:
             self._stop_sending()
         if self._silence_timer is None:
@@ -158,8 +170,9 @@ class Connection(asyncio.Protocol):
                 each.future.set_exception(ConnectionLost(self.lost, sent=number < pending - unsent))
         self._pending.clear()
         self._unsent.clear()
-        if self._silence_timer is not None:
-            self._silence_timer.cancel()
+        for timer in (self._silence_timer, self._deadline_timer):
+            if timer is not None:
+                timer.cancel()
         self._writable.set()
         self.closed.set()
 
@@ -189,6 +202,26 @@ class Connection(asyncio.Protocol):
             unsent = self._unsent
             self._unsent = []
             self._transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+
+    def _set_deadline(self, deadline: float) -> None:
+        # One timer for all calls: most are answered long before, and one each would cost as much as sending it.
+        if self._deadline_timer is not None:
+            self._deadline_timer.cancel()
+        self._deadline = deadline
+        self._deadline_timer = self._loop.call_at(deadline, self._check_deadlines)
+
+    def _check_deadlines(self) -> None:
+        self._deadline_timer, self._deadline = None, inf
+        now, earliest = self._loop.time(), inf
+        for each in self._pending:
+            if each.future.done():
+                continue
+            if each.deadline <= now:
+                each.future.set_exception(NoAnswer())
+            else:
+                earliest = min(earliest, each.deadline)
+        if earliest < inf:
+            self._set_deadline(earliest)
 
     def _check_silence(self) -> None:
         self._silence_timer = None

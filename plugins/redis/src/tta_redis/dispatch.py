@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +13,7 @@ from tta_kernel import check_duration
 
 from .config import Config
 from .connection import Connection, Reply, pack, running_loop
-from .errors import ConnectionLost, RedisDown, Refused, Unreachable
+from .errors import ConnectionLost, NoAnswer, RedisDown, Refused, Unreachable
 from .nodes import Nodes, backoff
 from .routing import name_of
 
@@ -121,7 +120,7 @@ class Dispatcher:
         if connection is not None:
             try:
                 replies = await self._send(connection, pipeline, deadline, silence)
-                if not any(isinstance(reply, ResponseError) for reply in replies):
+                if not [reply for reply in replies if isinstance(reply, ResponseError)]:
                     return replies
                 pipeline.take(replies)
             except ConnectionLost as lost:
@@ -213,23 +212,10 @@ class Dispatcher:
     ) -> list[Reply]:  # fmt: skip
         payload, count = pipeline.payload()
         pipeline.connection = connection
-        future = connection.send(payload, count, silence)
-        # A cancel scope for each command would cost more than the command: this timer is the one thing it needs.
-        timer = self._loop.call_at(deadline, _expire, future)
         try:
-            replies = await future
-        except _Expired:
+            # A cancel scope for each command would cost more than the command.
+            replies = await connection.send(payload, count, silence, deadline)
+        except NoAnswer:
             why = f"{connection.address}: {pipeline}: no answer in time"
             raise RedisDown(why, unknown=not pipeline.retry) from None
-        finally:
-            timer.cancel()
         return pipeline.own(replies if count > 1 else [replies])
-
-
-class _Expired(Exception):
-    pass
-
-
-def _expire(future: asyncio.Future[Any]) -> None:
-    if not future.done():
-        future.set_exception(_Expired())

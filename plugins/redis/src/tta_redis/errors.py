@@ -30,3 +30,7 @@ class ConnectionLost(Exception):
     def __init__(self, reason: str, *, sent: bool) -> None:
         super().__init__(reason)
         self.sent = sent
+
+
+class NoAnswer(Exception):
+    """What was sent wasn't answered by its deadline; it may still be."""
