@@ -21,7 +21,8 @@ from tta_workflows.intake import Intake, SignalRun, StartRun
 from tta_workflows.journal import Commit, JournalCorrupt, JournalError, Journalled, Lease, RunHead
 from tta_workflows.memory import MemoryJournal
 from tta_workflows.plan import make_plan
-from tta_workflows.records import Started
+from tta_workflows.records import Done, Started
+from tta_workflows.runs import StepFinished
 from tta_workflows.testing import Call, FakeAgents, Processes, VirtualClock, echo, failing, workflow
 
 STEP = {"id": "a", "agent": "echo", "input": {"text": "input.text"}}
@@ -275,6 +276,36 @@ async def test_a_step_finds_who_can_do_it_when_it_begins(processes: Processes) -
     assert done.status == "done"
     assert [str(call.agent) for call in processes.agents.calls] == ["echo:one"]
     assert (failed.status, failed.error, failed.steps[0].attempt) == ("failed", "not_served", 2)
+
+
+async def test_the_end_of_a_step_is_stored_and_told_while_an_agent_is_looked_for(processes: Processes) -> None:
+    looking, go = anyio.Event(), anyio.Event()
+
+    class Finder:
+        async def match(self, criteria: MatchCriteria, strategy: str, *, max_results: int) -> Any:
+            looking.set()
+            await go.wait()
+            return [Found(AgentId("echo", None))]
+
+    class Found:
+        def __init__(self, agent_id: AgentId) -> None:
+            self.agent_id = agent_id
+
+    async def after(call: Call) -> Mapping[str, Any]:
+        await looking.wait()
+        return call.request
+
+    processes.capabilities, processes.agents.work["after"] = cast("Capabilities", Finder()), after
+    both = workflow({"id": "a", "agent": "after"}, {"id": "b", "capability": "say", "needs": []})
+    with anyio.fail_after(20):
+        async with processes.running(None, w=both) as workflows:
+            handle = await workflows.start("w", {}, key="r")
+            await processes.journal.wait("r", 1, 15.0)
+            assert [type(each) for each in await workflows.history("r")] == [Started, Done]
+            go.set()
+            assert (await handle.result()).status == "done"
+    finished = [each.step.id for each in processes.events if isinstance(each, StepFinished)]
+    assert finished == ["a", "b"]
 
 
 @pytest.fixture

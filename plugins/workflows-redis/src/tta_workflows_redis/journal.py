@@ -8,6 +8,7 @@ import uuid
 from collections import deque
 from collections.abc import AsyncIterator, MutableSequence, Sequence
 from contextlib import asynccontextmanager
+from functools import lru_cache, partial
 from secrets import token_hex
 from types import TracebackType
 from typing import Any
@@ -79,6 +80,8 @@ class RedisJournal:
         ):  # fmt: skip
             check_duration(name, duration, positive=True)
         self._redis, self._places = redis, layout.Places.of(redis)
+        # Each run asks for its keys some times in a row.
+        self._keys = lru_cache(maxsize=4096)(partial(layout.run_keys, redis))
         self._most_records, self._max_size = most_records, max_size
         self._unfinished, self._quarantine_ttl = _ms(unfinished), _ms(quarantine)
         self._sweep, self._poll = sweep, poll
@@ -171,9 +174,7 @@ class RedisJournal:
 
     async def commit(self, lease: Lease, commit: Commit) -> int:
         records = [_pack(record, _record) for record in commit.records]
-        closing = [
-            packed for record, packed in zip(commit.records, records, strict=True) if isinstance(record, CLOSING)
-        ]
+        closing = [records[n] for n, record in enumerate(commit.records) if isinstance(record, CLOSING)]
         outgoing = [part for each in commit.outgoing for part in (each.id, _pack(each, _outgoing))]
         end = next((record for record in commit.records if isinstance(record, Ended)), None)
         keep = commit.release
@@ -226,7 +227,7 @@ class RedisJournal:
 
     async def read(self, run: str, after: int = 0) -> Journalled | None:
         with _StoreErrors(run):
-            [status, *found] = await self._script("READ")(layout.run_keys(self._redis, run), [run, after], retry=True)
+            [status, *found] = await self._script("READ")(self._keys(run), [run, after], retry=True)
         if status == b"format":
             raise _newer(run, *found)
         if status != b"ok":
@@ -245,7 +246,7 @@ class RedisJournal:
 
     async def wait(self, run: str, after: int, limit: float) -> None:
         check_duration("limit", limit)
-        keys = layout.run_keys(self._redis, run)
+        keys = self._keys(run)
         with anyio.move_on_after(limit):
             while True:
                 arguments: Sequence[Any] = [run, after, self._waiting.channel, _ms(3 * self._poll)]
@@ -282,7 +283,7 @@ class RedisJournal:
         return claimed
 
     async def take(self, lease: Lease, run: str) -> bool:
-        keys = layout.run_keys(self._redis, run)
+        keys = self._keys(run)
         with _StoreErrors(run):
             for _ in range(_TRIES):
                 holder, head = await self._redis.execute("HMGET", keys.run, "holder", "head")
@@ -330,7 +331,7 @@ class RedisJournal:
             self._unfinished, _pack(asked, _record),
         ]  # fmt: skip
         with _StoreErrors():
-            head = await self._redis.execute("HGET", layout.run_keys(self._redis, run).run, "head")
+            head = await self._redis.execute("HGET", self._keys(run).run, "head")
             if head is None:
                 return "unknown"
             # First where it will be found, as when it was created.
@@ -380,7 +381,7 @@ class RedisJournal:
                 async with anyio.create_task_group() as tasks:
                     for id in ids:
                         tasks.start_soon(self._forget, id, owner, deleted)
-                keys = [layout.run_keys(self._redis, id).run for id in ids] if self._redis.config.cluster else [key]
+                keys = [self._keys(id).run for id in ids] if self._redis.config.cluster else [key]
                 if wanting := await self._replication.confirm(self._redis, keys):
                     raise JournalError(
                         f"{len(deleted)} runs are forgotten, but {wanting}: after a failover they could be there "
@@ -414,7 +415,7 @@ class RedisJournal:
         return False
 
     async def _claim(self, lease: Lease, id: str, holding: frozenset[bytes], claimed: MutableSequence[str]) -> None:
-        keys = layout.run_keys(self._redis, id)
+        keys = self._keys(id)
         try:
             [holder, released] = await self._redis.execute("HMGET", keys.run, "holder", "released")
             if holder is not None and holder in holding:
@@ -459,7 +460,7 @@ class RedisJournal:
         found: dict[str, RunSummary] = {}
 
         async def read(id: str) -> None:
-            key = layout.run_keys(self._redis, id).run
+            key = self._keys(id).run
             try:
                 fields = await self._redis.execute("HMGET", key, "format", "head", "status", "ended_at", "code")
                 if fields[0] == str(layout.FORMAT).encode():
@@ -495,7 +496,7 @@ class RedisJournal:
 
     async def _replicated(self, name: str, run: str, arguments: Sequence[Any], more_keys: Sequence[str] = ()) -> Any:
         """Run a script that changes a run; each may be sent twice."""
-        keys = (*layout.run_keys(self._redis, run), *more_keys)
+        keys = (*self._keys(run), *more_keys)
         return await self._replication.run(self._script(name), keys, arguments)
 
     async def _keep_definition(self, definition: str) -> None:
@@ -529,6 +530,8 @@ class _StoreErrors:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if exc is None:
+            return
         if isinstance(exc, RedisDown | ResponseError):
             raise _error(exc, self._run) from exc
         if isinstance(exc, ExceptionGroup) and (known := exc.subgroup((RedisDown, ResponseError))):

@@ -50,7 +50,10 @@ class Attempts:
         """Return how the step was done; raise `GivenUp` where no attempt is left."""
         while True:
             state = self._run.state.step(path)
-            agent = await self._begun(step, path, state)
+            if state.status == "running":  # Who takes a run over finds it begun, and makes the same call again.
+                agent = step.agent or _address(state.agent)
+            else:
+                agent = await self._begun(step, path, state)
             began = time.perf_counter()
             try:
                 reply = await self._call(frame, step, path, agent, state)
@@ -67,15 +70,10 @@ class Attempts:
                 )  # fmt: skip
 
     async def _begun(self, step: PlannedStep, path: str, state: StepState) -> AgentId:
-        """See that the journal says that an attempt begins, and return whom to call.
-
-        Who takes a run over finds one begun, and makes the same call again.
-        """
+        """See that the journal says that an attempt begins, and return whom to call."""
         attempt = state.attempt or 1
         if state.status == "pending":
             attempt = state.attempt + 1
-        if state.status == "running":
-            return step.agent or _address(state.agent)
         if state.status == "retrying":
             await self._engine.clock.sleep_until(state.again)
             attempt += 1
@@ -183,11 +181,14 @@ class _Call:
     def __init__(self, execution: Execution, step: PlannedStep, path: str, state: StepState) -> None:
         self._run, self._step, self._path, self._state = execution, step, path, state
         self._attempt = state.attempt
-        settings = step.step
-        self._idle = settings.idle
-        self._limit = inf if settings.timeout is None else anyio.current_time() + settings.timeout
-        has_limit = settings.timeout is not None or settings.idle is not None
-        self._scope = anyio.CancelScope() if has_limit else None
+        self._idle, timeout = step.step.idle, step.step.timeout
+        self._limit = inf
+        self._scope: anyio.CancelScope | None = None
+        if timeout is not None or self._idle is not None:
+            now = anyio.current_time()
+            self._limit = now + (inf if timeout is None else timeout)
+            silent = now + (inf if self._idle is None else self._idle)
+            self._scope = anyio.CancelScope(deadline=min(self._limit, silent))
         self.limit: AbstractContextManager[object] = self._scope or _UNLIMITED
         self.error: AgentError | None = None
         """What is wrong with what it said: whoever raises within a call doesn't come out of it as it was."""
@@ -196,13 +197,11 @@ class _Call:
         """What it said when it was made before, by a process that is gone."""
         self._last: Piece | None = None
         self._undo = [each for each in state.undo if each.attempt == self._attempt] if state.undo else []
-        self.on_beat()
 
     def on_beat(self) -> None:
         """Hear that the work goes on."""
-        if self._scope is not None:
-            silent = inf if self._idle is None else anyio.current_time() + self._idle
-            self._scope.deadline = min(self._limit, silent)
+        if self._scope is not None and self._idle is not None:
+            self._scope.deadline = min(self._limit, anyio.current_time() + self._idle)
 
     def late(self) -> str:
         """Say what took too long."""

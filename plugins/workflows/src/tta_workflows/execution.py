@@ -206,7 +206,7 @@ class Execution:
         """Let go of a run that is paused, until somebody has it go on; False where it is to be taken back instead."""
         backoff = self.engine.backoff()
         await self.write()
-        self._tell(self._last)
+        await self._tell_last()
         await self.engine.outbox.empty(self)
         while self.state.paused:
             try:
@@ -260,13 +260,12 @@ class Execution:
             # Whoever asked for something before the run's end was told that it would be seen to.
             end = Ended(at=self._now(), status="done")
             release = await self.write_if_alone(end, "done", release=self.plan.retention)
-        if self._last:
-            await self.write()
-            self._tell(self._last)
+        await self._tell_last()
         if (cause := self.state.cause) is not None:
             await self._take_back(cause)
         await self.engine.outbox.empty(self)
-        await self.write()
+        if self.writer.pending:
+            await self.write()
         self.closed.set()
         if not was_over:
             self._publish_end()
@@ -424,14 +423,13 @@ class Execution:
         """Run a step, and then what becomes ready by it; what more becomes ready goes on beside it."""
         step: PlannedStep | None = first
         while step is not None:
-            records, outgoing = await self._perform(frame, step)
+            records = await self._perform(frame, step)
             for record in records:
                 self.state.advance(record)
-            if step.sends or step.says:
-                outgoing = self._outgoing(frame, step, records[-1])
+            outgoing = self._outgoing(frame, step, records[-1]) if step.sends or step.says else ()
             ready = frame.settle(step, self._now(), records)
             self._begin(frame, ready, records)
-            if not (ready or outgoing or self.state.running or self.state.waiting):
+            if self.state.settled == len(self.plan.steps) and not outgoing:
                 self.writer.hand_in(records)
                 self._last = records
             elif self._waits_for_commits or outgoing:
@@ -446,6 +444,7 @@ class Execution:
 
     def _begin(self, frame: Frame, ready: Sequence[PlannedStep], records: list[AnyRecord]) -> None:
         """Add the beginnings of steps, so that they travel with what they waited for."""
+        now = self._now()
         for step in ready:
             path = frame.prefix + step.id
             found = self.state.steps.get(path)
@@ -455,23 +454,22 @@ class Execution:
             attempt = found.attempt + 1 if found is not None else 1
             record: Started | Timer
             if step.step.wait is not None:
-                record = Timer(at=self._now(), step=path, due=self._now() + step.step.wait)
+                record = Timer(at=now, step=path, due=now + step.step.wait)
             else:
                 acts = step.inner is None and step.until is None
-                record = Started(at=self._now(), step=path, attempt=attempt, agent=step.name if acts else "")
+                record = Started(at=now, step=path, attempt=attempt, agent=step.name if acts else "")
             self.state.advance(record)
             records.append(record)
 
-    async def _perform(self, frame: Frame, step: PlannedStep) -> tuple[list[AnyRecord], Sequence[Outgoing]]:
+    async def _perform(self, frame: Frame, step: PlannedStep) -> list[AnyRecord]:
         """Do a step; return the records that say what became of it."""
         path = frame.prefix + step.id
         try:
             if step.when is not None:
                 self._evaluate(step, path, frame.data)
-            done = await (self._repeat(frame, step, path) if step.until else self._once(frame, step, path))
+            return [await (self._repeat(frame, step, path) if step.until else self._once(frame, step, path))]
         except GivenUp as exc:
-            return await self._recover(step, path, exc.failed), ()
-        return [done], ()
+            return await self._recover(step, path, exc.failed)
 
     def _evaluate(self, step: PlannedStep, path: str, data: Mapping[str, Any]) -> None:
         assert step.when is not None
@@ -601,6 +599,13 @@ class Execution:
             )  # fmt: skip
             self._tell(records)
 
+    async def _tell_last(self) -> None:
+        """Tell what came of the step that ended last, once it is stored: with the run's end, or without it."""
+        last, self._last = self._last, ()
+        if last:
+            await self.write()
+            self._tell(last)
+
     def _tell(self, records: Sequence[AnyRecord]) -> None:
         publish, head = self.engine.publish, self.head
         if publish is None:
@@ -615,7 +620,7 @@ class Execution:
                     )
                 )  # fmt: skip
             elif isinstance(record, Done | Skipped | Degraded) or (isinstance(record, Failed) and not record.again):
-                step = step_run(self.plan, record.step, self.state.step(record.step))
+                step = step_run(self.plan.find(record.step), record.step, self.state.step(record.step))
                 if isinstance(record, Failed) and step.status != "failed":
                     continue  # What became of it after all is told next.
                 publish(

@@ -411,7 +411,12 @@ class _Refusal:
     """Makes the handle of a run that isn't begun."""
 
     def __init__(self, id: str, workflow: str, session: str, owner: str) -> None:
-        self._run = Run(id, workflow, "refused", session=session, owner=owner)
+        self._id, self._workflow, self._session, self._owner = id, workflow, session, owner
 
     def __call__(self, code: str, detail: str) -> RunHandle:
-        return Refused(msgspec.structs.replace(self._run, error=code, detail=detail))
+        return Refused(
+            Run(
+                self._id, self._workflow, "refused", error=code, detail=detail, session=self._session,
+                owner=self._owner,
+            )
+        )  # fmt: skip

@@ -30,23 +30,24 @@ class Frame:
         """What paths and expressions read."""
         self.tasks: TaskGroup | None = None
         self.failure: StepFailed | None = None
-        self._left = [len(step.hard) + len(step.soft) for step in plan.steps]
+        self._left = [*plan.needs]
         """By a step's index, how many of those that it needs have yet to be over."""
 
     def begin(self, now: float, records: list[AnyRecord]) -> list[PlannedStep]:
         """Return the steps to begin or to go on with, and add to ``records`` what is skipped at once."""
-        settled = [step.index for step in self.plan.steps if self._status(step) in SETTLED]
-        for index in settled:
-            for each in self.plan.steps[index].next:
-                self._left[each] -= 1
+        for step in self.plan.steps if self._state.steps else ():
+            if self._status(step) in SETTLED:
+                for each in step.next:
+                    self._left[each] -= 1
         ready: list[PlannedStep] = []
         over: list[int] = []
         for step in self.plan.steps:
-            if self._left[step.index] or self._status(step) in SETTLED:
+            if self._left[step.index]:
                 continue
-            if self._status(step) == "pending" and self._is_skipped(step, now, records):
+            status = self._status(step)
+            if status == "pending" and self._is_skipped(step, now, records):
                 over.append(step.index)
-            else:
+            elif status not in SETTLED:
                 ready.append(step)
         return ready + self._after(over, now, records)
 
@@ -70,8 +71,7 @@ class Frame:
 
     def _is_skipped(self, step: PlannedStep, now: float, records: list[AnyRecord]) -> bool:
         path = self.prefix + step.id
-        skipped = "skipped" in [self._status(self.plan.steps[each]) for each in step.hard]
-        if skipped:
+        if "skipped" in [self._status(self.plan.steps[each]) for each in step.hard]:
             record = Skipped(at=now, step=path, why="needs")
         elif step.when is not None and not self._holds(step):
             record = Skipped(at=now, step=path, why="when")

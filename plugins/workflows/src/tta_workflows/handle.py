@@ -90,7 +90,7 @@ class Handle:
         return found is not None and _has_released(State(found.records), record)
 
     async def result(self) -> Run:
-        backoff = self._executor.backoff()
+        backoff = None
         while True:
             if (execution := self._here()) is not None:
                 await execution.closed.wait()
@@ -106,9 +106,11 @@ class Handle:
                 else:
                     await self._executor.wait(self._id, found.length, _LOOK)
             except JournalError as exc:
+                backoff = backoff or self._executor.backoff()
                 await backoff.wait(exc)
             else:
-                backoff.over()
+                if backoff is not None:
+                    backoff.over()
 
     async def query(self) -> Run:
         try:

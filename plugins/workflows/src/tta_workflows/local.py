@@ -105,7 +105,7 @@ class WorkflowsMemory(Plugin[MemoryConfig]):
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        self._journal = MemoryJournal(time.time, runs=self.config.runs, records=self.config.records)
+        self._journal = MemoryJournal(time.monotonic, runs=self.config.runs, records=self.config.records)
         ctx.provide(JOURNAL, self._journal)
         yield
 

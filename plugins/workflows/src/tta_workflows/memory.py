@@ -69,8 +69,8 @@ class _Run:
 class MemoryJournal:
     """Keeps at most ``runs``, each with at most ``records``; beyond that finished runs go, the oldest first.
 
-    Where all are unfinished a new one is refused. ``clock`` gives seconds. What is stored is kept as it was handed in:
-    its giver changes it no more.
+    Where all are unfinished a new one is refused. ``clock`` gives seconds that only go forward, for leases and for how
+    long runs are kept. What is stored is kept as it was handed in: its giver changes it no more.
     """
 
     durable = False

@@ -78,6 +78,8 @@ class Plan:
         self.ids = {step.id: step for step in steps}
         self.output = _picks(workflow.output, "output")
         self.first = [step for step in steps if not (step.hard or step.soft)]
+        self.needs = [len(step.hard) + len(step.soft) for step in steps]
+        """By a step's index, how many others it needs."""
         self.branches = len(self.first) > 1 or any(len(step.next) > 1 for step in steps)
         """Whether steps may be under way at the same time."""
         self.size: int = sum(1 + (step.inner.size if step.inner else 0) for step in steps)
@@ -102,6 +104,8 @@ class Plan:
 
     def find(self, path: str) -> PlannedStep | None:
         """Return the step that a path such as ``tell#2/story`` leads to."""
+        if path in self.ids:
+            return self.ids[path]
         plan: Plan | None = self
         step: PlannedStep | None = None
         for part in path.split("/"):

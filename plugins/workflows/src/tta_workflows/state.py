@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from .journal import RunHead, RunStatus
-from .plan import Plan, pick
+from .plan import Plan, PlannedStep, pick
 from .records import (
     AnyRecord,
     Asked,
@@ -319,11 +319,13 @@ class State:
             self.cause = None
 
     def _settle(self, path: str, output: Mapping[str, Any] | None) -> None:
-        prefix, _, name = path.rpartition("/")
-        id, is_round, _ = name.partition("#")
+        prefix, id, is_own = "", path, _is_own(path)
+        if not is_own:
+            prefix, slash, name = path.rpartition("/")
+            prefix, id = prefix + slash, name.partition("#")[0]
         if output is not None:
-            self.outputs.setdefault(f"{prefix}/" if prefix else "", {})[id] = output
-        if not (prefix or is_round):
+            self.outputs.setdefault(prefix, {})[id] = output
+        if is_own:
             self.settled += 1
 
 
@@ -378,7 +380,7 @@ def effects(plan: Plan, state: State, savepoint: str = "") -> Iterator[Effect]:
 
 def stuck(state: State) -> tuple[str, ...]:
     """Name the steps of which something could not be taken back."""
-    return tuple(path for path, step in state.steps.items() if _is_stuck(step))
+    return tuple([path for path, step in state.steps.items() if step.undone and _is_stuck(step)])
 
 
 def _is_stuck(step: StepState) -> bool:
@@ -410,14 +412,13 @@ def view(
         error=(end.code if end else cause.code if cause else ""), detail=detail, output=returned,
         session=head.session, owner=head.owner, labels=head.labels,
         percent=percent(plan, state) if plan else 0,
-        degraded=tuple(path for path, step in state.steps.items() if step.status == "degraded"),
+        degraded=tuple([path for path, step in state.steps.items() if step.status == "degraded"]),
         stuck=stuck(state), definition=head.definition,
     )  # fmt: skip
 
 
-def step_run(plan: Plan | None, path: str, step: StepState) -> StepRun:
+def step_run(planned: PlannedStep | None, path: str, step: StepState) -> StepRun:
     """Return one step as callers see it."""
-    planned = plan.find(path) if plan else None
     status = step.status
     if status == "waiting" and planned is not None and (planned.inner or planned.until):
         status = "running"
@@ -425,23 +426,23 @@ def step_run(plan: Plan | None, path: str, step: StepState) -> StepRun:
         status = "stuck" if _is_stuck(step) else "undone"
     # A reader knows a step's agent by its type; who it was in the end is in the record.
     agent = planned.name if planned else step.agent
-    return StepRun(
-        id=path, agent=agent, status=status, seconds=step.seconds, error=step.code, detail=step.detail,
-        attempt=step.attempt,
-    )  # fmt: skip
+    return StepRun(path, agent, status, step.seconds, step.code, step.detail, step.attempt)
 
 
-def _step_runs(plan: Plan | None, state: State) -> Iterator[StepRun]:
-    """Yield all steps in the order of the definition, and those within them; without one, as they began."""
+def _step_runs(plan: Plan | None, state: State) -> list[StepRun]:
+    """Return all steps in the order of the definition, and those within them; without one, as they began."""
     if plan is None:
-        for path, step in state.steps.items():
-            yield step_run(None, path, step)
-        return
-    inner: dict[str, list[str]] = {}
+        return [step_run(None, path, step) for path, step in state.steps.items()]
+    within: dict[str, list[str]] = {}
     for path in state.steps:
-        inner.setdefault(path.partition("/")[0].partition("#")[0], []).append(path)
+        if not _is_own(path):
+            within.setdefault(path.partition("/")[0].partition("#")[0], []).append(path)
+    found: list[StepRun] = []
     for planned in plan.steps:
-        if planned.id not in state.steps:
-            yield StepRun(planned.id, planned.name, "pending")
-        for path in inner.get(planned.id, ()):
-            yield step_run(plan, path, state.steps[path])
+        step = state.steps.get(planned.id)
+        if step is None:
+            found.append(StepRun(planned.id, planned.name, "pending"))
+        else:
+            found.append(step_run(planned, planned.id, step))
+        found += [step_run(plan.find(path), path, state.steps[path]) for path in within.get(planned.id, ())]
+    return found

@@ -74,9 +74,10 @@ class Writer:
 
     def hand_in(self, records: Sequence[AnyRecord], outgoing: Sequence[Outgoing] = ()) -> None:
         """Take records that go out with the next commit; nobody waits for it yet."""
-        self._queue.extend(records)
-        self._queued_outgoing.extend(outgoing)
+        self._queue += records
         self._handed_in += len(records)
+        if outgoing:
+            self._queued_outgoing += outgoing
 
     def replace_last(self, old: AnyRecord, new: AnyRecord) -> bool:
         """Let ``new`` go in place of ``old``, if that was handed in last and isn't on its way."""
@@ -133,7 +134,8 @@ class Writer:
     ) -> Commit:  # fmt: skip
         """Make a commit of all that was handed in, and of a record that is stored only where nobody has added one."""
         records, outgoing = tuple(self._queue), tuple(self._queued_outgoing)
-        self._queue, self._queued_outgoing = [], []
+        self._queue.clear()
+        self._queued_outgoing.clear()
         self._number += 1
         if alone is None:
             commit = Commit(self._run, self._number, records, status, outgoing)
