@@ -17,6 +17,7 @@ from .config import Config
 from .memory import MemoryBreakerStore
 from .model import (
     BREAKER_STORE,
+    LONGEST_NAME,
     BreakerChanged,
     BreakerInfo,
     BreakerOpen,
@@ -31,8 +32,8 @@ from .model import (
 from .stores import guard_store, is_record
 
 __all__ = [
-    "BREAKERS", "BREAKER_STORE", "Breaker", "BreakerChanged", "BreakerInfo", "BreakerOpen", "BreakerSettings",
-    "BreakerStore", "Breakers", "BreakersError", "BreakersMemory", "BreakersPlugin", "Config",
+    "BREAKERS", "BREAKER_STORE", "LONGEST_NAME", "Breaker", "BreakerChanged", "BreakerInfo", "BreakerOpen",
+    "BreakerSettings", "BreakerStore", "Breakers", "BreakersError", "BreakersMemory", "BreakersPlugin", "Config",
     "Permit", "Record", "Records", "Refused", "Swap", "guard_store", "is_record",
 ]  # fmt: skip
 

@@ -17,6 +17,7 @@ from tta_capabilities import MatchCriteria
 from tta_kernel import as_failure, raised_at
 from tta_kernel.errors import overdue
 
+from .breaking import Call, by_breaker
 from .plan import PlannedStep, pick
 from .records import Done, Failed, Piece, Started, UndoAdded
 from .state import StepState
@@ -45,6 +46,11 @@ class Attempts:
 
     def __init__(self, execution: Execution) -> None:
         self._run, self._engine = execution, execution.engine
+        # Where there are no breakers nothing is asked of them.
+        self._asked: Call = self._call
+        if (breakers := execution.engine.breakers) is not None:
+            begun = {path: step.attempt for path, step in execution.state.steps.items() if step.status == "running"}
+            self._asked = by_breaker(breakers, self._call, begun)
 
     async def done(self, frame: Frame, step: PlannedStep, path: str) -> Done:
         """Return how the step was done; raise `GivenUp` where no attempt is left."""
@@ -56,7 +62,7 @@ class Attempts:
                 agent = await self._begun(step, path, state)
             began = time.perf_counter()
             try:
-                reply = await self._call(frame, step, path, agent, state)
+                reply = await self._asked(frame, step, path, agent, state)
                 output = self._output(step, path, reply)
             except AgentError as exc:
                 await self._fail(step, path, state, exc, time.perf_counter() - began)

@@ -12,6 +12,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from tta_agents import Agents
+from tta_breakers import Breakers
 from tta_capabilities import Capabilities
 from tta_kernel import Event
 from tta_kernel.isolation import is_interrupt
@@ -59,6 +60,7 @@ class Engine:
     messages: Messages | None = None
     publish: Callable[[Event], None] | None = None
     check_output: CheckOutput | None = None
+    breakers: Breakers | None = None
     # Where to look again, and how long to pause: nothing that anybody should not guess.
     random: random.Random = field(default_factory=random.Random)
     tasks: TaskGroup | None = None

@@ -10,6 +10,7 @@ import anyio
 import anyio.lowlevel
 from msgspec import UNSET
 
+from tta_breakers import Permit
 from tta_kernel import as_failure, correlation_id, raised_at
 
 from .attempt import Attempts, GivenUp
@@ -80,6 +81,8 @@ class Execution:
         self._watching: anyio.CancelScope | None = None
         self._flushing = False
         self._attempts = Attempts(self)
+        self.permit: Permit | None = None
+        """Of the breaker of its workflow, where there are breakers, and this process has begun it."""
         self._waits_for_commits = plan.workflow.execution.commits == "sync"
 
     # What others tell it.

@@ -13,9 +13,11 @@ from typing import Any
 import anyio
 import msgspec
 
+from tta_breakers import Permit
 from tta_kernel import correlation_id, suggest
 from tta_messages import Backoff
 
+from . import breaking
 from .definition import Workflow
 from .engine import Engine
 from .execution import Execution
@@ -144,6 +146,8 @@ class Executor:
             await execution.run()
         finally:
             id = execution.head.id
+            if execution.permit is not None:
+                breaking.report(execution.permit, execution.view())
             if self._executions.get(id) is execution:
                 del self._executions[id]
             if execution.left == "resumed":
@@ -212,8 +216,23 @@ class Executor:
             owner=owner, labels=dict(labels or {}), correlation_id=correlation_id.get(),
         )  # fmt: skip
         execution = Execution(self._engine, lease, Journalled(head), plan)
+        try:
+            return await self._enter(execution, given, refuse)
+        finally:
+            if execution.permit is not None and self._executions.get(id) is not execution:
+                execution.permit.returned()  # It was not begun here, or not now.
+
+    async def _enter(self, execution: Execution, given: Mapping[str, Any], refuse: _Refusal) -> RunHandle:
+        """Begin a run, unless there is one of its key, or its workflow's breaker is open."""
+        head, breakers = execution.head, self._engine.breakers
         first = execution.begin()
         try:
+            if breakers is not None:
+                answer = await breaking.admit(breakers, head.workflow)
+                if isinstance(answer, Permit):
+                    execution.permit = answer
+                elif await self._engine.journal.summary(head.id) is None:
+                    return refuse(breaking.CODE, breaking.why(answer))
             found, created = await self._create(execution, first)
         except JournalError as exc:
             return refuse("unavailable", str(exc))
@@ -223,12 +242,13 @@ class Executor:
             execution.writer.stored.extend(first)
             self._begin(execution)
             execution.tell_start(first)
-            return Handle(self, id, execution)
+            return Handle(self, head.id, execution)
         before = found.head
         forgotten = found.status in OVER and not before.input
-        if (before.workflow, before.owner) != (name, owner) or not (forgotten or before.input == given):
-            return refuse("key_taken", f"there is another run of the key {id!r}")
-        return Handle(self, id, self._executions.get(id))
+        same = (before.workflow, before.owner) == (head.workflow, head.owner)
+        if not same or not (forgotten or before.input == given):
+            return refuse("key_taken", f"there is another run of the key {head.id!r}")
+        return Handle(self, head.id, self._executions.get(head.id))
 
     async def _create(self, execution: Execution, first: Sequence[AnyRecord]) -> tuple[Journalled, bool]:
         journal, plan, now = self._engine.journal, execution.plan, time.monotonic()

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from tta_agents import AGENT_REPLIES, AGENTS
+from tta_breakers import BREAKERS
 from tta_capabilities import CAPABILITIES
 from tta_kernel import KERNEL, Context, Duration, Hooks, Plugin, PositiveDuration, Problem, hookimpl
 from tta_kernel.wiring import HOST
@@ -45,7 +46,7 @@ class WorkflowsLocal(Plugin[LocalConfig]):
     """Runs workflows in this process, and takes over runs of processes that are gone."""
 
     requires = (KERNEL, DEFINITIONS, AGENTS, JOURNAL)
-    after = (CAPABILITIES, MESSAGES, AGENT_REPLIES)
+    after = (CAPABILITIES, MESSAGES, AGENT_REPLIES, BREAKERS)
     provides = (WORKFLOWS,)
     fallback = True
 
@@ -63,7 +64,7 @@ class WorkflowsLocal(Plugin[LocalConfig]):
         engine = Engine(
             agents=agents, journal=journal, clock=clock, alarms=Alarms(clock), log=ctx.log, settings=settings,
             capabilities=ctx.find(CAPABILITIES), messages=messages, publish=ctx.publish,
-            check_output=_output_check(ctx),
+            check_output=_output_check(ctx), breakers=ctx.find(BREAKERS),
         )  # fmt: skip
         executor = Executor(engine, ctx.get(DEFINITIONS), process=agents.process)
         async with executor.running():

@@ -12,6 +12,7 @@ import anyio
 import msgspec
 
 from tta_agents import AgentError, AgentId, Agents, OnBeat, OnPiece, OnUndo, Reply, Undo
+from tta_breakers import Breakers
 from tta_capabilities import Capabilities
 from tta_kernel import Event
 from tta_messages import Messages
@@ -145,6 +146,7 @@ class Processes:
     capabilities: Capabilities | None = None
     messages: Messages | None = None
     check_output: CheckOutput | None = None
+    breakers: Breakers | None = None
     events: list[Event] = field(default_factory=list)
 
     def engine(self, journal: Journal | None = None) -> Engine:
@@ -153,6 +155,7 @@ class Processes:
             agents=cast("Agents", self.agents), journal=journal or self.journal, clock=self.clock,
             alarms=Alarms(self.clock), log=log, settings=self.settings, capabilities=self.capabilities,
             messages=self.messages, publish=self.events.append, check_output=self.check_output,
+            breakers=self.breakers,
         )  # fmt: skip
 
     @asynccontextmanager
