@@ -13,6 +13,7 @@ from tta_access import AccessMemory, AccessPlugin
 from tta_agents import AGENT_REGISTRY, AgentCard, AgentId, AgentsPlugin
 from tta_agents_redis import AgentsRedis
 from tta_audit import AuditFile
+from tta_audit_redis import AuditRedis
 from tta_breakers import BreakersPlugin
 from tta_breakers_redis import BreakersRedis
 from tta_kernel import Kernel, NoConfig, Plugin, hookimpl
@@ -33,8 +34,8 @@ MEMORY: dict[str, type[Plugin[Any]]] = {
 }  # fmt: skip
 REDIS: dict[str, type[Plugin[Any]]] = {
     "redis": RedisPlugin, "sessions-redis": SessionsRedis, "messages-redis": RedisMessagesPlugin,
-    "agents-redis": AgentsRedis, "agents": AgentsPlugin, "workflows-redis": WorkflowsRedis, "breakers": BreakersPlugin,
-    "breakers-redis": BreakersRedis,
+    "agents-redis": AgentsRedis, "agents": AgentsPlugin, "workflows-redis": WorkflowsRedis,
+    "breakers": BreakersPlugin, "audit-redis": AuditRedis, "breakers-redis": BreakersRedis,
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .chain import BEGAN, DROPPED, Chain, Link, Scan, link_of, read_line, scan, verdicts
+from .chain import BEGAN, DROPPED, Chain, Link, Scan, chain_name, link_of, read_line, scan, verdicts
 from .files import FileAudit, Limits
 from .memory import MemoryAudit, matches, stamped
 from .model import AUDIT, Audit, AuditError, Entry, Outcome, Record, Verdict, position
@@ -12,6 +12,7 @@ from .showing import INSPECT
 
 __all__ = [
     "AUDIT", "BEGAN", "DROPPED", "INSPECT", "Audit", "AuditError", "AuditFile", "AuditMemory", "AuditPlugin", "Chain",
-    "Entry", "FileAudit", "Limits", "Link", "MemoryAudit", "Outcome", "Record", "Scan", "Verdict", "link_of", "matches",
-    "new_secret", "place_of", "position", "pseudonym_of", "read_line", "scan", "stamped", "verdicts",
+    "Entry", "FileAudit", "Limits", "Link", "MemoryAudit", "Outcome", "Record", "Scan", "Verdict", "chain_name",
+    "link_of", "matches", "new_secret", "place_of", "position", "pseudonym_of", "read_line", "scan", "stamped",
+    "verdicts",
 ]  # fmt: skip

@@ -7,8 +7,12 @@ and a release that knows more fields can verify what an older one has written, a
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from collections.abc import Iterable, Mapping
+import secrets
+import socket
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -66,7 +70,7 @@ class Chain:
 class Scan:
     """What is found in one chain, line by line."""
 
-    def __init__(self, chain: str, *, live: bool = False) -> None:
+    def __init__(self, chain: str, *, live: bool = False, since: float = 0.0) -> None:
         self.chain = chain
         self.live = live
         self.first = 0
@@ -74,6 +78,7 @@ class Scan:
         self.torn = False
         self.digests: list[bytes] = []
         self.links: list[tuple[str, Link]] = []
+        self._since = since
         self._before = ""
         """What the first record says of the one before it."""
 
@@ -115,16 +120,17 @@ class Scan:
         if self.why:
             return
         self.digests.append(bytes.fromhex(record.digest))
-        if link := link_in(record):
+        link = link_in(record)
+        if link and record.at >= self._since:
             self.links.append((record.what, link))
 
     def problem(self, scans: Mapping[str, Scan]) -> str:
         """Say what is wrong with the chain, going by what the others say of it."""
         if self.why:
             return self.why
-        if not self.digests:
-            return ""
         links = [(what, link) for scan in scans.values() for what, link in scan.links if link.chain == self.chain]
+        if not self.digests:
+            return "" if self.live else _missing(links)
         begins = Link(self.chain, self.first - 1, self._before)
         if self.first == 1 and self._before:
             return "record 1 follows from one that isn't there"
@@ -141,12 +147,15 @@ class Scan:
         return ""
 
 
-def scan(chain: str, lines: Iterable[bytes], anchor: Link | None = None, *, live: bool = False) -> Scan:
+def scan(
+    chain: str, lines: Iterable[bytes], anchor: Link | None = None, *, live: bool = False, since: float = 0.0
+) -> Scan:
     """Look at the lines of a chain; ``anchor`` is the last record before them that its store has dropped.
 
-    To one that is ``live`` its process still adds.
+    To one that is ``live`` its process still adds. What is said before ``since`` of other chains counts no more: by now
+    they may have ended by themselves.
     """
-    found = Scan(chain, live=live)
+    found = Scan(chain, live=live, since=since)
     if anchor is not None:
         found.links.append((DROPPED, anchor))
     for line in lines:
@@ -201,8 +210,19 @@ def _lost(scans: Mapping[str, Scan]) -> Iterable[Verdict]:
     """Find chains that are gone, though nothing says that they were dropped up to where they were once."""
     links = [each for scan in scans.values() for each in scan.links]
     for chain in sorted({link.chain for _, link in links} - scans.keys()):
-        was = max((link.number for what, link in links if what == BEGAN and link.chain == chain), default=0)
-        dropped = max((link.number for what, link in links if what == DROPPED and link.chain == chain), default=0)
-        if was > dropped:
-            why = f"the records from {dropped + 1} to {was} are missing: they were there once"
+        if why := _missing([(what, link) for what, link in links if link.chain == chain]):
             yield Verdict(chain=chain, status="broken", first=0, last=0, why=why)
+
+
+def _missing(links: Sequence[tuple[str, Link]]) -> str:
+    """Say what is missing of a chain of which there is nothing, going by what others say of it."""
+    was = max((link.number for what, link in links if what == BEGAN), default=0)
+    dropped = max((link.number for what, link in links if what == DROPPED), default=0)
+    return f"the records from {dropped + 1} to {was} are missing: they were there once" if was > dropped else ""
+
+
+def chain_name(started: float) -> str:
+    """Return a name for this process's chain, which no other has; by name, chains are in order of their beginnings."""
+    at = time.strftime("%Y%m%dT%H%M%S", time.gmtime(started))
+    host = re.sub(r"[^\w-]", "-", socket.gethostname())[:40]
+    return f"{at}-{host}-{os.getpid()}-{secrets.token_hex(3)}"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import secrets
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,7 +16,7 @@ from msgspec.structs import replace
 
 from tta_program.state import StateError, locked, make_private, sync_folder
 
-from .chain import BEGAN, DROPPED, Chain, Link, Scan, link_in, link_of, read_line, scan, verdicts
+from .chain import BEGAN, DROPPED, Chain, Link, Scan, chain_name, link_in, link_of, read_line, scan, verdicts
 from .memory import matches, stamped
 from .model import AuditError, Entry, Record, Verdict, position
 from .owners import FileOwners
@@ -76,9 +74,7 @@ class FileAudit:
         self._sync = sync
         self._clock = clock
         self._owners = FileOwners(folder / "owners")
-        started = time.strftime("%Y%m%dT%H%M%S", time.gmtime(clock()))
-        host = re.sub(r"[^\w-]", "-", socket.gethostname())[:40]
-        self._chain = Chain(f"{started}-{host}-{os.getpid()}-{secrets.token_hex(3)}")
+        self._chain = Chain(chain_name(clock()))
         self._at = 0.0
         self._part = 0
         self._file: int | None = None

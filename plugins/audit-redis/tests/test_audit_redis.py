@@ -1,0 +1,151 @@
+"""Records on Redis: the contract, what somebody changes there, and servers that are away."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import anyio
+import msgspec
+import pytest
+
+from tta_audit import Audit, AuditError, Verdict
+from tta_audit.testing import SharedAuditContract, an_entry
+from tta_audit_redis import RedisAudit
+from tta_redis import Redis, connect
+from tta_redis.testing import RedisCluster, cluster, redis_server
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def store(redis: Redis, limit: int = 100_000) -> RedisAudit:
+    return RedisAudit(redis, keep=600.0, limit=limit)
+
+
+class TestOnOneServer(SharedAuditContract):
+    @pytest.fixture
+    def audit(self, redis: Redis) -> Audit:
+        return store(redis)
+
+    @pytest.fixture
+    def other(self, redis: Redis) -> Audit:
+        return store(redis)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[RedisCluster]:
+    with cluster(replicas=0) as found:
+        yield found
+
+
+class TestOnACluster(TestOnOneServer):
+    @pytest.fixture
+    async def redis(self, nodes: RedisCluster) -> AsyncIterator[Redis]:
+        async with connect(nodes.config()) as client:
+            await client.execute("DEL", client.key("audit", "chains"))  # The server is the module's.
+            yield client
+
+
+async def verdict(audit: RedisAudit) -> Verdict:
+    (found,) = await audit.verify()
+    return found
+
+
+async def lines_of(redis: Redis, audit: RedisAudit) -> str:
+    (record, *_) = await audit.read(limit=1)
+    return redis.key("audit", "lines", tag=record.chain)
+
+
+async def test_what_is_dropped_leaves_a_digest_that_the_rest_is_held_to(redis: Redis) -> None:
+    audit = store(redis, limit=10)
+    for number in range(25):
+        await audit.record(an_entry(target=f"run-{number}"))
+    found = await verdict(audit)
+    assert (found.status, found.first, found.last) == ("whole", 17, 26)
+    await redis.execute("LPOP", await lines_of(redis, audit))
+    assert (await verdict(audit)).status == "broken"
+
+
+async def test_a_record_that_somebody_changes_or_takes_out_is_seen(redis: Redis) -> None:
+    audit = store(redis)
+    for number in range(5):
+        await audit.record(an_entry(target=f"run-{number}"))
+    lines = await lines_of(redis, audit)
+    line = await redis.execute("LINDEX", lines, 2)
+    await redis.execute("LSET", lines, 2, line.replace(b"run-1", b"run-9"))
+    assert (await verdict(audit)).why == "after record 2: a record was changed"
+    await redis.execute("LSET", lines, 2, line)
+    assert (await verdict(audit)).status == "whole"
+    await redis.execute("LREM", lines, 1, line)
+    assert "record 3 is missing" in (await verdict(audit)).why
+
+
+async def test_a_chain_that_is_taken_away_is_missed_by_whoever_began_later(redis: Redis) -> None:
+    first, second = store(redis), store(redis)
+    await first.record(an_entry())
+    lines = await lines_of(redis, first)
+    await second.record(an_entry())
+    await redis.execute("DEL", lines)
+    assert "broken" in {each.status for each in await second.verify()}
+
+
+async def test_where_its_chain_was_taken_away_a_process_says_so_and_begins_another(redis: Redis) -> None:
+    audit = store(redis)
+    await audit.record(an_entry(target="a"))
+    (record, *_) = await audit.read(limit=1)
+    for part in ("lines", "head"):
+        await redis.execute("DEL", redis.key("audit", part, tag=record.chain))
+    with pytest.raises(AuditError, match="begins another"):
+        await audit.record(an_entry(target="b"))
+    assert audit.trouble
+    await audit.record(an_entry(target="c"))
+    assert audit.trouble == ""
+    assert [each.target for each in await audit.read(what="runs.cancel")] == ["c"]
+
+
+async def test_a_person_is_named_nowhere_on_the_server(redis: Redis) -> None:
+    audit = store(redis)
+    await audit.record(an_entry(owner="anna.of.the.lighthouse"))
+    keys = [key async for key in redis.client.scan_iter("*")]
+    assert keys
+    assert not [key for key in keys if b"anna" in key]
+    assert b"anna" not in b"".join(await redis.execute("LRANGE", await lines_of(redis, audit), 0, -1))
+
+
+async def test_of_an_entry_of_which_no_answer_came_it_is_found_out_whether_it_arrived() -> None:
+    with redis_server() as server:
+        async with connect(msgspec.structs.replace(server.config(), command_timeout=0.3)) as redis:
+            audit = store(redis)
+            await audit.record(an_entry(target="a"))
+            server.pause()
+            with pytest.raises(AuditError):
+                await audit.record(an_entry(target="b"))
+            server.resume()
+            with anyio.fail_after(10):
+                while True:
+                    try:
+                        await audit.record(an_entry(target="c"))
+                    except AuditError:
+                        continue
+                    break
+            assert (await verdict(audit)).status == "whole"
+            targets = [each.target for each in await audit.read(what="runs.cancel")]
+            assert targets[0] == "c"
+            assert targets[-1] == "a"
+            assert targets.count("b") <= 1
+
+
+async def test_chains_that_have_ended_by_themselves_are_missed_by_nobody(redis: Redis) -> None:
+    now = 1e9
+    first = RedisAudit(redis, keep=600.0, clock=lambda: now)
+    await first.record(an_entry())
+    lines = await lines_of(redis, first)
+    second = RedisAudit(redis, keep=600.0, clock=lambda: now)
+    await second.record(an_entry())
+    now += 601
+    await redis.execute("DEL", lines)
+    third = RedisAudit(redis, keep=600.0, clock=lambda: now)
+    await third.record(an_entry())
+    assert {each.status for each in await third.verify()} == {"whole"}
