@@ -27,7 +27,9 @@ NOT_DECLARED = {
     "hypothesis": "state machines of a contract, in `testing` modules like the tests beside them",
 }
 # Declared without being imported: (distribution, dependency) -> why.
-NOT_IMPORTED: dict[tuple[str, str], str] = {}
+NOT_IMPORTED: dict[tuple[str, str], str] = {
+    ("schedules", "tzdata"): "zoneinfo reads it where the system has no time zones, as small containers have not",
+}
 
 
 def may_import(name: str, storeys: Mapping[str, str]) -> set[str]:
