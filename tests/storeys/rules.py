@@ -81,6 +81,12 @@ class Distribution(NamedTuple):
             lines += [line for extra in extras.values() for line in _strings(extra)]
         return {canonicalize_name(Requirement(line).name) for line in lines}
 
+    def of_extra(self, where: str) -> set[str]:
+        """Return what the extra brings that the module at ``where`` is named after."""
+        extras = self.project.get("optional-dependencies")
+        lines = _strings(extras.get(Path(where.partition(":")[0]).stem)) if isinstance(extras, Mapping) else []
+        return {canonicalize_name(Requirement(line).name) for line in lines}
+
 
 def _strings(value: object) -> list[str]:
     return [str(item) for item in value] if isinstance(value, list) else []
@@ -210,7 +216,7 @@ def wrong_dependencies(dist: Distribution, provided_by: Mapping[str, Sequence[st
         used |= providers
         if not providers:
             yield f"{where}: no installed distribution provides {module!r}"
-        elif not providers & declared and not (in_testing and module in NOT_DECLARED):
+        elif not providers & (declared | dist.of_extra(where)) and not (in_testing and module in NOT_DECLARED):
             yield f"{where}: imports {module!r} without declaring {'/'.join(sorted(providers))}"
     for name in sorted(declared - used):
         if (dist.name, name) not in NOT_IMPORTED:

@@ -158,6 +158,17 @@ def test_an_extra_breaks_a_storey_too(tree: Path) -> None:
     assert any("may not use the backend" in line for line in problems(tree))
 
 
+def test_what_an_extra_brings_is_for_the_module_of_its_name(tree: Path) -> None:
+    manifest = (
+        '[project]\nname = "tta-agents"\noptional-dependencies = {fancy = ["rich"]}\n'
+        'entry-points = {"tta.plugins" = {agents = "tta_agents:A"}}'
+    )
+    write_distribution(tree, "agents", "import rich", manifest=manifest, file="fancy.py")
+    assert problems(tree) == []
+    write_distribution(tree, "agents", "import rich", manifest=manifest, file="plain.py")
+    assert problems(tree) == ["plugins/agents/src/tta_agents/plain.py:1: imports 'rich' without declaring rich"]
+
+
 def test_capabilities_in_a_circle_are_named(tree: Path) -> None:
     write_distribution(tree, "agents", "import tta_world", needs=["tta-world"])
     write_distribution(tree, "world", "import tta_agents", needs=["tta-agents"])

@@ -93,10 +93,21 @@ async def test_statistics_count_calls_and_errors_and_are_in_the_snapshot(agents:
         found = agents.statistics()["echo:one"]
         answer = (await kernel.ask(snapshot))["agents"]
     assert (found.calls, found.errors, found.timeouts, found.running) == (2, 1, 0, 0)
+    assert 0 < found.p50 <= found.p95
     assert found.mean > 0
     assert isinstance(answer, dict)
     assert answer["echo:one"]["calls"] == 2
+    assert (answer["agents.served"], answer["agents.degraded"], answer["agents.running"]) == (1, 0, 0)
     assert agents.statistics() == {}
+
+
+async def test_a_card_says_how_its_agent_has_done(agents: Agents, kernel: Kernel) -> None:
+    async with agents.serve(Echo(), instance="one") as id:
+        await agents.call(ECHO, Ask("x"), key="a")
+        card = await kernel.get(AGENT_REGISTRY).get(id)
+        assert card is not None
+        assert card.statistics == agents.statistics()["echo:one"]
+        assert card.statistics.calls == 1
 
 
 async def test_an_agent_past_its_time_counts_as_one_that_timed_out(agents: Agents) -> None:

@@ -9,14 +9,16 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from tta_kernel import Context, Event, Hooks, NoConfig, Plugin, Problem, hookimpl
+from tta_kernel import Context, Event, Figure, Hooks, NoConfig, Plugin, Problem, hookimpl
 from tta_messages import MESSAGES, guard
+from tta_metrics import METRICS
 from tta_program import Subcommands
 
 from . import hookspecs
 from .capabilities import Capability, CapabilityScope, CapabilityStatus, CapabilityType
 from .check import problems
 from .config import AgentSettings, CallQueue, Config, Instance, RemoteAgent
+from .counting import FIGURES, counted, picture
 from .memory import MemoryRegistry
 from .model import (
     AGENT_REGISTRY,
@@ -64,7 +66,7 @@ class AgentsPlugin(Plugin[Config]):
     """Serves and calls agents."""
 
     requires = (AGENT_REGISTRY,)
-    after = (MESSAGES, AGENT_REPLIES)
+    after = (MESSAGES, AGENT_REPLIES, METRICS)
     provides = (AGENTS,)
     hookspecs: ClassVar[ModuleType | None] = hookspecs
 
@@ -79,7 +81,8 @@ class AgentsPlugin(Plugin[Config]):
         self._agents = Switchboard(ctx, self.config, ctx.get(AGENT_REGISTRY), messages, ctx.find(AGENT_REPLIES))
         ctx.provide(AGENTS, self._agents)
         try:
-            yield
+            with counted(ctx.find(METRICS)):
+                yield
         finally:
             await self._agents.close()
 
@@ -113,8 +116,12 @@ class AgentsPlugin(Plugin[Config]):
         return await self._agents.forget(user)
 
     @hookimpl
+    def figures(self) -> Sequence[Figure]:
+        return FIGURES
+
+    @hookimpl
     async def snapshot(self) -> Mapping[str, Any]:
-        return {address: msgspec.to_builtins(each) for address, each in self._agents.statistics().items()}
+        return picture(self._agents.statistics(), self._agents.degraded())
 
 
 class AgentsMemory(Plugin[NoConfig]):

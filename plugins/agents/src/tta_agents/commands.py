@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 from tta_kernel import Kernel, suggest
 from tta_program import DONE, USAGE, Subcommands, fail, moment, print_json, table
@@ -82,7 +82,8 @@ async def _show(registry: AgentRegistry, options: argparse.Namespace) -> int:
     rows = [
         ("agent", str(card.id)), ("description", card.description), ("version", card.agent_version or "-"),
         ("status", card.status), ("load", _load(card)), ("process", card.process),
-        ("registered", _time(card.registered_at)), ("seen", _time(card.seen_at)), ("timeout", f"{card.timeout:g} s"),
+        *_figures(card), ("registered", _time(card.registered_at)), ("seen", _time(card.seen_at)),
+        ("timeout", f"{card.timeout:g} s"),
         *((f"resource {name}", str(it)) for name, it in card.resources.items()),
         *((f"capability {it.name}", f"{it.version} {it.type}, {it.status}") for it in card.capabilities),
     ]  # fmt: skip
@@ -92,6 +93,13 @@ async def _show(registry: AgentRegistry, options: argparse.Namespace) -> int:
 
 def _load(card: AgentCard) -> str:
     return f"{card.running}/{card.limit}" if card.limit else str(card.running)
+
+
+def _figures(card: AgentCard) -> Iterator[tuple[str, str]]:
+    if card.statistics is not None:
+        it = card.statistics
+        yield "calls", f"{it.calls}, of which {it.errors} failed and {it.timeouts} took too long"
+        yield "duration", f"{it.p50:.3f} s, 95 % within {it.p95:.3f} s"
 
 
 def _capabilities(card: AgentCard) -> str:

@@ -63,6 +63,10 @@ class LocalAgents:
     def statistics(self) -> Mapping[str, Statistics]:
         return {str(s.id): s.statistics() for group in self._served.values() for s in group}
 
+    def degraded(self) -> int:
+        """How many of those served here are degraded."""
+        return sum(served.degraded for group in self._served.values() for served in group)
+
     def publish_status(self, served: Served) -> None:
         """Publish the status, if it is another than was published last."""
         before, served.published = served.published, served.status

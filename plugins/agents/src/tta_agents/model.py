@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -155,6 +155,7 @@ class Statistics(msgspec.Struct, frozen=True):
     running: int = 0
     mean: float = 0.0
     p95: float = 0.0
+    p50: float = 0.0
 
 
 class Agents(Protocol):
@@ -196,7 +197,8 @@ class AgentCard(msgspec.Struct, frozen=True):
 
     ``process`` serves it; only where it is ``shared`` may others call it. ``running`` calls at once
     now, and ``limit`` that it takes from others (0: it doesn't say). ``resources`` are its wishes, ``version`` is
-    that of the card's own form, and ``agent_version`` what the agent declares.
+    that of the card's own form, and ``agent_version`` what the agent declares. ``statistics`` are those of its process
+    when it was last seen; None where that, of an older release, doesn't say.
     """
 
     id: AgentId
@@ -213,6 +215,7 @@ class AgentCard(msgspec.Struct, frozen=True):
     seen_at: float = 0.0
     version: int = 1
     agent_version: str = ""
+    statistics: Statistics | None = None
 
     @property
     def load(self) -> float:
@@ -291,11 +294,15 @@ class Replies(Protocol):
 class AgentRegistered(Event, frozen=True, tag="agents.registered"):
     """An agent is served from now on."""
 
+    __shown__: ClassVar = ("agent",)
+
     agent: AgentCard
 
 
 class AgentDeregistered(Event, frozen=True, tag="agents.deregistered"):
     """An agent is no longer served: it ``left``, or its process was not heard of for so long that it ``expired``."""
+
+    __shown__: ClassVar = ("agent", "reason")
 
     agent: AgentId
     reason: Literal["left", "expired"] = "left"
@@ -303,6 +310,8 @@ class AgentDeregistered(Event, frozen=True, tag="agents.deregistered"):
 
 class AgentStatusChanged(Event, frozen=True, tag="agents.status-changed"):
     """An agent's status is another; told only then."""
+
+    __shown__: ClassVar = ("agent", "before", "after")
 
     agent: AgentId
     before: str
@@ -314,6 +323,8 @@ class AgentCalled(Event, frozen=True, tag="agents.called"):
 
     ``session`` and ``owner`` are the call's; one without an owner concerns nobody but operators.
     """
+
+    __shown__: ClassVar = ("agent", "code")
 
     agent: AgentId
     key: str

@@ -54,7 +54,7 @@ class Registration:
         card = AgentCard(
             served.id, spec.description, spec.capabilities, served.status, served.registered_at, self._process,
             served.shared, served.running, served.limit, spec.timeout, served.resources,
-            agent_version=spec.version,
+            agent_version=spec.version, statistics=served.statistics(),
         )  # fmt: skip
         if not with_state:
             return Report(card)

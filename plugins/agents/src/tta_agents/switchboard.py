@@ -170,6 +170,10 @@ class Switchboard:
     def statistics(self) -> Mapping[str, Statistics]:
         return self._local.statistics()
 
+    def degraded(self) -> int:
+        """How many of the agents that are served here are degraded."""
+        return self._local.degraded()
+
     def _instances(self, agent: Agent[Any, Any], name: str | None) -> list[Served]:
         """Decide under which names an agent is served: the given one, those of the config, or one made up."""
         config, type = self._config, agent.spec.type

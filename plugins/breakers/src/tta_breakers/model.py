@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
@@ -146,6 +146,8 @@ class BreakerInfo(msgspec.Struct, frozen=True):
 
 class BreakerChanged(Event, frozen=True, tag="breakers.changed"):
     """A breaker has another status, by what this process saw or was told: each change is published by one process."""
+
+    __shown__: ClassVar = ("name", "before", "after")
 
     name: str
     before: Status

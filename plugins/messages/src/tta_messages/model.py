@@ -371,6 +371,8 @@ class MessagesError(Exception):
 class MessageDied(Event, frozen=True, tag="messages.died"):
     """A message became a dead letter."""
 
+    __shown__: ClassVar = ("queue", "id", "message_type")
+
     queue: str
     id: str
     message_type: str
@@ -379,6 +381,8 @@ class MessageDied(Event, frozen=True, tag="messages.died"):
 
 class QueueFilled(Event, frozen=True, tag="messages.queue-filled"):
     """A message was refused, because its queue is full; told at most once a second and queue."""
+
+    __shown__: ClassVar = ("queue",)
 
     queue: str
 

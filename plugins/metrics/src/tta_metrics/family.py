@@ -64,8 +64,8 @@ class Family(Generic[M]):
         return found if found is not None else self._find(values)
 
     def series(self) -> Mapping[tuple[str, ...], M]:
-        """All series by their labels' values."""
-        return self._series
+        """All series by their labels' values; a copy, since an exporter may look from a thread of its own."""
+        return self._series.copy()
 
     def replace(self, numbers: Mapping[tuple[str, ...], float]) -> None:
         """Set all series of a counter or gauge to what was counted elsewhere; those that are not named go."""
@@ -77,7 +77,7 @@ class Family(Generic[M]):
                 clean = self._other()
             kept[clean] = kept.get(clean, 0) + number
         for gone in self._series.keys() - kept.keys():
-            del self._series[gone]
+            self._series.pop(gone, None)
         self._found.clear()
         for values, number in kept.items():
             one = self._series.get(values) or self._add(values)

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct
 
 from tta_http import Content, Nothing, Principal, Route
 from tta_kernel import KERNEL, Context, Plugin, PositiveDuration, hookimpl
+from tta_program import Subcommands
 from tta_program.logs import Redactor
 
 from .registry import METRICS, Metrics
@@ -57,6 +58,12 @@ class MetricsPlugin(Plugin[Config]):
     @hookimpl(optionalhook=True)
     def routes(self) -> Sequence[Route]:
         return routes_of(self._prometheus, self._json)
+
+    @hookimpl(optionalhook=True)
+    def register_commands(self, subcommands: Subcommands) -> None:
+        from . import commands  # Only a command needs them.
+
+        commands.add(subcommands)
 
     async def _prometheus(self, request: Nothing, principal: Principal, type: str) -> Content:
         return Content(await scrape(self._metrics, type))

@@ -123,6 +123,13 @@ class Metrics:
         self._sorted = sorted(self._families.values(), key=lambda family: family.name)
         return made
 
+    def look(self, name: str) -> Family[Any] | None:
+        """Return one metric with what it counts just now; None where it isn't there, or can't be read."""
+        family = self._families.get(name)
+        if family is not None and family.read is not None and not self._read(family, family.read):
+            return None
+        return family
+
     def find(self, name: str) -> Family[Any] | None:
         """Return a metric that is there."""
         return self._families.get(name)
@@ -134,7 +141,7 @@ class Metrics:
 
     def families(self) -> Sequence[Family[Any]]:
         """Return all metrics, by name, with what they count just now; not those that can't be read."""
-        found = [family for family in self._sorted if family.read is None or self._look(family, family.read)]
+        found = [family for family in self._sorted if family.read is None or self._read(family, family.read)]
         self._overflow.replace({(each.name,): each.overflow for each in found if each.overflow})
         self._read_errors.replace({(name,): times for name, times in self._unreadable.items()})
         return found
@@ -151,7 +158,7 @@ class Metrics:
         """Count what has been published until now of the events that are followed."""
         await self._followed.catch_up()
 
-    def _look(self, family: Family[Any], read: Read) -> bool:
+    def _read(self, family: Family[Any], read: Read) -> bool:
         try:
             number: Any = read()
             if isinstance(number, bool) or not isinstance(number, int | float) or math.isnan(number):

@@ -105,7 +105,7 @@ class Snapshots:
     def _take_figure(self, plugin: str, figure: Figure, answer: Mapping[str, Any], given: set[str]) -> None:
         name = prometheus_name(figure.name, figure.kind, figure.unit)
         numbers = dict(_numbers(answer.get(figure.name), figure.label))
-        if not numbers:
+        if not numbers and answer.get(figure.name) != {}:  # An empty mapping is that there is none, and no absence.
             return
         if name not in self._named.get(plugin, ()) and self._metrics.find(name):
             self._tell(name, f"metric {name!r} is there already, so figure {figure.name!r} of {plugin!r} is left out")

@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 import anyio
 
 from tta_kernel import Context, Event, Hooks, Plugin, Problem, hookimpl
+from tta_metrics import METRICS
 from tta_safety.hookspecs import check_text
 from tta_sessions import SESSIONS
 from tta_workflows import WORKFLOWS, WorkflowUse
 
 from .checks import Checks
 from .component import Component
+from .counting import counted
 from .model import (
     ORCHESTRATION,
     SEEDS,
@@ -46,6 +48,7 @@ class OrchestrationPlugin(Plugin[Config]):
     """Plays turns: asks the checks, runs the workflow, commits the session."""
 
     requires = (WORKFLOWS, SESSIONS)
+    after = (METRICS,)
     provides = (ORCHESTRATION,)
 
     @asynccontextmanager
@@ -55,7 +58,8 @@ class OrchestrationPlugin(Plugin[Config]):
             turns = Turns(ctx, ctx.get(WORKFLOWS), checks, ctx.get(SESSIONS), self.config, tasks)
             ctx.provide(ORCHESTRATION, turns)
             try:
-                yield
+                with counted(ctx.find(METRICS)):
+                    yield
             finally:
                 turns.close()
                 # What is being told may come to its end, as long as there is time left to cancel it.

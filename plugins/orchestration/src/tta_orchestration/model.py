@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -131,6 +131,8 @@ class Orchestration(Protocol):
 class TurnPlayed(Event, frozen=True, tag="orchestration.turn-played"):
     """A turn of a person's session (``owner``) was answered."""
 
+    __shown__: ClassVar = ("outcome",)
+
     session: str
     turn: int
     outcome: str
@@ -140,6 +142,8 @@ class TurnPlayed(Event, frozen=True, tag="orchestration.turn-played"):
 
 class StoreFailed(Event, frozen=True, tag="orchestration.store-failed"):
     """A turn could not read or keep its session, or reach its agents: a human must look."""
+
+    __shown__: ClassVar = ("part", "code")
 
     session: str
     part: Part

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -88,6 +88,8 @@ def judge(answers: Mapping[str, Verdict | Exception]) -> Verdict:
 
 class CheckFailed(Event, frozen=True, tag="safety.check-failed"):
     """A check raised, was late or answered nonsense: the player got the fallback, a human must look."""
+
+    __shown__: ClassVar = ("channel", "plugins")
 
     session: str
     channel: str

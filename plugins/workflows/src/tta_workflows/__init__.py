@@ -12,10 +12,12 @@ import anyio.to_thread
 from tta_agents.hookspecs import declared
 from tta_kernel import KERNEL, ConfigError, Context, Event, Hooks, Plugin, PluginError, Problem, hookimpl
 from tta_messages.types import declared as declared_types
+from tta_metrics import METRICS
 from tta_program import Subcommands, unquoted
 
 from . import hookspecs
 from .check import problems
+from .counting import counted
 from .definition import (
     Compensation,
     Execution,
@@ -73,6 +75,7 @@ class WorkflowsPlugin(Plugin[Config]):
     """The vocabulary of workflows, and their definitions."""
 
     requires = (KERNEL,)
+    after = (METRICS,)
     provides = (DEFINITIONS,)
     hookspecs: ClassVar[ModuleType | None] = hookspecs
 
@@ -92,7 +95,8 @@ class WorkflowsPlugin(Plugin[Config]):
         self._hooks = ctx.get(KERNEL).hooks
         self._definitions.become(gather(self.config, self.files(), self._hooks)[0])
         ctx.provide(DEFINITIONS, self._definitions)
-        yield
+        with counted(ctx.find(METRICS)):
+            yield
 
     async def prepare(self, config: Config) -> Callable[[], None]:
         folder = await anyio.to_thread.run_sync(read_folder, config.folder)

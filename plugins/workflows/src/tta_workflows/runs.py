@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -186,6 +186,8 @@ class Workflows(Protocol):
 class RunStarted(Event, frozen=True, tag="workflows.run-started"):
     """A run began, for a person (``owner``) in a session; without an owner it concerns nobody but operators."""
 
+    __shown__: ClassVar = ("run", "workflow")
+
     run: str
     workflow: str
     session: str = ""
@@ -194,6 +196,8 @@ class RunStarted(Event, frozen=True, tag="workflows.run-started"):
 
 class StepStarted(Event, frozen=True, tag="workflows.step-started"):
     """An attempt at a step began."""
+
+    __shown__: ClassVar = ("run", "workflow", "step")
 
     run: str
     workflow: str
@@ -207,6 +211,8 @@ class StepStarted(Event, frozen=True, tag="workflows.step-started"):
 class StepFinished(Event, frozen=True, tag="workflows.step-finished"):
     """A step is over; ``percent`` of the run's steps are; ``session`` and ``owner`` are the run's."""
 
+    __shown__: ClassVar = ("run", "step", "workflow")
+
     run: str
     step: StepRun
     workflow: str = ""
@@ -217,6 +223,8 @@ class StepFinished(Event, frozen=True, tag="workflows.step-finished"):
 
 class RunFinished(Event, frozen=True, tag="workflows.run-finished"):
     """A run is over; ``session`` and ``owner`` are the run's."""
+
+    __shown__: ClassVar = ("run", "workflow", "status", "error")
 
     run: str
     workflow: str
@@ -229,6 +237,8 @@ class RunFinished(Event, frozen=True, tag="workflows.run-finished"):
 
 class WorkflowSaid(Event, frozen=True, tag="workflows.said"):
     """A definition's ``publish``, under the definition's own ``name``."""
+
+    __shown__: ClassVar = ("name", "id", "run", "workflow")
 
     name: str
     id: str

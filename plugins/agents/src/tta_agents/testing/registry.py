@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from tta_agents.capabilities import Capability
-from tta_agents.model import AgentCard, AgentId, AgentRegistry, Replies, Reply, Report, Undo
+from tta_agents.model import AgentCard, AgentId, AgentRegistry, Replies, Reply, Report, Statistics, Undo
 from tta_kernel.testing import Outcome, Stranger, strangers
 from tta_kernel.testing.numbers import NO_DURATIONS
 
@@ -41,6 +41,7 @@ class AgentRegistryContract:
         card = _card(
             AgentId("a", "1"), "an agent", capabilities=(can,), status="busy", registered_at=12.5, process="p",
             running=1, limit=2, timeout=3.0, resources={"memory": "1GB"}, agent_version="2.1",
+            statistics=Statistics(calls=3, errors=1, mean=0.2, p95=0.5, p50=0.1),
         )  # fmt: skip
         await registry.register(card)
         assert _as_told(await registry.get(card.id)) == card
