@@ -64,3 +64,32 @@ async def test_a_second_plugin_that_declares_an_agent_is_ruled_out_where_it_may_
         reply = await kernel.get(AGENTS).call(AgentId("echo"), Ask("x"), key="k")
         assert kernel.records["also"].state == "failed"
     assert reply.output["text"] == "x"
+
+
+def counting(answer: Any) -> type[Plugin[NoConfig]]:
+    class Odd(Plugin[NoConfig]):
+        @hookimpl
+        def counts_on_replies(self) -> float:
+            return answer()  # type: ignore[no-any-return]
+
+    return Odd
+
+
+@pytest.mark.boundary("tta_agents.counts_on_replies")
+@pytest.mark.parametrize("stranger", strangers("plain", returns=float), ids=str)
+def test_whatever_a_plugin_says_of_replies_it_alone_is_to_blame(stranger: Stranger) -> None:
+    plugins = (AgentsPlugin, AgentsMemory, Echo, counting(stranger))
+    if stranger.outcome is Outcome.STOP:
+        with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+            running(*plugins).check()
+    elif stranger.outcome is Outcome.FAILURE or not 0 <= stranger() < 1000:
+        with pytest.raises(ConfigError, match=r"plugin 'odd': its hook counts_on_replies (raised|let out|answered) "):
+            running(*plugins).check()
+    else:
+        running(*plugins).check()
+
+
+def test_who_counts_on_replies_for_longer_than_they_are_kept_is_told_so() -> None:
+    with pytest.raises(ConfigError, match="replies are kept for 600 s, and odd counts on them for 600 s"):
+        running(AgentsPlugin, AgentsMemory, counting(lambda: 600.0)).check()
+    running(AgentsPlugin, AgentsMemory, counting(lambda: 599.0)).check()

@@ -18,7 +18,7 @@ from tta_orchestration.testing import Check, Scene, Teller, Told, telling
 from tta_safety import About, Channel, Verdict
 from tta_sessions import SESSIONS, Admission, Held, Session, SessionsError
 from tta_sessions.memory import MemorySessions
-from tta_workflows import JOURNAL, WORKFLOWS
+from tta_workflows import JOURNAL, WORKFLOWS, JournalError
 from tta_workflows.memory import MemoryJournal
 
 TOLD = ["You said hello. ", "The sea answers."]
@@ -216,7 +216,8 @@ async def test_who_lost_its_turn_says_so_and_commits_nothing(stores: Stores) -> 
             await stores.sessions.hold("s", first.run, first.holder, 0.0)
             taken = (await stores.sessions.hold("s", first.run, "other", 60.0)).first
             assert taken is not None
-            await stores.sessions.commit(Session("s", "anna", context={}), taken)
+            told = {"history": [{"run": first.run, "told": "something"}]}
+            await stores.sessions.commit(Session("s", "anna", context=told), taken)
             goes_on.set()
             rest = [piece async for piece in stream]
         assert (stream.response.kept, stream.response.failure) == (False, Failure("sessions.commit", "taken_over"))
@@ -224,6 +225,91 @@ async def test_who_lost_its_turn_says_so_and_commits_nothing(stores: Stores) -> 
     stored = await stores.sessions.get("s")
     assert stored is not None
     assert stored.version == 1
+
+
+@pytest.mark.parametrize("read", [True, False])
+async def test_who_is_forgotten_in_mid_turn_is_told_so_and_nothing_is_kept(stores: Stores, *, read: bool) -> None:
+    begun, goes_on = anyio.Event(), anyio.Event()
+
+    class Slow(Teller):
+        async def process(self, request: Scene, ctx: StepContext, /) -> Any:
+            if read:
+                await ctx.emit(f"{TOLD[0]}The ")
+            begun.set()
+            await goes_on.wait()
+            return await super().process(request, ctx)
+
+    async with stores.process(teller=Slow) as k:
+        async with k.get(ORCHESTRATION).stream_user_input("hello", "s", user="anna") as stream:
+            if read:
+                assert await anext(aiter(stream)) == TOLD[0]
+            await begun.wait()
+            await stores.sessions.forget("anna")
+            goes_on.set()
+            rest = "".join([piece async for piece in stream])
+        assert (stream.response.kept, stream.response.failure) == (False, Failure("sessions.commit", "gone"))
+    assert "I must stop here: what you said is no longer in the book of your story" in rest
+    assert await stores.sessions.get("s") is None
+
+
+class Away:
+    """A journal that may be away."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        self._journal, self.away = journal, False
+
+    def __getattr__(self, name: str) -> Any:
+        if self.away and name not in ("durable", "vacant"):
+            raise JournalError("it is away")
+        return getattr(self._journal, name)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+async def test_a_turn_is_not_taken_over_while_nobody_knows_what_its_run_has_come_to(
+    stores: Stores, *, begun: bool
+) -> None:
+    if begun:
+        input = {"text": "hello", "seed": 7, "turn": 1, "world": None}
+        async with stores.process() as k:
+            await k.get(WORKFLOWS).run("turn", input, key="1", session="s", owner="anna")
+    await stores.admit("1", told=5 if begun else 0)
+    journal = Away(stores.journal)
+    stores.journal = journal  # type: ignore[assignment]
+    async with stores.process(queue_timeout=0.2) as k:
+        journal.away = True
+        assert await k.get(ORCHESTRATION).resume("s", "anna") is None
+        assert await stores.pages() == []
+        journal.away = False
+        response = await k.get(ORCHESTRATION).resume("s", "anna")
+    assert response is not None
+    assert (response.outcome, response.text) == ("story", "".join(TOLD))
+    assert await stores.pages() == [("hello", "".join(TOLD))]
+
+
+@pytest.mark.parametrize("left", ["1", "1.2"])
+async def test_a_turn_that_is_taken_over_begins_from_where_the_story_is_now(stores: Stores, left: str) -> None:
+    calls = 0
+
+    class Counting(Teller):
+        async def process(self, request: Scene, ctx: StepContext, /) -> Any:
+            nonlocal calls
+            calls += 1
+            return await super().process(request, ctx)
+
+    before = {"text": "hello", "seed": 7, "turn": 1, "world": None}
+    now = {"text": "hello", "seed": 7, "turn": 1, "world": {"turns": 5}}
+    async with stores.process(teller=Counting) as k:
+        await k.get(WORKFLOWS).run("turn", before, key="1", session="s", owner="anna")
+        if left == "1.2":
+            await k.get(WORKFLOWS).run("turn", now, key="1.2", session="s", owner="anna")
+    # Whoever has changed the world was no turn, and so not admitted.
+    await stores.sessions.commit(Session("s", "anna", context={"world": {"turns": 5}, "seed": 7}))
+    await stores.admit("1")
+    async with stores.process(teller=Counting) as k:
+        response = await k.get(ORCHESTRATION).resume("s", "anna")
+    assert response is not None
+    assert response.updated_context["world"] == {"turns": 6}
+    assert (response.workflow["run"], calls) == ("1.2", 2)
 
 
 async def test_a_turn_that_is_told_for_long_is_renewed(stores: Stores) -> None:

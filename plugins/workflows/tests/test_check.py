@@ -314,3 +314,10 @@ def test_all_is_told_at_once() -> None:
         "steps.a.response", "steps.a", "steps.c.undo", "steps.a.needs", "savepoints", "steps.a.agent",
         "steps.c.undo.agent",
     ]  # fmt: skip
+
+
+def test_what_a_definition_says_of_its_own_runs_is_noted_where_it_runs_within_another() -> None:
+    inner = workflow(step("x"), on_failure="x", savepoints=["x"])
+    said = found(bare("a", workflow="inner", input={"text": "input.text"}), others={"inner": inner})
+    what = "steps.a.workflow: on_failure and savepoints of 'inner' don't count within another run"
+    assert said == [f"note: {AT}{what}; that run is taken back as its own definition says"]

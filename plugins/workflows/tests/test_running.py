@@ -18,12 +18,12 @@ from tta_messages import Message, Messages, MessagesConfig
 from tta_messages.memory import MemoryMessages
 from tta_workflows.engine import Settings
 from tta_workflows.intake import Intake, SignalRun, StartRun
-from tta_workflows.journal import Commit, JournalCorrupt, JournalError, Journalled, Lease, RunHead
+from tta_workflows.journal import Commit, Journal, JournalCorrupt, JournalError, Journalled, Lease, RunHead, RunQuery
 from tta_workflows.memory import MemoryJournal
 from tta_workflows.plan import make_plan
 from tta_workflows.records import Done, Started
-from tta_workflows.runs import StepFinished
-from tta_workflows.testing import Call, FakeAgents, Processes, VirtualClock, echo, failing, workflow
+from tta_workflows.runs import StepFinished, Streamed, WorkflowsUnavailable
+from tta_workflows.testing import Call, Cut, FakeAgents, Processes, VirtualClock, echo, failing, workflow
 
 STEP = {"id": "a", "agent": "echo", "input": {"text": "input.text"}}
 SHORT = Settings(lease=0.3, grace=0.0)
@@ -434,3 +434,32 @@ async def test_what_was_claimed_while_the_journal_broke_is_not_left_to_nobody(
                 handle = await workflows.find(f"r{number}")
                 assert handle is not None
                 assert (await handle.result()).over
+
+
+async def test_who_looks_while_the_journal_is_away_gets_the_services_own_error(processes: Processes) -> None:
+    connection = Cut(processes.journal, 1000, stored=False)
+    async with processes.running(cast("Journal", connection), w=workflow(STEP)) as workflows:
+        handle = await workflows.start("w", {"text": "hi"}, key="r")
+        await handle.result()
+        connection.broken.set()
+        piece = Streamed("a", 1, 1, "hi", 1)
+        for look in (
+            workflows.find("r"), workflows.query("r"), workflows.history("r"), workflows.list(RunQuery()),
+            handle.release(piece, 1),
+        ):  # fmt: skip
+            with pytest.raises(WorkflowsUnavailable, match="the connection is cut"):
+                await look
+
+
+async def test_the_time_limit_of_a_definition_counts_where_it_runs_within_another(processes: Processes) -> None:
+    processes.agents.work["slow"] = never
+    inner = workflow({**STEP, "agent": "slow"}, timeout=0.05)
+    outer = workflow({"id": "in", "workflow": "inner", "input": {"text": "input.text"}, "fallback": {"text": "!"}})
+    async with processes.running(w=outer, inner=inner) as workflows:
+        run = await workflows.run("w", {"text": "hi"})
+    assert (run.status, run.degraded) == ("done", ("in",))
+
+
+async def never(call: Call) -> Mapping[str, Any]:
+    await anyio.sleep_forever()
+    return {}

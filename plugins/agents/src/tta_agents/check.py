@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
-from tta_kernel import ConfigError, Hooks, PluginError, Problem, suggest
+from tta_kernel import ConfigError, Hooks, PluginError, Problem, check_duration, suggest
 from tta_messages import MESSAGES
 from tta_program import unquoted
 
@@ -18,7 +18,10 @@ from .wire import nameable
 
 def problems(config: Config, hooks: Hooks) -> Sequence[Problem]:
     """Return all that is wrong."""
-    return [*_unreachable(config, hooks), *_unnameable(config), *_declared(hooks), *_unknown(config, hooks)]
+    return [
+        *_unreachable(config, hooks), *_unnameable(config), *_declared(hooks), *_unknown(config, hooks),
+        *_forgotten_too_soon(config, hooks),
+    ]  # fmt: skip
 
 
 def _unreachable(config: Config, hooks: Hooks) -> Iterator[Problem]:
@@ -29,6 +32,24 @@ def _unreachable(config: Config, hooks: Hooks) -> Iterator[Problem]:
         if getattr(config, key):
             what = f"needs {MESSAGES}, which no enabled plugin provides"
             yield Problem(f"plugins.agents.config.{key}", what, "install one, or leave this out")
+
+
+def _forgotten_too_soon(config: Config, hooks: Hooks) -> Iterator[Problem]:
+    """Find who makes calls again when their replies are kept no more."""
+    for plugin, seconds in hooks.collect(hookspecs.counts_on_replies).items():
+        if isinstance(seconds, Exception):
+            if not isinstance(seconds, PluginError):  # One that can't be used is the kernel's to tell.
+                yield Problem(f"plugin {plugin!r}", f"its hook counts_on_replies {unquoted(seconds)}", plugin=plugin)
+            continue
+        try:
+            check_duration("counts_on_replies", seconds)
+        except (TypeError, ValueError):
+            what = "its hook counts_on_replies answered with no number of seconds"
+            yield Problem(f"plugin {plugin!r}", what, plugin=plugin)
+            continue
+        if seconds >= config.reply_window:
+            what = f"replies are kept for {config.reply_window:g} s, and {plugin} counts on them for {seconds:g} s"
+            yield Problem("plugins.agents.config.reply_window", what, f"let it be longer, or see to {plugin}'s config")
 
 
 def _unnameable(config: Config) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""The hook with which a plugin declares its agents."""
+"""The hooks with which a plugin declares its agents, and for how long it counts on their replies."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ from .model import AgentSpec, Unknown
 @hookspec()
 def agents() -> Sequence[AgentSpec]:
     """Declare the agents that the plugin serves, so that definitions can be checked before a start."""
+    raise AssertionError("a specification is never called")
+
+
+@hookspec()
+def counts_on_replies() -> float:
+    """Say for how many seconds after a call the plugin may make it again, and counts on the reply that was kept.
+
+    `tta check` objects where ``reply_window`` is shorter: then an agent would do again what it has done.
+    """
     raise AssertionError("a specification is never called")
 
 

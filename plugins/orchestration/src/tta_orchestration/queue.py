@@ -31,6 +31,10 @@ class TurnLost(Exception):
     """Somebody else goes on with the turn, or it is gone."""
 
 
+class NotNow(Exception):
+    """What a turn's run has come to can't be known now: nothing was told of it, and it stays in its queue."""
+
+
 class Hold:
     """A turn that is this process' to tell, as long as it renews that in time; ``admission`` is its entry."""
 
@@ -148,6 +152,14 @@ class TurnQueue:
             raise WrongAnswer("the sessions' store answered with something that is no hold")
         return held
 
+    async def is_gone(self, admission: Admission) -> bool:
+        """Whether a turn is in the queue no more; False where the store can't say."""
+        try:
+            return (await self.hold(admission)).status == "gone"
+        except BaseException as exc:  # noqa: BLE001 - a stranger's store; what is told doesn't hang on it
+            as_failure(exc)
+            return False
+
     async def ask(self, admission: Admission) -> Held:
         """Ask for a turn; raise `NotKept` where the store can't say whose it is."""
         try:
@@ -179,7 +191,7 @@ class TurnQueue:
         """See to a turn for as long as the block; whoever is stopped in it leaves the turn to others at once."""
         try:
             yield
-        except anyio.get_cancelled_exc_class():
+        except (anyio.get_cancelled_exc_class(), NotNow):
             with anyio.move_on_after(_PARTING, shield=True):
                 try:
                     await self._sessions.hold(admission.session, admission.run, admission.holder, 0.0)

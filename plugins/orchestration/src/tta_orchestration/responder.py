@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import anyio
 import msgspec
@@ -10,21 +10,28 @@ import msgspec
 from tta_kernel import Context, as_failure
 from tta_kernel.shapes import fits
 from tta_safety import About, Verdict
-from tta_workflows import Retracted, Run, RunHandle, Streamed, Workflows
+from tta_workflows import Retracted, Run, RunHandle, Streamed, Workflows, WorkflowsUnavailable
 
 from . import texts
 from .checks import Checks, Instead
 from .guard import NotKept, where
 from .model import Failure, Outcome, StoreFailed, TurnInput
-from .queue import Hold, TurnLost
+from .queue import Hold, NotNow, TurnLost
 from .release import Release, Send
 
 _IN_PLACE = {
     "too_large": texts.FULL, "conflict": texts.ELSEWHERE, "busy": texts.ELSEWHERE, "taken_over": texts.TAKEN,
+    "gone": texts.GONE,
 }  # fmt: skip
 """What is told in place of a story that can't be kept, by the failure's code; `texts.AWAY` for all others."""
 _UNFINISHED: Mapping[str, str] = {"breaker_open": texts.RESTING}
 """What is told where the run came to no story, by its error; `texts.FAILED` for all others."""
+
+
+_AT_ITS_END = {"taken_over": texts.TAKEN, "gone": texts.GONE}
+"""What is told where a part of that story was told before; `texts.UNKEPT` for all others."""
+_TELLINGS = 10
+"""How often a turn is told anew at the most, by whichever process, since others have changed what it begins from."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -62,17 +69,23 @@ class Responder:
         begun = Answer(verdicts={"player": verdict})
         return await self._say(begun, instead) if instead else begun
 
-    async def tell(self, begun: Answer, input: TurnInput, key: str, hold: Hold, *, again: bool = False) -> Answer:
+    async def tell(
+        self, begun: Answer, input: TurnInput, key: str, hold: Hold, *, again: bool = False, anew: bool = False
+    ) -> Answer:  # fmt: skip
         """Run the workflow and release its text; whatever breaks, something is told.
 
-        ``again``: another process has left the turn; what a person was told of it stands.
+        ``again``: another process has left the turn; what a person was told of it stands. ``anew``: it was told from
+        something that others have changed meanwhile.
         """
         about = About(user=self._owner, turn=input.turn, before=input.text)
         told = hold.admission.told if again else 0
         telling = _Telling(hold)
+        keys = [key]
+        if again or anew:
+            keys += [f"{key}.{number}" for number in range(2, _TELLINGS + 1)]
         release = Release(self._checks, self._session, about, self._send, telling.record, told)
         try:
-            run, instead = await self._run(input, key, release, telling, again=again)
+            run, instead = await self._run(input, keys, release, telling, again=again)
         except BaseException:
             released = self._send is not None and bool(release.text)
             self.broken_off = msgspec.structs.replace(begun, text=release.text, released=released)
@@ -88,7 +101,7 @@ class Responder:
         What a check made of it stands as it is.
         """
         if answer.released and answer.outcome == "story":
-            ending = texts.TAKEN if failure.code == "taken_over" else texts.UNKEPT
+            ending = _AT_ITS_END.get(failure.code, texts.UNKEPT)
             return await self._say(answer, Instead("fallback", ending, failure))
         if not answer.released and answer.outcome in ("story", "failed"):
             unsaid = msgspec.structs.replace(answer, text="")
@@ -105,18 +118,24 @@ class Responder:
         )  # fmt: skip
 
     async def _run(
-        self, input: TurnInput, key: str, release: Release, telling: _Telling, *, again: bool
+        self, input: TurnInput, keys: Sequence[str], release: Release, telling: _Telling, *, again: bool
     ) -> tuple[Run | None, Instead | None]:
         """Run the workflow to its end, or to an objection; return what is to be said where there is no story."""
         run: Run | None = None
         told = True
         try:
             with anyio.move_on_after(self._timeout) as limit:
-                run, told = await self._read(input, key, release, telling, again=again)
+                run, told = await self._read(input, keys, release, telling, again=again)
                 if not fits(run, Run):
                     raise TypeError("the service of workflows returned no run")
-        except (TurnLost, NotKept):
+            if again and await self._is_unknown(run, telling):
+                raise NotNow
+        except (TurnLost, NotKept, NotNow):
             raise
+        except WorkflowsUnavailable as exc:
+            if again:
+                raise NotNow from exc
+            return None, release.objection or self._away(str(exc))
         except BaseException as exc:  # noqa: BLE001 - a stranger's workflows; its message may hold a person's text
             as_failure(exc)  # It goes on where somebody of ours asked for it.
             self._ctx.log.error("workflow %s: %s; the player was asked to try again", self._workflow, where(exc))  # noqa: TRY400
@@ -134,16 +153,10 @@ class Responder:
         return run, await self._end(run, release)
 
     async def _read(
-        self, input: TurnInput, key: str, release: Release, telling: _Telling, *, again: bool
+        self, input: TurnInput, keys: Sequence[str], release: Release, telling: _Telling, *, again: bool
     ) -> tuple[Run, bool]:
         """Return the run, and whether what was told of its text still counts; after an objection it is cancelled."""
-        # Who left the turn may have had no time to begin its run.
-        handle = await self._workflows.find(key) if again else None
-        if handle is None:
-            handle = await self._workflows.start(
-                self._workflow, msgspec.structs.asdict(input), key=key, session=self._session, owner=self._owner
-            )  # fmt: skip
-        telling.handle = handle
+        handle = telling.handle = await self._begun(input, keys, was_told=again and telling.was_told)
         async with handle.stream() as pieces:
             async for piece in pieces:
                 if isinstance(piece, Retracted):
@@ -156,6 +169,36 @@ class Responder:
                 if release.objection is not None:
                     return await handle.cancel(by="orchestration"), True
         return await handle.result(), True
+
+    async def _begun(self, input: TurnInput, keys: Sequence[str], *, was_told: bool) -> RunHandle:
+        """Return the run that tells the turn, which may have been begun by a process that has left it.
+
+        The same input under the same key is the same run. Where others have committed the session meanwhile the turn
+        begins from somewhere else, and its run has another key; but what a person was told of one stands.
+        """
+        if was_told and (last := await self._last_of(keys)) is not None:
+            return last
+        for each in keys:
+            handle = await self._workflows.start(
+                self._workflow, msgspec.structs.asdict(input), key=each, session=self._session, owner=self._owner
+            )  # fmt: skip
+            if len(keys) == 1 or (await handle.query()).error != "key_taken":
+                break
+        return handle
+
+    async def _last_of(self, keys: Sequence[str]) -> RunHandle | None:
+        last = None
+        for key in keys:
+            if (found := await self._workflows.find(key)) is None:
+                break
+            last = found
+        return last
+
+    async def _is_unknown(self, run: Run | None, telling: _Telling) -> bool:
+        """Say whether nobody can know what has become of the run, since its journal is away."""
+        if run is None and telling.handle is not None:
+            run = await telling.handle.query()
+        return run is not None and (run.status, run.error) == ("refused", "unavailable")
 
     async def _end(self, run: Run, release: Release) -> Instead | None:
         """Release what the run's text has beyond its pieces; a text that contradicts them is no story."""
@@ -181,10 +224,14 @@ class Responder:
         if run.error != "unavailable":
             self._ctx.log.warning("workflow %s: %s: %s; the player was asked to try again", run.workflow, at, why)
             return Instead("failed", _UNFINISHED.get(run.error, texts.FAILED), failure)
-        self._ctx.log.critical("workflow %s: %s: %s; the player got the fallback", run.workflow, at, why)
-        failed = StoreFailed(session=self._session, part="workflow", code=run.error, owner=self._owner)
+        return self._away(f"{at}: {why}")
+
+    def _away(self, why: str) -> Instead:
+        """Tell a human that no run can begin or go on."""
+        self._ctx.log.critical("workflow %s: %s; the player got the fallback", self._workflow, why)
+        failed = StoreFailed(session=self._session, part="workflow", code="unavailable", owner=self._owner)
         self._ctx.publish(failed)
-        return Instead("fallback", texts.FALLBACK, failure)
+        return Instead("fallback", texts.FALLBACK, Failure("workflow", "unavailable"))
 
 
 class _Telling:
@@ -199,6 +246,11 @@ class _Telling:
         self._pieces: list[tuple[Streamed, int, int]] = []
         """Of each step the last piece, and where in the text its own begins and ends."""
         self._released = 0
+
+    @property
+    def was_told(self) -> bool:
+        """Whether a person was told a part of it before, by another process."""
+        return self._hold.admission.told > 0
 
     def add(self, piece: Streamed) -> None:
         """Take in where a piece of the text comes from."""

@@ -51,6 +51,10 @@ TAKEN = (
     "I must stop here: another place goes on with telling you this, as it took me too long. "
     "Nothing you did is lost; look around in a moment, and the story will be there."
 )
+GONE = (
+    "I must stop here: what you said is no longer in the book of your story, as it is after somebody asked for "
+    "everything of theirs to be erased. If that wasn't you, say what you would like to do, and the story goes on."
+)
 LOST = "your last words were lost before they could be answered, and that is nothing you did: please say them again"
 AFTER_ALL = "what you did before the pause was written down after all, and the story goes on from there."
 NOTHING = "there is nothing to read; write what you would like to do, such as: look around"

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tta_kernel import correlation_id
-from tta_sessions import Admission, Session
+from tta_sessions import Admission, Session, SessionFenced
 
 from . import texts
 from .guard import NotKept, Overtaken, SessionGuard, Story
@@ -91,12 +91,26 @@ class Turn:
         """Tell an admitted turn, and commit it; ``again``: another process has left it, perhaps in the middle."""
         try:
             return await hold.run(self._tell(hold, again=again))
-        except TurnLost:
-            failure = Failure("sessions.commit", "taken_over")
-            return await self.give_up(failure)
+        except (TurnLost, SessionFenced):
+            return await self.lost(hold.admission)
         except NotKept as exc:
             await self._queue.drop(hold.admission)
             return await self.give_up(exc.failure)
+
+    async def lost(self, admission: Admission) -> Played:
+        """Say that others go on with the turn, or that it is gone, as that of a person who was forgotten."""
+        code = "taken_over"
+        if await self._queue.is_gone(admission) and not await self._is_kept():
+            code = "gone"
+        return await self.give_up(Failure("sessions.commit", code))
+
+    async def _is_kept(self) -> bool:
+        session = self._place.session
+        try:
+            _, story, _ = await self._guard.read(session.id, session.user)
+        except NotKept:
+            return False
+        return story.page(self.run) is not None
 
     async def give_up(self, failure: Failure) -> Played:
         """Say that the turn can't be kept."""
@@ -104,15 +118,15 @@ class Turn:
         return self._played(answer, None)
 
     async def _tell(self, hold: Hold, *, again: bool) -> Played:
-        begun, key = self._answer, self.run
+        begun = self._answer
         place = await self._read()
         world = place.story.world
         if again and not hold.admission.told:
             begun = await self._responder.check_input(self._text, place.number)
-        for number in range(2, TRIES + 2):
+        for number in range(TRIES):
             if begun.outcome == "story":
                 input = TurnInput(self._text, place.seed, place.number, world)
-                self._answer = await self._responder.tell(begun, input, key, hold, again=again)
+                self._answer = await self._responder.tell(begun, input, self.run, hold, again=again, anew=number > 0)
             else:
                 self._answer = begun
             for _ in range(TRIES):
@@ -128,8 +142,7 @@ class Turn:
             if self._answer.released:
                 # A reader has seen it, so it can't be told anew from somewhere else.
                 break
-            self._answer, world = begun, place.story.world
-            key, again = f"{self.run}.{number}", False
+            self._answer, world, again = begun, place.story.world, False
         raise self._overtaken()
 
     async def _commit(self, admission: Admission | None) -> Played:

@@ -21,8 +21,8 @@ from tta_workflows import Run, Workflows
 from . import texts
 from .checks import Checks
 from .guard import NotKept, SessionGuard
-from .model import SEEDS, Failure, InputError, NotRunning, OrchestrationResponse, TurnPlayed
-from .queue import Hold, TurnLost, TurnQueue, taken
+from .model import SEEDS, InputError, NotRunning, OrchestrationResponse, TurnPlayed
+from .queue import Hold, NotNow, TurnLost, TurnQueue, taken
 from .release import Send
 from .responder import Responder
 from .settings import Config
@@ -163,7 +163,7 @@ class Turns:
                 await self._wait(admission)
             except TurnLost:
                 # While we were stopped others told it, or its person was forgotten.
-                return await turn.give_up(Failure("sessions.commit", "taken_over"))
+                return await turn.lost(admission)
             except NotKept as exc:
                 await self._queue.drop(admission)
                 return await turn.give_up(exc.failure)
@@ -194,7 +194,14 @@ class Turns:
         raise self._queue.busy("the turns before it took too long")
 
     async def _finish(self, left: Admission, holder: str) -> OrchestrationResponse | None:
-        """Finish a turn that its process has left; None where it hasn't."""
+        """Finish a turn that its process has left; None where it hasn't, or where that can't be done now."""
+        try:
+            return await self._finish_now(left, holder)
+        except NotNow:
+            self._ctx.log.warning("a turn that its process has left waits: nobody knows what its run has come to")
+            return None
+
+    async def _finish_now(self, left: Admission, holder: str) -> OrchestrationResponse | None:
         asked = taken(left, holder)
         held = await self._queue.ask(asked)
         if held.status != "held" or held.first is None or held.first.run != left.run:
@@ -237,8 +244,9 @@ class Turns:
         answer, run = played.answer, played.answer.run
         steps = tuple(step for step in run.steps if step.status != "pending") if run else ()
         workflow = {
-            "name": self._config.workflow, "run": played.run, "status": run.status if run else "not run",
-            "error": run.error if run else "", "seconds": run.seconds if run else 0.0,
+            "name": self._config.workflow, "run": run.id if run else played.run,
+            "status": run.status if run else "not run", "error": run.error if run else "",
+            "seconds": run.seconds if run else 0.0,
             "degraded": run.degraded if run else (),
         }  # fmt: skip
         if run and run.degraded and answer.outcome == "story":

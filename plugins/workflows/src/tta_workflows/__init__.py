@@ -60,6 +60,7 @@ from .runs import (
     Streamed,
     Workflows,
     WorkflowSaid,
+    WorkflowsUnavailable,
 )  # fmt: skip
 
 __all__ = [
@@ -67,7 +68,7 @@ __all__ = [
     "JournalFull", "Outcome", "Paths", "Publish", "Repeat", "Retention", "Retracted", "Retry", "Run", "RunFinished",
     "RunHandle", "RunHead", "RunPage", "RunQuery", "RunStarted", "RunStatus", "RunSummary", "Send", "Step",
     "StepFinished", "StepRun", "StepStarted", "Streamed", "Workflow", "WorkflowSaid", "WorkflowUse", "Workflows",
-    "WorkflowsLocal", "WorkflowsMemory", "WorkflowsPlugin",
+    "WorkflowsLocal", "WorkflowsMemory", "WorkflowsPlugin", "WorkflowsUnavailable",
 ]  # fmt: skip
 
 

@@ -79,7 +79,7 @@ class _Check:
         """Find what is wrong with one definition, whoever runs it."""
         takes = self._takes(name)
         found = [*self._structure(name), *self._reads(name, "", takes if takes is not None else ANY, (name,))[0]]
-        if not found:
+        if all(problem.note for problem in found):
             try:
                 make_plan(name, self._definitions)
             except PlanError as exc:
@@ -108,9 +108,19 @@ class _Check:
             for key, agent in named:
                 if agent and agent not in self._agents:
                     yield Problem(self._at(name, key), *self._undeclared(agent))
+            if step.workflow in self._definitions:
+                yield from self._within(self._at(name, f"steps.{step.id}.workflow"), step.workflow)
             for number, each in enumerate(step.send if self._types is not None else ()):
                 yield from self._sends(self._at(name, f"steps.{step.id}.send.{number}.type"), each.type)
         yield from self._cycle(name)
+
+    def _within(self, where: str, inner: str) -> Iterator[Problem]:
+        """Tell what a definition says of its own runs, and of none within another's."""
+        workflow = self._definitions[inner]
+        unheard = [key for key in ("on_failure", "savepoints") if getattr(workflow, key) not in ("undo", ())]
+        if unheard:
+            what = f"{' and '.join(unheard)} of {inner!r} don't count within another run"
+            yield Problem(where, what, "that run is taken back as its own definition says", note=True)
 
     def _sends(self, where: str, type: str) -> Iterator[Problem]:
         if not self._types:

@@ -35,7 +35,7 @@ from .journal import (
 from .library import Definitions, read_file
 from .plan import Plan, PlanError, restore_plan
 from .records import AnyRecord, Asked, Signal
-from .runs import DEFINITIONS, WORKFLOWS
+from .runs import DEFINITIONS, WORKFLOWS, WorkflowsUnavailable
 from .state import OVER, State, view
 from .validation import misfits
 
@@ -210,11 +210,11 @@ async def _check(kernel: Kernel, options: argparse.Namespace) -> int:
     )  # fmt: skip
     if options.json:
         print_json({"workflows": chosen, "problems": wrong})
-    elif wrong:
-        _tell(wrong)
     else:
+        _tell(wrong)
+    if not (wrong or options.json):
         print(f"nothing is wrong with {', '.join(chosen) or 'any workflow: there are none'}")
-    return WANTING if wrong else DONE
+    return DONE if all(each.note for each in wrong) else WANTING
 
 
 def _tell(wrong: Sequence[Problem]) -> None:
@@ -231,7 +231,7 @@ async def _act(kernel: Kernel, options: argparse.Namespace, act: _Act) -> int:
         return fail("runs", "runs are remembered in memory, and this process has none: only the running one can look")
     try:
         return await act(journal, options)
-    except JournalError as exc:
+    except (JournalError, WorkflowsUnavailable) as exc:
         return fail("runs", f"the journal can't be used: {exc}")
     except (JournalCorrupt, JournalFull, PlanError) as exc:
         return fail("runs", str(exc))

@@ -533,7 +533,7 @@ class Execution:
         """Run a definition within this run."""
         assert step.inner is not None
         inner = Frame(step.inner, f"{path}/", pick(step.input, frame.data), self.state)
-        limit = step.step.timeout or inf
+        limit = min(step.step.timeout or inf, step.inner.workflow.timeout)
         records: list[AnyRecord] = []
         try:
             with anyio.move_on_after(limit):

@@ -6,8 +6,8 @@ import secrets
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import anyio
@@ -38,7 +38,7 @@ from .membership import Membership
 from .operations import Action, ask
 from .plan import Plan, PlanError, make_plan, restore_plan
 from .records import AnyRecord, Asked, Signal, TakenOver
-from .runs import Outcome, OutcomeStatus, Run, RunHandle
+from .runs import Outcome, OutcomeStatus, Run, RunHandle, WorkflowsUnavailable
 from .state import OVER, State, view
 from .validation import misfits
 
@@ -274,7 +274,8 @@ class Executor:
     async def find(self, run: str) -> RunHandle | None:
         if (execution := self._executions.get(run)) is not None:
             return Handle(self, run, execution)
-        return Handle(self, run) if await self._engine.journal.summary(run) is not None else None
+        with _unavailable():
+            return Handle(self, run) if await self._engine.journal.summary(run) is not None else None
 
     async def signal(self, run: str, step: str, data: Mapping[str, Any], *, id: str = "", by: str = "") -> Outcome:
         try:
@@ -356,14 +357,17 @@ class Executor:
         return False
 
     async def query(self, run: str) -> Run | None:
-        found, _ = await self.look(run)
+        with _unavailable():
+            found, _ = await self.look(run)
         return None if found.status == "refused" else found
 
     async def list(self, query: RunQuery) -> RunPage:
-        return await self._engine.journal.list(query)
+        with _unavailable():
+            return await self._engine.journal.list(query)
 
     async def history(self, run: str) -> Sequence[AnyRecord]:
-        found = await self._engine.journal.read(run)
+        with _unavailable():
+            found = await self._engine.journal.read(run)
         return found.records if found is not None else ()
 
     # For handles.
@@ -425,6 +429,14 @@ _TRIES = 40
 _OUTCOMES: Mapping[Appended, OutcomeStatus] = {
     "added": "accepted", "twice": "twice", "ended": "ended", "unknown": "unknown",
 }  # fmt: skip
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
+    except (JournalError, JournalCorrupt) as exc:
+        raise WorkflowsUnavailable(str(exc)) from exc
 
 
 class _Refusal:

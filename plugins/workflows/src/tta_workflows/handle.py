@@ -10,7 +10,7 @@ import anyio
 
 from .journal import JournalError
 from .records import AnyRecord, Released
-from .runs import Retracted, Run, Streamed
+from .runs import Retracted, Run, Streamed, WorkflowsUnavailable
 from .state import OVER, State
 from .streams import PieceReader
 
@@ -81,12 +81,15 @@ class Handle:
 
     async def release(self, piece: Streamed, length: int) -> bool:
         record = Released(at=self._executor.now(), step=piece.step, attempt=piece.attempt, length=length)
-        said = await self._executor.append(self._id, record, id=f"{piece.step}:{piece.attempt}:{length}")
-        if said not in ("added", "twice"):
-            return False
-        if (execution := self._here()) is not None and _has_released(execution.state, record):
-            return True
-        found = await self._executor.read(self._id)
+        try:
+            said = await self._executor.append(self._id, record, id=f"{piece.step}:{piece.attempt}:{length}")
+            if said not in ("added", "twice"):
+                return False
+            if (execution := self._here()) is not None and _has_released(execution.state, record):
+                return True
+            found = await self._executor.read(self._id)
+        except JournalError as exc:
+            raise WorkflowsUnavailable(str(exc)) from exc
         return found is not None and _has_released(State(found.records), record)
 
     async def result(self) -> Run:

@@ -87,6 +87,11 @@ class WorkflowsLocal(Plugin[LocalConfig]):
         return [Problem(f"plugin {journal!r}", what, hint)]
 
     @hookimpl(optionalhook=True)
+    def counts_on_replies(self) -> float:
+        # A process may have called just before its lease was over, and another looks only once in a while.
+        return 2 * self.config.lease
+
+    @hookimpl(optionalhook=True)
     def message_types(self) -> Mapping[str, type[msgspec.Struct]]:
         return {StartRun.TYPE: StartRun, SignalRun.TYPE: SignalRun}
 

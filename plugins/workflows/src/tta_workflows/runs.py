@@ -126,8 +126,16 @@ class Outcome(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
+class WorkflowsUnavailable(Exception):
+    """Nobody can say now, since what the engine asks is away; nothing was changed. Ask again."""
+
+
 class Workflows(Protocol):
-    """Runs workflows. What can't be done is a status, and never an exception."""
+    """Runs workflows. What can't be done is a status, and never an exception.
+
+    What only looks (`find`, `query`, `list`, `history`, and `RunHandle.release`) raises `WorkflowsUnavailable` where
+    nobody can say.
+    """
 
     async def start(
         self, name: str, input: Mapping[str, Any], *, key: str = "", session: str = "", owner: str = "",
