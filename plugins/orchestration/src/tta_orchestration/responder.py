@@ -178,13 +178,17 @@ class Responder:
         """
         if was_told and (last := await self._last_of(keys)) is not None:
             return last
-        for each in keys:
-            handle = await self._workflows.start(
-                self._workflow, msgspec.structs.asdict(input), key=each, session=self._session, owner=self._owner
-            )  # fmt: skip
-            if len(keys) == 1 or (await handle.query()).error != "key_taken":
+        handle = await self._start(input, keys[0])
+        for key in keys[1:]:
+            if (await handle.query()).error != "key_taken":
                 break
+            handle = await self._start(input, key)
         return handle
+
+    async def _start(self, input: TurnInput, key: str) -> RunHandle:
+        return await self._workflows.start(
+            self._workflow, msgspec.structs.asdict(input), key=key, session=self._session, owner=self._owner
+        )
 
     async def _last_of(self, keys: Sequence[str]) -> RunHandle | None:
         last = None
