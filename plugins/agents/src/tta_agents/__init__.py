@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import ModuleType
@@ -9,6 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from tta_http import Route
 from tta_kernel import Context, Event, Figure, Hooks, NoConfig, Plugin, Problem, hookimpl
 from tta_messages import MESSAGES, guard
 from tta_metrics import METRICS
@@ -49,6 +51,7 @@ from .model import (
     Unknown,
 )  # fmt: skip
 from .plugin import AgentPlugin
+from .routes import Known, agent_routes
 from .stores import guard_registry, guard_replies
 from .switchboard import Switchboard
 from .wire import SIGNALS, Call
@@ -79,6 +82,7 @@ class AgentsPlugin(Plugin[Config]):
         if self.config.remote and messages is None:
             ctx.log.warning("agents of other deployments can't be called: nothing provides messages")
         self._agents = Switchboard(ctx, self.config, ctx.get(AGENT_REGISTRY), messages, ctx.find(AGENT_REPLIES))
+        self._known = Known(guard_registry(ctx.get(AGENT_REGISTRY)), self._agents, time.time)
         ctx.provide(AGENTS, self._agents)
         try:
             with counted(ctx.find(METRICS)):
@@ -100,6 +104,10 @@ class AgentsPlugin(Plugin[Config]):
     @hookimpl(optionalhook=True)
     def message_types(self) -> Mapping[str, type[msgspec.Struct]]:
         return {Call.TYPE: Call, **SIGNALS}
+
+    @hookimpl(optionalhook=True)
+    def routes(self) -> Sequence[Route]:
+        return agent_routes(lambda: self._known)
 
     @hookimpl(optionalhook=True)
     def register_commands(self, subcommands: Subcommands) -> None:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from tta_http import Route
 from tta_kernel import KERNEL, Context, Event, Figure, Hooks, Plugin, Problem, hookimpl
 from tta_program import Subcommands
 
@@ -46,6 +47,7 @@ from .model import (
 from .prepare import FORGOTTEN, Codec, Prepared
 from .replies import REPLY_SETTINGS, SHUTDOWN_TIMEOUT, ReplyQueue
 from .requests import AnswerError, Asked, Requests, Unsent
+from .routes import message_routes
 from .types import declared
 
 __all__ = [
@@ -68,7 +70,8 @@ class MessagesPlugin(Plugin[MessagesConfig]):
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        types, _ = declared(ctx.get(KERNEL).hooks)
+        self._kernel = ctx.get(KERNEL)
+        types, _ = declared(self._kernel.hooks)
         ctx.provide(MESSAGE_TYPES, types)
         ctx.provide(MESSAGES_CONFIG, self.config)
         yield
@@ -85,6 +88,10 @@ class MessagesPlugin(Plugin[MessagesConfig]):
     def check(self, hooks: Hooks) -> Sequence[Problem]:
         _, problems = declared(hooks)
         return problems
+
+    @hookimpl(optionalhook=True)
+    def routes(self) -> Sequence[Route]:
+        return message_routes(lambda: self._kernel)
 
     @hookimpl(optionalhook=True)
     def register_commands(self, subcommands: Subcommands) -> None:

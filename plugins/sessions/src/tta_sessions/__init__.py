@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
+from tta_http import Route
 from tta_kernel import Context, Event, Figure, NoConfig, Plugin, PositiveDuration, Size, hookimpl
 from tta_program import Subcommands
 
@@ -33,6 +34,7 @@ from .model import (
     pack,
 )
 from .queue import QUEUE, check_admission
+from .routes import session_routes
 
 __all__ = [
     "FIGURES", "QUEUE", "SESSIONS", "Admission", "Held", "Session", "SessionBusy", "SessionCommitted",
@@ -42,9 +44,19 @@ __all__ = [
 
 
 class SessionsPlugin(Plugin[NoConfig]):
-    """The vocabulary of sessions, the hook ``forget`` and its command."""
+    """The vocabulary of sessions, the hook ``forget`` and its command, and a session's sizes over HTTP."""
 
+    after = (SESSIONS,)
     hookspecs: ClassVar[ModuleType | None] = hookspecs
+
+    @asynccontextmanager
+    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        self._ctx = ctx
+        yield
+
+    @hookimpl(optionalhook=True)
+    def routes(self) -> Sequence[Route]:
+        return session_routes(lambda: self._ctx.find(SESSIONS))
 
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:

@@ -10,6 +10,7 @@ from typing import ClassVar
 import anyio.to_thread
 
 from tta_agents.hookspecs import declared
+from tta_http import Route
 from tta_kernel import KERNEL, ConfigError, Context, Event, Hooks, Plugin, PluginError, Problem, hookimpl
 from tta_messages.types import declared as declared_types
 from tta_metrics import METRICS
@@ -45,6 +46,7 @@ from .journal import (
 )  # fmt: skip
 from .library import Config, Definitions, Folder, gather, read_folder
 from .local import WorkflowsLocal, WorkflowsMemory
+from .routes import workflow_routes
 from .runs import (
     DEFINITIONS,
     WORKFLOWS,
@@ -93,7 +95,8 @@ class WorkflowsPlugin(Plugin[Config]):
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        self._hooks = ctx.get(KERNEL).hooks
+        self._kernel = ctx.get(KERNEL)
+        self._hooks = self._kernel.hooks
         self._definitions.become(gather(self.config, self.files(), self._hooks)[0])
         ctx.provide(DEFINITIONS, self._definitions)
         with counted(ctx.find(METRICS)):
@@ -129,6 +132,10 @@ class WorkflowsPlugin(Plugin[Config]):
         types, _ = declared_types(hooks)
         more = problems(found, declared(hooks), uses, hooks.trouble, origins=found.origins, types=types)
         return [*wrong, *map(found.blame, more)]
+
+    @hookimpl(optionalhook=True)
+    def routes(self) -> Sequence[Route]:
+        return workflow_routes(lambda: self._kernel)
 
     @hookimpl(optionalhook=True)
     def register_commands(self, subcommands: Subcommands) -> None:

@@ -34,15 +34,14 @@ from .journal import (
 )  # fmt: skip
 from .library import Definitions, read_file
 from .plan import Plan, PlanError, restore_plan
-from .records import AnyRecord, Asked, Signal
+from .records import Asked, Signal
 from .runs import DEFINITIONS, WORKFLOWS, WorkflowsUnavailable
+from .shown import sizes, without_text
 from .state import OVER, State, view
 from .validation import misfits
 
 _MOST = 100
 _Act = Callable[[Journal, argparse.Namespace], Awaitable[int]]
-_HIDDEN = ("output", "input", "data", "arguments")
-"""What may hold a person's text: of these only names and sizes are shown."""
 
 
 def add(subcommands: Subcommands) -> None:
@@ -271,8 +270,8 @@ async def _run(journal: Journal, options: argparse.Namespace) -> int:
     plan = await _plan(journal, found)
     run = view(found.head, plan, State(found.records), time.time(), status=found.status)
     told = {key: value for key, value in msgspec.to_builtins(run).items() if key != "output"}
-    told["input"] = _sizes(found.head.input)
-    history = [_without_text(number, record) for number, record in enumerate(found.records, 1)]
+    told["input"] = sizes(found.head.input)
+    history = [without_text(number, record) for number, record in enumerate(found.records, 1)]
     if options.json:
         print_json({**told, "history": history})
         return DONE
@@ -309,22 +308,6 @@ def _only_summary(summary: RunSummary, *, json: bool) -> int:
         table([(key, _cell(value)) for key, value in told.items()])
         print("its history has ended: no more than this is kept", file=sys.stderr)
     return DONE
-
-
-def _without_text(number: int, record: AnyRecord) -> dict[str, Any]:
-    """Return a record without what anybody has said: of that, names and sizes."""
-    told: dict[str, Any] = {"no": number, **msgspec.to_builtins(record)}
-    for key in _HIDDEN:
-        if key in told:
-            told[key] = _sizes(told[key])
-    if "text" in told:
-        told["text"] = len(told["text"])
-    return told
-
-
-def _sizes(fields: Mapping[str, Any]) -> dict[str, int]:
-    """Return the size of each field, in bytes as it is stored."""
-    return {name: len(msgspec.msgpack.encode(value)) for name, value in fields.items()}
 
 
 async def _cancel(journal: Journal, options: argparse.Namespace) -> int:
