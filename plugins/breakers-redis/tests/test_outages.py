@@ -129,7 +129,7 @@ async def test_while_redis_is_restarted_again_and_again_probes_go_on_and_it_clos
         async with shared.elsewhere(probe_for_ever) as one, shared.elsewhere(probe_for_ever) as other:
             for _ in range(4):
                 count = len(one.told) + len(other.told)
-                await until(lambda count=count: len(one.told) + len(other.told) > count + 5)  # type: ignore[misc]
+                await until(lambda count=count: len(one.told) + len(other.told) > count + 5)
                 server.kill()
                 server.start()
             with one.paused():  # Whatever it was about; and then it never comes back.

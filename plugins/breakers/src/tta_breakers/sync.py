@@ -176,15 +176,18 @@ class Sync:
 
     def _swap(self, breaker: Breaker) -> Swap | None:
         """Return what the store is to have, or None where it has that."""
-        if not breaker.sending:
-            breaker.sending, breaker.waiting = breaker.waiting, []
-            breaker.stamp = secrets.token_hex(8)
         base = breaker.base
-        wanted = apply_all(base, breaker.sending, breaker.settings, self._process.random)
-        if wanted == base and not _is_lost(breaker):
+        while True:
+            if not breaker.sending:
+                breaker.sending, breaker.waiting = breaker.waiting, []
+                breaker.stamp = secrets.token_hex(8)
+            wanted = apply_all(base, breaker.sending, breaker.settings, self._process.random)
+            if wanted != base or _is_lost(breaker):
+                break
             breaker.sending = []
-            breaker.refresh()
-            return None
+            if not breaker.waiting:
+                breaker.refresh()
+                return None
         at = max(self._process.now(), base.at + _LEAST_STEP)
         return Swap(breaker.name, breaker.expected, replace(wanted, at=at, stamp=breaker.stamp))
 
