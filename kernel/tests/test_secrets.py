@@ -19,6 +19,7 @@ from msgspec import Meta, Struct
 
 from tta_kernel import PluginSettings, Secret
 from tta_program import LayeredSettings, load
+from tta_program.logs import Redactor
 
 REDACTED = "<redacted>"
 PLAIN = "hunter2-é"
@@ -238,3 +239,21 @@ def test_no_log_shows_the_password_of_a_url_alone() -> None:
     settings = LayeredSettings(plugins={"store": PluginSettings(config={"url": "db://me:hunt%65r2@example"})})
     settings.decode("store", Server)
     assert settings.secrets == {"hunt%65r2", "hunter2"}
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        f"ttak_0123456789_{'aZ9-_' * 8}abc",
+        "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJzb2ZpYSJ9.c2lnbmF0dXJl_-",
+        "-----BEGIN " + "PRIVATE KEY-----\nMIIEvQIBADAN\n-----END PRIVATE KEY-----",
+        "-----BEGIN RSA " + "PRIVATE KEY-----\nMIIEvQ",
+    ],
+)
+def test_what_looks_like_a_key_or_a_token_is_hidden_whoever_it_belongs_to(shown: str) -> None:
+    assert Redactor()(f"got {shown}") == "got <redacted>"
+
+
+@pytest.mark.parametrize("text", ["ttak_", "eyJ.a.b", "the key is public", "-----BEGIN CERTIFICATE-----"])
+def test_what_only_begins_like_one_stays(text: str) -> None:
+    assert Redactor()(text) == text

@@ -19,7 +19,7 @@ import msgspec
 from tta_kernel import as_failure, correlation_id
 
 from .output import CONTROL, encodable
-from .secrets import REDACTED, mask
+from .secrets import REDACTED, hide_known, mask
 
 log = logging.getLogger("tta.kernel")
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -34,7 +34,7 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class Redactor:
-    """Hides ``secrets`` in a text, as they are, as Python, JSON and URLs show them, and passwords in URLs.
+    """Hides ``secrets`` in a text, as they are, as Python, JSON and URLs show them, passwords in URLs, keys and tokens.
 
     The collection may grow, as ``kernel.secrets`` does at a reload. What has up to three characters stays: to hide
     it would hide half the log.
@@ -52,7 +52,7 @@ class Redactor:
             secrets = tuple(self._secrets)
             self._pattern = _pattern(secrets)
             self._known = len(secrets)
-        return mask(self._pattern.sub(REDACTED, text))
+        return hide_known(mask(self._pattern.sub(REDACTED, text)))
 
     def value(self, value: Any) -> Any:
         """Return a record's field: as it is, unless that shows a secret or can't be shown; then as text."""

@@ -12,6 +12,14 @@ _LOGIN = r"(?<=://)[^\s\"']*(?=@)"
 """Up to the last @: a password may hold one, and hiding too much does no harm."""
 
 
+_KNOWN = re.compile(
+    r"\bttak_[0-9a-f]{10}_[\w-]{43}"  # a caller's key of this system
+    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"  # a JSON Web Token
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
+    re.DOTALL,
+)
+
+
 class SecretText(str):
     """The value of a `Secret`: a str like any other, but for its repr, so that no repr of a config shows it.
 
@@ -46,6 +54,11 @@ def passwords(text: str) -> Iterator[str]:
         if password:
             yield password
             yield unquote(password)
+
+
+def hide_known(text: str) -> str:
+    """Hide what is a secret by its looks, whoever it belongs to: keys of callers, tokens, private keys."""
+    return _KNOWN.sub(REDACTED, text)
 
 
 def mask(text: str) -> str:
