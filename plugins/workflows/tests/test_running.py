@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import time
+import weakref
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 
@@ -276,6 +278,23 @@ async def test_a_step_finds_who_can_do_it_when_it_begins(processes: Processes) -
     assert done.status == "done"
     assert [str(call.agent) for call in processes.agents.calls] == ["echo:one"]
     assert (failed.status, failed.error, failed.steps[0].attempt) == ("failed", "not_served", 2)
+
+
+async def test_a_run_that_is_over_is_freed_without_the_garbage_collector(processes: Processes) -> None:
+    definition = workflow({**STEP, "timeout": 5.0}, {"id": "b", "agent": "echo", "needs": []})
+    async with processes.running(None, w=definition) as workflows:
+        gc.disable()
+        try:
+            handle = await workflows.start("w", {"text": "hi"}, key="r")
+            execution = weakref.ref(workflows.execution("r"))
+            assert execution() is not None
+            await handle.result()
+            del handle
+            processes.agents.calls.clear()  # They remember whom they told of their undos.
+            await anyio.wait_all_tasks_blocked()
+            assert execution() is None
+        finally:
+            gc.enable()
 
 
 async def test_the_end_of_a_step_is_stored_and_told_while_an_agent_is_looked_for(processes: Processes) -> None:

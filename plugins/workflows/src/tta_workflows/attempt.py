@@ -46,14 +46,12 @@ class Attempts:
 
     def __init__(self, execution: Execution) -> None:
         self._run, self._engine = execution, execution.engine
-        # Where there are no breakers nothing is asked of them.
-        self._asked: Call = self._call
-        if (breakers := execution.engine.breakers) is not None:
-            begun = {path: step.attempt for path, step in execution.state.steps.items() if step.status == "running"}
-            self._asked = by_breaker(breakers, self._call, begun)
 
     async def done(self, frame: Frame, step: PlannedStep, path: str) -> Done:
         """Return how the step was done; raise `GivenUp` where no attempt is left."""
+        call: Call = self._call
+        if (breakers := self._engine.breakers) is not None:
+            call = by_breaker(breakers, self._call, self._run.made_before)
         while True:
             state = self._run.state.step(path)
             if state.status == "running":  # Who takes a run over finds it begun, and makes the same call again.
@@ -62,7 +60,7 @@ class Attempts:
                 agent = await self._begun(step, path, state)
             began = time.perf_counter()
             try:
-                reply = await self._asked(frame, step, path, agent, state)
+                reply = await call(frame, step, path, agent, state)
                 output = self._output(step, path, reply)
             except AgentError as exc:
                 await self._fail(step, path, state, exc, time.perf_counter() - began)

@@ -39,8 +39,9 @@ class Alarms:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
-        self._cancelled: set[int] = set()
+        self._due: list[tuple[float, int]] = []
+        self._calls: dict[int, Callable[[], None]] = {}
+        """What is to be called, by the numbers in ``_due``; what was cancelled isn't kept."""
         self._numbers = itertools.count()
         self._next = inf
         self._earlier = anyio.Event()
@@ -48,28 +49,26 @@ class Alarms:
     def set(self, due: float, call: Callable[[], None]) -> int:
         """Have ``call`` called at that time; return what `cancel` takes."""
         number = next(self._numbers)
-        heapq.heappush(self._due, (due, number, call))
+        self._calls[number] = call
+        heapq.heappush(self._due, (due, number))
         if due < self._next:
             self._earlier.set()
         return number
 
     def cancel(self, number: int) -> None:
         """Don't call it, if its time hasn't come yet."""
-        self._cancelled.add(number)
-        if len(self._cancelled) > 64 and len(self._cancelled) > len(self._due) // 2:
-            self._due = [each for each in self._due if each[1] not in self._cancelled]
+        self._calls.pop(number, None)
+        if len(self._due) > 64 + 2 * len(self._calls):
+            self._due = [each for each in self._due if each[1] in self._calls]
             heapq.heapify(self._due)
-            self._cancelled.clear()
 
     async def run(self) -> Never:
         """Call what is due, until cancelled."""
         while True:
             now = self._clock.time()
             while self._due and self._due[0][0] <= now:
-                _, number, call = heapq.heappop(self._due)
-                if number in self._cancelled:
-                    self._cancelled.discard(number)
-                else:
+                _, number = heapq.heappop(self._due)
+                if (call := self._calls.pop(number, None)) is not None:
                     call()
             self._next = self._due[0][0] if self._due else inf
             self._earlier = anyio.Event()

@@ -61,6 +61,8 @@ class Execution:
         )  # fmt: skip
         self.writer.outgoing.extend(found.outgoing)
         self.lease = lease
+        self.made_before = {path: step.attempt for path, step in self.state.steps.items() if step.status == "running"}
+        """The attempts that a process has made which is gone, by their steps' paths."""
         self._taken = taken
         self.left = ""
         self.closed = anyio.Event()
@@ -80,7 +82,6 @@ class Execution:
         """What waits for a signal, by the step's path."""
         self._watching: anyio.CancelScope | None = None
         self._flushing = False
-        self._attempts = Attempts(self)
         self.permit: Permit | None = None
         """Of the breaker of its workflow, where there are breakers, and this process has begun it."""
         self._waits_for_commits = plan.workflow.execution.commits == "sync"
@@ -162,7 +163,7 @@ class Execution:
             self.closed.set()
             if self._watching is not None:
                 self._watching.cancel()
-            self.writer.wake()
+            self.writer.close()
 
     def _on_alarm(self) -> None:
         self.watch()
@@ -503,7 +504,7 @@ class Execution:
         if step.step.wait is not None:
             await self.engine.clock.sleep_until(self.state.step(path).due)
             return Done(at=self._now(), step=path)
-        return await self._attempts.done(frame, step, path)
+        return await Attempts(self).done(frame, step, path)
 
     async def _repeat(self, frame: Frame, step: PlannedStep, path: str) -> Done:
         """Do a step, round after round, until its expression holds."""

@@ -72,6 +72,14 @@ class Writer:
             self._changed.set()
             self._changed = None
 
+    def close(self) -> None:
+        """Tell its owner nothing more, and let whoever waits for a change look a last time."""
+        # Its owner holds it, and would be held by it: a run that is over is to be freed at once. Left to the garbage
+        # collector, runs took a quarter of all time.
+        status = self._status()
+        self._status, self._on_new = lambda: status, _ignore
+        self.wake()
+
     def hand_in(self, records: Sequence[AnyRecord], outgoing: Sequence[Outgoing] = ()) -> None:
         """Take records that go out with the next commit; nobody waits for it yet."""
         self._queue += records
@@ -223,3 +231,7 @@ class Writer:
             if not first <= number < first + known:
                 self._on_new(record)
         self.wake()
+
+
+def _ignore(record: AnyRecord) -> None:
+    pass
