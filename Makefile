@@ -142,7 +142,9 @@ bench-flow:
 	@test -e build/bench-flow/bin/python || $(PYTHON) -m venv build/bench-flow
 	@build/bench-flow/bin/python $(PIP) install -r bench/requirements-flow.txt
 	@build/bench-flow/bin/python $(PIP) install -c constraints.txt hatchling editables
-	@build/bench-flow/bin/python $(PIP) install --no-build-isolation -e ./kernel -e ./plugins/messages -e ./plugins/breakers
+	@build/bench-flow/bin/python $(PIP) install --no-build-isolation -e ./kernel -e ./plugins/messages -e ./plugins/http \
+	  -e ./plugins/metrics -e ./plugins/agents -e ./plugins/capabilities -e ./plugins/breakers -e ./plugins/workflows \
+	  -e ./plugins/schedules
 	build/bench-flow/bin/python bench/flow.py $(ARGS)
 
 # Secrets are in place only where they are used.

@@ -11,7 +11,7 @@ import importlib
 import json
 import platform
 
-ROWS = ("breakers",)
+ROWS = ("breakers", "schedules")
 
 
 def main() -> None:

@@ -108,6 +108,7 @@ async def test_a_reload_takes_schedules_in_and_out_unless_one_is_wrong() -> None
     workflows = FakeWorkflows(lambda: 0.0)
     async with deployment(workflows, [], a={"workflow": "greet", "every": 3600}) as kernel:
         schedules = kernel.get(SCHEDULES)
+        await until(partial(schedules.get, "a"))
         plugin = kernel.records["schedules"].plugin
         assert isinstance(plugin, SchedulesPlugin)
         config = LayeredSettings().decode("schedules", SchedulesPlugin.config_type)
@@ -117,10 +118,13 @@ async def test_a_reload_takes_schedules_in_and_out_unless_one_is_wrong() -> None
         right = msgspec.convert({"schedules": {"b": {"workflow": "greet", "every": 60.0}}}, type(config))
         (await plugin.prepare(right))()
         entry = await until(partial(schedules.get, "b"))
-        before = await schedules.get("a")
+
+        async def has_ended() -> bool:
+            before = await schedules.get("a")
+            return before is not None and before.ended == "removed"
+
+        await until(has_ended)
     assert entry.origin == "config"
-    assert before is not None
-    assert before.ended == "removed"
 
 
 async def test_the_example_of_the_readme_runs() -> None:

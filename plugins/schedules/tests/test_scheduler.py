@@ -133,6 +133,25 @@ async def test_a_schedule_that_is_added_is_seen_at_once(deployment: Deployment) 
     assert list(deployment.workflows.begun) == ["schedule:hourly:now:x"]
 
 
+async def test_who_has_lost_the_lease_asks_for_it_before_it_tries_anything_more(deployment: Deployment) -> None:
+    puts: list[bool] = []
+
+    class Counting(MemoryScheduleStore):
+        async def put(self, entry: Entry, records: Any = (), *, lease: Any = None) -> Entry:
+            puts.append(lease is not None)
+            return await super().put(entry, records, lease=lease)
+
+    # By its clock, which a test moves on, the lease is over with each hour.
+    deployment.store = Counting(deployment.clock.time)
+    deployment.schedules = deployment.service()
+    await deployment.schedules.add("hourly", HOURLY)
+    async with deployment.running() as scheduler:
+        await scheduler.hold.taken.wait()
+        deployment.clock.advance(HOUR)
+        await deployment.until("hourly", firing=None, fired=1)
+    assert puts.count(True) <= 4
+
+
 @pytest.mark.parametrize("code", ["unknown_workflow", "bad_input", "too_large", "key_taken"])
 async def test_what_can_never_begin_is_told_and_left(deployment: Deployment, code: str) -> None:
     deployment.workflows.refuse = code

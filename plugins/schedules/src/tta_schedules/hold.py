@@ -60,6 +60,11 @@ class Hold:
         self._until = asked_at + self._ttl
         self.taken.set()
 
+    def doubt(self) -> None:
+        """Do nothing by it before it is asked for again: the store has said that it doesn't hold."""
+        self._until = 0.0
+        self.taken = anyio.Event()
+
     async def leave(self) -> None:
         """Give it up, so that others need not wait for its end."""
         lease = self._lease

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 import secrets
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 
@@ -34,6 +33,8 @@ class MemoryScheduleStore:
         self._entries: dict[str, bytes] = {}
         """Encoded: nobody can change one behind its version, and what can't travel fails here."""
         self._wakes: dict[str, float] = {}
+        self._by_wake: list[tuple[float, str]] = []
+        """The same, in order."""
         self._histories: OrderedDict[str, deque[Record]] = OrderedDict()
         self._ends: dict[str, float] = {}
         self._lease: Lease | None = None
@@ -71,9 +72,7 @@ class MemoryScheduleStore:
         self._ends.pop(entry.name, None)
         if entry.ended:
             self._ends[entry.name] = self._clock() + self._ended
-        self._wakes.pop(entry.name, None)
-        if entry.wake is not None:
-            self._wakes[entry.name] = entry.wake
+        self._set_wake(entry.name, entry.wake)
         if records:
             self._histories.setdefault(entry.name, deque(maxlen=self._history)).extend(records)
             self._histories.move_to_end(entry.name)
@@ -88,11 +87,12 @@ class MemoryScheduleStore:
         return self._read(name)
 
     async def due(self, now: float, most: int) -> Sequence[Entry]:
-        names = heapq.nsmallest(most, ((wake, name) for name, wake in self._wakes.items() if wake <= now))
-        return [entry for _, name in names if (entry := self._read(name)) is not None]
+        names = [name for wake, name in self._by_wake[:most] if wake <= now]
+        return [entry for name in names if (entry := self._read(name)) is not None]
 
     async def wake(self, now: float) -> float | None:
-        return min((wake for wake in self._wakes.values() if wake > now), default=None)
+        first = bisect_right(self._by_wake, now, key=lambda each: each[0])
+        return self._by_wake[first][0] if first < len(self._by_wake) else None
 
     async def page(self, cursor: str = "", most: int = 100) -> Page:
         self._drop_ended()
@@ -137,9 +137,17 @@ class MemoryScheduleStore:
         return msgspec.msgpack.decode(packed, type=Entry) if packed is not None else None
 
     def _delete(self, name: str) -> None:
-        for each in (self._entries, self._wakes, self._ends):
+        self._set_wake(name, None)
+        for each in (self._entries, self._ends):
             each.pop(name, None)
         self._tell()
+
+    def _set_wake(self, name: str, wake: float | None) -> None:
+        if (before := self._wakes.pop(name, None)) is not None:
+            del self._by_wake[bisect_left(self._by_wake, (before, name))]
+        if wake is not None:
+            self._wakes[name] = wake
+            insort(self._by_wake, (wake, name))
 
     def _drop_ended(self) -> None:
         now = self._clock()

@@ -119,8 +119,10 @@ class Scheduler:
                 until: float | None = None
                 try:
                     until = await self.look(workers)
-                except (Changed, NotHeld):
-                    self._synced = None
+                except NotHeld:
+                    self.hold.doubt()
+                except Changed:
+                    self._again.set()
                 except ScheduleStoreError as exc:
                     await backoff.wait(exc)
                     continue
@@ -185,7 +187,9 @@ class Scheduler:
     async def _try_to_see_to(self, lease: Lease, entry: Entry) -> None:
         try:
             await self._see_to(lease, entry)
-        except (Changed, NotHeld):
+        except NotHeld:
+            self.hold.doubt()
+        except Changed:
             self._again.set()
         except ScheduleStoreError as exc:
             # It is found again at the next look, which warns if that fails, too.

@@ -1,0 +1,1 @@
+"""Schedules that several processes fire, one at a time."""
