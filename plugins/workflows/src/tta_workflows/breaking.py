@@ -9,8 +9,7 @@ from tta_agents import AgentError, AgentId, Reply
 from tta_breakers import LONGEST_NAME, Breaker, Breakers, Permit, Refused
 
 from .plan import PlannedStep
-from .runs import Run
-from .state import StepState
+from .state import State, StepState
 
 if TYPE_CHECKING:
     from .frame import Frame
@@ -63,11 +62,12 @@ async def admit(breakers: Breakers, workflow: str) -> Permit | Refused:
     return await _breaker(breakers, "workflow", workflow).admit()
 
 
-def report(permit: Permit, run: Run) -> None:
+def report(permit: Permit, state: State) -> None:
     """Say how a run went that is over, or isn't this process's any more."""
-    if run.status == "done":
+    code = state.end.code if state.end is not None else ""
+    if state.status == "done":
         permit.succeeded()
-    elif run.status in ("failed", "stuck") and run.error in _FAILURES:
+    elif state.status in ("failed", "stuck") and code in _FAILURES:
         permit.failed()
     else:
         permit.returned()

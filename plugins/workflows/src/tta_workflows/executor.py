@@ -147,7 +147,7 @@ class Executor:
         finally:
             id = execution.head.id
             if execution.permit is not None:
-                breaking.report(execution.permit, execution.view())
+                breaking.report(execution.permit, execution.state)
             if self._executions.get(id) is execution:
                 del self._executions[id]
             if execution.left == "resumed":
