@@ -33,13 +33,13 @@ EMBEDDING = .venv-embedding/$(STAMP)
 
 .DEFAULT_GOAL = help
 .PHONY: help demo dev test test-servers test-embedding lint format map docs check chaos constraints clean \
-  bench-kernel bench-bus bench-matching bench-messages bench-durability bench-calls bench-connection \
+  bench-kernel bench-metrics bench-bus bench-matching bench-messages bench-durability bench-calls bench-connection \
   bench-workflows bench-flow
 
 help:
 	@sed -n 's/^#   //p' Makefile
 	@echo "make test-servers | test-embedding | lint | format | map | docs | check | chaos | constraints | clean"
-	@echo "make bench-workflows | bench-flow | bench-kernel | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls | bench-connection"
+	@echo "make bench-workflows | bench-flow | bench-kernel | bench-metrics | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls | bench-connection"
 
 demo: $(DEMO)
 	@printf '> %s\n\n' "$$TTA_DEMO_INPUT"
@@ -95,6 +95,9 @@ bench-matching: $(DEV)
 
 bench-calls: $(DEV)
 	$(BIN)/python bench/calls.py $(ARGS)
+
+bench-metrics: $(DEV)
+	$(BIN)/python bench/metrics.py
 
 bench-connection: $(DEV)
 	$(BIN)/python bench/connection.py

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from tta_program.logs import Redactor
@@ -115,24 +115,23 @@ class Family(Generic[M]):
         made: Any = Histogram(self._buckets) if self.kind == "histogram" else _PLAIN[self.kind]()
         one: M = made
         self._series[values] = one
-        one.prefixes = tuple(_prefixes(self.name, dict(zip(self.label_names, values, strict=True)), one))
+        one.template = _template(self.name, dict(zip(self.label_names, values, strict=True)), one)
         return one
 
 
-def _prefixes(name: str, labels: Mapping[str, str], one: Instrument) -> Iterator[str]:
-    """Render how each line of a series begins, once: what comes after it is a number."""
+def _template(name: str, labels: Mapping[str, str], one: Instrument) -> str:
+    """Return the lines of a series with ``%s`` for each number: so a scrape only fills them in."""
     if not isinstance(one, Histogram):
-        yield f"{name}{_braced(labels)} "
-        return
-    for bound in [*map(repr, one.buckets.shown), "+Inf"]:
-        yield f"{name}_bucket{_braced({**labels, 'le': bound})} "
-    yield f"{name}_count{_braced(labels)} "
-    yield f"{name}_sum{_braced(labels)} "
+        return f"{name}{_braced(labels)} %s\n"
+    bounds = [*map(repr, one.buckets.shown), "+Inf"]
+    buckets = [f"{name}_bucket{_braced({**labels, 'le': bound})} %s\n" for bound in bounds]
+    return "".join([*buckets, f"{name}_count{_braced(labels)} %s\n", f"{name}_sum{_braced(labels)} %s\n"])
 
 
 def _braced(labels: Mapping[str, str]) -> str:
+    """Return labels as they stand in a template, in which a percent sign is two."""
     pairs = ",".join(f'{name}="{escaped(value)}"' for name, value in labels.items())
-    return f"{{{pairs}}}" if pairs else ""
+    return f"{{{pairs}}}".replace("%", "%%") if pairs else ""
 
 
 def escaped(value: str) -> str:
