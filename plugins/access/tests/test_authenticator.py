@@ -79,9 +79,11 @@ def config(**given: Any) -> Config:
     return msgspec.convert(given, Config)
 
 
-def make(store: KeyStore, clocks: Clocks, told: list[Event], **given: Any) -> Authenticator:
+def make(
+    store: KeyStore, clocks: Clocks, told: list[Event], limit: float = 60.0, **given: Any
+) -> Authenticator:  # fmt: skip
     return Authenticator(
-        config(**given), store, publish=told.append, clock=clocks.monotonic, wall=clocks.wall, limit=LIMIT
+        config(**given), store, publish=told.append, clock=clocks.monotonic, wall=clocks.wall, limit=limit
     )
 
 
@@ -365,10 +367,25 @@ async def test_a_wrong_key_beside_a_good_certificate_is_denied(
 async def test_an_agent_has_the_roles_that_config_gives_its_type_and_others_none(
     store: Counting, clocks: Clocks, told: list[Event]
 ) -> None:
-    access = make(store, clocks, told, roles={"looks-up": ["tools:execute:kg.*"]}, agents={"tide": ["looks-up"]})
+    access = make(store, clocks, told, roles={"looks-up": ["tools:execute:kg.query"]}, agents={"tide": ["looks-up"]})
     assert access.agent("tide").kind == "agent"
+    assert access.allowed(access.agent("tide"), "tools:execute:kg.query")
+    assert not access.allowed(access.agent("tide"), "tools:execute:math.add")
     assert access.agent("other").permissions == frozenset()
-    assert not access.allowed(access.agent("other"), "runs:read")
+    assert not access.allowed(access.agent("other"), "tools:execute:kg.query")
+
+
+async def test_a_tool_is_for_whoever_has_a_key_that_names_it(
+    store: Counting, clocks: Clocks, told: list[Event]
+) -> None:
+    """T38: without a key, with a wrong one, with another tool, with this one."""
+    access = make(store, clocks, told, roles={"adds": ["tools:execute:math.add"]})
+    _, key = await add_key(store, clocks, "adder", "adds")
+    assert not access.allowed(await access.authenticate(Credentials()), "tools:execute:math.add")
+    assert (await denied(access, bearer("wrong"))).code == "unauthenticated"
+    adder = await access.authenticate(bearer(key))
+    assert not access.allowed(adder, "tools:execute:math.multiply")
+    assert access.allowed(adder, "tools:execute:math.add")
 
 
 async def test_the_local_user_is_an_admin_who_does_not_read_what_people_wrote(
@@ -445,7 +462,7 @@ async def test_whatever_a_store_does_nobody_is_let_in_by_it_and_keys_in_config_o
         async def find(self, digest: str) -> Key | None:
             return await stranger()  # type: ignore[no-any-return]
 
-    access = make(Odd(), clocks, told, keys={"ci": {"key": GIVEN, "roles": ["viewer"]}})
+    access = make(Odd(), clocks, told, LIMIT, keys={"ci": {"key": GIVEN, "roles": ["viewer"]}})
     if stranger.outcome is Outcome.STOP:
         with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
             await access.authenticate(bearer("x" * 40))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -96,7 +96,7 @@ async def _list(kernel: Kernel, options: argparse.Namespace) -> int:
     if (store := _store(kernel)) is None:
         return _in_memory()
     try:
-        keys = await store.keys()
+        keys = await asked(AccessError, LIMIT, Sequence[Key], store.keys)
     except AccessError as exc:
         return fail("keys", str(exc))
     now = time.time()
@@ -121,7 +121,7 @@ async def _revoke(kernel: Kernel, options: argparse.Namespace) -> int:
     if (store := _store(kernel)) is None:
         return _in_memory()
     try:
-        found = await store.revoke(options.id)
+        found = await asked(AccessError, LIMIT, bool, store.revoke, options.id)
     except AccessError as exc:
         return fail("keys", str(exc))
     if not found:

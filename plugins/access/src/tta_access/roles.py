@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tta_http import TEXT, Permission
 
+_OPERATED = ("agents", "alerts", "breakers", "messages", "runs", "schedules", "sessions", "workflows")
 ROLES: Mapping[str, frozenset[Permission]] = {
     "viewer": frozenset({"*:read"}),
-    "operator": frozenset(
-        {"*:read", "agents:*", "alerts:*", "audit:inspect", "messages:*", "runs:*", "sessions:*", "workflows:*"}
-    ),
+    "operator": frozenset({"*:read", "audit:inspect", *(f"{what}:*" for what in _OPERATED)}),
     "admin": frozenset({"*:*"}),
 }
 """The roles that are there without config. None opens what people wrote: no wildcard covers `TEXT`."""
