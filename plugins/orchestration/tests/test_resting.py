@@ -32,6 +32,17 @@ async def test_who_needs_an_agent_that_rests_is_asked_to_come_back_and_nothing_h
     assert response.workflow["error"] == "breaker_open"
 
 
+@pytest.mark.parametrize("code", ["overloaded", "rate_limited"])
+async def test_who_comes_where_too_much_goes_on_is_asked_to_say_it_again(code: str) -> None:
+    class Crowded(Teller):
+        async def process(self, request: Scene, ctx: StepContext, /) -> Any:
+            raise AgentError(code, "1000 calls wait already")
+
+    response = await turn(Crowded)
+    assert (response.text, response.outcome) == (texts.CROWDED, "failed")
+    assert response.failure == Failure("workflow", code)
+
+
 async def test_where_a_step_gave_its_fallback_the_player_is_told_that_it_is_simpler() -> None:
     class Half(Teller):
         async def process(self, request: Scene, ctx: StepContext, /) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tta_redis import Redis
-from tta_workflows.testing import FakeAgents, Processes, WorkflowsContract, echo, workflow
+from tta_workflows.testing import EntranceContract, FakeAgents, Processes, WorkflowsContract, echo, workflow
 from tta_workflows_redis import RedisJournal
 
 
@@ -32,3 +32,12 @@ async def test_a_run_of_n_steps_asks_the_server_n_plus_one_times(redis: Redis) -
         before = redis.counts()["redis.calls"]
         assert (await workflows.run("w", {})).status == "done"
         assert redis.counts()["redis.calls"] - before == 4
+
+
+@pytest.mark.anyio
+class TestTheEntranceOnRedis(EntranceContract):
+    @pytest.fixture
+    async def journal(self, redis: Redis) -> AsyncIterator[RedisJournal]:
+        journal = RedisJournal(redis)
+        async with journal.listening():
+            yield journal

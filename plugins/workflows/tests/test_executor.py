@@ -7,10 +7,16 @@ import time
 import pytest
 
 from tta_workflows.memory import MemoryJournal
-from tta_workflows.testing import WorkflowsContract
+from tta_workflows.testing import EntranceContract, WorkflowsContract
 
 
 class TestOnMemory(WorkflowsContract):
+    @pytest.fixture
+    def journal(self) -> MemoryJournal:
+        return MemoryJournal(time.time)
+
+
+class TestTheEntranceOnMemory(EntranceContract):
     @pytest.fixture
     def journal(self) -> MemoryJournal:
         return MemoryJournal(time.time)

@@ -9,20 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
+import yaml
 
 from tta_agents import AgentError
 from tta_kernel import NoConfig
-from tta_workflows import Run, RunHandle, Workflow, WorkflowSaid
+from tta_workflows import Run, RunHandle, Waiting, Workflow, WorkflowSaid
 from tta_workflows.check import problems
 from tta_workflows.executor import Executor
 from tta_workflows.library import decode
+from tta_workflows.local import LocalConfig
 from tta_workflows.memory import MemoryJournal
 from tta_workflows.testing import Call, FakeAgents, Processes
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs/workflows.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("\n## By example\n")[2].partition("\n## ")[0]
-FILES = dict(re.findall(r"^```yaml\n# (\w+)\.yaml\n(.*?)^```$", SECTION, flags=re.MULTILINE | re.DOTALL))
+MANY = PAGE.partition("\n## Many at once\n")[2].partition("\n## ")[0]
+FILES = dict(re.findall(r"^```yaml\n# (\w+)\.yaml\n(.*?)^```$", SECTION + MANY, flags=re.MULTILINE | re.DOTALL))
 DEFINITIONS_SHOWN: Mapping[str, Workflow] = {name: decode(Path(f"{name}.yaml"), text) for name, text in FILES.items()}
 
 
@@ -79,7 +83,7 @@ def guide() -> Guide:
 
 
 def test_all_examples_are_found_and_right_but_for_their_agents() -> None:
-    assert FILES.keys() == {"morning", "robust", "choice", "journey", "asked", "rounds", "told"}
+    assert FILES.keys() == {"morning", "robust", "choice", "journey", "asked", "rounds", "told", "careful"}
     found = [each for each in problems(DEFINITIONS_SHOWN, {}) if "declares the agent" not in each.what]
     assert found == []
 
@@ -142,3 +146,23 @@ async def test_a_plugin_brings_a_workflow() -> None:
     guide = Guide()
     async with guide.processes.running(None, **definitions) as workflows:
         assert (await workflows.run("postcard", {"text": "hi"})).output == {"text": "hi"}
+
+
+async def test_a_session_has_one_careful_run_at_a_time_and_a_person_twenty_a_minute(guide: Guide) -> None:
+    async with guide.processes.running(None, **DEFINITIONS_SHOWN) as workflows:
+        runs = [await workflows.start("careful", {"text": "hi"}, session="s", owner="ann") for _ in range(21)]
+        assert [(await run.result()).status for run in runs] == ["done"] * 20 + ["refused"]
+
+
+def test_a_plugin_adds_a_strategy() -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```$", MANY, flags=re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {"__name__": "guide"}
+    exec(compile(code, "workflows.md", "exec"), names)
+    strategies = names["Slack"](NoConfig()).workflow_strategies()
+    assert strategies["least-slack"](Waiting("w", created=0.0, arrived=0.0, deadline=9.0, rest=2.0), 1.0) == 7.0
+
+
+def test_the_config_shown_is_one() -> None:
+    (text,) = re.findall(r"^```yaml\n(plugins:.*?)^```$", MANY, flags=re.MULTILINE | re.DOTALL)
+    shown = yaml.safe_load(text)["plugins"]["workflows-local"]["config"]
+    assert msgspec.convert(shown, LocalConfig).pools["crisis"].reserved

@@ -24,7 +24,9 @@ _IN_PLACE = {
     "gone": texts.GONE,
 }  # fmt: skip
 """What is told in place of a story that can't be kept, by the failure's code; `texts.AWAY` for all others."""
-_UNFINISHED: Mapping[str, str] = {"breaker_open": texts.RESTING}
+_UNFINISHED: Mapping[str, str] = {
+    "breaker_open": texts.RESTING, "overloaded": texts.CROWDED, "rate_limited": texts.CROWDED,
+}  # fmt: skip
 """What is told where the run came to no story, by its error; `texts.FAILED` for all others."""
 
 

@@ -30,6 +30,10 @@ RESTING = (
     "Let us pause here for a moment. A voice that this story needs is resting, and that is nothing you did. "
     "What you said just now hasn't happened yet, so try it again in a minute or two. " + _HEAVY
 )
+CROWDED = (
+    "Let us pause here for a moment. Very much is going on at once just now, and that is nothing you did. "
+    "What you said hasn't happened yet, so take a breath, if you like, and say it again in a moment. " + _HEAVY
+)
 AWAY = (
     "Let us pause here for a moment. I can't open the book of your story just now, and that is nothing you did. "
     "What was written in it stays; what you said just now hasn't happened yet, so try it again in a while. " + _HEAVY

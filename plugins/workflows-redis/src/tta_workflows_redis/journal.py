@@ -367,6 +367,17 @@ class RedisJournal:
         with _StoreErrors():
             return await self._index.page(query, self._summaries)
 
+    async def enter(self, slot: str, run: str, most: int) -> Sequence[str]:
+        check_count("most", most)
+        with _StoreErrors():
+            key = layout.slot_key(self._redis, slot)
+            found = await self._script("ENTER_SLOT")([key], [run, most, self._unfinished], retry=True)
+        return [id.decode(errors="replace") for id in found]
+
+    async def exit(self, slot: str, run: str) -> None:
+        with _StoreErrors():
+            await self._redis.execute("ZREM", layout.slot_key(self._redis, slot), run, retry=True)
+
     async def forget(self, owner: str) -> int:
         if not owner:
             return 0
@@ -514,7 +525,7 @@ class RedisJournal:
 
 _SCRIPTS = (
     "CREATE", "COMMIT", "APPEND", "READ", "WAIT", "TAKE", "SENT", "RELEASE", "SET_ASIDE", "PARK", "REOPEN",
-    "QUARANTINE", "DELETE", "JOIN", "RENEW", "LEAVE", "LEASES", "VACATE",
+    "QUARANTINE", "DELETE", "JOIN", "RENEW", "LEAVE", "LEASES", "VACATE", "ENTER_SLOT",
 )  # fmt: skip
 
 

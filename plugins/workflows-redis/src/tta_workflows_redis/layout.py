@@ -61,6 +61,11 @@ def vacancies(redis: Redis) -> str:
     return redis.key("runs", "vacancies")
 
 
+def slot_key(redis: Redis, slot: str) -> str:
+    """Return the key of a slot."""
+    return redis.key("runs", "slot", slot)
+
+
 def channel(redis: Redis, process: str) -> str:
     """Return the channel on which a process hears of runs that it waits for."""
     return redis.key("runs", "changed", process)

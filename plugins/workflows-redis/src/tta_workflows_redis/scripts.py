@@ -373,3 +373,15 @@ enter(1, ARGV[1], ARGV[2], ARGV[3], ARGV[4])
 return 1
 """
 )
+
+# KEYS: a slot, a sorted set of the runs that hold it by when they came. ARGV: run, how many may, time to live in ms.
+ENTER_SLOT = (
+    _NOW
+    + """
+if redis.call('ZCARD', KEYS[1]) < tonumber(ARGV[2]) then
+  redis.call('ZADD', KEYS[1], 'NX', now, ARGV[1])
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+end
+return redis.call('ZRANGE', KEYS[1], 0, -1)
+"""
+)

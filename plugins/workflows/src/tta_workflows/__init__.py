@@ -18,16 +18,21 @@ from tta_program import Subcommands, unquoted
 
 from . import hookspecs
 from .check import problems
+from .choices import problems as choice_problems
 from .counting import counted
 from .definition import (
     Compensation,
+    Concurrency,
+    Debounce,
     Execution,
     Paths,
     Publish,
+    Rate,
     Repeat,
     Retention,
     Retry,
     Send,
+    Singleton,
     Step,
     Workflow,
     WorkflowUse,
@@ -46,6 +51,7 @@ from .journal import (
 )  # fmt: skip
 from .library import Config, Definitions, Folder, gather, read_folder
 from .local import WorkflowsLocal, WorkflowsMemory
+from .pools import PoolSettings
 from .routes import workflow_routes
 from .runs import (
     DEFINITIONS,
@@ -64,13 +70,15 @@ from .runs import (
     WorkflowSaid,
     WorkflowsUnavailable,
 )  # fmt: skip
+from .strategies import Strategy, Waiting
 
 __all__ = [
-    "DEFINITIONS", "JOURNAL", "WORKFLOWS", "Compensation", "Execution", "Journal", "JournalCorrupt", "JournalError",
-    "JournalFull", "Outcome", "Paths", "Publish", "Repeat", "Retention", "Retracted", "Retry", "Run", "RunFinished",
-    "RunHandle", "RunHead", "RunPage", "RunQuery", "RunStarted", "RunStatus", "RunSummary", "Send", "Step",
-    "StepFinished", "StepRun", "StepStarted", "Streamed", "Workflow", "WorkflowSaid", "WorkflowUse", "Workflows",
-    "WorkflowsLocal", "WorkflowsMemory", "WorkflowsPlugin", "WorkflowsUnavailable",
+    "DEFINITIONS", "JOURNAL", "WORKFLOWS", "Compensation", "Concurrency", "Debounce", "Execution", "Journal",
+    "JournalCorrupt", "JournalError", "JournalFull", "Outcome", "Paths", "PoolSettings", "Publish", "Rate", "Repeat",
+    "Retention", "Retracted", "Retry", "Run", "RunFinished", "RunHandle", "RunHead", "RunPage", "RunQuery",
+    "RunStarted", "RunStatus", "RunSummary", "Send", "Singleton", "Step", "StepFinished", "StepRun", "StepStarted",
+    "Strategy", "Streamed", "Waiting", "Workflow", "WorkflowSaid", "WorkflowUse", "Workflows", "WorkflowsLocal",
+    "WorkflowsMemory", "WorkflowsPlugin", "WorkflowsUnavailable",
 ]  # fmt: skip
 
 
@@ -131,7 +139,7 @@ class WorkflowsPlugin(Plugin[Config]):
                 wrong.append(Problem(f"plugin {plugin!r}", what, plugin=plugin))
         types, _ = declared_types(hooks)
         more = problems(found, declared(hooks), uses, hooks.trouble, origins=found.origins, types=types)
-        return [*wrong, *map(found.blame, more)]
+        return [*wrong, *map(found.blame, (*more, *choice_problems(found, hooks)))]
 
     @hookimpl(optionalhook=True)
     def routes(self) -> Sequence[Route]:

@@ -19,6 +19,7 @@ from tta_kernel.errors import overdue
 
 from .breaking import Call, by_breaker
 from .plan import PlannedStep, pick
+from .pooling import in_pool
 from .records import Done, Failed, Piece, Started, UndoAdded
 from .state import StepState
 from .validation import objections
@@ -50,8 +51,10 @@ class Attempts:
     async def done(self, frame: Frame, step: PlannedStep, path: str) -> Done:
         """Return how the step was done; raise `GivenUp` where no attempt is left."""
         call: Call = self._call
-        if (breakers := self._engine.breakers) is not None:
+        if (breakers := self._engine.breakers) is not None and not self._run.is_reserved:
             call = by_breaker(breakers, self._call, self._run.made_before)
+        if pools := self._engine.pools:
+            call = in_pool(pools, call, self._run)
         while True:
             state = self._run.state.step(path)
             if state.status == "running":  # Who takes a run over finds it begun, and makes the same call again.

@@ -19,6 +19,9 @@ CODE = "breaker_open"
 _FAILURES = frozenset({"not_served", "unavailable", "overloaded", "timeout", "failed", "bad_output"})
 """Codes that say of whom was called that it can't do it now; others are answers, or the caller's fault."""
 
+_REFUSALS = frozenset({"overloaded"})
+"""Of these, codes that say of a run only that it was not its turn: too many calls wait in a pool."""
+
 Call = Callable[["Frame", PlannedStep, str, AgentId, StepState], Awaitable[Reply]]
 
 
@@ -67,7 +70,7 @@ def report(permit: Permit, state: State) -> None:
     code = state.end.code if state.end is not None else ""
     if state.status == "done":
         permit.succeeded()
-    elif state.status in ("failed", "stuck") and code in _FAILURES:
+    elif state.status in ("failed", "stuck") and code in _FAILURES - _REFUSALS:
         permit.failed()
     else:
         permit.returned()

@@ -105,14 +105,56 @@ class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     summary: PositiveDuration = 30 * 86400.0
 
 
+Key = str
+"""What is counted apart: ``input.x``, or the run's ``owner`` or ``session``; with none there is one count for all."""
+
+
+class Concurrency(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """At most ``limit`` runs of each ``key`` are under way at once, in all processes; the others wait to begin."""
+
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 1
+    key: Key = ""
+
+
+class Rate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """At most ``limit`` runs of each ``key`` begin within ``every`` seconds in a process; others are refused."""
+
+    limit: Annotated[int, Meta(ge=1, le=1_000_000)]
+    every: PositiveDuration
+    key: Key = ""
+
+
+class Debounce(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A run begins ``wait`` seconds after it was started, unless another of its ``key`` was started since."""
+
+    wait: PositiveDuration
+    key: Key = ""
+
+
+class Singleton(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """While a run of a ``key`` is under way in any process, whoever starts another one gets that one."""
+
+    key: Key = ""
+
+
 class Execution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What only this executor knows: another engine may ignore it, and it is no part of a definition's hash.
 
     ``commits``: a step begins when the journal has what came before it (``sync``), or may begin while that is being
     written (``async``): then a crash repeats steps that nobody has seen.
+
+    ``strategy`` says in which order its calls get the slots of a pool that they wait for, and ``pool`` which that is in
+    place of their agents'; ``deadline`` is in how many seconds a run's result is wanted, where nobody says otherwise.
     """
 
     commits: Literal["sync", "async"] = "sync"
+    strategy: str = "deadline"
+    pool: str = ""
+    deadline: PositiveDuration | None = None
+    concurrency: Concurrency | None = None
+    rate: Rate | None = None
+    debounce: Debounce | None = None
+    singleton: Singleton | None = None
 
 
 class Workflow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,8 +20,10 @@ from tta_messages import Backoff, Messages
 
 from .clock import Alarms, Clock
 from .definition import Retry
+from .entrance import Entrance
 from .journal import Journal
 from .outbox import Outbox
+from .pools import Pools
 
 CheckOutput = Callable[[str, str, Mapping[str, Any]], Sequence[str]]
 """Given a workflow, a step's path and its output: says what is wrong with that."""
@@ -33,7 +35,7 @@ class Settings(msgspec.Struct, frozen=True):
     ``watch_after``: so long a run goes on before this process looks for what others say of it, such as that it is to be
     cancelled: most are over by then, and to look costs as much as a short run. A step that waits for an answer looks
     at once. ``takeovers``: so many processes in a row may vanish with a run that comes no further, before it is set
-    aside: a step of it may be what kills them.
+    aside: a step of it may be what kills them. ``runs`` is how many may be at work, beyond which none begins.
     """
 
     lease: float = 10.0
@@ -44,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True):
     watch_after: float = 0.5
     window: int = 64
     takeovers: int = 5
+    runs: int = 10_000
 
 
 @dataclass
@@ -61,6 +64,7 @@ class Engine:
     publish: Callable[[Event], None] | None = None
     check_output: CheckOutput | None = None
     breakers: Breakers | None = None
+    pools: Pools = field(default_factory=Pools)
     # Where to look again, and how long to pause: nothing that anybody should not guess.
     random: random.Random = field(default_factory=random.Random)
     tasks: TaskGroup | None = None
@@ -69,6 +73,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self.outbox = Outbox(self)
+        self.entrance = Entrance(self)
 
     def start_soon(self, func: Callable[..., Awaitable[None]], *args: object) -> None:
         """Run a function in a task that ends with this process's hold on runs."""

@@ -65,6 +65,8 @@ class Execution:
         """The attempts that a process has made which is gone, by their steps' paths."""
         self._taken = taken
         self.left = ""
+        self.is_taken_over = False
+        self.is_reserved = engine.pools.is_reserved(plan.workflow.execution.pool)
         self.closed = anyio.Event()
         self.sending: anyio.Lock | None = None
         self.window = Window(engine.settings.window)
@@ -164,6 +166,8 @@ class Execution:
             if self._watching is not None:
                 self._watching.cancel()
             self.writer.close()
+            if self.plan.is_gated or self.plan.workflow.execution.singleton is not None:
+                await self.engine.entrance.leave(self)
 
     def _on_alarm(self) -> None:
         self.watch()
@@ -390,6 +394,10 @@ class Execution:
 
     async def _go_on(self) -> None:
         """Run what is left of its steps."""
+        if self.plan.is_gated:
+            await self.engine.entrance.enter(self)
+            if self.state.cause is not None:
+                return
         if self._ready is None and (records := self.begin()):
             await self.write_and_tell(records)
         await self._branches(self._root, self._ready or ())

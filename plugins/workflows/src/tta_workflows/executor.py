@@ -18,6 +18,7 @@ from tta_kernel import correlation_id, suggest
 from tta_messages import Backoff
 
 from . import breaking
+from .admission import Admission, terms_problem
 from .definition import Workflow
 from .engine import Engine
 from .execution import Execution
@@ -62,6 +63,7 @@ class Executor:
             engine, process or secrets.token_hex(6), lost=self._lose, taken=self._take
         )  # fmt: skip
         self._executions: dict[str, Execution] = {}
+        self._admission = Admission(engine.settings.runs)
         self._idle = anyio.Event()
 
     # Its life.
@@ -130,7 +132,9 @@ class Executor:
             return
         log.info("run %s of workflow %s is taken over", run, found.head.workflow)
         taken = TakenOver(at=self.now(), process=lease.process) if state.acting else None
-        self._begin(Execution(self._engine, lease, found, plan, taken))
+        execution = Execution(self._engine, lease, found, plan, taken)
+        execution.is_taken_over = True
+        self._begin(execution)
 
     async def _set_aside(self, lease: Lease, run: str, why: str) -> None:
         self._engine.log.error("run %s is set aside, and a human must look: %s", run, why)
@@ -188,7 +192,7 @@ class Executor:
 
     async def start(
         self, name: str, input: Mapping[str, Any], *, key: str = "", session: str = "", owner: str = "",
-        labels: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None, priority: int = 0, deadline: float = 0.0, fairness: str = "",
     ) -> RunHandle:  # fmt: skip
         id = key or secrets.token_hex(16)
         refuse = _Refusal(id, name, session, owner)
@@ -204,6 +208,8 @@ class Executor:
             return refuse("bad_input", "it holds what can't be stored")
         if not isinstance(given, dict):
             return refuse("bad_input", "it has no fields")
+        if wrong_terms := terms_problem(priority, deadline, fairness):
+            return refuse("bad_input", wrong_terms)
         if plan.workflow.takes is not None and (wrong := misfits(plan.workflow.takes, given)):
             return refuse("bad_input", "; ".join(wrong))
         lease = self._membership.lease
@@ -213,21 +219,33 @@ class Executor:
             return refuse("unavailable", "it sends messages, and nothing provides them")
         head = RunHead(
             id=id, workflow=name, definition=plan.definition, created_at=self.now(), input=given, session=session,
-            owner=owner, labels=dict(labels or {}), correlation_id=correlation_id.get(),
+            owner=owner, labels=dict(labels or {}), correlation_id=correlation_id.get(), priority=priority,
+            deadline=deadline, fairness=fairness,
         )  # fmt: skip
+        refusal = None
+        if not self._engine.pools.is_reserved(plan.workflow.execution.pool):
+            refusal = self._admission.refusal(head, plan, self._executions, time.monotonic())
+        try:
+            # What has begun already is asked for, and not refused.
+            if refusal is not None and await self._engine.journal.summary(id) is None:
+                return refuse(*refusal)
+            if plan.workflow.execution.singleton is not None:
+                head = msgspec.structs.replace(head, id=await self._engine.entrance.single(plan, head))
+        except JournalError as exc:
+            return refuse("unavailable", str(exc))
         execution = Execution(self._engine, lease, Journalled(head), plan)
         try:
             return await self._enter(execution, given, refuse)
         finally:
-            if execution.permit is not None and self._executions.get(id) is not execution:
+            if execution.permit is not None and self._executions.get(head.id) is not execution:
                 execution.permit.returned()  # It was not begun here, or not now.
 
     async def _enter(self, execution: Execution, given: Mapping[str, Any], refuse: _Refusal) -> RunHandle:
         """Begin a run, unless there is one of its key, or its workflow's breaker is open."""
-        head, breakers = execution.head, self._engine.breakers
-        first = execution.begin()
+        head, plan, breakers = execution.head, execution.plan, self._engine.breakers
+        first = () if plan.is_gated else execution.begin()
         try:
-            if breakers is not None:
+            if breakers is not None and not execution.is_reserved:
                 answer = await breaking.admit(breakers, head.workflow)
                 if isinstance(answer, Permit):
                     execution.permit = answer
@@ -246,7 +264,7 @@ class Executor:
         before = found.head
         forgotten = found.status in OVER and not before.input
         same = (before.workflow, before.owner) == (head.workflow, head.owner)
-        if not same or not (forgotten or before.input == given):
+        if not same or not (forgotten or before.input == given or plan.workflow.execution.singleton is not None):
             return refuse("key_taken", f"there is another run of the key {head.id!r}")
         return Handle(self, head.id, self._executions.get(head.id))
 
@@ -264,9 +282,12 @@ class Executor:
 
     async def run(
         self, name: str, input: Mapping[str, Any], *, key: str = "", session: str = "", owner: str = "",
-        labels: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None, priority: int = 0, deadline: float = 0.0, fairness: str = "",
     ) -> Run:  # fmt: skip
-        handle = await self.start(name, input, key=key, session=session, owner=owner, labels=labels)
+        handle = await self.start(
+            name, input, key=key, session=session, owner=owner, labels=labels, priority=priority, deadline=deadline,
+            fairness=fairness,
+        )  # fmt: skip
         return await handle.result()
 
     # What is asked of any run.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tta_kernel import hookspec
 
 from .definition import Workflow, WorkflowUse
+from .strategies import Strategy
 
 
 @hookspec()
@@ -26,6 +27,23 @@ def workflow_uses() -> Sequence[WorkflowUse]:
     Mark the implementation `@hookimpl(optionalhook=True)`: ``WORKFLOWS`` may be provided by a
     plugin that checks nothing.
     """
+    raise AssertionError("a specification is never called")
+
+
+@hookspec()
+def workflow_strategies() -> Mapping[str, Strategy]:
+    """Add strategies, by the names that a definition's ``execution.strategy`` may have.
+
+    Each is a function of a `Waiting` call and of what time it is; of two calls the one with the smaller key goes first.
+    It is asked on the way of every call that waits, so it does no I/O. Two plugins can't add the same name, and none
+    can take that of a strategy that is there. Mark the implementation `@hookimpl(optionalhook=True)`.
+    """
+    raise AssertionError("a specification is never called")
+
+
+@hookspec()
+def workflow_pools() -> Collection[str]:
+    """Name the pools that a definition's ``execution.pool`` may have: for engines that have any."""
     raise AssertionError("a specification is never called")
 
 

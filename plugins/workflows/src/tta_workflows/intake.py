@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from .executor import Executor
 
 
+_LATER = ("unavailable", "overloaded", "rate_limited")
+"""The codes of a run that may begin later: its message goes back to the queue, and comes again."""
+
+
 class StartRun(msgspec.Struct, frozen=True):
     """Begin a run; without a ``key`` the message's id is its name, so that a second delivery begins no second run."""
 
@@ -24,6 +28,9 @@ class StartRun(msgspec.Struct, frozen=True):
     session: str = ""
     owner: str = ""
     labels: Mapping[str, str] = {}
+    priority: int = 0
+    deadline: float = 0.0
+    fairness: str = ""
     version: int = 1
 
 
@@ -69,11 +76,11 @@ class Intake:
     async def _start(self, wanted: StartRun, id: str, owner: str) -> None:
         handle = await self._executor.start(
             wanted.workflow, wanted.input, key=wanted.key or id, session=wanted.session, owner=wanted.owner or owner,
-            labels=wanted.labels,
+            labels=wanted.labels, priority=wanted.priority, deadline=wanted.deadline, fairness=wanted.fairness,
         )  # fmt: skip
         run = await handle.query()
         if run.status == "refused":
-            raise NotNow(run.error) if run.error == "unavailable" else Reject(f"refused: {run.error}")
+            raise NotNow(run.error) if run.error in _LATER else Reject(f"refused: {run.error}")
 
     async def _signal(self, wanted: SignalRun, id: str) -> None:
         outcome = await self._executor.signal(

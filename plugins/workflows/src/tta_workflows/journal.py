@@ -19,8 +19,12 @@ RunStatus = Literal[
 taken back; ``set-aside``: nobody can go on with it, and it waits for an operator."""
 
 
-class RunHead(msgspec.Struct, frozen=True):
-    """What a run was started with; ``definition`` is the hash of what it runs, and ``owner`` whose data it carries."""
+class RunHead(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a run was started with; ``definition`` is the hash of what it runs, and ``owner`` whose data it carries.
+
+    ``deadline`` is when its result is wanted, in seconds since the epoch (0: nobody said); ``fairness`` is to whose
+    share its calls count, in place of its owner's.
+    """
 
     id: str
     workflow: str
@@ -31,6 +35,9 @@ class RunHead(msgspec.Struct, frozen=True):
     owner: str = ""
     labels: Mapping[str, str] = {}
     correlation_id: str = ""
+    priority: int = 0
+    deadline: float = 0.0
+    fairness: str = ""
     format: int = 1
 
 
@@ -237,6 +244,15 @@ class Journal(Protocol):
 
     async def list(self, query: RunQuery) -> RunPage:
         """Return runs, the newest first, by the time at which they were created."""
+
+    async def enter(self, slot: str, run: str, most: int) -> Sequence[str]:
+        """Let a run hold a slot, unless ``most`` others do; return all who do, those first that came first.
+
+        None lets go by itself, also where it is over: that is for `exit`, by whoever has seen it.
+        """
+
+    async def exit(self, slot: str, run: str) -> None:
+        """Let a run hold a slot no more."""
 
     async def forget(self, owner: str) -> int:
         """Delete a person's runs, wherever they are, and return how many there were; nobody ("") has none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -16,7 +16,7 @@ from tta_kernel import KERNEL, Context, Duration, Hooks, Plugin, PositiveDuratio
 from tta_kernel.wiring import HOST
 from tta_messages import MESSAGES
 
-from . import hookspecs
+from . import choices, hookspecs
 from .clock import Alarms, SystemClock
 from .definition import Retry
 from .engine import Engine, Settings
@@ -24,6 +24,7 @@ from .executor import Executor
 from .intake import Intake, SignalRun, StartRun
 from .journal import JOURNAL
 from .memory import MemoryJournal
+from .pools import Pools, PoolSettings
 from .runs import DEFINITIONS, WORKFLOWS
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
@@ -40,6 +41,9 @@ class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     takeovers: Count = 5
     queue: str = ""
     concurrency: Count = 10
+    runs: Count = 10_000
+    pools: dict[str, PoolSettings] = {}
+    weights: dict[str, Annotated[float, msgspec.Meta(gt=0, le=1000)]] = {}
 
 
 class WorkflowsLocal(Plugin[LocalConfig]):
@@ -53,18 +57,19 @@ class WorkflowsLocal(Plugin[LocalConfig]):
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         config, agents, messages = self.config, ctx.get(AGENTS), ctx.find(MESSAGES)
-        journal, clock = ctx.get(JOURNAL), SystemClock()
+        journal, clock, hooks = ctx.get(JOURNAL), SystemClock(), ctx.get(KERNEL).hooks
         if journal.durable and ctx.find(AGENT_REPLIES) is None:
             # Only where a host has given the journal: of all others `check` knows.
             ctx.log.warning("who takes a run over makes its agents work again: nothing keeps their replies for all")
         settings = Settings(
             lease=config.lease, grace=config.grace, undo=config.undo, undo_timeout=config.undo_timeout,
-            window=config.window, takeovers=config.takeovers,
+            window=config.window, takeovers=config.takeovers, runs=config.runs,
         )  # fmt: skip
         engine = Engine(
             agents=agents, journal=journal, clock=clock, alarms=Alarms(clock), log=ctx.log, settings=settings,
             capabilities=ctx.find(CAPABILITIES), messages=messages, publish=ctx.publish,
             check_output=_output_check(ctx), breakers=ctx.find(BREAKERS),
+            pools=Pools(config.pools, ctx.log, strategies=choices.strategies(hooks)[0], weights=config.weights),
         )  # fmt: skip
         executor = Executor(engine, ctx.get(DEFINITIONS), process=agents.process)
         async with executor.running():
@@ -85,6 +90,10 @@ class WorkflowsLocal(Plugin[LocalConfig]):
         what = "remembers runs for all processes, and nothing keeps the replies of their agents for all"
         hint = f"enable what provides {AGENT_REPLIES}, such as agents-redis, or workflows-memory in place of {journal}"
         return [Problem(f"plugin {journal!r}", what, hint)]
+
+    @hookimpl
+    def workflow_pools(self) -> Collection[str]:
+        return self.config.pools
 
     @hookimpl(optionalhook=True)
     def counts_on_replies(self) -> float:

@@ -84,6 +84,8 @@ class MemoryJournal:
         """Until when each lease counts, by its token."""
         self._definitions: OrderedDict[str, bytes] = OrderedDict()
         self._uses: Counter[str] = Counter()
+        self._slots: dict[str, dict[str, None]] = {}
+        """The runs that hold each slot, in the order in which they came."""
         self._swept_at = clock()
         self._vacated: anyio.Event | None = None
 
@@ -274,6 +276,18 @@ class MemoryJournal:
         page = found[::-1][: query.most]
         cursor = f"{page[-1][0][0]!r} {page[-1][0][1]}" if len(page) < len(found) else ""
         return RunPage([stored.summary() for _, stored in page], cursor)
+
+    async def enter(self, slot: str, run: str, most: int) -> Sequence[str]:
+        holders = self._slots.setdefault(slot, {})
+        if len(holders) < most:
+            holders.setdefault(run)
+        return list(holders)
+
+    async def exit(self, slot: str, run: str) -> None:
+        holders = self._slots.get(slot, {})
+        holders.pop(run, None)
+        if not holders:
+            self._slots.pop(slot, None)
 
     async def forget(self, owner: str) -> int:
         if not owner:

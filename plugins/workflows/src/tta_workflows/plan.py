@@ -86,6 +86,9 @@ class Plan:
         self.depth: int = 1 + max((step.inner.depth for step in steps if step.inner), default=0)
         self.sends: bool = any(step.sends or (step.inner is not None and step.inner.sends) for step in steps)
         """Whether its runs send messages."""
+        execution = workflow.execution
+        self.is_gated = execution.concurrency is not None or execution.debounce is not None
+        """Whether its runs may have to wait before they begin."""
         self.definition = ""
         self.packed = b""
         self.reached: Mapping[str, Workflow] = {}
@@ -101,6 +104,10 @@ class Plan:
             if definitions.get(name) is not workflow:
                 return False
         return True
+
+    def in_order(self) -> list[PlannedStep]:
+        """Return the steps such that each comes after those that it needs."""
+        return list(_in_order(self.steps))
 
     def find(self, path: str) -> PlannedStep | None:
         """Return the step that a path such as ``tell#2/story`` leads to."""

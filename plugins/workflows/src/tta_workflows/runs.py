@@ -139,18 +139,23 @@ class Workflows(Protocol):
 
     async def start(
         self, name: str, input: Mapping[str, Any], *, key: str = "", session: str = "", owner: str = "",
-        labels: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None, priority: int = 0, deadline: float = 0.0, fairness: str = "",
     ) -> RunHandle:  # fmt: skip
         """Begin a run; ``key`` names it: with the same key again it is the same run, as it was started first.
 
         ``owner`` is the person whose data the input carries: ``forget`` finds by it what the run leaves on its way.
         A run that can't begin is ``refused``, with the codes ``unknown_workflow``, ``bad_input``, ``too_large``,
-        ``key_taken`` (by another workflow, input or owner) or ``unavailable``.
+        ``key_taken`` (by another workflow, input or owner), ``overloaded`` or ``rate_limited`` (later it may begin), or
+        ``unavailable``.
+
+        The others say when its calls get a slot for which several wait: a higher ``priority`` may go first, the result
+        is wanted by ``deadline`` (in seconds since the epoch; 0: as the definition says), and ``fairness`` is to whose
+        share they count, in place of the owner's.
         """
 
     async def run(
         self, name: str, input: Mapping[str, Any], *, key: str = "", session: str = "", owner: str = "",
-        labels: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None, priority: int = 0, deadline: float = 0.0, fairness: str = "",
     ) -> Run:  # fmt: skip
         """Begin a run and wait for its result."""
 

@@ -10,7 +10,8 @@ from tta_kernel import suggest
 from tta_messages.prepare import check_queue
 
 from .budget import describe, slowest_way
-from .definition import Step, Workflow
+from .definition import Execution, Step, Workflow
+from .keys import key_problem
 from .order import Order
 from .plan import kind_problem
 from .validation import misfits, schema_problem
@@ -36,6 +37,7 @@ def structure(workflow: Workflow, order: Order, definitions: Mapping[str, Workfl
     if workflow.takes is not None and (wrong := schema_problem(workflow.takes)):
         yield "takes", f"is no JSON Schema: {wrong}", ""
     yield from _savepoints(workflow, order)
+    yield from _execution(workflow.execution)
     if not order.cycle:
         way = slowest_way(workflow, order, definitions)
         if way.seconds > workflow.timeout:
@@ -62,6 +64,13 @@ def _step(step: Step, at: str, definitions: Mapping[str, Workflow]) -> Iterator[
     for number, said in enumerate(step.publish):
         if not said.name:
             yield f"{at}.publish.{number}.name", "is empty", "give the event a name"
+
+
+def _execution(execution: Execution) -> Iterator[Found]:
+    for name in ("concurrency", "rate", "debounce", "singleton"):
+        each = getattr(execution, name)
+        if each is not None and (wrong := key_problem(each.key)):
+            yield f"execution.{name}.key", wrong, ""
 
 
 def _savepoints(workflow: Workflow, order: Order) -> Iterator[Found]:

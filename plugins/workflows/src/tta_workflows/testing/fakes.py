@@ -21,6 +21,7 @@ from tta_workflows.definition import Workflow
 from tta_workflows.engine import CheckOutput, Engine, Settings
 from tta_workflows.executor import Executor
 from tta_workflows.journal import Journal, JournalError
+from tta_workflows.pools import Pools, PoolSettings
 
 log = logging.getLogger("tta.workflows-local")
 
@@ -147,6 +148,7 @@ class Processes:
     messages: Messages | None = None
     check_output: CheckOutput | None = None
     breakers: Breakers | None = None
+    pools: Mapping[str, PoolSettings] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
 
     def engine(self, journal: Journal | None = None) -> Engine:
@@ -156,6 +158,7 @@ class Processes:
             alarms=Alarms(self.clock), log=log, settings=self.settings, capabilities=self.capabilities,
             messages=self.messages, publish=self.events.append, check_output=self.check_output,
             breakers=self.breakers,
+            pools=Pools(self.pools, log),
         )  # fmt: skip
 
     @asynccontextmanager

@@ -62,6 +62,14 @@ class JournalContract:
         assert later is not None
         assert (tuple(later.records), later.after, later.length) == (second, 3, 5)
 
+    async def test_what_a_run_was_started_with_comes_back(self, journal: Journal) -> None:
+        lease = await journal.join("p", LONG)
+        wanted = head(owner="ann", session="s", priority=7, deadline=1060.5, fairness="team", correlation_id="c")
+        await journal.create(lease, wanted)
+        found = await journal.read("run-1")
+        assert found is not None
+        assert found.head == wanted
+
     async def test_a_run_is_created_once(self, journal: Journal) -> None:
         lease = await journal.join("p", LONG)
         other = await journal.join("q", LONG)
@@ -528,6 +536,27 @@ class JournalContract:
         with pytest.raises(JournalFull):
             await small.create(lease, head("run-3"), pieces)
         assert await small.read("run-3") is None
+
+    async def test_a_slot_is_held_by_as_many_runs_as_may_until_one_lets_go(self, journal: Journal) -> None:
+        assert list(await journal.enter("slot", "a", 2)) == ["a"]
+        assert list(await journal.enter("slot", "b", 2)) == ["a", "b"]
+        assert list(await journal.enter("slot", "c", 2)) == ["a", "b"]
+        assert list(await journal.enter("slot", "b", 2)) == ["a", "b"]
+        assert list(await journal.enter("other", "c", 2)) == ["c"]
+        await journal.exit("slot", "a")
+        await journal.exit("slot", "a")
+        assert list(await journal.enter("slot", "c", 2)) == ["b", "c"]
+
+    async def test_of_many_who_want_a_slot_at_once_all_see_the_same_one(self, journal: Journal) -> None:
+        seen: list[tuple[str, ...]] = []
+
+        async def enter(run: str) -> None:
+            seen.append(tuple(await journal.enter("slot", run, 1)))
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(20):
+                tasks.start_soon(enter, f"r{number}")
+        assert len(set(seen)) == 1
 
     async def test_what_many_say_and_commit_at_once_is_all_there_in_one_order(self, journal: Journal) -> None:
         lease = await journal.join("p", LONG)
