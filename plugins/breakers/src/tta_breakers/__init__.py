@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from tta_http import Route
 from tta_kernel import Context, Event, Figure, Health, NoConfig, Plugin, hookimpl
 from tta_program import Subcommands
 
@@ -29,6 +30,7 @@ from .model import (
     Refused,
     Swap,
 )
+from .routes import breaker_routes
 from .stores import guard_store, is_record
 
 __all__ = [
@@ -60,6 +62,10 @@ class BreakersPlugin(Plugin[Config]):
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:
         return (BreakerChanged,)
+
+    @hookimpl(optionalhook=True)
+    def routes(self) -> Sequence[Route]:
+        return breaker_routes(lambda: self._breakers)
 
     @hookimpl(optionalhook=True)
     def register_commands(self, subcommands: Subcommands) -> None:
