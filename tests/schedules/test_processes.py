@@ -15,8 +15,8 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from tta_redis import Config, Redis, connect
-from tta_redis.testing import RedisServer, redis_server
-from tta_schedules import Record, Schedule, Schedules, timing_of
+from tta_redis.testing import RedisServer, redis_server, sentinel
+from tta_schedules import Record, Schedule, Schedules, ScheduleStoreError, timing_of
 from tta_schedules.testing import until
 from tta_schedules_redis import RedisScheduleStore
 from tta_workflows.journal import RunQuery, RunSummary
@@ -62,7 +62,7 @@ class Worker:
 
 @asynccontextmanager
 async def worker(where: Config, **spec: object) -> AsyncIterator[Worker]:
-    whole = msgspec.convert({"url": where.url, "prefix": where.prefix, **spec}, Spec)
+    whole = Spec(redis=where, **spec)  # type: ignore[arg-type]  # its own fields
     process = await anyio.open_process([sys.executable, str(WORKER), msgspec.json.encode(whole).decode()], stderr=None)
     try:
         found = Worker(process)
@@ -81,7 +81,10 @@ async def history(redis: Redis) -> Sequence[Record]:
 
 async def until_fired(redis: Redis, count: int) -> None:
     async def fired() -> bool:
-        return sum(each.what == "fired" for each in await history(redis)) >= count
+        try:
+            return sum(each.what == "fired" for each in await history(redis)) >= count
+        except ScheduleStoreError:  # Nobody is the master yet.
+            return False
 
     await until(fired, PATIENCE)
 
@@ -174,3 +177,20 @@ async def test_redis_that_is_killed_and_comes_back_loses_no_due_time(server: Red
             await until_fired(redis, 6)
             assert await owner.stopped() + await peer.stopped() >= 5
         await each_due_time_was_fired_once(redis)
+
+
+async def test_a_replica_that_takes_over_goes_on_with_what_the_master_has_confirmed() -> None:
+    with sentinel() as several:
+        where = several.config(socket_timeout=1.0)
+        async with connect(where) as redis:
+            assert await redis.wait(1, 10.0, key="warm") == 1
+            await Schedules(RedisScheduleStore(redis, wait_replicas=1), durable=True).add("tick", TICK)
+            async with (
+                worker(where, name="owner", replicas=1) as owner,
+                worker(where, name="peer", replicas=1) as peer,
+            ):
+                await until_fired(redis, 3)
+                several.master().kill()
+                await until_fired(redis, 7)
+                assert await owner.stopped() + await peer.stopped() >= 6
+            await each_due_time_was_fired_once(redis)

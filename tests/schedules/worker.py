@@ -33,8 +33,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     ``begun``: it does so only once that run has begun.
     """
 
-    url: str = ""
-    prefix: str = ""
+    redis: Config = Config()
+    replicas: int = 0
     name: str = "worker"
     lease: float = 1.0
     acts_at: int = 0
@@ -74,8 +74,9 @@ def say(line: str) -> None:
 async def main(spec: Spec) -> None:
     logging.disable(logging.CRITICAL)
     with anyio.open_signal_receiver(signal.SIGTERM) as signals:
-        async with connect(Config(url=spec.url, prefix=spec.prefix)) as redis:
-            journal, store = RedisJournal(redis), RedisScheduleStore(redis)
+        async with connect(spec.redis) as redis:
+            journal = RedisJournal(redis, wait_replicas=spec.replicas)
+            store = RedisScheduleStore(redis, wait_replicas=spec.replicas)
             agents = FakeAgents({"echo": echo})
             processes = Processes(journal, agents, settings=WorkflowSettings(lease=spec.lease, grace=0.2))
             schedules = Schedules(store, durable=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tta_kernel import Kernel
-from tta_kernel.hookspecs import snapshot
+from tta_kernel import Health, Kernel
+from tta_kernel.hookspecs import health, snapshot
 from tta_kernel.testing import problems, running
 from tta_redis import Redis, RedisPlugin, connect
 from tta_redis.testing import RedisServer, redis_server
@@ -50,6 +50,20 @@ async def test_schedules_outlive_their_process(server: RedisServer) -> None:
         assert (await one.ask(snapshot))["schedules-redis"] == {"schedules.stored": 1, "schedules.conflicts": 0}
     async with kernel(server) as two:
         assert list(await two.get(SCHEDULE_STORE).due(10.0, 10)) == [stored]
+
+
+async def test_a_change_that_too_few_replicas_have_is_stored_and_degrades_the_health(server: RedisServer) -> None:
+    config = {"wait_replicas": 1, "wait_timeout": "50ms"}
+    plugins = {"redis": RedisPlugin, "schedules-redis": SchedulesRedis}
+    async with running(plugins, configs={"redis": {"url": server.url}, "schedules-redis": config}) as kernel:
+        store = kernel.get(SCHEDULE_STORE)
+        stored = await store.put(entry("replicated"))
+        found = (await kernel.ask(health))["schedules-redis"]
+        assert await store.get("replicated") == stored
+        with pytest.raises(ScheduleStoreError, match="forget once more"):
+            await store.forget("u")
+    assert isinstance(found, Health)
+    assert (found.status, found.detail) == ("degraded", "0 of 1 replicas confirmed the last commit in time")
 
 
 def test_an_unknown_key_is_refused_before_anything_starts() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from tta_kernel import Context, Figure, Plugin, PluginError, PositiveDuration, hookimpl
+from tta_kernel import Context, Figure, Health, Plugin, PluginError, PositiveDuration, hookimpl
 from tta_redis import REDIS
 from tta_schedules import HISTORY, SCHEDULE_STORE
 
@@ -23,6 +23,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     history_ttl: PositiveDuration = 90 * 86400.0
     ended: PositiveDuration = 30 * 86400.0
     quarantine: PositiveDuration = 7 * 86400.0
+    wait_replicas: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
+    wait_timeout: Annotated[PositiveDuration, msgspec.Meta(le=60)] = 1.0
 
 
 FIGURES = (
@@ -54,6 +56,11 @@ class SchedulesRedis(Plugin[Config]):
         if self._store is None:
             raise PluginError("schedules-redis", "has no connection, and so can't forget anybody")
         return await self._store.forget(user)
+
+    @hookimpl
+    async def health(self) -> Health:
+        unconfirmed = self._store.unconfirmed if self._store else ""
+        return Health("degraded" if unconfirmed else "ok", unconfirmed)
 
     @hookimpl
     def figures(self) -> Sequence[Figure]:

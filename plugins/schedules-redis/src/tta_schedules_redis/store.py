@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from redis.exceptions import ResponseError
 
 from tta_kernel import check_count, check_duration
-from tta_redis import Redis, RedisDown, Signal
+from tta_redis import Redis, RedisDown, Replication, Signal
 from tta_schedules import (
     HISTORY,
     Changed,
@@ -41,14 +41,15 @@ class RedisScheduleStore:
     """The schedules of all processes that share a Redis, ``most`` at most; times are by its clock, in seconds.
 
     ``history``: how many records of a schedule are kept, for ``history_ttl`` after the last. ``ended``: how long a
-    schedule that has ended is kept, and ``quarantine`` one that can't be read.
+    schedule that has ended is kept, and ``quarantine`` one that can't be read. A change waits up to ``wait_timeout``
+    until ``wait_replicas`` have it, and counts whether they do or not.
     """
 
     durable = True
 
     def __init__(
         self, redis: Redis, *, most: int = 10_000, history: int = HISTORY, history_ttl: float = 90 * 86400.0,
-        ended: float = 30 * 86400.0, quarantine: float = 7 * 86400.0,
+        ended: float = 30 * 86400.0, quarantine: float = 7 * 86400.0, wait_replicas: int = 0, wait_timeout: float = 1.0,
     ) -> None:  # fmt: skip
         check_count("most", most)
         check_count("history", history)
@@ -58,6 +59,7 @@ class RedisScheduleStore:
         self._redis, self._most, self._history = redis, most, history
         self._history_ttl, self._ended, self._quarantine_ttl = _ms(history_ttl), _ms(ended), _ms(quarantine)
         self._keys = Keys(redis)
+        self._replication = Replication(wait_replicas, wait_timeout, what="schedules", log=log)
         self._hold = redis.script(scripts.HOLD)
         self._leave = redis.script(scripts.LEAVE)
         self._put = redis.script(scripts.PUT)
@@ -69,6 +71,11 @@ class RedisScheduleStore:
         self._told: set[str] = set()
         """The schedules of which it was said that a newer release has written them."""
         self.puts = self.conflicts = 0
+
+    @property
+    def unconfirmed(self) -> str:
+        """Say why the last change would be lost with its master; nothing where enough replicas have it."""
+        return self._replication.unconfirmed
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -104,7 +111,7 @@ class RedisScheduleStore:
         ]  # fmt: skip
         places = [keys.entry(name), keys.names, keys.wakes, keys.history(name), keys.owner(owner), keys.lease]
         with _store_errors():
-            status, *found = await self._put(places, arguments, retry=True)
+            status, *found = await self._replication.run(self._put, places, arguments)
         if status == b"ok":
             self.puts += 1
             return stored
@@ -168,7 +175,8 @@ class RedisScheduleStore:
         owner = entry.schedule.owner
         arguments: list[str | int] = [entry.name, entry.version, owner, self._keys.channel]
         with _store_errors():
-            status, *found = await self._remove(self._places(entry.name, owner), arguments)
+            places = self._places(entry.name, owner)
+            status, *found = await self._replication.run(self._remove, places, arguments, retry=False)
         if status != b"ok":
             raise Changed(f"the schedule {entry.name!r} is at version {found[0].decode()}, not {entry.version}")
 
@@ -187,6 +195,9 @@ class RedisScheduleStore:
                 for name in names:
                     text = name.decode(errors="replace")
                     count += await self._forget(self._places(text, owner), [name, owner], retry=True)
+            unconfirmed = await self._replication.confirm(self._redis, [self._keys.lease])
+        if unconfirmed:
+            raise ScheduleStoreError(f"{count} schedules are forgotten, and {unconfirmed}: forget once more")
         return count
 
     def _places(self, name: str, owner: str) -> list[str]:
