@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from typing import Any
@@ -24,8 +25,12 @@ from tta_messages.testing import TYPES, note
 from tta_messages_redis import RedisMessagesPlugin
 from tta_redis import RedisPlugin
 from tta_redis.testing import RedisServer, redis_server
+from tta_schedules import SchedulesLocal, SchedulesPlugin
+from tta_schedules.testing import FakeWorkflows
+from tta_schedules_redis import SchedulesRedis
 from tta_sessions import SESSIONS, Session, SessionConflict, SessionsMemory, SessionsPlugin
 from tta_sessions_redis import SessionsRedis
+from tta_workflows import WORKFLOWS
 from tta_workflows_redis import WorkflowsRedis
 
 MEMORY: dict[str, type[Plugin[Any]]] = {
@@ -36,6 +41,7 @@ REDIS: dict[str, type[Plugin[Any]]] = {
     "redis": RedisPlugin, "sessions-redis": SessionsRedis, "messages-redis": RedisMessagesPlugin,
     "agents-redis": AgentsRedis, "agents": AgentsPlugin, "workflows-redis": WorkflowsRedis,
     "breakers": BreakersPlugin, "audit-redis": AuditRedis, "breakers-redis": BreakersRedis,
+    "schedules": SchedulesPlugin, "schedules-local": SchedulesLocal, "schedules-redis": SchedulesRedis,
 }  # fmt: skip
 
 
@@ -53,7 +59,8 @@ def server() -> Iterator[RedisServer]:
 def kernel(server: RedisServer, backends: dict[str, type[Plugin[Any]]]) -> Kernel:
     vocabulary: dict[str, type[Plugin[Any]]] = {"sessions": SessionsPlugin, "messages": MessagesPlugin}
     configs = {"redis": msgspec.to_builtins(server.config())} if backends is REDIS else {}
-    return running(vocabulary, declaring(), backends, configs=configs)
+    services = {WORKFLOWS: FakeWorkflows(time.time)} if backends is REDIS else {}
+    return running(vocabulary, declaring(), backends, configs=configs, services=services)
 
 
 def declaring() -> dict[str, type[Plugin[Any]]]:
