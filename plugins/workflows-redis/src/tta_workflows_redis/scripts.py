@@ -69,13 +69,14 @@ if found then return {found[2] == ARGV[3] and 'new' or 'exists'} end
 if refusal[1] == 'format' then return refusal end
 local more, bytes = #ARGV - 14, #ARGV[5] + ARGV[11]
 if is_full(0, 0, more, bytes, 0, 0, tonumber(ARGV[9]), tonumber(ARGV[10])) then return {'full'} end
-redis.call('DEL', INPUT, RECORDS, OUTGOING, SAID)
+redis.call('DEL', RECORDS, OUTGOING, SAID)
 redis.call('HSET', RUN, 'format', '1', 'made_by', ARGV[3], 'head', ARGV[4], 'owner', ARGV[6], 'holder', ARGV[2],
   'number', '0', 'status', ARGV[8], 'bytes', bytes, 'outgoing', '0', 'ended_at', '', 'code', '', 'aside', '',
   'released', '')
-redis.call('SET', INPUT, ARGV[5])
+redis.call('PEXPIRE', RUN, ARGV[7])
+redis.call('SET', INPUT, ARGV[5], 'PX', ARGV[7])
 for n = 15, #ARGV do redis.call('RPUSH', RECORDS, ARGV[n]) end
-expire(ARGV[7], ARGV[7])
+if more > 0 then redis.call('PEXPIRE', RECORDS, ARGV[7]) end
 enter(7, ARGV[12], ARGV[1], ARGV[13], ARGV[14])
 return {'new'}
 """
