@@ -23,7 +23,7 @@ from tta_workflows.intake import Intake, SignalRun, StartRun
 from tta_workflows.journal import Commit, Journal, JournalCorrupt, JournalError, Journalled, Lease, RunHead, RunQuery
 from tta_workflows.memory import MemoryJournal
 from tta_workflows.plan import make_plan
-from tta_workflows.records import Done, Started
+from tta_workflows.records import Asked, Done, Started
 from tta_workflows.runs import StepFinished, Streamed, WorkflowsUnavailable
 from tta_workflows.testing import Call, Cut, FakeAgents, Processes, VirtualClock, echo, failing, workflow
 
@@ -278,6 +278,22 @@ async def test_a_step_finds_who_can_do_it_when_it_begins(processes: Processes) -
     assert done.status == "done"
     assert [str(call.agent) for call in processes.agents.calls] == ["echo:one"]
     assert (failed.status, failed.error, failed.steps[0].attempt) == ("failed", "not_served", 2)
+
+
+async def test_what_another_process_asks_during_the_last_step_is_seen_to(processes: Processes) -> None:
+    async def last(call: Call) -> Mapping[str, Any]:
+        asked = Asked(at=time.time(), what="cancel", id="c", by="ann")
+        assert await processes.journal.append("r", asked, id="c") == "added"
+        return call.request
+
+    processes.agents.work |= {"last": last, "undo": echo}
+    definition = workflow({**STEP, "agent": "last", "undo": {"agent": "undo"}})
+    async with processes.running(None, w=definition) as workflows:
+        run = await (await workflows.start("w", {"text": "hi"}, key="r")).result()
+        records = await workflows.history("r")
+    assert (run.status, run.steps[0].status) == ("cancelled", "undone")
+    assert [type(each).__name__ for each in records] == ["Started", "Asked", "Done", "Undone", "RolledBack", "Ended"]
+    assert [each.step.id for each in processes.events if isinstance(each, StepFinished)] == ["a"]
 
 
 async def test_a_run_that_is_over_is_freed_without_the_garbage_collector(processes: Processes) -> None:

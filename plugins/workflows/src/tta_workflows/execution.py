@@ -441,7 +441,7 @@ class Execution:
             outgoing = self._outgoing(frame, step, records[-1]) if step.sends or step.says else ()
             ready = frame.settle(step, self._now(), records)
             self._begin(frame, ready, records)
-            if self.state.settled == len(self.plan.steps) and not outgoing:
+            if self.state.settled == len(self.plan.steps) and not (ready or outgoing):
                 self.writer.hand_in(records)
                 self._last = records
             elif self._waits_for_commits or outgoing:
