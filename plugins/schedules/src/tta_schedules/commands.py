@@ -28,18 +28,23 @@ def add(subcommands: Subcommands) -> None:
     """Add the commands."""
     subcommands.group("schedules", help="look at schedules, which start workflows, and change them")
 
-    def command(name: str, act: _Act, text: str, *, schedule: bool = True) -> argparse.ArgumentParser:
+    def command(
+        name: str, act: _Act, text: str, *, schedule: bool = True, mutates: bool = False
+    ) -> argparse.ArgumentParser:  # fmt: skip
         async def run(kernel: Kernel, options: argparse.Namespace) -> int:
             return await _run(kernel, options, act)
 
-        parser = subcommands.add(f"schedules {name}", run, help=text, requires=(SCHEDULES,))
+        parser = subcommands.add(
+            f"schedules {name}", run, help=text, requires=(SCHEDULES,), mutates=mutates,
+            target="schedule" if mutates else "",
+        )  # fmt: skip
         parser.add_argument("--json", action="store_true", help="print JSON")
         if schedule:
             parser.add_argument("schedule", help="its name, as `tta schedules list` shows it")
         return parser
 
     def change(name: str, act: _Act, text: str) -> argparse.ArgumentParser:
-        parser = command(name, act, text)
+        parser = command(name, act, text, mutates=True)
         parser.add_argument("--by", default="", help="who asks, for the schedule's history")
         return parser
 
@@ -48,7 +53,7 @@ def add(subcommands: Subcommands) -> None:
     parser.add_argument("--limit", type=_count, default=_MOST, metavar="N", help="at most (%(default)s)")
     parser = command("show", _show, "show a schedule, what it will do and what it has done, without its input")
     parser.add_argument("--limit", type=_count, default=20, metavar="N", help="records at most (%(default)s)")
-    _add_arguments(command("add", _add, "begin a schedule; who asks twice begins one"))
+    _add_arguments(command("add", _add, "begin a schedule; who asks twice begins one", mutates=True))
     change("pause", _pause, "let a schedule fire nothing until it is resumed")
     change("resume", _resume, "let a schedule fire what is due from now on")
     parser = change("run", _run_now, "run a schedule's workflow once, now")
@@ -57,7 +62,7 @@ def add(subcommands: Subcommands) -> None:
     parser.add_argument("--from", dest="start", type=_moment, required=True, metavar="TIME", help=_A_TIME)
     parser.add_argument("--until", dest="end", type=_moment, required=True, metavar="TIME", help="as --from; it counts")
     parser.add_argument("--id", default="", help="the same id is the same backfill")
-    command("remove", _remove, "end a schedule that was added at run time")
+    command("remove", _remove, "end a schedule that was added at run time", mutates=True)
 
 
 _A_TIME = "a time with its zone, such as 2026-12-01T09:00:00+01:00"
