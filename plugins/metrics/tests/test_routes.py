@@ -74,6 +74,24 @@ async def test_who_renders_much_lets_others_have_their_turn() -> None:
     assert turns >= 3
 
 
+async def test_a_scrape_awaits_no_plugin() -> None:
+    class Slow(Plugin[NoConfig]):
+        asked = False
+
+        @hookimpl
+        async def snapshot(self) -> Mapping[str, Any]:
+            Slow.asked = True
+            await anyio.sleep_forever()
+            raise AssertionError
+
+    async with running(HttpPlugin, MetricsPlugin, Slow) as kernel:
+        await until(lambda: Slow.asked)
+        with anyio.fail_after(1):
+            found = await Caller(kernel.hooks).get("/metrics")
+            await Caller(kernel.hooks).get("/metrics-prom")
+    assert "slow" not in found["plugins"]
+
+
 def test_json_of_all_metrics_needs_no_kernel() -> None:
     metrics = Metrics()
     metrics.gauge("tta_load_ratio", "load", "ratio").set(0.5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -53,6 +53,8 @@ class Denied(Exception):
 
 class AccessDenied(Event, frozen=True, kw_only=True, tag="access.denied"):
     """Somebody showed credentials that prove nothing; ``suppressed`` more such weren't told since the last one."""
+
+    __shown__: ClassVar = ("reason", "peer", "key")
 
     reason: str
     peer: str = ""

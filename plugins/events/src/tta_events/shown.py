@@ -21,6 +21,8 @@ _KERNELS: dict[type[Event], tuple[str, ...]] = {PluginStateChanged: ("plugin", "
 _ENVELOPE = ("at", "source", "session", "owner", "correlation_id")
 _LONGEST = 1000
 """Bytes of JSON that a field may have to be shown."""
+_SHORT = 200
+"""Characters of a text that is kept as it is; most are, so that they cost nothing."""
 _NUMBERS = frozenset({int, float, bool, type(None)})
 
 
@@ -71,11 +73,15 @@ def layout_of(kind: type[Event]) -> Layout:
 def _shortened(value: object) -> str:
     if not isinstance(value, str):
         return ""
-    return value[:200].encode("utf-8", "backslashreplace").decode()
+    if len(value) <= _SHORT and value.isascii():
+        return value
+    return value[:_SHORT].encode("utf-8", "backslashreplace").decode()
 
 
 def _encoded(value: object) -> object:
-    """Return a value as JSON, or its size where that is much or can't be."""
+    """Return a short text as it is, another value as JSON, or its size where that is much or can't be."""
+    if isinstance(value, str) and len(value) <= _SHORT and value.isascii():
+        return value
     try:
         encoded = msgspec.json.encode(value)
     except BaseException as exc:  # noqa: BLE001 - a value of a stranger's; `as_failure` raises what must go on

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -150,6 +150,8 @@ class Page(msgspec.Struct, frozen=True):
 class ScheduleFired(Event, frozen=True, tag="schedules.fired"):
     """A run was started for a due time; without an ``owner`` it concerns nobody but operators."""
 
+    __shown__: ClassVar = ("schedule", "run", "workflow", "why")
+
     schedule: str
     due: float
     run: str
@@ -161,6 +163,8 @@ class ScheduleFired(Event, frozen=True, tag="schedules.fired"):
 
 class ScheduleMissed(Event, frozen=True, tag="schedules.missed"):
     """No run was started for ``count`` due times up to ``due``: found too late, the run before went on, or refused."""
+
+    __shown__: ClassVar = ("schedule", "workflow", "why")
 
     schedule: str
     due: float
