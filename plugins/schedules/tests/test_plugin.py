@@ -15,9 +15,9 @@ import pytest
 from tta_kernel import ConfigError, Context, Kernel, NoConfig, Plugin
 from tta_kernel.hookspecs import snapshot
 from tta_kernel.testing import problems, running
-from tta_program import LayeredSettings
 from tta_schedules import (
     SCHEDULES,
+    Config,
     Schedule,
     ScheduleFired,
     SchedulesLocal,
@@ -27,7 +27,7 @@ from tta_schedules import (
 from tta_schedules.testing import FakeWorkflows, until
 from tta_sessions import SessionsPlugin
 from tta_sessions.hookspecs import forget
-from tta_workflows import WORKFLOWS
+from tta_workflows import WORKFLOWS, WorkflowsPlugin
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 PLUGINS: dict[str, type[Plugin[Any]]] = {
@@ -99,6 +99,31 @@ def test_what_is_wrong_with_a_schedule_is_told_before_anything_starts(schedule: 
     assert re.search(where, problem)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "what"),
+    [
+        ({"workflow": "greet", "every": 60, "input": {"text": "hi"}}, ""),
+        (
+            {"workflow": "great", "every": 60},
+            "schedules.a.workflow: no workflow is called 'great'; did you mean 'greet'?",
+        ),
+        ({"workflow": "greet", "every": 60, "input": {"test": "hi"}}, "'schedules' gives no 'text'"),
+    ],
+)
+def test_a_workflow_that_is_not_there_or_takes_another_input_is_told(schedule: dict[str, Any], what: str) -> None:
+    steps = [{"id": "say", "wait": 1}, {"id": "tell", "signal": "person", "when": "input.text == 'hi'"}]
+    configs = {"workflows": {"workflows": {"greet": {"steps": steps}}}, "schedules": {"schedules": {"a": schedule}}}
+    plugins: dict[str, type[Plugin[Any]]] = {"workflows": WorkflowsPlugin, **PLUGINS}
+    kernel = running(plugins, configs=configs, services={WORKFLOWS: FakeWorkflows(lambda: 0.0)})
+    try:
+        kernel.check()
+        found = ""
+    except ConfigError as error:
+        found = "\n".join(map(str, error.problems))
+    assert what in found
+    assert bool(found) == bool(what)
+
+
 def test_a_name_that_none_can_have_is_told() -> None:
     [problem] = problems(SchedulesPlugin, config={"schedules": {"a b": {"workflow": "a", "every": 60}}})
     assert "no schedule can be called that" in problem
@@ -111,11 +136,10 @@ async def test_a_reload_takes_schedules_in_and_out_unless_one_is_wrong() -> None
         await until(partial(schedules.get, "a"))
         plugin = kernel.records["schedules"].plugin
         assert isinstance(plugin, SchedulesPlugin)
-        config = LayeredSettings().decode("schedules", SchedulesPlugin.config_type)
-        wrong = msgspec.convert({"schedules": {"b": {"workflow": "greet"}}}, type(config))
+        wrong = msgspec.convert({"schedules": {"b": {"workflow": "greet"}}}, Config)
         with pytest.raises(ConfigError, match="needs either"):
             await plugin.prepare(wrong)
-        right = msgspec.convert({"schedules": {"b": {"workflow": "greet", "every": 60.0}}}, type(config))
+        right = msgspec.convert({"schedules": {"b": {"workflow": "greet", "every": 60.0}}}, Config)
         (await plugin.prepare(right))()
         entry = await until(partial(schedules.get, "b"))
 

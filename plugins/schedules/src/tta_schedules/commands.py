@@ -14,6 +14,7 @@ from tta_kernel import Kernel
 from tta_kernel.units import measure
 from tta_program import DONE, Subcommands, fail, moment, print_json, table
 
+from .decide import fires_next
 from .model import CatchUp, Entry, Overlap, Record, Schedule
 from .schedules import SCHEDULES, ScheduleRefused, Schedules
 from .store import ScheduleStoreError
@@ -115,7 +116,7 @@ async def _list(schedules: Schedules, options: argparse.Namespace) -> int:
     rows = [("SCHEDULE", "WORKFLOW", "WHEN", "NEXT", "LAST", "FIRED", "STATUS", "FROM")]
     rows += [
         (
-            each.name, each.schedule.workflow, _when(each.schedule), _moment_or_dash(each.next),
+            each.name, each.schedule.workflow, _when(each.schedule), _moment_or_dash(fires_next(each)),
             _moment_or_dash(each.last), str(each.fired), _status(each), each.origin,
         )
         for each in page.entries

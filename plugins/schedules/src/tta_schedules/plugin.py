@@ -9,6 +9,7 @@ import msgspec
 
 from tta_kernel import ConfigError, Context, Event, Hooks, Plugin, Problem, hookimpl
 from tta_program import Subcommands
+from tta_workflows import WorkflowUse
 
 from .model import Configured, Schedule, ScheduleFired, ScheduleMissed
 from .schedules import SCHEDULES, Schedules, unfit
@@ -49,6 +50,10 @@ class SchedulesPlugin(Plugin[Config]):
         return problems(self.config)
 
     @hookimpl(optionalhook=True)
+    def workflow_uses(self) -> Sequence[WorkflowUse]:
+        return uses(self.config)
+
+    @hookimpl(optionalhook=True)
     def register_commands(self, subcommands: Subcommands) -> None:
         from . import commands  # Only a command needs them.
 
@@ -70,4 +75,19 @@ def problems(config: Config) -> list[Problem]:
         if each.owner or each.session:
             what = "a schedule of the config is nobody's: `tta forget` could not take it out"
             found.append(Problem(where, what, "add a person's at run time, as `tta schedules add --owner` does"))
+    return found
+
+
+class _Output(msgspec.Struct):
+    """Nothing is read of what a scheduled workflow gives."""
+
+
+def uses(config: Config) -> list[WorkflowUse]:
+    """Say which workflows the schedules of a config start, and which fields they give to them."""
+    found = []
+    for name, each in config.schedules.items():
+        given = msgspec.defstruct(
+            "Input", [(key, type(value)) for key, value in each.input.items() if key.isidentifier()]
+        )
+        found.append(WorkflowUse(each.workflow, given, _Output, f"schedules.{name}.workflow"))
     return found
