@@ -18,6 +18,7 @@ from tta_capabilities import Capabilities, MatchCriteria
 from tta_kernel import correlation_id
 from tta_messages import Message, Messages, MessagesConfig
 from tta_messages.memory import MemoryMessages
+from tta_workflows.clock import Alarms
 from tta_workflows.engine import Settings
 from tta_workflows.intake import Intake, SignalRun, StartRun
 from tta_workflows.journal import Commit, Journal, JournalCorrupt, JournalError, Journalled, Lease, RunHead, RunQuery
@@ -278,6 +279,32 @@ async def test_a_step_finds_who_can_do_it_when_it_begins(processes: Processes) -
     assert done.status == "done"
     assert [str(call.agent) for call in processes.agents.calls] == ["echo:one"]
     assert (failed.status, failed.error, failed.steps[0].attempt) == ("failed", "not_served", 2)
+
+
+async def test_nobody_wakes_up_for_an_alarm_that_was_cancelled() -> None:
+    slept: list[float] = []
+
+    class Watched(VirtualClock):
+        async def sleep_until(self, due: float) -> None:
+            slept.append(due)
+            await super().sleep_until(due)
+
+    clock = Watched(now=0.0)
+    alarms, rang = Alarms(clock), anyio.Event()
+    numbers = [alarms.set(due, rang.set) for due in (10.0, 11.0, 12.0)]
+    alarms.set(20.0, rang.set)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(alarms.run)
+            await anyio.wait_all_tasks_blocked()
+            for number in numbers:
+                alarms.cancel(number)
+            clock.advance(10.0)
+            await anyio.wait_all_tasks_blocked()
+            assert slept == [10.0, 20.0]
+            clock.advance(10.0)
+            await rang.wait()
+            tasks.cancel_scope.cancel()
 
 
 async def test_what_another_process_asks_during_the_last_step_is_seen_to(processes: Processes) -> None:

@@ -66,7 +66,8 @@ class Alarms:
         """Call what is due, until cancelled."""
         while True:
             now = self._clock.time()
-            while self._due and self._due[0][0] <= now:
+            # Also what was cancelled and is first: it is nothing to wake up for.
+            while self._due and (self._due[0][0] <= now or self._due[0][1] not in self._calls):
                 _, number = heapq.heappop(self._due)
                 if (call := self._calls.pop(number, None)) is not None:
                     call()
