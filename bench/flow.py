@@ -11,7 +11,7 @@ import importlib
 import json
 import platform
 
-ROWS = ("breakers", "schedules")
+ROWS = ("breakers", "pools", "schedules")
 
 
 def main() -> None:

@@ -14,6 +14,13 @@ Key = float | tuple[float, ...]
 """What a strategy gives for a call: of two, the one with the smaller key goes first, then the one that came first."""
 
 
+_SLACK = 1.5
+"""How many times as long as on average a run may take: who has less time left than that mostly comes too late.
+
+In simulations at 1.1 times what fits, 9.6 % of all runs miss their deadlines so, and 12.6 % by 1.0.
+"""
+
+
 class Waiting(msgspec.Struct, frozen=True):
     """A call that waits for a slot, as a strategy sees it; times in seconds since the epoch, and in seconds.
 
@@ -62,8 +69,8 @@ def load_balanced(waiting: Waiting, now: float) -> Key:
 
 
 def deadline(waiting: Waiting, now: float) -> Key:
-    """Let the earliest deadline go first, and those last that can't make theirs any more."""
-    return waiting.is_late(now), waiting.deadline
+    """Let the earliest deadline go first, and those last that won't make theirs any more."""
+    return now + _SLACK * waiting.rest > waiting.deadline, waiting.deadline
 
 
 STRATEGIES: Mapping[str, Strategy] = {
