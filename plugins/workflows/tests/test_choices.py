@@ -11,6 +11,7 @@ import pytest
 
 from tta_agents import AgentPlugin, AgentsMemory, AgentSpec, AgentsPlugin, StepContext
 from tta_kernel import ConfigError, Kernel, NoConfig, Plugin, PluginSettings, hookimpl
+from tta_kernel.hookspecs import snapshot
 from tta_kernel.testing import Outcome, Stranger, logged, name_of, strangers
 from tta_program import LayeredSettings
 from tta_workflows import (
@@ -91,6 +92,8 @@ async def test_a_plugin_adds_a_strategy_by_name() -> None:
             for text in ("wait", "b", "c", "d"):
                 handles.append(await workflows.start("w", {"text": text}))
                 await anyio.wait_all_tasks_blocked()
+            figures = (await it.hooks.ask(snapshot))["workflows-local"]
+            assert figures == {"workflows.taken": {"slow": 1}, "workflows.waiting": {"slow": 3}}
             slow.go_on.set()
             assert {(await handle.result()).status for handle in handles} == {"done"}
     assert slow.texts == ["wait", "d", "c", "b"]

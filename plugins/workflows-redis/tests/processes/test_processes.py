@@ -8,6 +8,7 @@ Each test has a real Redis of its own that writes its file, and the test's proce
 
 from __future__ import annotations
 
+import itertools
 import signal
 import sys
 import time
@@ -213,6 +214,22 @@ async def test_langgraph_8796_a_paused_process_that_wakes_commits_nothing_more(s
         await repeated_only_what_was_under_way(redis, found)
     for records in found.values():
         committed_once(records)
+
+
+async def test_what_a_killed_process_held_is_held_by_nobody_else_until_it_is_over(server: RedisServer) -> None:
+    where = server.config()
+    async with connect(where) as redis, peer(redis, Work(redis, PEER).agents()) as executor:
+        async with Worker(where, name="owner", chain="alone", start=9, acts_at=6, act=signal.SIGKILL) as owner:
+            assert await owner.ended() == -signal.SIGKILL
+        for number in range(9, 12):
+            await executor.start("alone", {"text": "more"}, key=f"r{number}")
+        found = await histories(executor, 12)
+    held = sorted((first_step_at(records), records[-1].at) for records in found.values())
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(held)), "two were under way at once"
+
+
+def first_step_at(records: Sequence[AnyRecord]) -> float:
+    return next(record.at for record in records if isinstance(record, Started))
 
 
 async def test_a_process_that_is_to_end_begins_nothing_and_leaves_its_runs_at_once(server: RedisServer) -> None:

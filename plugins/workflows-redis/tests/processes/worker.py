@@ -35,6 +35,10 @@ DEFINITIONS = {
         {"id": "after", "agent": "work", "input": {"text": "steps.one.text"}, "needs": ["one", "two"]},
         output={"one": "steps.one.text", "two": "steps.two.text", "after": "steps.after.text"},
     ),
+    "alone": workflow(
+        *({"id": id, "agent": "work", "input": {"text": "input.text"}} for id in STEPS[:2]),
+        execution={"concurrency": {"key": "input.place"}},
+    ),
     "tale": workflow({"id": "story", "agent": "tell", "stream": True}, output={"text": "steps.story.text"}),
 }
 
@@ -42,8 +46,8 @@ DEFINITIONS = {
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker does.
 
-    ``run``: a workflow of which it begins one, under that name. ``start`` so many chains, and only then work on them;
-    at the ``acts_at``-th call of an agent it sends itself the signal ``act`` (0: never).
+    ``run``: a workflow of which it begins one, under that name. ``start`` so many runs of ``chain``, and only then work
+    on them; at the ``acts_at``-th call of an agent it sends itself the signal ``act`` (0: never).
     ``holds``: its agents stop in the middle of what they do, until SIGUSR1 says that they go on.
     """
 
@@ -52,6 +56,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     name: str = "worker"
     lease: float = 1.0
     start: int = 0
+    chain: str = "chain"
     run: str = ""
     acts_at: int = 0
     act: int = 0
@@ -134,7 +139,7 @@ async def main(spec: Spec) -> None:
                 if spec.run:
                     await executor.start(spec.run, {"text": "hi"}, key=spec.run)
                 for number in range(spec.start):
-                    await executor.start("chain", {"text": str(number)}, key=f"r{number}")
+                    await executor.start(spec.chain, {"text": str(number)}, key=f"r{number}")
                 work.begun.set()
                 async for number in signals:
                     if number == signal.SIGTERM:

@@ -12,7 +12,7 @@ import msgspec
 from tta_agents import AGENT_REPLIES, AGENTS
 from tta_breakers import BREAKERS
 from tta_capabilities import CAPABILITIES
-from tta_kernel import KERNEL, Context, Duration, Hooks, Plugin, PositiveDuration, Problem, hookimpl
+from tta_kernel import KERNEL, Context, Duration, Figure, Hooks, Plugin, PositiveDuration, Problem, hookimpl
 from tta_kernel.wiring import HOST
 from tta_messages import MESSAGES
 
@@ -24,7 +24,7 @@ from .executor import Executor
 from .intake import Intake, SignalRun, StartRun
 from .journal import JOURNAL
 from .memory import MemoryJournal
-from .pools import Pools, PoolSettings
+from .pools import FIGURES, Pools, PoolSettings
 from .runs import DEFINITIONS, WORKFLOWS
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
@@ -65,11 +65,14 @@ class WorkflowsLocal(Plugin[LocalConfig]):
             lease=config.lease, grace=config.grace, undo=config.undo, undo_timeout=config.undo_timeout,
             window=config.window, takeovers=config.takeovers, runs=config.runs,
         )  # fmt: skip
+        self._pools = Pools(
+            config.pools, ctx.log, strategies=choices.strategies(hooks)[0], weights=config.weights
+        )  # fmt: skip
         engine = Engine(
             agents=agents, journal=journal, clock=clock, alarms=Alarms(clock), log=ctx.log, settings=settings,
             capabilities=ctx.find(CAPABILITIES), messages=messages, publish=ctx.publish,
             check_output=_output_check(ctx), breakers=ctx.find(BREAKERS),
-            pools=Pools(config.pools, ctx.log, strategies=choices.strategies(hooks)[0], weights=config.weights),
+            pools=self._pools,
         )  # fmt: skip
         executor = Executor(engine, ctx.get(DEFINITIONS), process=agents.process)
         async with executor.running():
@@ -90,6 +93,14 @@ class WorkflowsLocal(Plugin[LocalConfig]):
         what = "remembers runs for all processes, and nothing keeps the replies of their agents for all"
         hint = f"enable what provides {AGENT_REPLIES}, such as agents-redis, or workflows-memory in place of {journal}"
         return [Problem(f"plugin {journal!r}", what, hint)]
+
+    @hookimpl
+    def figures(self) -> Sequence[Figure]:
+        return FIGURES
+
+    @hookimpl
+    async def snapshot(self) -> Mapping[str, Any]:
+        return self._pools.picture()
 
     @hookimpl
     def workflow_pools(self) -> Collection[str]:

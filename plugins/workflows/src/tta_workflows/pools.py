@@ -11,7 +11,7 @@ import anyio
 import msgspec
 
 from tta_agents import AgentError
-from tta_kernel import suggest
+from tta_kernel import Figure, suggest
 
 from .fairness import Shares
 from .journal import RunHead
@@ -22,6 +22,12 @@ from .strategies import STRATEGIES, Order, Strategy, Waiting
 
 log = logging.getLogger("tta.workflows-local")
 Count = Annotated[int, msgspec.Meta(ge=1, le=10**6)]
+
+
+FIGURES = (
+    Figure("workflows.taken", "calls that have a slot of a pool", label="pool"),
+    Figure("workflows.waiting", "calls that wait for a slot of a pool", label="pool"),
+)
 
 
 class PoolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -192,9 +198,12 @@ class Pools:
         """Say whether what a workflow names is a pool that nothing holds up."""
         return pool in self._pools and self._pools[pool].settings.reserved
 
-    def figures(self) -> Mapping[str, tuple[int, int]]:
-        """Return of each pool how many slots are taken, and how many calls wait."""
-        return {name: (pool.taken, pool.waiting) for name, pool in self._pools.items()}
+    def picture(self) -> Mapping[str, Mapping[str, int]]:
+        """Return the figures: of each pool how many slots are taken, and how many calls wait for one."""
+        return {
+            "workflows.taken": {name: pool.taken for name, pool in self._pools.items()},
+            "workflows.waiting": {name: pool.waiting for name, pool in self._pools.items()},
+        }
 
     def _order(self, name: str) -> Order:
         order = self._orders.get(name)
