@@ -8,16 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import msgspec
 import pytest
 
 from tta_kernel import Kernel, Service
 from tta_program import Subcommands
-from tta_workflows import DEFINITIONS, JOURNAL, WORKFLOWS, JournalError, Retention, commands
+from tta_workflows import DEFINITIONS, JOURNAL, WORKFLOWS, JournalError, Retention, RunQuery, commands
 from tta_workflows.executor import Executor
+from tta_workflows.journal import Commit, RunHead, RunStatus
 from tta_workflows.library import Definitions
 from tta_workflows.memory import MemoryJournal
+from tta_workflows.plan import make_plan
+from tta_workflows.records import Started
 from tta_workflows.testing import FakeAgents, Processes, echo, failing, workflow
+from tta_workflows.testing.replay import Recorded, outcome
 
 SECRET = "my own words"
 FILE = "version: 1\nsteps: [{id: a, wait: 3}, {id: b, wait: 4, needs: [a]}]\n"
@@ -25,6 +30,7 @@ ASK = workflow(
     {"id": "say", "agent": "echo", "input": {"text": "input.text"}},
     {"id": "yes", "signal": "person", "response": {"type": "object", "required": ["ok"]}},
 )
+SAY_AGAIN = {"id": "again", "agent": "echo", "input": {"text": "steps.say.text"}, "stream": True}
 SAY = workflow(
     {"id": "say", "agent": "echo", "input": {"text": "input.text"}, "undo": {"agent": "forget"}},
     output={"said": "steps.say.text"},
@@ -141,7 +147,8 @@ async def test_check_says_all_that_is_wrong_in_files(capsys: pytest.CaptureFixtu
 # Runs.
 
 WORDS = (
-    ["list"], ["show", "r"], ["cancel", "r"], ["signal", "r", "yes", "{}"], ["rollback", "r"],
+    ["list"], ["show", "r"], ["cancel", "r"], ["pause", "r"], ["resume", "r"], ["retry", "r"],
+    ["signal", "r", "yes", "{}"], ["rollback", "r"],
 )  # fmt: skip
 
 
@@ -260,6 +267,135 @@ async def test_rollback_takes_back_what_is_over(journal: Shared, capsys: pytest.
         run = await workflows.query("r")
     assert run is not None
     assert [step.status for step in run.steps] == ["undone"]
+
+
+async def test_one_thing_is_asked_of_all_runs_that_fit(journal: Shared, capsys: pytest.CaptureFixture[str]) -> None:
+    async with running(journal, ask=ASK, say=SAY) as workflows:
+        for number in range(5):
+            await workflows.start("ask", {"text": "hi"}, key=f"r{number}", labels={"odd": str(number % 2)})
+            await waiting(workflows, f"r{number}")
+        await workflows.run("say", {"text": "hi"}, key="other")
+        assert await tta("runs", "pause", "--label", "odd=1", "--dry-run", "--json", journal=journal) == 0
+        told = msgspec.json.decode(capsys.readouterr().out)
+        assert (told["runs"], sorted(told["first"])) == (2, ["r1", "r3"])
+        assert await tta("runs", "pause", "--label", "odd=1", "--by", "ann", journal=journal) == 0
+        said = capsys.readouterr()
+        assert "asked of 2 runs; passed by 0, refused by 0" in said.out
+        assert "… 2 asked" in said.err
+        statuses = {run.id: run.status for run in (await settled(workflows, "paused", 2)).runs}
+        assert statuses["r1"] == statuses["r3"] == "paused"
+        assert await tta("runs", "resume", "--status", "paused", journal=journal) == 0
+        assert await tta("runs", "cancel", "--workflow", "ask", "--json", journal=journal) == 0
+        statuses = {run.id: run.status for run in (await settled(workflows, "cancelled", 5)).runs}
+        assert statuses["other"] == "done"
+        capsys.readouterr()
+        assert await tta("runs", "list", "--workflow", "tta.bulk", "--json", journal=journal) == 0
+        assert [run["status"] for run in msgspec.json.decode(capsys.readouterr().out)["runs"]] == ["done"] * 3
+
+
+async def settled(workflows: Executor, status: RunStatus, count: int) -> Any:
+    with anyio.fail_after(10):
+        while True:
+            page = await workflows.list(RunQuery())
+            if [run.status for run in page.runs].count(status) == count:
+                return page
+            await anyio.lowlevel.checkpoint()
+
+
+async def test_a_failed_run_is_tried_again_by_a_command(journal: Shared, capsys: pytest.CaptureFixture[str]) -> None:
+    tired = workflow({"id": "say", "agent": "tired", "input": {"text": "input.text"}})
+    async with running(journal, tired=tired) as workflows:
+        assert (await workflows.run("tired", {"text": "hi"}, key="r")).status == "failed"
+        assert await tta("runs", "retry", "--status", "failed", "--dry-run", journal=journal) == 0
+        assert capsys.readouterr().out.splitlines()[0] == "would retry 1 runs"
+        for _ in range(2):
+            assert await tta("runs", "retry", "r", journal=journal) == 0
+            await settled(workflows, "running", 0)
+        assert (await workflows.query("r")).status == "done"  # type: ignore[union-attr]
+        assert await tta("runs", "retry", "r", journal=journal) == 1
+    assert "run 'r' is over: done" in capsys.readouterr().err
+
+
+async def test_check_says_what_is_wrong_with_runs_and_mends_it(
+    journal: Shared, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = make_plan("ask", {"ask": ASK})
+    lease = await journal.join("gone", 60.0)
+    await journal.define(plan.definition, plan.packed)
+    for id, step, began in (("late", "say", 1.0), ("odd", "nowhere", time.time()), ("well", "say", time.time())):
+        await journal.create(lease, RunHead(id, "ask", plan.definition, began, input={"text": SECRET}))
+        await journal.commit(lease, Commit(id, 1, (Started(at=began, step=step, agent="echo"),), "running"))
+    await journal.leave(lease)
+    assert await tta("runs", "check", "--json", journal=journal) == 1
+    told = msgspec.json.decode(capsys.readouterr().out)
+    assert sorted((each["run"], each["code"], each["fix"]) for each in told) == [
+        ("late", "overdue", "cancel"), ("odd", "step", "set-aside"),
+    ]  # fmt: skip
+    assert await tta("runs", "check", "--repair", "--by", "ann", journal=journal) == 0
+    said = capsys.readouterr().out
+    assert "done: it is set aside" in said
+    assert "done: cancel is asked for" in said
+    assert (await journal.summary("odd")).status == "set-aside"
+    assert await tta("runs", "check", "well", journal=journal) == 0
+    assert capsys.readouterr().out == "nothing is wrong\n"
+    async with running(journal, ask=ASK) as workflows:
+        handle = await workflows.find("late")
+        assert handle is not None
+        assert (await handle.result()).status == "cancelled"
+
+
+@pytest.mark.parametrize("name", ["say", "ask", "tired"])
+async def test_a_run_is_exported_as_a_test_that_replays_it_without_its_agents(
+    journal: Shared, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    retry = {"attempts": 2, "delay": 0.01}
+    tired = workflow({"id": "say", "agent": "tired", "input": {"text": "input.text"}, "retry": retry}, SAY_AGAIN)
+    path = tmp_path / "test_it.py"
+    async with running(journal, say=SAY, ask=ASK, tired=tired) as workflows:
+        handle = await workflows.start(name, {"text": SECRET}, key="r")
+        if name == "ask":
+            await waiting(workflows, "r")
+            await workflows.signal("r", "yes", {"ok": True}, by="me")
+        recorded = await handle.result()
+        assert recorded.over
+        assert await tta("runs", "export", "r", "--to", str(path), journal=journal) == 1
+        assert "say --with-text" in capsys.readouterr().err
+        assert not path.exists()
+        assert await tta("runs", "export", "r", "--with-text", "--to", str(path), journal=journal) == 0
+        assert await tta("runs", "export", "r", "--with-text", "--to", str(path), journal=journal) == 1
+    assert path.stat().st_mode & 0o777 == 0o600
+    space: dict[str, Any] = {"__name__": "exported"}
+    exec(compile(path.read_text(), str(path), "exec"), space)
+    began = time.perf_counter()
+    await anyio.to_thread.run_sync(space["test_the_run_comes_to_what_it_came_to"])
+    assert time.perf_counter() - began < 1
+    told = msgspec.convert(space["RUN"], Recorded)
+    assert outcome(told).status == recorded.status
+    wrong = {**space["RUN"], "records": [
+        {**each, "output": {"text": "another"}} if each["kind"] == "done" and name != "ask" else each
+        for each in space["RUN"]["records"]
+    ]}  # fmt: skip
+    if name == "say":
+        assert outcome(msgspec.convert(wrong, Recorded)) != outcome(told)
+
+
+async def test_two_runs_are_compared_by_their_steps(journal: Shared, capsys: pytest.CaptureFixture[str]) -> None:
+    async with running(journal, say=SAY) as workflows:
+        await workflows.run("say", {"text": SECRET}, key="r1")
+        await workflows.run("say", {"text": SECRET + "!"}, key="r2")
+        assert await tta("runs", "diff", "r1", "r2", journal=journal) == 0
+        told = capsys.readouterr()
+        assert SECRET not in told.out
+        assert "text 13 → 14" in told.out
+        assert "1 of 1 steps differ" in told.err
+        assert await tta("runs", "diff", "r1", "r1", "--json", journal=journal) == 0
+        assert msgspec.json.decode(capsys.readouterr().out)[0]["same"]
+        assert await tta("runs", "diff", "r1", "nobody", journal=journal) == 1
+
+
+async def test_what_asks_many_wants_to_know_which(journal: Shared, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await tta("runs", "cancel", journal=journal) == 2
+    assert "name a run, or say which runs to cancel" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,10 +12,20 @@ import msgspec
 import pytest
 
 from tta_agents import AgentPlugin, AgentsMemory, AgentSpec, AgentsPlugin, Reply, StepContext
-from tta_kernel import NoConfig, Plugin, hookimpl
+from tta_kernel import KernelSettings, NoConfig, Plugin, hookimpl
 from tta_kernel.testing import LIMIT, Outcome, Stranger, logged, running, strangers
-from tta_workflows import WORKFLOWS, WorkflowsLocal, WorkflowsMemory, WorkflowsPlugin
-from tta_workflows.journal import Commit, Lease
+from tta_program import Subcommands
+from tta_workflows import (
+    JOURNAL,
+    WORKFLOWS,
+    Finding,
+    RunSummary,
+    WorkflowsLocal,
+    WorkflowsMemory,
+    WorkflowsPlugin,
+    commands,
+)  # fmt: skip
+from tta_workflows.journal import Commit, Lease, RunHead
 from tta_workflows.memory import MemoryJournal
 from tta_workflows.testing import Call, FakeAgents, Processes, echo, workflow
 
@@ -129,3 +140,45 @@ async def test_a_call_that_is_late_and_deaf_holds_up_nobody_else(processes: Proc
         assert (await workflows.run("well", {"text": "hi"})).status == "done"
         go.set()
         assert (await handle.result()).over
+
+
+@pytest.mark.boundary("tta_workflows.reconcile_runs")
+@pytest.mark.parametrize("stranger", strangers("async", returns=Sequence[Finding]), ids=str)
+async def test_whatever_a_plugin_says_of_runs_others_are_heard(
+    stranger: Stranger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Odd(Plugin[NoConfig]):
+        @hookimpl(optionalhook=True)
+        async def reconcile_runs(self, runs: Sequence[RunSummary]) -> Sequence[Finding]:
+            return await stranger()  # type: ignore[no-any-return]
+
+    class Knows(Plugin[NoConfig]):
+        @hookimpl(optionalhook=True)
+        async def reconcile_runs(self, runs: Sequence[RunSummary]) -> Sequence[Finding]:
+            return [Finding(run.id, "orphan", "nobody waits for it", "cancel") for run in runs]
+
+    journal = Shared(time.time)
+    await journal.create(await journal.join("p", 60.0), RunHead("r", "w", "d", 1.0))
+    parser = argparse.ArgumentParser(prog="tta")
+    commands.add(Subcommands(parser))
+    options = parser.parse_args(["runs", "reconcile", "--json"])
+    settings = KernelSettings(hook_timeouts={"reconcile_runs": LIMIT})
+    plugins = (WorkflowsPlugin, AgentsPlugin, AgentsMemory, {"odd": Odd, "knows": Knows})
+    kernel = running(*plugins, settings=settings, services={JOURNAL: journal})
+    if stranger.outcome is Outcome.STOP:
+        with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
+            async with kernel:
+                await options.command.run(kernel, options)
+        return
+    async with kernel:
+        assert await options.command.run(kernel, options) == 1
+    told = capsys.readouterr()
+    assert {"run": "r", "code": "orphan"}.items() <= msgspec.json.decode(told.out)[-1].items()
+    if stranger.outcome in (Outcome.FAILURE, Outcome.TIME_LIMIT):
+        assert told.err.startswith("tta runs: odd: ")
+
+
+class Shared(MemoryJournal):
+    """Stands for a journal that another process could see, too."""
+
+    durable = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -11,7 +12,7 @@ from tta_kernel import Context, Event, Hooks, Plugin, Problem, hookimpl
 from tta_metrics import METRICS
 from tta_safety.hookspecs import check_text
 from tta_sessions import SESSIONS
-from tta_workflows import WORKFLOWS, WorkflowUse
+from tta_workflows import WORKFLOWS, Finding, RunSummary, WorkflowUse
 
 from .checks import Checks
 from .component import Component
@@ -33,6 +34,7 @@ from .model import (
     TurnPlayed,
     TurnStream,
 )  # fmt: skip
+from .reconcile import orphans
 from .settings import Config
 from .texts import NOT_YOURS
 from .turns import Turns
@@ -53,6 +55,7 @@ class OrchestrationPlugin(Plugin[Config]):
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        self._sessions = ctx.get(SESSIONS)
         checks = Checks(ctx, allow_unchecked=self.config.allow_unchecked)
         async with anyio.create_task_group() as tasks:
             turns = Turns(ctx, ctx.get(WORKFLOWS), checks, ctx.get(SESSIONS), self.config, tasks)
@@ -69,6 +72,10 @@ class OrchestrationPlugin(Plugin[Config]):
     @hookimpl(optionalhook=True)
     def workflow_uses(self) -> Sequence[WorkflowUse]:
         return (WorkflowUse(self.config.workflow, TurnInput, TurnOutput, key="workflow"),)
+
+    @hookimpl(optionalhook=True)
+    async def reconcile_runs(self, runs: Sequence[RunSummary]) -> Sequence[Finding]:
+        return await orphans(self._sessions, self.config.workflow, runs, time.time())
 
     @hookimpl
     def check(self, hooks: Hooks) -> Sequence[Problem]:

@@ -18,6 +18,7 @@ from tta_program import Subcommands, unquoted
 
 from . import hookspecs
 from .check import problems
+from .checks import Finding
 from .choices import problems as choice_problems
 from .counting import counted
 from .definition import (
@@ -61,6 +62,8 @@ from .runs import (
     Run,
     RunFinished,
     RunHandle,
+    RunQuiet,
+    RunSlow,
     RunStarted,
     StepFinished,
     StepRun,
@@ -73,12 +76,12 @@ from .runs import (
 from .strategies import Strategy, Waiting
 
 __all__ = [
-    "DEFINITIONS", "JOURNAL", "WORKFLOWS", "Compensation", "Concurrency", "Debounce", "Execution", "Journal",
+    "DEFINITIONS", "JOURNAL", "WORKFLOWS", "Compensation", "Concurrency", "Debounce", "Execution", "Finding", "Journal",
     "JournalCorrupt", "JournalError", "JournalFull", "Outcome", "Paths", "PoolSettings", "Publish", "Rate", "Repeat",
-    "Retention", "Retracted", "Retry", "Run", "RunFinished", "RunHandle", "RunHead", "RunPage", "RunQuery",
-    "RunStarted", "RunStatus", "RunSummary", "Send", "Singleton", "Step", "StepFinished", "StepRun", "StepStarted",
-    "Strategy", "Streamed", "Waiting", "Workflow", "WorkflowSaid", "WorkflowUse", "Workflows", "WorkflowsLocal",
-    "WorkflowsMemory", "WorkflowsPlugin", "WorkflowsUnavailable",
+    "Retention", "Retracted", "Retry", "Run", "RunFinished", "RunHandle", "RunHead", "RunPage", "RunQuery", "RunQuiet",
+    "RunSlow", "RunStarted", "RunStatus", "RunSummary", "Send", "Singleton", "Step", "StepFinished", "StepRun",
+    "StepStarted", "Strategy", "Streamed", "Waiting", "Workflow", "WorkflowSaid", "WorkflowUse", "Workflows",
+    "WorkflowsLocal", "WorkflowsMemory", "WorkflowsPlugin", "WorkflowsUnavailable",
 ]  # fmt: skip
 
 
@@ -125,7 +128,7 @@ class WorkflowsPlugin(Plugin[Config]):
 
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:
-        return (RunStarted, StepStarted, StepFinished, RunFinished, WorkflowSaid)
+        return (RunStarted, StepStarted, StepFinished, RunSlow, RunQuiet, RunFinished, WorkflowSaid)
 
     @hookimpl
     def check(self, hooks: Hooks) -> Sequence[Problem]:

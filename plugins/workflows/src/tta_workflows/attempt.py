@@ -18,6 +18,7 @@ from tta_kernel import as_failure, raised_at
 from tta_kernel.errors import overdue
 
 from .breaking import Call, by_breaker
+from .bulk import BULK
 from .plan import PlannedStep, pick
 from .pooling import in_pool
 from .records import Done, Failed, Piece, Started, UndoAdded
@@ -47,6 +48,7 @@ class Attempts:
 
     def __init__(self, execution: Execution) -> None:
         self._run, self._engine = execution, execution.engine
+        self._agents = self._engine.bulk if execution.head.workflow == BULK else self._engine.agents
 
     async def done(self, frame: Frame, step: PlannedStep, path: str) -> Done:
         """Return how the step was done; raise `GivenUp` where no attempt is left."""
@@ -124,7 +126,7 @@ class Attempts:
             more["released"] = state.text[: state.released]
         try:
             with call.limit:
-                reply = await self._engine.agents.call(
+                reply = await self._agents.call(
                     agent, pick(step.input, frame.data), key=f"{head.id}:{path}:{state.attempt}", attempt=state.attempt,
                     session=head.session, owner=head.owner, on_undo=call.on_undo, **more,
                 )  # fmt: skip

@@ -6,9 +6,9 @@ import argparse
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
@@ -18,30 +18,25 @@ from tta_messages.types import declared as declared_types
 from tta_program import DONE, WANTING, Subcommands, fail, moment, print_json, table
 from tta_program.output import printable_lines
 
-from . import graph
+from . import examining, graph, steering
 from .check import problems
 from .definition import Workflow
 from .journal import (
     JOURNAL,
     Journal,
-    JournalCorrupt,
-    JournalError,
-    JournalFull,
     Journalled,
-    RunQuery,
-    RunStatus,
     RunSummary,
 )  # fmt: skip
 from .library import Definitions, read_file
 from .plan import Plan, PlanError, restore_plan
-from .records import Asked, Signal
-from .runs import DEFINITIONS, WORKFLOWS, WorkflowsUnavailable
+from .records import Signal
+from .runs import DEFINITIONS
+from .selection import Act, add_filters, count, query_of, with_journal
 from .shown import sizes, without_text
-from .state import OVER, State, view
+from .state import State, view
 from .validation import misfits
 
 _MOST = 100
-_Act = Callable[[Journal, argparse.Namespace], Awaitable[int]]
 
 
 def add(subcommands: Subcommands) -> None:
@@ -65,10 +60,10 @@ def add(subcommands: Subcommands) -> None:
     subcommands.group("runs", help="look at runs of workflows, and cancel, answer or take them back")
 
     def ask(
-        name: str, act: _Act, text: str, *, run: bool = True, mutates: bool = False
+        name: str, act: Act, text: str, *, run: bool = True, mutates: bool = False
     ) -> argparse.ArgumentParser:  # fmt: skip
         async def command(kernel: Kernel, options: argparse.Namespace) -> int:
-            return await _act(kernel, options, act)
+            return await with_journal(kernel, options, act)
 
         parser = subcommands.add(
             f"runs {name}", command, help=text, requires=(JOURNAL,), mutates=mutates, target="run" if mutates else ""
@@ -79,26 +74,16 @@ def add(subcommands: Subcommands) -> None:
         return parser
 
     parser = ask("list", _runs, "list runs, the newest first", run=False)
-    for name in ("workflow", "session", "owner", "cursor"):
-        parser.add_argument(f"--{name}", default="", help="go on after a page" if name == "cursor" else "of this one")
-    parser.add_argument("--status", choices=get_args(RunStatus), help="that stand so")
-    parser.add_argument("--label", action="append", default=[], type=_label, metavar="KEY=VALUE", help="of this label")
-    parser.add_argument("--limit", type=_count, default=_MOST, metavar="N", help="at most (%(default)s)")
+    add_filters(parser)
+    parser.add_argument("--cursor", default="", help="go on after a page")
+    parser.add_argument("--limit", type=count, default=_MOST, metavar="N", help="at most (%(default)s)")
     ask("show", _run, "show a run and what happened in it, without what was said")
-    parser = ask("cancel", _cancel, "ask for the end of a run, wherever it is worked on", mutates=True)
-    parser.add_argument("--by", default="", help="who asks, for the run's history")
     parser = ask("signal", _signal, "answer what a step of a run waits for", mutates=True)
     parser.add_argument("step", help="its path, as `tta runs show` has it")
     parser.add_argument("data", type=_data, help="the answer, as a JSON object")
     parser.add_argument("--by", default="", help="who answers, for the run's history")
-    parser = subcommands.add(
-        "runs rollback", _rollback, help="take back what a run has done, all of it or after a savepoint",
-        requires=(WORKFLOWS, JOURNAL), mutates=True, target="run",
-    )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("run", help="its name; it may be over")
-    parser.add_argument("savepoint", nargs="?", default="", help="what came after this one (all of it)")
-    parser.add_argument("--by", default="", help="who asks, for the run's history")
+    steering.add(subcommands)
+    examining.add(subcommands)
 
 
 # Definitions.
@@ -224,24 +209,8 @@ def _tell(wrong: Sequence[Problem]) -> None:
 # Runs.
 
 
-async def _act(kernel: Kernel, options: argparse.Namespace, act: _Act) -> int:
-    journal = kernel.get(JOURNAL)
-    if not journal.durable:
-        return fail("runs", "runs are remembered in memory, and this process has none: only the running one can look")
-    try:
-        return await act(journal, options)
-    except (JournalError, WorkflowsUnavailable) as exc:
-        return fail("runs", f"the journal can't be used: {exc}")
-    except (JournalCorrupt, JournalFull, PlanError) as exc:
-        return fail("runs", str(exc))
-
-
 async def _runs(journal: Journal, options: argparse.Namespace) -> int:
-    query = RunQuery(
-        workflow=options.workflow, status=options.status, session=options.session, owner=options.owner,
-        labels=dict(options.label), most=options.limit, cursor=options.cursor,
-    )  # fmt: skip
-    page = await journal.list(query)
+    page = await journal.list(query_of(options, options.cursor, options.limit))
     if options.json:
         print_json(page)
         return DONE
@@ -310,16 +279,6 @@ def _only_summary(summary: RunSummary, *, json: bool) -> int:
     return DONE
 
 
-async def _cancel(journal: Journal, options: argparse.Namespace) -> int:
-    summary = await journal.summary(options.run)
-    if summary is None:
-        return _unknown(options.run)
-    if summary.status in OVER:
-        return fail("runs", f"run {options.run!r} is over: {summary.status}")
-    asked = Asked(at=time.time(), what="cancel", id=uuid.uuid4().hex, by=options.by)
-    return _outcome(options, await journal.append(options.run, asked, id=asked.id))
-
-
 async def _signal(journal: Journal, options: argparse.Namespace) -> int:
     found = await journal.read(options.run)
     if found is None:
@@ -335,26 +294,6 @@ async def _signal(journal: Journal, options: argparse.Namespace) -> int:
         return fail("runs", f"step {options.step!r} has been answered")
     record = Signal(at=time.time(), step=options.step, data=options.data, id=uuid.uuid4().hex, by=options.by)
     return _outcome(options, await journal.append(options.run, record, id=f"{options.step}:{record.id}"))
-
-
-async def _rollback(kernel: Kernel, options: argparse.Namespace) -> int:
-    async def act(journal: Journal, options: argparse.Namespace) -> int:
-        workflows = kernel.get(WORKFLOWS)
-        said = await workflows.rollback(options.run, options.savepoint, by=options.by)
-        if said.status == "unknown":
-            return _unknown(options.run)
-        if said.status != "accepted":
-            return fail("runs", said.detail or said.status)
-        handle = await workflows.find(options.run)
-        assert handle is not None
-        run = await handle.result()
-        if options.json:
-            print_json({"status": run.status, "stuck": run.stuck})
-        else:
-            print(printable_lines(f"{run.status}; could not be taken back: {', '.join(run.stuck) or 'nothing'}"))
-        return WANTING if run.stuck else DONE
-
-    return await _act(kernel, options, act)
 
 
 def _outcome(options: argparse.Namespace, appended: str) -> int:
@@ -386,19 +325,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_cell, value)) or "-"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _count(text: str) -> int:
-    if (count := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"at least 1, not {count}")
-    return count
-
-
-def _label(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not (key and equals):
-        raise argparse.ArgumentTypeError("a label reads KEY=VALUE")
-    return key, value
 
 
 def _data(text: str) -> Mapping[str, Any]:

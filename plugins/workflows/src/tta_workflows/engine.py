@@ -18,6 +18,7 @@ from tta_kernel import Event
 from tta_kernel.isolation import is_interrupt
 from tta_messages import Backoff, Messages
 
+from .bulk import BulkAgents
 from .clock import Alarms, Clock
 from .definition import Retry
 from .entrance import Entrance
@@ -36,6 +37,8 @@ class Settings(msgspec.Struct, frozen=True):
     cancelled: most are over by then, and to look costs as much as a short run. A step that waits for an answer looks
     at once. ``takeovers``: so many processes in a row may vanish with a run that comes no further, before it is set
     aside: a step of it may be what kills them. ``runs`` is how many may be at work, beyond which none begins.
+    Without ``claims`` it goes on with no run that others have left. After ``quiet_after`` a run of which nothing has
+    come is said to be quiet.
     """
 
     lease: float = 10.0
@@ -47,6 +50,8 @@ class Settings(msgspec.Struct, frozen=True):
     window: int = 64
     takeovers: int = 5
     runs: int = 10_000
+    claims: bool = True
+    quiet_after: float = 600.0
 
 
 @dataclass
@@ -74,6 +79,8 @@ class Engine:
     def __post_init__(self) -> None:
         self.outbox = Outbox(self)
         self.entrance = Entrance(self)
+        self.bulk = BulkAgents(self.journal, self.clock)
+        """What acts for runs of `BULK`."""
 
     def start_soon(self, func: Callable[..., Awaitable[None]], *args: object) -> None:
         """Run a function in a task that ends with this process's hold on runs."""

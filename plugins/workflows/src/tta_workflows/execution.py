@@ -39,6 +39,7 @@ from .records import (
 from .runs import Run, RunFinished, RunStarted, StepFinished, StepStarted
 from .state import Cause, State, percent, savepoint_of, step_run, stuck, view
 from .streams import Window
+from .watching import WARN_AT, warn
 from .writer import Writer
 
 
@@ -130,6 +131,10 @@ class Execution:
                 await self.notice()
                 await anyio.lowlevel.checkpoint()
 
+    def last_at(self) -> float:
+        """Return when something happened in it last, in seconds since the epoch."""
+        return self.writer.stored[-1].at if self.writer.stored else self.head.created_at
+
     def view(self) -> Run:
         """Return the run as it stands."""
         return view(self.head, self.plan, self.state, self.engine.clock.time())
@@ -171,7 +176,15 @@ class Execution:
 
     def _on_alarm(self) -> None:
         self.watch()
-        self._alarm = self.engine.alarms.set(self._limit(), self._time_out)
+        # Only here: most runs are over by now, and to be warned of each would cost them something.
+        self._alarm = self.engine.alarms.set(self._limit() - (1 - WARN_AT) * self.plan.workflow.timeout, self._on_slow)
+
+    def _on_slow(self) -> None:
+        limit = self._limit()
+        # Who took it over late need not say again what was said before.
+        if self._taken is None or self.engine.clock.time() < limit - self.plan.workflow.timeout * (1 - WARN_AT) / 2:
+            warn(self)
+        self._alarm = self.engine.alarms.set(limit, self._time_out)
 
     def _limit(self) -> float:
         """Return when it will have taken too long."""

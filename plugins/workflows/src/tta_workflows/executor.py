@@ -42,6 +42,7 @@ from .records import AnyRecord, Asked, Signal, TakenOver
 from .runs import Outcome, OutcomeStatus, Run, RunHandle, WorkflowsUnavailable
 from .state import OVER, State, view
 from .validation import misfits
+from .watching import Watch
 
 DEFINED_AGAIN = 60.0
 """How often, in seconds, a journal is given a definition at least, while runs of it begin."""
@@ -76,6 +77,7 @@ class Executor:
             engine.tasks = tasks
             tasks.start_soon(engine.alarms.run)
             tasks.start_soon(self._membership.run)
+            tasks.start_soon(Watch(engine, settings.quiet_after).run, self._executions.values())
             with anyio.move_on_after(settings.patience):
                 await self._membership.joined.wait()
             try:
@@ -376,6 +378,14 @@ class Executor:
                 return True
             await anyio.sleep(0.05)  # It ended just now, and is about to be let go of.
         return False
+
+    async def adopt(self, run: str) -> bool:
+        """Go on with a run that nobody holds; False where somebody does, or there is none. Raises `JournalError`."""
+        lease = self._membership.lease
+        if lease is None or not await self._engine.journal.take(lease, run):
+            return False
+        await self._take(lease, run)
+        return True
 
     async def query(self, run: str) -> Run | None:
         with _unavailable():

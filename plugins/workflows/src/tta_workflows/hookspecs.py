@@ -1,4 +1,4 @@
-"""The hooks with which plugins define workflows, say which they run, and what is wrong with a step's output."""
+"""The hooks with which plugins define workflows, say which they run, and judge outputs and runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 from tta_kernel import hookspec
 
+from .checks import Finding
 from .definition import Workflow, WorkflowUse
+from .journal import RunSummary
 from .strategies import Strategy
 
 
@@ -54,5 +56,15 @@ def check_output(workflow: str, step: str, output: Mapping[str, Any]) -> Sequenc
     It is asked of whatever a step's agent answers, before that is stored, so it does no I/O. With an objection the
     attempt has failed, with the code ``bad_output``, as it has where the hook raises. Never quote the output: what is
     said of it is kept and shown.
+    """
+    raise AssertionError("a specification is never called")
+
+
+@hookspec(timeout=60.0)
+async def reconcile_runs(runs: Sequence[RunSummary]) -> Sequence[Finding]:
+    """Say of unfinished runs which have nothing any more that they were begun for, such as a turn of a session.
+
+    Asked by ``tta runs reconcile``, some hundred runs at a time. Whoever knows nothing of a run says nothing of it; and
+    nothing of one that has just begun, since what it belongs to may be written a moment later.
     """
     raise AssertionError("a specification is never called")

@@ -39,6 +39,7 @@ class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     undo_timeout: PositiveDuration = 60.0
     window: Count = 64
     takeovers: Count = 5
+    quiet_after: PositiveDuration = 600.0
     queue: str = ""
     concurrency: Count = 10
     runs: Count = 10_000
@@ -63,7 +64,7 @@ class WorkflowsLocal(Plugin[LocalConfig]):
             ctx.log.warning("who takes a run over makes its agents work again: nothing keeps their replies for all")
         settings = Settings(
             lease=config.lease, grace=config.grace, undo=config.undo, undo_timeout=config.undo_timeout,
-            window=config.window, takeovers=config.takeovers, runs=config.runs,
+            window=config.window, takeovers=config.takeovers, quiet_after=config.quiet_after, runs=config.runs,
         )  # fmt: skip
         self._pools = Pools(
             config.pools, ctx.log, strategies=choices.strategies(hooks)[0], weights=config.weights

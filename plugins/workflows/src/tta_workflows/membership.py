@@ -46,7 +46,7 @@ class Membership:
             try:
                 await self._hold()
                 if not self.draining:
-                    await self._take_over()
+                    await (self._take_over() if self._engine.settings.claims else self._go_on())
             except JournalError as exc:
                 self._see_if_it_is_over()
                 await backoff.wait(exc)

@@ -234,6 +234,27 @@ class StepFinished(Event, frozen=True, tag="workflows.step-finished"):
     owner: str = ""
 
 
+class RunSlow(Event, frozen=True, tag="workflows.run-slow"):
+    """Three quarters of a run's time limit are over, and it isn't."""
+
+    run: str
+    workflow: str
+    limit: float
+    session: str = ""
+    owner: str = ""
+
+
+class RunQuiet(Event, frozen=True, tag="workflows.run-quiet"):
+    """A run has come no further for so many seconds; ``steps`` are those whose agents are at work."""
+
+    run: str
+    workflow: str
+    steps: tuple[str, ...] = ()
+    seconds: float = 0.0
+    session: str = ""
+    owner: str = ""
+
+
 class RunFinished(Event, frozen=True, tag="workflows.run-finished"):
     """A run is over; ``session`` and ``owner`` are the run's."""
 
