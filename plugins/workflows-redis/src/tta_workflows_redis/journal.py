@@ -95,7 +95,7 @@ class RedisJournal:
         self._walking = anyio.Lock()
         self._walk: AsyncIterator[Sequence[str]] | None = None
         self._unlooked: deque[str] = deque()
-        self._over_before: list[bytes] = []
+        self._over_before: Sequence[bytes] = ()
         self._walked_at = float("-inf")
         self.commits = self.fenced = self.claimed = 0
 
@@ -266,9 +266,8 @@ class RedisJournal:
         with _StoreErrors():
             async with self._walking:
                 self._waiting.vacant = anyio.Event()
-                holding, over = await self._script("LEASES")([self._places.leases], [], retry=True)
-                # Should we vanish now they are among all unfinished runs, for the next process that looks at these.
-                reopened = await self._redis.execute("SPOP", self._places.vacant, most)
+                # Should we vanish now what was reopened is among all unfinished runs, for who looks at these next.
+                holding, over, reopened = await self._leases(most)
                 await self._claim_all(lease, [id.decode(errors="replace") for id in reopened], holding, claimed)
                 if len(reopened) == most:
                     self._waiting.vacant.set()
@@ -289,7 +288,7 @@ class RedisJournal:
                 holder, head = await self._redis.execute("HMGET", keys.run, "holder", "head")
                 if head is None:
                     return False
-                holding, _ = await self._script("LEASES")([self._places.leases], [], retry=True)
+                holding, _, _ = await self._leases(0)
                 if holder in holding and holder != lease.token.encode():
                     return False
                 await self._index.add(_head.decode(head))
@@ -405,6 +404,12 @@ class RedisJournal:
         if await self._replicated("DELETE", id, [id, owner]):
             deleted.append(id)
         await self._index.close(id)
+
+    async def _leases(self, most: int) -> Sequence[Sequence[bytes]]:
+        """Return the tokens that hold, those that are over, and so many reopened runs, which nobody else gets now."""
+        keys = [self._places.leases, self._places.vacant]
+        found: Sequence[Sequence[bytes]] = await self._script("LEASES")(keys, [most], retry=True)
+        return found
 
     async def _claim_all(
         self, lease: Lease, runs: Sequence[str], holding: Sequence[bytes], claimed: MutableSequence[str]

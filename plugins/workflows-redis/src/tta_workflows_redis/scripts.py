@@ -357,11 +357,13 @@ redis.call('PUBLISH', ARGV[3], '')
 return 1
 """
 
-# Return the tokens that hold, and those that are over.
+# KEYS: the leases, the reopened runs. ARGV: how many of those to take. Return the tokens that hold, those that are
+# over, and the runs.
 LEASES = (
     _NOW
     + """
-return {redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf'), redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)}
+return {redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf'), redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now),
+  redis.call('SPOP', KEYS[2], ARGV[1])}
 """
 )
 
