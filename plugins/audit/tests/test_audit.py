@@ -164,6 +164,15 @@ async def test_half_a_record_with_more_after_it_is_no_crash(folder: Path) -> Non
     assert (await verdict(folder)).status == "broken"
 
 
+async def test_half_a_record_whose_write_failed_is_no_harm_where_the_chain_goes_on_in_the_next_file(
+    folder: Path,
+) -> None:
+    await written(folder, "a", "b", limits=Limits(file=1))
+    first = min(folder.glob("*.jsonl"))
+    first.write_bytes(first.read_bytes() + b'{"v":1,"chain":"')
+    assert (await verdict(folder)).status == "whole"
+
+
 async def test_a_process_that_crashed_in_its_first_record_is_torn(folder: Path) -> None:
     file = await written(folder, "a")
     file.write_bytes(file.read_bytes()[:30])

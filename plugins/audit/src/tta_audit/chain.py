@@ -94,17 +94,18 @@ class Scan:
 
     def line(self, line: bytes) -> None:
         """Look at the next line; after one that is wrong nothing more is looked at."""
-        if self.why or self.torn:
-            self.why = self.why or f"there is more after half a record, which follows record {self.last}"
+        if self.why:
             return
         if not line.endswith(b"\n"):
-            # A crash leaves a beginning of a line; whoever changes a record leaves a whole one, or no record at all.
+            # A crash leaves a beginning of a line, and so does a write that failed, after which the chain goes on in
+            # another file; whoever takes a record away makes the next one not follow.
             self.torn = True
             return
         record = read_line(line)
         if isinstance(record, str):
             self.why = f"after record {self.last}: {record}"
             return
+        self.torn = False
         self._add(record)
 
     def _add(self, record: Record) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
@@ -103,7 +104,7 @@ class FileAudit:
             if owner and not pseudonym:
                 return ()
             found: list[Record] = []
-            for file, changed_at in self._newest():
+            for file, changed_at, _ in self._newest():
                 if len(found) == limit and found[-1].at > changed_at + _SLACK:
                     break  # No record of this file, nor of those after it, is newer.
                 for line in _lines(file):
@@ -124,7 +125,11 @@ class FileAudit:
                 chains.setdefault(_chain_of(file), []).append(file)
             return verdicts(_scan(chain, files) for chain, files in chains.items())
 
-        return await self._in_thread(look)
+        found = await self._in_thread(look)
+        if any(each.status == "broken" for each in found):
+            # Another process may have dropped files meanwhile, and said so where nobody looked any more.
+            found = await self._in_thread(look)
+        return found
 
     async def forget(self, user: str) -> int:
         def forget() -> int:
@@ -191,8 +196,10 @@ class FileAudit:
                 os.fsync(self._file)
         except OSError:
             # After a failed fsync nobody knows what is on the disk: the chain goes on in a file of its own.
-            os.ftruncate(self._file, self._size)
-            self.close()
+            try:
+                os.ftruncate(self._file, self._size)
+            finally:
+                self.close()
             raise
         self._size += len(data)
         self._chain = chain
@@ -220,7 +227,7 @@ class FileAudit:
 
     def _newest_head(self) -> Link | None:
         """Return the last record of the file that was written last."""
-        for file, _ in self._newest():
+        for file, _, _ in self._newest():
             links = [link for line in _last_lines(file) if (link := link_of(line))]
             if links:
                 return links[-1]
@@ -231,8 +238,8 @@ class FileAudit:
         files = self._newest()
         total = 0
         keep: set[Path] = set()
-        for number, (file, changed_at) in enumerate(files):
-            total += file.stat().st_size
+        for number, (file, changed_at, size) in enumerate(files):
+            total += size
             fresh = changed_at > self._clock() - self._limits.age
             if fresh and total <= self._limits.total and number < _MOST_FILES:
                 keep.add(file)
@@ -268,9 +275,13 @@ class FileAudit:
             return []
         return sorted(file for file in self._folder.iterdir() if _NAME.fullmatch(file.name))
 
-    def _newest(self) -> list[tuple[Path, float]]:
-        """Return all files and when each was changed last, the newest first."""
-        found = [(file, file.stat().st_mtime) for file in self._files()]
+    def _newest(self) -> list[tuple[Path, float, int]]:
+        """Return all files, when each was changed last, and their sizes; the newest first."""
+        found = []
+        for file in self._files():
+            with suppress(FileNotFoundError):  # Another process has dropped it meanwhile.
+                status = file.stat()
+                found.append((file, status.st_mtime, status.st_size))
         return sorted(found, key=lambda each: (each[1], each[0]), reverse=True)
 
 
@@ -309,9 +320,11 @@ def _scan(chain: str, files: Sequence[Path]) -> Scan:
 
 def _in_use(file: Path) -> bool:
     """Say whether a process still writes to a file."""
-    with file.open("rb") as opened:
-        try:
+    try:
+        with file.open("rb") as opened:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass  # Another process has dropped it meanwhile.
     return False
