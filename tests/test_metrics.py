@@ -8,16 +8,20 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import anyio.to_thread
 import msgspec
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from prometheus_client import CollectorRegistry, generate_latest
 
 from tta_diagnostics import ADDRESSES
 from tta_kernel import Kernel
-from tta_kernel.testing import until
-from tta_metrics import METRICS, OPENMETRICS_TYPE, prometheus_text, scrape
+from tta_kernel.testing import running, until
+from tta_metrics import METRICS, OPENMETRICS_TYPE, Metrics, MetricsPlugin, prometheus_text, scrape
 from tta_metrics.commands import ALERTS, DASHBOARD, shipped
 from tta_orchestration import ORCHESTRATION
 from tta_program import load
@@ -141,3 +145,37 @@ def test_each_metric_is_explained_in_the_documentation(root: Path, scrapes: tupl
     page = (root / "docs/metrics.md").read_text()
     assert sorted(name for name in TYPE.findall(scrapes[0]) if f"`{name}" not in page) == []
     assert sorted({*re.findall(r"alert: (\w+)", shipped(ALERTS))} - {*re.findall(r"`(Tta\w+)`", page)}) == []
+
+
+def code_of(root: Path, number: int) -> dict[str, Any]:
+    """Run a piece of Python of the page, and return what it defines."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", (root / "docs/metrics.md").read_text(), re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {"__name__": "page"}
+    exec(compile(blocks[number], "docs/metrics.md", "exec", dont_inherit=True), names)
+    return names
+
+
+async def test_the_plugin_of_the_page_counts(root: Path) -> None:
+    page = code_of(root, 0)
+    async with running(MetricsPlugin, {"bell-tower": page["BellTower"]}) as kernel:
+        kernel.events.publish(page["BellRung"](bell="big", seconds=2.0))
+        metrics = kernel.get(METRICS)
+        await metrics.catch_up()
+        text = prometheus_text(metrics).decode()
+    for line in (
+        "tta_bell_tower_visitors_total 1",
+        "tta_bell_tower_ropes 3",
+        'tta_bell_tower_ring_duration_seconds_count{bell="big"} 1',
+    ):
+        assert f"\n{line}\n" in text
+
+
+def test_the_other_collectors_of_the_page_read_the_registry(root: Path) -> None:
+    metrics = Metrics()
+    metrics.counter("tta_bells_total", "bells").inc(3)
+    registry, reader = CollectorRegistry(), InMemoryMetricReader()
+    provider = MeterProvider(metric_readers=[reader])
+    code_of(root, 1)["connect"](metrics, registry, provider)
+    assert b"\ntta_bells_total 3.0\n" in generate_latest(registry)
+    assert "tta_bells" in str(reader.get_metrics_data())
+    provider.shutdown()
