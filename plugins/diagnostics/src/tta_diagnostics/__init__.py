@@ -11,6 +11,7 @@ from tta_audit import AUDIT
 from tta_http import HTTP, Principal, Route
 from tta_kernel import KERNEL, ConfigError, Context, Hooks, Plugin, PluginStateChanged, Problem, Service, hookimpl
 from tta_metrics import METRICS
+from tta_program import Subcommands
 
 from .check import problems
 from .config import Config, Listener, Rate, Tls
@@ -62,6 +63,12 @@ class DiagnosticsPlugin(Plugin[Config]):
     @hookimpl
     def check(self, hooks: Hooks) -> Sequence[Problem]:
         return [*problems(self.config, hooks)]
+
+    @hookimpl(optionalhook=True)
+    def register_commands(self, subcommands: Subcommands) -> None:
+        from . import diagnose  # Only the command needs a client.
+
+        diagnose.add(subcommands)
 
     @hookimpl(optionalhook=True)
     def routes(self) -> Sequence[Route]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from tta_http import (
     BAD_REQUEST,
@@ -134,6 +134,8 @@ class Exchange:
         # One that came in one piece has passed `Connection`, which counts while it waits.
         if sum(len(name) + len(value) + 4 for name, value in request.raw_headers) > application.config.longest_header:
             raise HEADERS_TOO_LARGE(f"it has up to {application.config.longest_header} bytes")
+        if request.version not in (HttpVersion10, HttpVersion11):
+            raise BAD_REQUEST("speak HTTP/1.1")
         path, query = self._target()
         if request.method == "OPTIONS":
             return self._options(path)

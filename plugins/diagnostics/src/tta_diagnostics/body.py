@@ -47,6 +47,6 @@ async def body_of(request: web.BaseRequest, config: Config) -> bytes:
                     raise TOO_LARGE(f"a body has up to {config.longest_body} bytes")
     except TimeoutError:
         raise REQUEST_TIMEOUT("its body didn't arrive in time") from None
-    except (HttpProcessingError, ClientError, web.RequestPayloadError, asyncio.IncompleteReadError):
+    except (HttpProcessingError, ClientError, web.RequestPayloadError, ConnectionError, asyncio.IncompleteReadError):
         raise BAD_REQUEST("the body breaks off") from None
     return bytes(body)

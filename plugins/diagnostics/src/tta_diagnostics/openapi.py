@@ -130,8 +130,8 @@ def _success(route: Route, named: Mapping[type, Any]) -> dict[str, Any]:
     content: dict[str, Any]
     if isinstance(form, Media):
         statuses = form.statuses
-        schema = named[form.schema] if form.schema else {"type": "string"}
-        content = {essence(kind): {"schema": schema} for kind in form.types}
+        schema = named[form.schema] if form.schema else None
+        content = {essence(kind): {"schema": schema or _of_bytes(kind)} for kind in form.types}
     elif isinstance(form, Stream):
         content = {form.type: {"schema": {"type": "string"}}}
     elif isinstance(form, Html):
@@ -143,6 +143,11 @@ def _success(route: Route, named: Mapping[type, Any]) -> dict[str, Any]:
         for each in content.values():
             each["example"] = msgspec.to_builtins(route.example)
     return {str(status): {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def _of_bytes(kind: str) -> dict[str, Any]:
+    """Return the schema of what a handler has written itself."""
+    return {"type": "object" if essence(kind).endswith(("/json", "+json")) else "string"}
 
 
 def _problems(route: Route, named: Mapping[type, Any]) -> dict[str, Any]:

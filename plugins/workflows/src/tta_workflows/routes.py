@@ -21,7 +21,7 @@ from tta_http import (
 from tta_kernel import Kernel, KernelError
 
 from .journal import JournalCorrupt, JournalError, JournalFull, RunQuery, RunStatus, RunSummary
-from .runs import DEFINITIONS, WORKFLOWS, Outcome, OutcomeStatus, Run, StepRun, Workflows
+from .runs import DEFINITIONS, WORKFLOWS, Outcome, OutcomeStatus, Run, StepRun, Workflows, WorkflowsUnavailable
 from .shown import sizes, without_text
 
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -213,7 +213,7 @@ class _Routes:
             page = await self._workflows().list(query)
         except ValueError:
             raise NOT_FOUND("that cursor is of another list") from None
-        except JournalError:
+        except (JournalError, WorkflowsUnavailable):
             raise UNAVAILABLE("the journal of runs can't be read") from None
         return RunList(page.runs, cursor_after(page.cursor) if page.cursor else None)
 
@@ -238,7 +238,7 @@ class _Routes:
     async def _found(self, ask: Callable[[str], Any], id: str) -> Any:
         try:
             return await ask(id)
-        except JournalError:
+        except (JournalError, WorkflowsUnavailable):
             raise UNAVAILABLE("the journal of runs can't be read") from None
         except (JournalCorrupt, JournalFull):
             raise CONFLICT("the journal of this run can't be read; it is set aside") from None
