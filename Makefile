@@ -34,12 +34,12 @@ EMBEDDING = .venv-embedding/$(STAMP)
 .DEFAULT_GOAL = help
 .PHONY: help demo dev test test-servers test-embedding lint format map docs check chaos constraints clean \
   bench-kernel bench-metrics bench-bus bench-matching bench-messages bench-durability bench-calls bench-connection \
-  bench-workflows bench-flow
+  bench-workflows bench-flow bench-http
 
 help:
 	@sed -n 's/^#   //p' Makefile
 	@echo "make test-servers | test-embedding | lint | format | map | docs | check | chaos | constraints | clean"
-	@echo "make bench-workflows | bench-flow | bench-kernel | bench-metrics | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls | bench-connection"
+	@echo "make bench-workflows | bench-flow | bench-http | bench-kernel | bench-metrics | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls | bench-connection"
 
 demo: $(DEMO)
 	@printf '> %s\n\n' "$$TTA_DEMO_INPUT"
@@ -149,6 +149,15 @@ bench-flow:
 	  -e ./plugins/metrics -e ./plugins/agents -e ./plugins/capabilities -e ./plugins/breakers -e ./plugins/workflows \
 	  -e ./plugins/schedules
 	build/bench-flow/bin/python bench/flow.py $(ARGS)
+
+bench-http:
+	$(call require_python)
+	@test -e build/bench-http/bin/python || $(PYTHON) -m venv build/bench-http
+	@build/bench-http/bin/python $(PIP) install -r bench/requirements-http.txt
+	@build/bench-http/bin/python $(PIP) install -c constraints.txt hatchling editables opentelemetry-sdk prometheus_client
+	@build/bench-http/bin/python $(PIP) install -c constraints.txt --no-build-isolation -e ./kernel -e ./plugins/http \
+	  -e ./plugins/access -e ./plugins/audit -e ./plugins/metrics -e ./plugins/diagnostics
+	build/bench-http/bin/python bench/serving.py $(ARGS)
 
 # Secrets are in place only where they are used.
 check: $(DEV)

@@ -25,7 +25,8 @@ class Limiter:
         self.configure(config)
 
     def configure(self, config: Config) -> None:
-        """Take over other limits; what callers have used stays used."""
+        """Take over other limits; what callers have used by the old ones is forgotten."""
+        self._paid_off = {}
         self._costs = {}
         for kind in ("probe", "read", "write", "costly"):
             rate = config.rate(kind)

@@ -21,7 +21,8 @@ from tta_http import (
     Stream,
     Upgrade,
 )
-from tta_kernel import Context, NoConfig, NotReady, Plugin, hookimpl
+from tta_kernel import ConfigError, Context, KernelSettings, NoConfig, NotReady, Plugin, PluginSettings, hookimpl
+from tta_program import reload
 
 from .deployment import Ask, Serve, Told, route
 
@@ -222,3 +223,18 @@ async def test_a_route_whose_plugin_does_not_run_is_unavailable(serve: Serve) ->
         answer = await deployment.get("/waiting")
 
     assert (answer.status, answer.code, answer.headers["Retry-After"]) == (503, "unavailable", "1")
+
+
+async def test_limits_are_changed_without_a_restart_and_listeners_are_not(serve: Serve) -> None:
+    def settings(**config: object) -> KernelSettings:
+        return KernelSettings(plugins={"diagnostics": PluginSettings(config={"listeners": [{"port": 0}], **config})})
+
+    async with serve(route(), rates={"read": {"per_second": 0.1, "burst": 1}}) as deployment:
+        statuses = [(await deployment.get("/things/7")).status for _ in range(2)]
+        done = await reload(deployment.kernel, settings(rates={"read": {"per_second": 100, "burst": 100}}))
+        statuses.append((await deployment.get("/things/7")).status)
+
+        assert done.changed == ["diagnostics"]
+        assert statuses == [200, 429, 200]
+        with pytest.raises(ConfigError, match=r"listeners: can't be changed while it runs; restart, or undo it"):
+            await reload(deployment.kernel, settings(listeners=[{"port": 0}, {"port": 0}]))
