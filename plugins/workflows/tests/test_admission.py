@@ -8,10 +8,13 @@ from typing import Any
 import anyio
 import pytest
 
+from tta_messages import Message, MessagesConfig, QueueSettings
+from tta_messages.memory import MemoryMessages
 from tta_workflows.admission import Rates
 from tta_workflows.definition import Rate
 from tta_workflows.engine import Settings
 from tta_workflows.executor import Executor
+from tta_workflows.intake import Intake, StartRun
 from tta_workflows.memory import MemoryJournal
 from tta_workflows.pools import PoolSettings
 from tta_workflows.testing import Call, FakeAgents, Processes, workflow
@@ -46,6 +49,25 @@ async def test_beyond_what_a_process_holds_a_run_is_refused_until_another_is_ove
         assert (refused.status, refused.error) == ("refused", "overloaded")
         await handles[0].cancel()
         assert await error_of(workflows) == ""
+
+
+async def test_a_message_for_which_there_is_no_room_comes_again_with_all_that_it_says(processes: Processes) -> None:
+    config = MessagesConfig(defaults=QueueSettings(retries=1000, backoff_base=0.01, backoff_factor=1.0))
+    messages = MemoryMessages(config, {StartRun.TYPE: StartRun}, publish=lambda event: None)
+    with anyio.fail_after(20):
+        async with limited(processes, 1).running(w=workflow(STEP)) as workflows, anyio.create_task_group() as tasks:
+            first = await workflows.start("w", HI)
+            tasks.start_soon(Intake(workflows, messages, "runs", concurrency=1).run)
+            wanted = StartRun("w", HI, priority=2, deadline=2e9, fairness="team")
+            await messages.send(Message.to("runs", StartRun.TYPE, wanted, id="r"))
+            while not (await messages.stats("runs"))["runs"].retried:  # noqa: ASYNC110 - it is on its way back
+                await anyio.sleep(0.005)
+            await first.cancel()
+            while (found := await processes.journal.read("r")) is None:  # noqa: ASYNC110 - and comes again
+                await anyio.sleep(0.005)
+            tasks.cancel_scope.cancel()
+    assert found is not None
+    assert (found.head.priority, found.head.deadline, found.head.fairness) == (2, 2e9, "team")
 
 
 async def test_runs_that_only_wait_for_an_answer_keep_nobody_out(processes: Processes) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .executor import Executor
 
 
-_LATER = ("unavailable", "overloaded", "rate_limited")
+_LATER = ("unavailable", "overloaded", "rate_limited", "breaker_open")
 """The codes of a run that may begin later: its message goes back to the queue, and comes again."""
 
 
