@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from tta_access import AccessMemory, AccessPlugin
-from tta_agents import AGENT_REGISTRY, AgentCard, AgentId, AgentsPlugin
+from tta_agents import AGENT_REGISTRY, AgentCard, AgentId, AgentsMemory, AgentsPlugin
 from tta_agents_redis import AgentsRedis
 from tta_audit import AuditFile
 from tta_audit_redis import AuditRedis
@@ -30,12 +30,14 @@ from tta_schedules.testing import FakeWorkflows
 from tta_schedules_redis import SchedulesRedis
 from tta_sessions import SESSIONS, Session, SessionConflict, SessionsMemory, SessionsPlugin
 from tta_sessions_redis import SessionsRedis
-from tta_workflows import WORKFLOWS
+from tta_workflows import WORKFLOWS, WorkflowsLocal, WorkflowsMemory, WorkflowsPlugin
 from tta_workflows_redis import WorkflowsRedis
 
 MEMORY: dict[str, type[Plugin[Any]]] = {
     "sessions-memory": SessionsMemory, "messages-memory": MessagesMemory, "access": AccessPlugin,
-    "access-memory": AccessMemory, "audit-file": AuditFile,
+    "access-memory": AccessMemory, "audit-file": AuditFile, "workflows": WorkflowsPlugin,
+    "workflows-local": WorkflowsLocal, "workflows-memory": WorkflowsMemory, "agents-memory": AgentsMemory,
+    "agents": AgentsPlugin,
 }  # fmt: skip
 REDIS: dict[str, type[Plugin[Any]]] = {
     "redis": RedisPlugin, "sessions-redis": SessionsRedis, "messages-redis": RedisMessagesPlugin,
