@@ -15,6 +15,7 @@ import pytest
 from tta_kernel import Kernel, Service
 from tta_program import Subcommands
 from tta_workflows import DEFINITIONS, JOURNAL, WORKFLOWS, JournalError, Retention, RunQuery, commands
+from tta_workflows.engine import Settings
 from tta_workflows.executor import Executor
 from tta_workflows.journal import Commit, RunHead, RunStatus
 from tta_workflows.library import Definitions
@@ -391,6 +392,33 @@ async def test_two_runs_are_compared_by_their_steps(journal: Shared, capsys: pyt
         assert await tta("runs", "diff", "r1", "r1", "--json", journal=journal) == 0
         assert msgspec.json.decode(capsys.readouterr().out)[0]["same"]
         assert await tta("runs", "diff", "r1", "nobody", journal=journal) == 1
+
+
+async def test_a_workflow_that_is_held_back_begins_only_once_it_is_let(
+    journal: Shared, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def begins(workflows: Executor, error: str) -> None:
+        with anyio.fail_after(10):
+            while (await (await workflows.start("say", {"text": "hi"})).query()).error != error:
+                await anyio.lowlevel.checkpoint()
+
+    agents = FakeAgents({"echo": echo, "forget": echo})
+    async with Processes(journal, agents, settings=Settings(lease=0.2)).running(say=SAY, ask=ASK) as workflows:
+        await workflows.run("say", {"text": "hi"}, key="r")
+        assert await tta("runs", "pause", "--workflow", "say", "--new", "--by", "ann", journal=journal) == 0
+        await begins(workflows, "held")
+        assert (await (await workflows.start("ask", {"text": "hi"})).query()).error == ""
+        assert (await workflows.run("say", {"text": "hi"}, key="r")).status == "done"  # It had begun.
+        assert await tta("runs", "pause", "--workflow", "say", "--new", journal=journal) == 0
+        assert await tta("runs", "cancel", "--all", journal=journal) == 0
+        assert await tta("runs", "check", journal=journal) == 0
+        await begins(workflows, "held")
+        assert await tta("runs", "resume", "--workflow", "say", "--new", journal=journal) == 0
+        await begins(workflows, "")
+    assert await tta("runs", "pause", "--new", journal=journal) == 2
+    said = capsys.readouterr().out
+    for told in ("say is held back", "say begins again", "nothing is wrong"):
+        assert told in said
 
 
 async def test_what_asks_many_wants_to_know_which(journal: Shared, capsys: pytest.CaptureFixture[str]) -> None:

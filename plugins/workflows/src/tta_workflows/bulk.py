@@ -13,6 +13,7 @@ from tta_agents import AgentError, AgentId, Reply
 
 from .clock import Clock
 from .definition import Repeat, Retry, Step, Workflow
+from .holding import HELD
 from .journal import Journal, JournalError, JournalFull, RunQuery, RunStatus, RunSummary
 from .operations import TAKES, Action, ask
 
@@ -69,7 +70,7 @@ class Bulk(msgspec.Struct, frozen=True):
 
     def fits(self, run: RunSummary) -> bool:
         """Whether a run that was listed is to be asked."""
-        return run.workflow != BULK and run.created_at <= self.before and run.status in TAKES[self.action]
+        return run.workflow not in (BULK, HELD) and run.created_at <= self.before and run.status in TAKES[self.action]
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -23,6 +23,7 @@ from .definition import Workflow
 from .engine import Engine
 from .execution import Execution
 from .handle import Handle, Refused
+from .holding import Held
 from .journal import (
     Appended,
     Fenced,
@@ -65,6 +66,7 @@ class Executor:
         )  # fmt: skip
         self._executions: dict[str, Execution] = {}
         self._admission = Admission(engine.settings.runs)
+        self._held = Held(engine.journal, engine.log, engine.settings.lease / 3)
         self._idle = anyio.Event()
 
     # Its life.
@@ -80,6 +82,7 @@ class Executor:
             tasks.start_soon(Watch(engine, settings.quiet_after).run, self._executions.values())
             with anyio.move_on_after(settings.patience):
                 await self._membership.joined.wait()
+            tasks.start_soon(self._held.run)
             try:
                 yield
             finally:
@@ -226,7 +229,10 @@ class Executor:
         )  # fmt: skip
         refusal = None
         if not self._engine.pools.is_reserved(plan.workflow.execution.pool):
-            refusal = self._admission.refusal(head, plan, self._executions, time.monotonic())
+            if name in self._held.names:
+                refusal = ("held", f"an operator holds {name!r} back: `tta runs resume --workflow {name} --new`")
+            else:
+                refusal = self._admission.refusal(head, plan, self._executions, time.monotonic())
         try:
             # What has begun already is asked for, and not refused.
             if refusal is not None and await self._engine.journal.summary(id) is None:

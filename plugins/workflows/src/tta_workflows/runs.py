@@ -145,8 +145,8 @@ class Workflows(Protocol):
 
         ``owner`` is the person whose data the input carries: ``forget`` finds by it what the run leaves on its way.
         A run that can't begin is ``refused``, with the codes ``unknown_workflow``, ``bad_input``, ``too_large``,
-        ``key_taken`` (by another workflow, input or owner), ``overloaded`` or ``rate_limited`` (later it may begin), or
-        ``unavailable``.
+        ``key_taken`` (by another workflow, input or owner), ``overloaded`` or ``rate_limited`` (later it may begin),
+        ``held`` (an operator lets none begin) or ``unavailable``.
 
         The others say when its calls get a slot for which several wait: a higher ``priority`` may go first, the result
         is wanted by ``deadline`` (in seconds since the epoch; 0: as the definition says), and ``fairness`` is to whose

@@ -25,7 +25,9 @@ from .bulk import BULK, DEFINITION, Bulk, Page, chosen
 from .clock import Alarms, SystemClock
 from .engine import Engine, Settings
 from .executor import Executor
-from .journal import JOURNAL, Journal, RunQuery
+from .holding import DEFINITION as HOLDING
+from .holding import HELD, held
+from .journal import JOURNAL, Journal, RunQuery, RunStatus
 from .operations import TAKES, Action, ask
 from .records import Done
 from .runs import WORKFLOWS, RunHandle
@@ -53,6 +55,8 @@ def _add(subcommands: Subcommands, action: Action, text: str) -> None:
     async def act(journal: Journal, options: argparse.Namespace) -> int:
         if options.run:
             return await _ask_one(journal, action, options)
+        if getattr(options, "new", False):
+            return await _hold(journal, action, options)
         if not (has_filter(options) or options.all):
             fail("runs", f"name a run, or say which runs to {action}: --workflow, --status, … or --all")
             return _USAGE
@@ -72,6 +76,9 @@ def _add(subcommands: Subcommands, action: Action, text: str) -> None:
         parser.add_argument("savepoint", nargs="?", default="", help="what came after this one (all of it)")
         parser.add_argument("--savepoint", dest="savepoint_of_all", default="", help="the same, for many runs")
     add_filters(parser)
+    if action in ("pause", "resume"):
+        what = "let none of the workflow begin any more" if action == "pause" else "let the workflow begin again"
+        parser.add_argument("--new", action="store_true", help=f"{what}; its runs stay as they are")
     parser.add_argument("--all", action="store_true", help="all runs that there are")
     parser.add_argument("--dry-run", action="store_true", help="say which runs these are, and ask nothing")
     parser.add_argument("--by", default="", help="who asks, for the runs' history")
@@ -197,6 +204,36 @@ async def _finish_others(journal: Journal, executor: Executor) -> None:
                 await found.result()
 
 
+async def _hold(journal: Journal, action: Action, options: argparse.Namespace) -> int:
+    """Hold a workflow back, or let it begin again; processes see it within a third of their lease."""
+    name = options.workflow
+    if not name:
+        fail("runs", "say which workflow: --workflow NAME --new")
+        return _USAGE
+    run = (await held(journal)).get(name)
+    if options.dry_run or (run is not None) == (action == "pause"):
+        print(printable_lines(f"{name} is {'held back' if run is not None else 'not held back'}"))
+        return DONE
+    async with clerk(journal) as executor:
+        if run is None:
+            key = f"held-{name}-{secrets.token_hex(6)}"
+            await executor.start(HELD, {}, key=key, labels={"workflow": name})
+            await executor.pause(key, by=options.by)
+            await _until(journal, key, "paused")
+        else:
+            await executor.cancel(run, by=options.by)
+            await executor.adopt(run)
+            await _until(journal, run, "cancelled")
+    print(printable_lines(f"{name} {'is held back' if action == 'pause' else 'begins again'}"))
+    return DONE
+
+
+async def _until(journal: Journal, run: str, status: RunStatus) -> None:
+    while (summary := await journal.summary(run)) is not None and summary.status != status:
+        found = await journal.read(run)
+        await journal.wait(run, found.length if found is not None else 0, 0.1)
+
+
 @asynccontextmanager
 async def clerk(journal: Journal, *, lease: float = 10.0) -> AsyncIterator[Executor]:
     """Run what runs bulk actions, and takes no other run over: there are no agents here."""
@@ -205,7 +242,7 @@ async def clerk(journal: Journal, *, lease: float = 10.0) -> AsyncIterator[Execu
         agents=cast("Agents", _Nobody()), journal=journal, clock=clock, alarms=Alarms(clock), log=log,
         settings=Settings(lease=lease, claims=False),
     )  # fmt: skip
-    executor = Executor(engine, {BULK: DEFINITION}, process=f"tta-runs-{secrets.token_hex(4)}")
+    executor = Executor(engine, {BULK: DEFINITION, HELD: HOLDING}, process=f"tta-runs-{secrets.token_hex(4)}")
     async with executor.running():
         yield executor
 
