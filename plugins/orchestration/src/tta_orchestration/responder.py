@@ -25,7 +25,7 @@ _IN_PLACE = {
 }  # fmt: skip
 """What is told in place of a story that can't be kept, by the failure's code; `texts.AWAY` for all others."""
 _UNFINISHED: Mapping[str, str] = {
-    "breaker_open": texts.RESTING, "overloaded": texts.CROWDED, "rate_limited": texts.CROWDED,
+    "breaker_open": texts.RESTING, "held": texts.RESTING, "overloaded": texts.CROWDED, "rate_limited": texts.CROWDED,
 }  # fmt: skip
 """What is told where the run came to no story, by its error; `texts.FAILED` for all others."""
 
