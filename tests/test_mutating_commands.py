@@ -19,14 +19,17 @@ from tta_program.commands import Command
 
 CHANGES = {
     "breakers reset", "breakers trip", "forget", "keys create", "keys revoke", "messages dlq purge",
-    "messages dlq requeue", "messages recover", "runs cancel", "runs rollback", "runs signal", "schedules add",
+    "messages dlq requeue", "messages recover", "runs cancel", "runs check", "runs export", "runs pause",
+    "runs reconcile", "runs resume", "runs retry", "runs rollback", "runs signal", "schedules add",
     "schedules backfill", "schedules pause", "schedules remove", "schedules resume", "schedules run",
 }  # fmt: skip
-"""What others would see: a new command stands here, or below."""
+"""What others would see, and what takes out what persons have said: a new command stands here, or below."""
 LOOKS = {
-    "agents list", "agents show", "audit list", "audit verify", "breakers list", "keys list", "messages dlq list",
-    "messages dlq show", "messages stats", "metrics alerts", "metrics dashboard", "play", "runs list", "runs show",
-    "schedules list", "schedules show", "workflows check", "workflows graph", "workflows list", "workflows show",
+    "agents list", "agents show", "audit list", "audit verify", "breakers list", "diagnose", "keys list",
+    "messages dlq list",
+    "messages dlq show", "messages stats", "metrics alerts", "metrics dashboard", "play", "runs diff", "runs list",
+    "runs show", "schedules list", "schedules show", "workflows check", "workflows graph", "workflows list",
+    "workflows show",
 }  # fmt: skip
 """Those that change nothing that lasts, and `play`, which is no operator's."""
 
