@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from math import inf
-from typing import Any
+from collections.abc import Sequence
 
 import anyio
 import anyio.lowlevel
-from msgspec import UNSET
 
 from tta_breakers import Permit
 from tta_kernel import as_failure, correlation_id, raised_at
 
-from .attempt import Attempts, GivenUp
 from .compensation import Compensation
 from .definition import Retention
 from .engine import Engine
-from .expressions import ExpressionError
-from .frame import Frame, StepFailed
+from .frame import StepFailed
 from .journal import Behind, Fenced, JournalCorrupt, JournalError, JournalFull, Journalled, Lease, Outgoing, RunStatus
-from .plan import Plan, PlannedStep, pick
+from .plan import Plan
 from .records import (
     AnyRecord,
     Asked,
-    Degraded,
-    Done,
     Ended,
     Failed,
     Left,
     RolledBack,
     Signal,
-    Skipped,
-    Started,
     TakenOver,
-    Timer,
 )  # fmt: skip
-from .runs import Run, RunFinished, RunStarted, StepFinished, StepStarted
-from .state import Cause, State, percent, savepoint_of, step_run, stuck, view
+from .runs import Run
+from .state import Cause, State, savepoint_of, stuck, view
+from .steps import Steps
 from .streams import Window
+from .telling import tell, tell_end
 from .watching import WARN_AT, warn
 from .writer import Writer
 
@@ -71,23 +63,19 @@ class Execution:
         self.closed = anyio.Event()
         self.sending: anyio.Lock | None = None
         self.window = Window(engine.settings.window)
-        self._root = Frame(plan, "", found.head.input, self.state)
-        self._ready: Sequence[PlannedStep] | None = None
-        """With which steps it begins or goes on; None where `begin` has yet to find them."""
-        self._last: Sequence[AnyRecord] = ()
+        self.steps = Steps(self)
+        self.last: Sequence[AnyRecord] = ()
         """What the step that ended last has come to: it goes into the journal together with the run's end."""
         self._scope = anyio.CancelScope()
         self._is_ending = False
         """Whether what is asked, or a time limit, comes too late to stop its steps."""
         self._trouble: Exception | None = None
         self._late = False
-        self._wakes: dict[str, anyio.Event] = {}
-        """What waits for a signal, by the step's path."""
         self._watching: anyio.CancelScope | None = None
         self._flushing = False
         self.permit: Permit | None = None
         """Of the breaker of its workflow, where there are breakers, and this process has begun it."""
-        self._waits_for_commits = plan.workflow.execution.commits == "sync"
+        self.waits_for_commits = plan.workflow.execution.commits == "sync"
 
     # What others tell it.
 
@@ -100,8 +88,7 @@ class Execution:
         """Take in a record that somebody else has added."""
         self.state.advance(record)
         if isinstance(record, Signal):
-            if (wake := self._wakes.get(record.step)) is not None:
-                wake.set()
+            self.steps.hear(record)
         elif isinstance(record, Asked) and (self.state.cause is not None or self.state.paused) and not self._is_ending:
             self._scope.cancel()
 
@@ -171,6 +158,7 @@ class Execution:
             if self._watching is not None:
                 self._watching.cancel()
             self.writer.close()
+            del self.steps  # They hold the run, which is to be freed at once: see `Writer.close`.
             if self.plan.is_gated or self.plan.workflow.execution.singleton is not None:
                 await self.engine.entrance.leave(self)
 
@@ -204,7 +192,7 @@ class Execution:
             if not self.state.paused:
                 if self.state.cause is None and self.state.end is None:
                     try:
-                        await self._go_on()
+                        await self.steps.go_on()
                     except StepFailed:
                         assert self.state.cause is not None
                 self._is_ending = True
@@ -289,7 +277,7 @@ class Execution:
             await self.write()
         self.closed.set()
         if not was_over:
-            self._publish_end()
+            tell_end(self)
         if not release:
             await self._release()
 
@@ -368,7 +356,7 @@ class Execution:
         try:
             if not await self.writer.write_if_alone(record, status, release=release):
                 return False
-            self._tell((record,))
+            tell(self, (record,))
             return True
         except (Fenced, JournalFull, JournalCorrupt) as exc:
             self._give_up(exc)
@@ -397,272 +385,16 @@ class Execution:
         finally:
             self._flushing = False
 
-    # Steps.
-
-    def begin(self) -> Sequence[AnyRecord]:
-        """Find the steps with which it begins or goes on; return the records that say so, which are to be stored."""
-        records: list[AnyRecord] = []
-        self._ready = self._begun(self._root, records)
-        return records
-
-    async def _go_on(self) -> None:
-        """Run what is left of its steps."""
-        if self.plan.is_gated:
-            await self.engine.entrance.enter(self)
-            if self.state.cause is not None:
-                return
-        if self._ready is None and (records := self.begin()):
-            await self.write_and_tell(records)
-        await self._branches(self._root, self._ready or ())
-
-    def _begun(self, frame: Frame, records: list[AnyRecord]) -> Sequence[PlannedStep]:
-        """Return the steps of a definition that can begin or go on; add to ``records`` what says so."""
-        ready = frame.begin(self._now(), records)
-        self._begin(frame, ready, records)
-        return ready
-
-    async def _branches(self, frame: Frame, ready: Sequence[PlannedStep]) -> None:
-        """Run steps of a definition, and those that become ready by them."""
-        if not frame.plan.branches:
-            for step in ready:
-                await self._branch(frame, step)
-            return
-        async with anyio.create_task_group() as tasks:
-            frame.tasks = tasks
-            for step in ready:
-                tasks.start_soon(self._branch_among_others, frame, step)
-        if frame.failure is not None:
-            raise frame.failure
-
-    async def _branch_among_others(self, frame: Frame, step: PlannedStep) -> None:
-        try:
-            await self._branch(frame, step)
-        except StepFailed as exc:
-            assert frame.tasks is not None
-            frame.failure = frame.failure or exc
-            frame.tasks.cancel_scope.cancel()
-        except BaseException as exc:  # noqa: BLE001 - all but an interrupt goes on
-            self.engine.stop_if_interrupted(exc)
-
-    async def _branch(self, frame: Frame, first: PlannedStep) -> None:
-        """Run a step, and then what becomes ready by it; what more becomes ready goes on beside it."""
-        step: PlannedStep | None = first
-        while step is not None:
-            records = await self._perform(frame, step)
-            for record in records:
-                self.state.advance(record)
-            outgoing = self._outgoing(frame, step, records[-1]) if step.sends or step.says else ()
-            ready = frame.settle(step, self._now(), records)
-            self._begin(frame, ready, records)
-            if self.state.settled == len(self.plan.steps) and not (ready or outgoing):
-                self.writer.hand_in(records)
-                self._last = records
-            elif self._waits_for_commits or outgoing:
-                await self.write_and_tell(records, outgoing)
-            else:
-                self.writer.hand_in(records)
-                self.flush()
-            for other in ready[1:]:
-                assert frame.tasks is not None
-                frame.tasks.start_soon(self._branch_among_others, frame, other)
-            step = ready[0] if ready else None
-
-    def _begin(self, frame: Frame, ready: Sequence[PlannedStep], records: list[AnyRecord]) -> None:
-        """Add the beginnings of steps, so that they travel with what they waited for."""
-        now = self._now()
-        for step in ready:
-            path = frame.prefix + step.id
-            found = self.state.steps.get(path)
-            # Who has a capability is asked when it begins.
-            if (found is not None and found.status != "pending") or step.step.capability:
-                continue
-            attempt = found.attempt + 1 if found is not None else 1
-            record: Started | Timer
-            if step.step.wait is not None:
-                record = Timer(at=now, step=path, due=now + step.step.wait)
-            else:
-                acts = step.inner is None and step.until is None
-                record = Started(at=now, step=path, attempt=attempt, agent=step.name if acts else "")
-            self.state.advance(record)
-            records.append(record)
-
-    async def _perform(self, frame: Frame, step: PlannedStep) -> list[AnyRecord]:
-        """Do a step; return the records that say what became of it."""
-        path = frame.prefix + step.id
-        try:
-            if step.when is not None:
-                self._evaluate(step, path, frame.data)
-            return [await (self._repeat(frame, step, path) if step.until else self._once(frame, step, path))]
-        except GivenUp as exc:
-            return await self._recover(step, path, exc.failed)
-
-    def _evaluate(self, step: PlannedStep, path: str, data: Mapping[str, Any]) -> None:
-        assert step.when is not None
-        try:
-            step.when.holds(data)
-        except ExpressionError as exc:
-            raise self._given_up(path, "bad_expression", str(exc)) from None
-
-    def _given_up(self, path: str, code: str, detail: str) -> GivenUp:
-        attempt = self.state.step(path).attempt or 1
-        return GivenUp(Failed(at=self._now(), step=path, attempt=attempt, code=code, detail=detail))
-
-    async def _recover(self, step: PlannedStep, path: str, failed: Failed) -> list[AnyRecord]:
-        """Return what becomes of a step that has failed for good; raise `StepFailed` where nothing does."""
-        if step.step.fallback is not UNSET:
-            return [failed, Degraded(at=failed.at, step=path, code=failed.code, output=step.step.fallback)]
-        if step.on_error == "skip-on-error":
-            return [failed, Skipped(at=failed.at, step=path, why="error")]
-        self.state.advance(failed)
-        await self.write_and_tell([failed])
-        raise StepFailed(failed.code, failed.detail)
-
-    async def _once(self, frame: Frame, step: PlannedStep, path: str) -> Done:
-        if step.inner is not None:
-            return await self._inner(frame, step, path)
-        if step.step.signal:
-            return await self._signal(step, path)
-        if step.step.wait is not None:
-            await self.engine.clock.sleep_until(self.state.step(path).due)
-            return Done(at=self._now(), step=path)
-        return await Attempts(self).done(frame, step, path)
-
-    async def _repeat(self, frame: Frame, step: PlannedStep, path: str) -> Done:
-        """Do a step, round after round, until its expression holds."""
-        assert step.until is not None
-        number = 1
-        while True:
-            at = f"{path}#{number}"
-            if self.state.step(at).status != "done":
-                try:
-                    done = await self._once(frame, step, at)
-                except GivenUp as exc:
-                    failed = exc.failed
-                    self.hand_in(failed)
-                    raise self._given_up(path, failed.code, failed.detail) from None
-                self.state.advance(done)
-                await self.write_and_tell([done])
-            output = self.state.step(at).output or {}
-            try:
-                holds = step.until.holds({**frame.data, "output": output})
-            except ExpressionError as exc:
-                raise self._given_up(path, "bad_expression", str(exc)) from None
-            if holds or number == step.most:
-                return Done(at=self._now(), step=path, output=output)
-            number += 1
-
-    async def _inner(self, frame: Frame, step: PlannedStep, path: str) -> Done:
-        """Run a definition within this run."""
-        assert step.inner is not None
-        inner = Frame(step.inner, f"{path}/", pick(step.input, frame.data), self.state)
-        limit = min(step.step.timeout or inf, step.inner.workflow.timeout)
-        records: list[AnyRecord] = []
-        try:
-            with anyio.move_on_after(limit):
-                ready = self._begun(inner, records)
-                if records:
-                    await self.write_and_tell(records)
-                await self._branches(inner, ready)
-                return Done(at=self._now(), step=path, output=pick(step.inner.output, inner.data))
-        except StepFailed as exc:
-            raise self._given_up(path, exc.code, exc.detail) from None
-        raise self._given_up(path, "timeout", f"step {path!r} took longer than {limit:g} s")
-
-    async def _signal(self, step: PlannedStep, path: str) -> Done:
-        """Wait for an answer from outside."""
-        found, limit = self.state.step(path), step.step.timeout
-        self.watch()
-        await self.notice()
-        alarm = None
-        try:
-            while found.answer is None:
-                if limit is not None and self._now() >= found.began + limit:
-                    raise self._given_up(path, "timeout", f"nobody answered within {limit:g} s")
-                wake = self._wakes[path] = anyio.Event()
-                if limit is not None:
-                    alarm = self.engine.alarms.set(found.began + limit, wake.set)
-                await wake.wait()
-        finally:
-            self._wakes.pop(path, None)
-            if alarm is not None:
-                self.engine.alarms.cancel(alarm)
-        return Done(at=self._now(), step=path, output=found.answer.data)
-
-    def _outgoing(self, frame: Frame, step: PlannedStep, record: AnyRecord) -> list[Outgoing]:
-        """Make what leaves the run with a step's output."""
-        if not isinstance(record, Done | Degraded):
-            return []
-        data = {**frame.data, "output": record.output}
-        name = f"{self.head.id}:{record.step}"
-        if before := self.state.step(record.step).before:
-            name += f"~{before}"  # What left with it before it was taken back and tried again was something else.
-        out = [
-            Outgoing(f"{name}:{number}", "send", each.to, each.type, pick(step.sends[number], data))
-            for number, each in enumerate(step.step.send)
-        ]
-        out += [
-            Outgoing(f"{name}:{number + len(out)}", "publish", each.name, "", pick(step.says[number], data))
-            for number, each in enumerate(step.step.publish)
-        ]
-        return out
-
-    # Events.
-
     async def write_and_tell(self, records: Sequence[AnyRecord], outgoing: Sequence[Outgoing] = ()) -> None:
         """Store records, which `state` knows already, and tell what they say."""
         await self.write(records, outgoing)
         if outgoing:
             self.engine.outbox.send_soon(self)
-        self._tell(records)
-
-    def tell_start(self, records: Sequence[AnyRecord]) -> None:
-        """Tell that the run has begun, and with what."""
-        if self.engine.publish is not None:
-            head = self.head
-            self.engine.publish(
-                RunStarted(run=head.id, workflow=head.workflow, session=head.session, owner=head.owner)
-            )  # fmt: skip
-            self._tell(records)
+        tell(self, records)
 
     async def _tell_last(self) -> None:
         """Tell what came of the step that ended last, once it is stored: with the run's end, or without it."""
-        last, self._last = self._last, ()
+        last, self.last = self.last, ()
         if last:
             await self.write()
-            self._tell(last)
-
-    def _tell(self, records: Sequence[AnyRecord]) -> None:
-        publish, head = self.engine.publish, self.head
-        if publish is None:
-            return
-        done = percent(self.plan, self.state)
-        for record in records:
-            if isinstance(record, Started):
-                publish(
-                    StepStarted(
-                        run=head.id, workflow=head.workflow, step=record.step, attempt=record.attempt, percent=done,
-                        session=head.session, owner=head.owner,
-                    )
-                )  # fmt: skip
-            elif isinstance(record, Done | Skipped | Degraded) or (isinstance(record, Failed) and not record.again):
-                step = step_run(self.plan.find(record.step), record.step, self.state.step(record.step))
-                if isinstance(record, Failed) and step.status != "failed":
-                    continue  # What became of it after all is told next.
-                publish(
-                    StepFinished(
-                        run=head.id, step=step, workflow=head.workflow, percent=done, session=head.session,
-                        owner=head.owner,
-                    )
-                )  # fmt: skip
-
-    def _publish_end(self) -> None:
-        if self.engine.publish is None:
-            return
-        head, end = self.head, self.state.end
-        assert end is not None
-        self.engine.publish(
-            RunFinished(
-                run=head.id, workflow=head.workflow, status=self.state.status, seconds=end.at - head.created_at,
-                error=end.code, session=head.session, owner=head.owner,
-            )
-        )  # fmt: skip
+            tell(self, last)

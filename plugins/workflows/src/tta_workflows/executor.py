@@ -42,6 +42,7 @@ from .plan import Plan, PlanError, make_plan, restore_plan
 from .records import AnyRecord, Asked, Signal, TakenOver
 from .runs import Outcome, OutcomeStatus, Run, RunHandle, WorkflowsUnavailable
 from .state import OVER, State, view
+from .telling import tell_start
 from .validation import misfits
 from .watching import Watch
 
@@ -251,7 +252,7 @@ class Executor:
     async def _enter(self, execution: Execution, given: Mapping[str, Any], refuse: _Refusal) -> RunHandle:
         """Begin a run, unless there is one of its key, or its workflow's breaker is open."""
         head, plan, breakers = execution.head, execution.plan, self._engine.breakers
-        first = () if plan.is_gated else execution.begin()
+        first = () if plan.is_gated else execution.steps.begin()
         try:
             if breakers is not None and not execution.is_reserved:
                 answer = await breaking.admit(breakers, head.workflow)
@@ -267,7 +268,7 @@ class Executor:
         if created:
             execution.writer.stored.extend(first)
             self._begin(execution)
-            execution.tell_start(first)
+            tell_start(execution, first)
             return Handle(self, head.id, execution)
         before = found.head
         forgotten = found.status in OVER and not before.input
