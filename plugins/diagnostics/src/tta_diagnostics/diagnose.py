@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
@@ -19,6 +18,7 @@ from tta_program import DONE, WANTING, Subcommands, fail, print_json, table
 from tta_program.logs import Redactor
 
 ASKED = {
+    "readiness": "/readyz?verbose",
     "health": "/health",
     "summary": "/summary",
     "plugins": "/plugins?limit=500",
@@ -32,6 +32,10 @@ ASKED = {
 ONLY_BUNDLED = {"config": "/config?limit=500", "metrics": "/metrics", "events": "/events?limit=1000"}
 LONG_AGO = 600.0
 """Seconds after which a run that still runs is worth a look."""
+MANY = 100
+"""Messages that wait in a queue before that is worth a look, as the alert `TtaQueueGrows` has it."""
+NOT_SERVING = {"started": "it has not started yet", "not-stopping": "it is stopping"}
+"""What the server's own checks mean when they fail."""
 LARGEST = 32 * 2**20
 SHOWN = 5
 
@@ -42,6 +46,7 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     status: int = 0
     body: Any = None
     error: str = ""
+    code: str = ""
 
 
 def add(subcommands: Subcommands) -> None:
@@ -77,45 +82,55 @@ async def _run(kernel: Kernel, options: argparse.Namespace) -> int:
 
 async def ask(where: str, asked: Mapping[str, str], *, key: str = "", within: float = 10.0) -> dict[str, Told]:
     """Ask a server for several things; what it doesn't answer is told with why."""
-    url = urlsplit(where)
-    by_file = not url.scheme
-    connector = aiohttp.UnixConnector(where) if by_file else None
-    base = "http://localhost" if by_file else where.rstrip("/")
+    base = _address(where)
+    connector = None if base else aiohttp.UnixConnector(where)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     limit = aiohttp.ClientTimeout(total=within)
-    found: dict[str, Told] = {}
-    async with aiohttp.ClientSession(connector=connector, headers=headers, timeout=limit) as client:
+    found = {name: Told() for name in asked}
+    async with aiohttp.ClientSession(connector=connector, timeout=limit) as client, anyio.create_task_group() as group:
+
+        async def look(name: str, path: str) -> None:
+            # Readiness is told to everybody, even while nobody can tell whose a key is: the store of keys is away.
+            shown = {} if path.startswith("/readyz") else headers
+            found[name] = await _ask(client, (base or "http://localhost") + path, shown)
+
+        # At once: where a store is away, each answer takes as long as its route may.
         for name, path in asked.items():
-            found[name] = await _ask(client, base + path)
+            group.start_soon(look, name, path)
     return found
 
 
-async def _ask(client: aiohttp.ClientSession, url: str) -> Told:
+def _address(where: str) -> str:
+    """Return the URL that is meant, empty where it is a socket's path."""
+    if where.startswith(("http://", "https://")):
+        return where.rstrip("/")
+    return f"http://{where}" if ":" in where and "/" not in where else ""
+
+
+async def _ask(client: aiohttp.ClientSession, url: str, headers: Mapping[str, str]) -> Told:
     try:
-        async with client.get(url, allow_redirects=False) as answer:
+        async with client.get(url, headers=headers, allow_redirects=False) as answer:
             body = await answer.content.read(LARGEST)
-            found = msgspec.json.decode(body)
+            found = body.decode() if answer.content_type == "text/plain" else msgspec.json.decode(body)
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
         return Told(error=f"{type(exc).__name__}: {exc}"[:300])
     if answer.content_type == "application/problem+json" and isinstance(found, dict):
-        return Told(answer.status, error=f"{found.get('title', '')} ({found.get('code', '')})")
+        why = str(found.get("detail") or found.get("title", ""))
+        return Told(answer.status, error=why, code=str(found.get("code", "")))
     return Told(answer.status, found)
 
 
 def findings(told: Mapping[str, Told], now: float) -> dict[str, Any]:
     """Return what matters."""
-    health = _mapping(told["health"].body)
+    checks = _checks(told)
+    status = _mapping(told["health"].body).get("status") or _worst(how for how, _ in checks.values())
     agents = [each for each in _items(told["agents"]) if _mapping(each.get("statistics")).get("calls")]
     slowest = sorted(agents, key=lambda each: -float(each["statistics"]["p95"]))
-    queues = [each for each in _items(told["messages"]) if _mapping(each.get("stats")).get("dead")]
+    queues = [each for each in _items(told["messages"]) if isinstance(each.get("stats"), dict)]
     long_ago = [each for each in _items(told["running"]) if now - float(each.get("created_at", now)) > LONG_AGO]
     return {
-        "status": str(health.get("status", "fail")),
-        "not_well": {
-            name: f"{checks[0].get('status')}: {checks[0].get('output', '')}".rstrip(": ")
-            for name, checks in _mapping(health.get("checks")).items()
-            if checks and checks[0].get("status") != "pass"
-        },
+        "status": str(status),
+        "not_well": {name: f"{how}: {why}".rstrip(": ") for name, (how, why) in checks.items() if how != "pass"},
         "plugins": {
             str(each["name"]): f"{each['state']}: {each.get('reason', '')}".rstrip(": ")
             for each in _items(told["plugins"])
@@ -123,6 +138,7 @@ def findings(told: Mapping[str, Told], now: float) -> dict[str, Any]:
         },
         "slowest_agents": {
             str(each["address"]): {name: each["statistics"].get(name) for name in ("calls", "errors", "p95")}
+            | {"timeout": _mapping(each.get("card")).get("timeout")}
             for each in slowest[:SHOWN]
         },
         "degraded_agents": [
@@ -136,13 +152,23 @@ def findings(told: Mapping[str, Told], now: float) -> dict[str, Any]:
                 "oldest_seconds": round(now - each["oldest_dead_at"]) if each.get("oldest_dead_at") else None,
             }
             for each in queues
+            if each["stats"].get("dead")
+        },
+        "full_queues": {
+            str(each["queue"]): {"waiting": waiting, "refused": each["stats"].get("refused", 0)}
+            for each in queues
+            if (waiting := sum(_mapping(each["stats"].get("waiting")).values())) > MANY
         },
         "runs": {
             "stuck": [str(each["id"]) for each in _items(told["stuck"])],
             "set_aside": [str(each["id"]) for each in _items(told["set-aside"])],
             "running_for_long": [str(each["id"]) for each in long_ago[:SHOWN]],
         },
-        "not_told": {name: each.error for name, each in told.items() if each.error},
+        "not_told": {
+            name: {"code": each.code or "no-answer", "why": each.error}
+            for name, each in told.items()
+            if each.error and each.code != "not-found"  # That plugin isn't there, so it can't be unwell.
+        },
     }
 
 
@@ -150,19 +176,52 @@ def rows(shown: Mapping[str, Any]) -> Iterator[Sequence[str]]:
     """Return what matters as lines of a table."""
     yield "deployment", shown["status"], ""
     for name, how in {**shown["not_well"], **shown["plugins"]}.items():
-        yield f"plugin {name}", *_parts(how)
+        if name in NOT_SERVING:
+            yield "deployment", _parts(how)[0], NOT_SERVING[name]
+        else:
+            yield f"plugin {name}", *_parts(how)
     for address in shown["degraded_agents"]:
         yield f"agent {address}", "degraded", "its calls fail: its plugin's log says why"
     for address, each in shown["slowest_agents"].items():
-        yield f"agent {address}", f"p95 {each['p95']:.3f} s", f"{each['errors']} errors in {each['calls']} calls"
+        of = f" of at most {each['timeout']:g} s" if each["timeout"] else ""
+        yield f"agent {address}", f"p95 {each['p95']:.3f} s{of}", f"{each['errors']} errors in {each['calls']} calls"
     for queue, each in shown["dead_letters"].items():
         age = f"the oldest for {each['oldest_seconds']} s" if each["oldest_seconds"] is not None else ""
         yield f"queue {queue}", f"{each['dead']} dead letters", age
+    for queue, each in shown["full_queues"].items():
+        yield f"queue {queue}", f"{each['waiting']} waiting", f"{each['refused']} were refused"
     for what, ids in shown["runs"].items():
         for id in ids:
             yield f"run {id}", what.replace("_", " "), f"GET /runs/{id}/history says what happened"
-    for name, why in shown["not_told"].items():
-        yield name, "not told", why
+    yield from _not_told(shown["not_told"])
+
+
+def _not_told(not_told: Mapping[str, Mapping[str, str]]) -> Iterator[Sequence[str]]:
+    """Return a line for each reason: all that needs a key is told of in one."""
+    for code in dict.fromkeys(each["code"] for each in not_told.values()):
+        names = [name for name, each in not_told.items() if each["code"] == code]
+        why = ", ".join(dict.fromkeys(not_told[name]["why"] for name in names))
+        hint = "; the key of who asks is to stand in TTA_KEY" if code == "unauthenticated" else ""
+        yield "not told", code, f"{', '.join(names)}: {why}{hint}"
+
+
+def _checks(told: Mapping[str, Told]) -> dict[str, tuple[str, str]]:
+    """Return how each check is, and why; without the latter where only readiness was told."""
+    found = {
+        str(name): (str(checks[0].get("status")), str(checks[0].get("output", "")))
+        for name, checks in _mapping(_mapping(told["health"].body).get("checks")).items()
+        if checks
+    }
+    if found or not isinstance(told["readiness"].body, str):
+        return found
+    lines = [line[3:].split() for line in told["readiness"].body.splitlines() if line.startswith(("[+]", "[-]"))]
+    return {line[0]: (line[1], "") for line in lines if len(line) == 2}
+
+
+def _worst(found: Iterable[str]) -> str:
+    """Return the worst status; nobody who says how they are is not well either."""
+    statuses = {*found}
+    return next((each for each in ("fail", "warn", "pass") if each in statuses), "fail")
 
 
 def _parts(how: str) -> tuple[str, str]:

@@ -6,8 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from tta_diagnostics.diagnose import ASKED, Told, ask, findings, rows
 from tta_diagnostics.diagnose import _run as diagnose
@@ -56,7 +59,56 @@ async def test_what_somebody_may_not_see_is_said(
 
     shown = msgspec.json.decode(capsys.readouterr().out)
     assert (code, shown["status"]) == (1, "warn")
-    assert shown["not_told"]["plugins"] == "Nobody knows who asks (unauthenticated)"
+    assert shown["not_told"]["plugins"] == {"code": "unauthenticated", "why": "needs plugins:read"}
+
+
+async def test_a_key_that_opens_nothing_hides_neither_what_is_wrong_nor_why_it_is_all_that_is_told(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with ailing(serve) as deployment:
+        monkeypatch.setenv("TTA_KEY", "ttak_0000000000_nobody-ever-had-this-one")
+        await diagnose(deployment.kernel, options(deployment.addresses[-1]))
+
+    lines = [line.split(maxsplit=3) for line in capsys.readouterr().out.splitlines()]
+    assert lines[1] == ["deployment", "warn"]
+    assert lines[2] == ["plugin", "ailing", "warn"]
+    assert [line[:3] for line in lines[3:]] == [["not", "told", "unauthenticated"]]
+    assert "TTA_KEY" in lines[3][3]
+
+
+async def test_while_nobody_can_tell_whose_a_key_is_it_says_which_plugin_fails_and_asks_all_at_once() -> None:
+    """As where the keys are in a Redis that is away."""
+    asked: list[str] = []
+    together = anyio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/readyz":
+            assert "Authorization" not in request.headers
+            return web.Response(text="[+]access pass\n[-]redis fail\n[+]started pass\nnot ready\n", status=503)
+        asked.append(request.path)
+        if len(asked) == len(ASKED) - 1:
+            together.set()
+        await together.wait()
+        problem = {"title": "What should answer doesn't run", "code": "unavailable", "detail": "nobody can tell"}
+        return web.json_response(problem, status=503, content_type="application/problem+json")
+
+    application = web.Application()
+    application.router.add_get("/{tail:.*}", answer)
+    async with TestServer(application) as server:
+        found = await ask(f"{server.host}:{server.port}", ASKED, key="a-key", within=5)
+
+    shown = [*rows(findings(found, 0.0))]
+    assert shown[:2] == [("deployment", "fail", ""), ("plugin redis", "fail", "")]
+    assert shown[2][:2] == ("not told", "unavailable")
+    assert str(shown[2][2]).endswith("nobody can tell")
+
+
+def test_a_deployment_that_stops_is_said_to() -> None:
+    told = {name: Told(200, {"items": []}) for name in ASKED}
+    told["readiness"] = Told(503, "[+]started pass\n[-]not-stopping fail\nnot ready\n")
+    told["health"] = Told(503, {"status": "fail"})
+
+    assert [*rows(findings(told, 0.0))] == [("deployment", "fail", ""), ("deployment", "fail", "it is stopping")]
 
 
 async def test_a_bundle_holds_what_was_told_and_no_secret(
@@ -94,7 +146,11 @@ async def test_nobody_who_answers_is_said(serve: Serve, capsys: pytest.CaptureFi
 def test_slow_agents_dead_letters_and_stuck_runs_are_told() -> None:
     empty = {name: Told(200, {"items": []}) for name in ASKED}
     agents = [
-        {"address": f"a:{n}", "card": {"status": "idle"}, "statistics": {"calls": 9, "errors": 1, "p95": n / 10}}
+        {
+            "address": f"a:{n}",
+            "card": {"status": "idle", "timeout": 2.0},
+            "statistics": {"calls": 9, "errors": 1, "p95": n / 10},
+        }
         for n in range(9)
     ]
     letters = {"queue": "q", "stats": {"dead": 3}, "oldest_dead_at": 900.0}
@@ -102,7 +158,9 @@ def test_slow_agents_dead_letters_and_stuck_runs_are_told() -> None:
         **empty,
         "health": Told(200, {"status": "pass"}),
         "agents": Told(200, {"items": [*agents, {"address": "b:1", "card": {"status": "degraded"}}]}),
-        "messages": Told(200, {"items": [letters]}),
+        "messages": Told(
+            200, {"items": [letters, {"queue": "full", "stats": {"waiting": {"high": 7, "low": 94}, "refused": 5}}]}
+        ),
         "stuck": Told(200, {"items": [{"id": "r-1"}]}),
         "running": Told(200, {"items": [{"id": "r-2", "created_at": 100.0}, {"id": "r-3", "created_at": 990.0}]}),
     }
@@ -112,8 +170,9 @@ def test_slow_agents_dead_letters_and_stuck_runs_are_told() -> None:
     assert shown == [
         "deployment | pass | ",
         "agent b:1 | degraded | its calls fail: its plugin's log says why",
-        *(f"agent a:{n} | p95 {n / 10:.3f} s | 1 errors in 9 calls" for n in (8, 7, 6, 5, 4)),
+        *(f"agent a:{n} | p95 {n / 10:.3f} s of at most 2 s | 1 errors in 9 calls" for n in (8, 7, 6, 5, 4)),
         "queue q | 3 dead letters | the oldest for 100 s",
+        "queue full | 101 waiting | 5 were refused",
         "run r-1 | stuck | GET /runs/r-1/history says what happened",
         "run r-2 | running for long | GET /runs/r-2/history says what happened",
     ]
