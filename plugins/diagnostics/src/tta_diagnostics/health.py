@@ -54,21 +54,32 @@ class HealthCache:
     """Asks all plugins at intervals; whoever wants to know waits for nobody."""
 
     def __init__(self, kernel: Kernel, interval: Callable[[], float], clock: Callable[[], float] = time.time) -> None:
-        self.draining = False
         self.at = 0.0
+        self._draining = False
         self._kernel = kernel
         self._interval = interval
         self._clock = clock
         self._found: Mapping[str, Health] = {}
         self._changed = anyio.Event()
-        self._public = b""
+        self._well: Status | None = None
+        """The status, while it isn't ``fail`` and nothing has changed: probes ask for no more, and often."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether it stops; it isn't ready any more."""
+        return self._draining
+
+    @draining.setter
+    def draining(self, draining: bool) -> None:
+        self._draining = draining
+        self._well = None
 
     async def keep(self) -> None:
         """Ask again and again."""
         while True:
             self._found = await self._kernel.health()
             self.at = self._clock()
-            self._public = b""
+            self._well = None
             with anyio.move_on_after(self._interval()):
                 await self._changed.wait()
                 self._changed = anyio.Event()
@@ -76,7 +87,7 @@ class HealthCache:
     def renew(self) -> None:
         """Ask soon: something has changed."""
         self._changed.set()
-        self._public = b""
+        self._well = None
 
     def checks(self) -> Mapping[str, Status]:
         """Return how each plugin is, and the server itself; one that isn't required can't be worse than ``warn``."""
@@ -97,8 +108,13 @@ class HealthCache:
     @property
     def status(self) -> Status:
         """The worst of all."""
+        if self._well is not None:
+            return self._well
         found = self.checks().values()
-        return "fail" if "fail" in found else "warn" if "warn" in found else "pass"
+        if "fail" in found:
+            return "fail"
+        self._well = "warn" if "warn" in found else "pass"
+        return self._well
 
     def report(self) -> HealthReport:
         """Return all that is known, with the time at which it was asked."""
