@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
+import anyio
 from aiohttp import web
 
 from tta_access import Access, Credentials, Denied, asked
 from tta_http import ANONYMOUS, RATE_LIMITED, UNAUTHENTICATED, UNAVAILABLE, HttpProblem, Permission, Principal
-from tta_kernel import as_failure
+from tta_kernel import as_failure, raised_at
 from tta_kernel.shapes import fits
 
 from .hosts import address_of
@@ -66,22 +66,28 @@ class Doorkeeper:
 
     async def _known(self, access: Access, credentials: Credentials) -> Principal:
         try:
-            return await asked(Unknown, self._limit, Any, self._told, access, credentials)
-        except Unknown as exc:
-            if isinstance(exc.__cause__, Denied):
-                raise _problem(exc.__cause__) from None
-            log.error("nobody can tell who asks: %s", exc)  # noqa: TRY400 - it says where it was raised
-            raise UNAVAILABLE("nobody can tell who asks") from None
-
-    async def _told(self, access: Access, credentials: Credentials) -> Principal:
-        found = await access.authenticate(credentials)
+            with anyio.move_on_after(self._limit) as scope:
+                found = await access.authenticate(credentials)
+        except BaseException as exc:  # noqa: BLE001 - `as_failure` raises what must go on
+            failure = as_failure(exc)
+            if isinstance(failure, Denied):
+                raise _problem(failure) from None
+            raise self._unknown(f"{type(failure).__name__} at {raised_at(failure)}") from None
+        if scope.cancel_called:  # even where an answer came, too late
+            raise self._unknown(f"no answer within {self._limit:g} s")
+        # One is handed out again and again, and looked at once.
         if self._judged.get(id(found), self) is not found:
             if not fits(found, Principal):
-                raise TypeError(f"authenticate returned {type(found).__name__}")
+                raise self._unknown(f"authenticate returned {type(found).__name__}")
             if len(self._judged) >= MOST_KNOWN:
                 self._judged.clear()
             self._judged[id(found)] = found
         return found
+
+    @staticmethod
+    def _unknown(why: str) -> HttpProblem:
+        log.error("nobody can tell who asks: %s", why)
+        return UNAVAILABLE("nobody can tell who asks")
 
     def allowed(self, principal: Principal, permission: Permission) -> bool:
         """Say whether they may; in doubt they may not."""
