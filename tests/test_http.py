@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import signal
 import subprocess
@@ -99,17 +100,19 @@ def program(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     (tmp_path / "testing.yaml").write_text(CONFIG.replace("RATES", rates))
     command = [sys.executable, "-m", "tta_program", "run", "--config", str(tmp_path), "--env", "testing"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        port = 0
-        for line in process.stderr:
-            event = json.loads(line)["event"]
-            if event.startswith("diagnostics at "):
-                port = int(event.rpartition(":")[2])
-            if event.startswith("running"):
-                break
-        yield process, port
-        process.kill()
-        process.stderr.read()
+        try:
+            assert process.stderr is not None
+            log = ""
+            # Where the machine is busy there are lines before, of whoever takes long to import.
+            while '"event":"running' not in log:
+                line = process.stderr.readline()
+                assert line, log
+                log += line
+            [port] = re.findall(r"diagnostics at http://127\.0\.0\.1:(\d+)", log)
+            yield process, int(port)
+        finally:
+            process.kill()
+            process.communicate()
 
 
 class Load:
