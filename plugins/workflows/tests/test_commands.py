@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import argparse
+import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,16 @@ async def test_show_tells_what_happened_and_not_what_was_said(
         assert {"no": 2, "output": {"text": len(SECRET) + 1}}.items() <= shown["history"][1].items()
 
 
+async def test_show_tells_times_as_people_read_them(journal: Shared, capsys: pytest.CaptureFixture[str]) -> None:
+    tired = workflow({"id": "a", "agent": "tired", "retry": {"attempts": 3, "delay": 0.01}}, {"id": "b", "wait": 0.01})
+    async with running(journal, tired=tired) as workflows:
+        await workflows.run("tired", {}, key="r")
+    assert await tta("runs", "show", "r", journal=journal) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"failed +a +attempt 1, code tired, seconds [0-9.e-]+, again 20\d\d-\d\d-\d\dT[0-9:]{8}Z", said)
+    assert re.search(r"timer +b +due 20\d\d-\d\d-\d\dT[0-9:]{8}Z", said)
+
+
 async def test_of_a_run_that_has_gone_its_summary_is_shown(journal: Shared, capsys: pytest.CaptureFixture[str]) -> None:
     async with running(journal, say=msgspec.structs.replace(SAY, retention=Retention(content=0.001))) as workflows:
         await workflows.run("say", {"text": SECRET}, key="r")
@@ -257,13 +268,16 @@ async def test_cancel_asks_whoever_works_on_it(journal: Shared, capsys: pytest.C
     assert "run 'r' is over: cancelled" in capsys.readouterr().err
 
 
-async def test_rollback_takes_back_what_is_over(journal: Shared, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_rollback_leaves_it_to_whoever_has_the_agents_and_waits_for_that(
+    journal: Shared, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with running(journal, say=SAY) as workflows:
         await workflows.run("say", {"text": "hi"}, key="r")
-        given: Mapping[str, Any] = {"journal": journal, "workflows": workflows}
-        assert await tta("runs", "rollback", "r", "nowhere", **given) == 1
+        assert await tta("runs", "rollback", "r", "nowhere", journal=journal) == 1
         assert "no savepoint is called 'nowhere'" in capsys.readouterr().err
-        assert await tta("runs", "rollback", "r", **given) == 0
+        assert await tta("runs", "rollback", "s", journal=journal) == 1
+        assert "there is no run 's'" in capsys.readouterr().err
+        assert await tta("runs", "rollback", "r", journal=journal) == 0
         assert capsys.readouterr().out == "cancelled; could not be taken back: nothing\n"
         run = await workflows.query("r")
     assert run is not None

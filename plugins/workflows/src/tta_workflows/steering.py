@@ -17,7 +17,7 @@ import anyio
 import msgspec
 
 from tta_agents import Agents
-from tta_kernel import Kernel
+from tta_kernel import Kernel, suggest
 from tta_program import DONE, WANTING, Subcommands, fail, print_json, table
 from tta_program.output import printable_lines
 
@@ -27,15 +27,19 @@ from .engine import Engine, Settings
 from .executor import Executor
 from .holding import DEFINITION as HOLDING
 from .holding import HELD, held
-from .journal import JOURNAL, Journal, RunQuery, RunStatus
+from .journal import JOURNAL, Journal, Journalled, RunQuery, RunStatus
 from .operations import TAKES, Action, ask
+from .plan import restore_plan
 from .records import Done
-from .runs import WORKFLOWS, RunHandle
+from .runs import RunHandle
 from .selection import add_filters, has_filter, with_journal
+from .state import State, view
 
 log = logging.getLogger("tta.workflows")
 _USAGE = 2
 _SHOWN = 20
+_LOOK = 5.0
+"""How long to wait for news of a run, in seconds, before looking at it anyway."""
 _TEXTS: Mapping[Action, str] = {
     "cancel": "ask for the end of a run, or of many, wherever they are worked on",
     "pause": "let nothing of a run, or of many, go on until it is resumed",
@@ -63,14 +67,9 @@ def _add(subcommands: Subcommands, action: Action, text: str) -> None:
         return await (_show(journal, action, options) if options.dry_run else _ask_many(journal, action, options))
 
     async def command(kernel: Kernel, options: argparse.Namespace) -> int:
-        async def take_back(journal: Journal, options: argparse.Namespace) -> int:
-            return await _take_back(kernel, journal, options)
+        return await with_journal(kernel, options, _take_back if action == "rollback" and options.run else act)
 
-        return await with_journal(kernel, options, take_back if action == "rollback" and options.run else act)
-
-    # One run is taken back by this process, if no other has it: its agents must be here.
-    requires = (WORKFLOWS, JOURNAL) if action == "rollback" else (JOURNAL,)
-    parser = subcommands.add(f"runs {action}", command, help=text, requires=requires, mutates=True, target="run")
+    parser = subcommands.add(f"runs {action}", command, help=text, requires=(JOURNAL,), mutates=True, target="run")
     parser.add_argument("run", nargs="?", default="", help="its name, as `tta runs list` shows it")
     if action == "rollback":
         parser.add_argument("savepoint", nargs="?", default="", help="what came after this one (all of it)")
@@ -106,24 +105,43 @@ async def _ask_one(journal: Journal, action: Action, options: argparse.Namespace
     return DONE
 
 
-async def _take_back(kernel: Kernel, journal: Journal, options: argparse.Namespace) -> int:
-    workflows = kernel.get(WORKFLOWS)
+async def _take_back(journal: Journal, options: argparse.Namespace) -> int:
+    """Ask for it, and wait until whoever runs workflows has done it: only there are the agents that it takes."""
     if options.dry_run:
         return await _ask_one(journal, "rollback", options)
-    said = await workflows.rollback(options.run, options.savepoint, by=options.by)
-    if said.status == "unknown":
+    found = await journal.read(options.run)
+    if found is None:
         what = f"there is no run {options.run!r}, or no more than its summary"
         return fail("runs", f"{what}; `tta runs list` shows which there are")
-    if said.status != "accepted":
+    packed = await journal.definition(found.head.definition)
+    savepoints = restore_plan(packed).workflow.savepoints if packed is not None else ()
+    if options.savepoint and options.savepoint not in savepoints:
+        return fail("runs", f"no savepoint is called {options.savepoint!r}; {suggest(options.savepoint, savepoints)}")
+    said = await ask(
+        journal, options.run, "rollback", at=time.time(), id=uuid.uuid4().hex, by=options.by,
+        savepoint=options.savepoint,
+    )  # fmt: skip
+    if said.status not in ("accepted", "twice"):
         return fail("runs", said.detail or said.status)
-    handle = await workflows.find(options.run)
-    assert handle is not None
-    run = await handle.result()
+    print("accepted: waiting for whoever runs workflows; it is done also if this ends", file=sys.stderr)
+    found = await _wait_for_end(journal, options.run)
+    if found is None:
+        return fail("runs", f"run {options.run!r} is gone: it was forgotten, or its time is over")
+    run = view(found.head, None, State(found.records), time.time(), status=found.status)
     if options.json:
         print_json({"status": run.status, "stuck": run.stuck})
     else:
         print(printable_lines(f"{run.status}; could not be taken back: {', '.join(run.stuck) or 'nothing'}"))
     return WANTING if run.stuck else DONE
+
+
+async def _wait_for_end(journal: Journal, run: str) -> Journalled | None:
+    # Its records say that it goes on; its status may not, until somebody has claimed it.
+    while (found := await journal.read(run)) is not None:
+        if found.status == "set-aside" or State(found.records).over:
+            break
+        await journal.wait(run, found.length, _LOOK)
+    return found
 
 
 # Many runs.
