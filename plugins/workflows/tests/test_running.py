@@ -65,6 +65,29 @@ async def test_a_thousand_waits_that_are_answered_twice_in_random_order_are_none
     assert set(outcomes) <= {"accepted", "twice", "ended"}
 
 
+async def test_once_a_run_is_over_no_step_of_it_is_said_to_go_on() -> None:
+    async def forever(call: Call) -> Mapping[str, Any]:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    agents = FakeAgents({"tired": failing("tired"), "broken": failing("broken"), "forever": forever})
+    alone = Processes(MemoryJournal(time.time), agents, settings=SHORT)
+    steps = (
+        {"id": "works", "agent": "forever"},
+        {"id": "again", "agent": "tired", "needs": [], "retry": {"attempts": 2, "delay": 60}},
+        {"id": "asks", "signal": "x", "needs": []},
+        {"id": "fails", "agent": "broken", "needs": []},
+        {"id": "later", "agent": "broken"},
+    )
+    with anyio.fail_after(10):
+        async with alone.running(w=workflow(*steps)) as workflows:
+            run = await workflows.run("w", {})
+    assert [(step.id, step.status) for step in run.steps] == [
+        ("works", "cancelled"), ("again", "cancelled"), ("asks", "cancelled"), ("fails", "failed"),
+        ("later", "pending"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("checkpoints", range(0, 60, 3))
 async def test_a_run_that_is_cancelled_anywhere_leaves_no_task_and_no_lease(
     processes: Processes, checkpoints: int

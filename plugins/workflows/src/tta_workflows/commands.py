@@ -252,10 +252,20 @@ async def _run(journal: Journal, options: argparse.Namespace) -> int:
     ])  # fmt: skip
     print()
     table([("NO", "AT", "WHAT", "STEP", "MORE")] + [
-        (str(each.pop("no")), moment(each.pop("at")), each.pop("kind"), each.pop("step", "") or "-", _cell(each))
+        (str(each.pop("no")), moment(each.pop("at")), each.pop("kind"), each.pop("step", "") or "-", _more(each))
         for each in history
     ])  # fmt: skip
     return DONE
+
+
+def _more(record: Mapping[str, Any]) -> str:
+    """Return what else a record says, its times as people read them; 0 is none."""
+    told = {**record}
+    for key in ("again", "due"):
+        at = told.pop(key, 0.0)
+        if at:
+            told[key] = moment(at)
+    return _cell(told)
 
 
 async def _plan(journal: Journal, found: Journalled) -> Plan | None:

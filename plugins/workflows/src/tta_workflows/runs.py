@@ -15,7 +15,7 @@ from .journal import RunPage, RunQuery, RunStatus
 from .records import AnyRecord
 
 StepStatus = Literal[
-    "pending", "running", "waiting", "retrying", "done", "skipped", "failed", "degraded", "undone", "stuck"
+    "pending", "running", "waiting", "retrying", "done", "skipped", "failed", "degraded", "cancelled", "undone", "stuck"
 ]
 
 

@@ -417,9 +417,11 @@ def view(
     )  # fmt: skip
 
 
-def step_run(planned: PlannedStep | None, path: str, step: StepState) -> StepRun:
-    """Return one step as callers see it."""
+def step_run(planned: PlannedStep | None, path: str, step: StepState, *, over: bool = False) -> StepRun:
+    """Return one step as callers see it, of a run that may be ``over``."""
     status = step.status
+    if over and status in ("running", "waiting", "retrying"):
+        status = "cancelled"  # Nothing is recorded of it: the run's end broke it off.
     if status == "waiting" and planned is not None and (planned.inner or planned.until):
         status = "running"
     if step.undone:
@@ -432,7 +434,7 @@ def step_run(planned: PlannedStep | None, path: str, step: StepState) -> StepRun
 def _step_runs(plan: Plan | None, state: State) -> list[StepRun]:
     """Return all steps in the order of the definition, and those within them; without one, as they began."""
     if plan is None:
-        return [step_run(None, path, step) for path, step in state.steps.items()]
+        return [step_run(None, path, step, over=state.over) for path, step in state.steps.items()]
     within: dict[str, list[str]] = {}
     for path in state.steps:
         if not _is_own(path):
@@ -443,6 +445,7 @@ def _step_runs(plan: Plan | None, state: State) -> list[StepRun]:
         if step is None:
             found.append(StepRun(planned.id, planned.name, "pending"))
         else:
-            found.append(step_run(planned, planned.id, step))
-        found += [step_run(plan.find(path), path, state.steps[path]) for path in within.get(planned.id, ())]
+            found.append(step_run(planned, planned.id, step, over=state.over))
+        inner = within.get(planned.id, ())
+        found += [step_run(plan.find(path), path, state.steps[path], over=state.over) for path in inner]
     return found
