@@ -198,3 +198,10 @@ def test_who_is_put_off_is_put_off_by_the_same_wherever_it_is_asked() -> None:
 
 def test_equal_schedules_share_what_was_worked_out() -> None:
     assert timing_of(Schedule("a", cron="@daily")) is timing_of(Schedule("b", {"x": 1}, cron="@daily"))
+
+
+@pytest.mark.parametrize("cron", ["* * * * *", "0 0 29 2 *"])
+def test_looking_back_ends_at_the_start(cron: str) -> None:
+    # Not in the year 1, which takes minutes for an expression that is due each minute.
+    timing = Timing(cron, start=datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC))
+    assert timing.last(datetime(2026, 3, 1, 12, 0, 59, tzinfo=UTC).timestamp()) is None

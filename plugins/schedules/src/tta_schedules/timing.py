@@ -81,7 +81,9 @@ class Timing:
         if self._every:
             due = self._start + math.floor((time - self._start) / self._every) * self._every
             return round(due, 3)
-        return next((due for due in self._walls_before(time) if due <= time and due >= self._start), None)
+        before = next((due for due in self._walls_before(time) if due <= time), None)
+        # Not by going on to one that suits: before `start` that would be back to the year 1.
+        return before if before is not None and before >= self._start else None
 
     def _intervals(self, time: float) -> Iterator[float]:
         number = math.floor((time - self._start) / self._every)
