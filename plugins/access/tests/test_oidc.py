@@ -209,6 +209,29 @@ async def test_an_issuer_that_was_never_there_lets_nobody_in_and_is_not_asked_at
     assert issuer.asked == 1
 
 
+async def test_an_issuer_that_never_ends_its_answer_holds_one_thread(clock: Clock) -> None:
+    end, asked = threading.Event(), []
+
+    def hang(config: Oidc) -> Mapping[str, Any]:
+        asked.append(threading.get_ident())
+        end.wait(30)
+        return KEYS
+
+    tokens = Tokens(config(timeout=0.01), clock, hang)
+    try:
+        for _ in range(5):
+            assert (await refused(tokens, token())).code == "unavailable"
+            clock.now += 31
+        assert len(asked) == 1
+    finally:
+        end.set()
+
+
+async def test_a_key_whose_name_is_no_text_closes_nobody_else_out(clock: Clock) -> None:
+    named = {"keys": [{**public(CURVE, "e1"), "kid": ["e1"]}, public(RSA, "r1")]}
+    await Tokens(config(), clock, Issuer(named)).verify(token())
+
+
 @pytest.mark.parametrize(
     "keys", [{}, {"keys": None}, {"keys": []}, {"keys": [1]}, {"keys": [{"kty": "x"}]}, {"keys": {}}]
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any
@@ -43,6 +44,7 @@ class Tokens:
         self._fetched_at = -inf
         self._tried_at = -inf
         self._lock = anyio.Lock()
+        self._loading = threading.Lock()
 
     async def verify(self, token: str) -> Verified:
         """Return what a token says; raise `Denied` for one that doesn't count, or where nobody can tell."""
@@ -98,15 +100,27 @@ class Tokens:
         self._tried_at = self._clock()
         try:
             with anyio.fail_after(self._config.timeout):
-                found = await anyio.to_thread.run_sync(self._load, self._config, abandon_on_cancel=True)
-            keys = jwt.PyJWKSet.from_dict({**found}).keys
+                found = await anyio.to_thread.run_sync(self._load_alone, abandon_on_cancel=True)
+            keys = {str(key.key_id or ""): key for key in jwt.PyJWKSet.from_dict({**found}).keys}
         except (AccessError, TimeoutError, PyJWKSetError, AttributeError, TypeError, ValueError) as exc:
             # Those at the end are what PyJWT makes of a set that has the wrong form.
             self.trouble = f"the issuer's keys can't be had: {type(exc).__name__}"
             return
-        self._keys = {key.key_id or "": key for key in keys}
+        self._keys = keys
         self._fetched_at = self._clock()
         self.trouble = ""
+
+    def _load_alone(self) -> Mapping[str, Any]:
+        """Load the keys, in a thread, unless the load before goes on.
+
+        An issuer that never ends its answer would hold one thread more at each look, until files of keys have none.
+        """
+        if not self._loading.acquire(blocking=False):
+            raise AccessError("the issuer hasn't ended the answer before")
+        try:
+            return self._load(self._config)
+        finally:
+            self._loading.release()
 
 
 def _values(claims: Mapping[str, Any], path: str) -> tuple[str, ...]:
