@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from ast import literal_eval
 from base64 import b64encode
 from pathlib import Path
 from pprint import pformat
+from typing import Any
 
 import msgspec
 
@@ -41,7 +43,21 @@ def as_test(found: Journalled, definition: bytes) -> str:
     head = found.head
     # Names come from outside, and stand in the file's own words.
     id, workflow = (re.sub(r"[^\w.:-]", "_", name) for name in (head.id, head.workflow))
-    return _TEST.format(id=id, workflow=workflow, run=pformat(told, width=110, sort_dicts=False))
+    return _TEST.format(id=id, workflow=workflow, run=_literal(told))
+
+
+def _literal(told: dict[str, Any]) -> str:
+    """Return an expression for it: a literal that people can read, or packed, where no literal says it.
+
+    What agents and persons give may be no number, or nested more deeply than Python reads brackets.
+    """
+    try:
+        text = pformat(told, width=110, sort_dicts=False)
+        if literal_eval(text) == told:
+            return text
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        pass
+    return f'msgspec.msgpack.decode(bytes.fromhex("{msgspec.msgpack.encode(told).hex()}"))'
 
 
 def write_private(path: Path, text: str) -> None:

@@ -44,11 +44,22 @@ class Recorded(msgspec.Struct, frozen=True):
         return self.records
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, eq=False):
     """What a run has come to: its status, and those of its steps that are over, with their outputs."""
 
     status: str
     steps: Mapping[str, tuple[str, Any]]
+
+    def __eq__(self, other: object) -> bool:
+        # As journals keep them: an output may hold what is no number, which is not even equal to itself.
+        return isinstance(other, Outcome) and self._packed == other._packed
+
+    def __hash__(self) -> int:
+        return hash(self._packed)
+
+    @property
+    def _packed(self) -> bytes:
+        return msgspec.msgpack.encode(self, order="deterministic")
 
 
 def outcome(recorded: Recorded) -> Outcome:
