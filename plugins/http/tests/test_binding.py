@@ -95,7 +95,7 @@ def test_a_body_that_does_not_fit_is_refused_without_what_it_says(body: bytes, c
 def test_a_parameter_of_the_path_that_does_not_fit_is_refused() -> None:
     for method in ("GET", "POST"):
         with pytest.raises(HttpProblem) as caught:
-            bind(route(method), {"id": "SECRET"})  # type: ignore[arg-type]
+            bind(route(method), {"id": "SECRET"})
         assert refused(caught.value)[0] == "invalid"
         assert "SECRET" not in str(caught.value.details())
 

@@ -205,7 +205,7 @@ def test_a_plugin_whose_routes_are_strange_is_told_and_the_others_are_served(str
         def routes(self) -> Any:
             return stranger()
 
-    plugins = {"http": HttpPlugin, "one": offering(route("/things")), "strange": Strange}
+    plugins: dict[str, type[Plugin[Any]]] = {"http": HttpPlugin, "one": offering(route("/things")), "strange": Strange}
     if stranger.outcome is Outcome.STOP:
         with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)) as caught:
             problems_of(**plugins)
