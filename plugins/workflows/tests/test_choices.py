@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -13,7 +15,7 @@ from tta_agents import AgentPlugin, AgentsMemory, AgentSpec, AgentsPlugin, StepC
 from tta_kernel import ConfigError, Kernel, NoConfig, Plugin, PluginSettings, hookimpl
 from tta_kernel.hookspecs import snapshot
 from tta_kernel.testing import Outcome, Stranger, logged, name_of, strangers
-from tta_program import LayeredSettings
+from tta_program import LayeredSettings, Subcommands
 from tta_workflows import (
     WORKFLOWS,
     Strategy,
@@ -21,6 +23,7 @@ from tta_workflows import (
     WorkflowsLocal,
     WorkflowsMemory,
     WorkflowsPlugin,
+    commands,
 )  # fmt: skip
 
 STEP = {"id": "a", "agent": "slow", "input": {"text": "input.text"}}
@@ -139,6 +142,23 @@ async def test_whatever_a_plugin_says_of_strategies_runs_go_on_without_it(strang
             return stranger()
 
     await goes_on_without(Odd, stranger, "workflow_strategies")
+
+
+async def test_a_file_that_is_not_installed_is_held_against_them_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("version: 1\nexecution: {strategy: dedline, pool: crises}\nsteps: [{id: a, agent: slow}]\n")
+    parser = argparse.ArgumentParser(prog="tta")
+    commands.add(Subcommands(parser))
+    options = parser.parse_args(["workflows", "check", str(file)])
+    with anyio.fail_after(20):
+        async with kernel(pools={"crisis": {"limit": 1}}) as it:
+            assert await options.command.run(it, options) == 1
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        f"{file}: execution.strategy: no strategy is called 'dedline'; did you mean 'deadline'?",
+        f"{file}: execution.pool: no pool is called 'crises'; did you mean 'crisis'?",
+    ]
 
 
 @pytest.mark.boundary("tta_workflows.workflow_pools")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from tta_kernel import Hooks, PluginError, Problem, suggest
 from tta_program import unquoted
@@ -37,8 +37,8 @@ def strategies(hooks: Hooks) -> tuple[Mapping[str, Strategy], list[Problem]]:
     return found, problems
 
 
-def problems(definitions: Definitions, hooks: Hooks) -> Iterator[Problem]:
-    """Find what definitions name that nobody has; an engine without pools reads nothing of it."""
+def problems(definitions: Definitions, hooks: Hooks, *, only: Collection[str] | None = None) -> Iterator[Problem]:
+    """Find what definitions, or ``only`` some, name that nobody has; an engine without pools reads nothing of it."""
     known, wrong = strategies(hooks)
     yield from wrong
     pools: set[str] = set()
@@ -52,6 +52,8 @@ def problems(definitions: Definitions, hooks: Hooks) -> Iterator[Problem]:
     if not answers:
         return
     for name, workflow in definitions.items():
+        if only is not None and name not in only:
+            continue
         at, execution = f"{definitions.origins[name]}execution", workflow.execution
         if execution.strategy not in known:
             what = f"no strategy is called {execution.strategy!r}"

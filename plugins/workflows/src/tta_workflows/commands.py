@@ -20,6 +20,7 @@ from tta_program.output import printable_lines
 
 from . import examining, graph, steering
 from .check import problems
+from .choices import problems as choice_problems
 from .definition import Workflow
 from .journal import (
     JOURNAL,
@@ -192,6 +193,7 @@ async def _check(kernel: Kernel, options: argparse.Namespace) -> int:
     wrong += problems(
         definitions, agents, trouble=kernel.hooks.trouble, origins=definitions.origins, types=types, only=chosen
     )  # fmt: skip
+    wrong += choice_problems(definitions, kernel.hooks, only=chosen)
     if options.json:
         print_json({"workflows": chosen, "problems": wrong})
     else:
