@@ -58,7 +58,7 @@ def add(subcommands: Subcommands) -> None:
     text = "write all that was told, config and figures too, into a file for a bug report, without secrets"
     parser.add_argument("--bundle", type=Path, metavar="FILE", help=text)
     parser.add_argument(
-        "--timeout", type=float, default=10.0, metavar="SECONDS", help="for each question (%(default)s)"
+        "--timeout", type=float, default=15.0, metavar="SECONDS", help="for each question (%(default)s)"
     )
 
 
@@ -77,7 +77,7 @@ async def _run(kernel: Kernel, options: argparse.Namespace) -> int:
         table([("WHAT", "HOW", "MORE"), *rows(shown)])
         if options.bundle:
             table([("written to", str(options.bundle))])
-    return DONE if shown["status"] == "pass" else WANTING
+    return DONE if is_well(shown) else WANTING
 
 
 async def ask(where: str, asked: Mapping[str, str], *, key: str = "", within: float = 10.0) -> dict[str, Told]:
@@ -170,6 +170,12 @@ def findings(told: Mapping[str, Told], now: float) -> dict[str, Any]:
             if each.error and each.code != "not-found"  # That plugin isn't there, so it can't be unwell.
         },
     }
+
+
+def is_well(shown: Mapping[str, Any]) -> bool:
+    """Say whether there is nothing that somebody must look at; in doubt there is."""
+    named = ("not_well", "plugins", "degraded_agents", "dead_letters", "full_queues", "not_told")
+    return shown["status"] == "pass" and not any(shown[name] for name in named) and not any(shown["runs"].values())
 
 
 def rows(shown: Mapping[str, Any]) -> Iterator[Sequence[str]]:

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tta_diagnostics.diagnose import ASKED, Told, ask, findings, rows
+from tta_diagnostics.diagnose import ASKED, Told, ask, findings, is_well, rows
 from tta_diagnostics.diagnose import _run as diagnose
 from tta_kernel import Health, NoConfig, Plugin, hookimpl
 
@@ -176,6 +176,25 @@ def test_slow_agents_dead_letters_and_stuck_runs_are_told() -> None:
         "run r-1 | stuck | GET /runs/r-1/history says what happened",
         "run r-2 | running for long | GET /runs/r-2/history says what happened",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "expected"),
+    [
+        ("agents", Told(200, {"items": [{"address": "b:1", "card": {"status": "idle"}}]}), True),
+        ("sessions", Told(404, error="this server has nothing there", code="not-found"), True),
+        ("agents", Told(200, {"items": [{"address": "b:1", "card": {"status": "degraded"}}]}), False),
+        ("messages", Told(200, {"items": [{"queue": "q", "stats": {"dead": 1}}]}), False),
+        ("messages", Told(200, {"items": [{"queue": "q", "stats": {"waiting": {"low": 101}}}]}), False),
+        ("stuck", Told(200, {"items": [{"id": "r-1"}]}), False),
+        ("plugins", Told(200, {"items": [{"name": "p", "state": "failed"}]}), False),
+        ("plugins", Told(403, error="needs plugins:read", code="forbidden"), False),
+    ],
+)
+def test_all_is_well_where_there_is_nothing_to_look_at(name: str, answer: Told, expected: bool) -> None:
+    told = {each: Told(200, {"items": []}) for each in ASKED} | {"health": Told(200, {"status": "pass"}), name: answer}
+
+    assert is_well(findings(told, 0.0)) is expected
 
 
 @pytest.mark.parametrize("body", [None, [], "x", {"items": 7}, {"items": [None]}])
