@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tta_metrics import Metrics
+from tta_metrics import Metrics, prometheus_text
 from tta_metrics.names import prometheus_name
 
 WRONG = {
@@ -62,3 +62,10 @@ def test_a_figure_gets_the_name_that_prometheus_wants() -> None:
     assert prometheus_name("sessions.commits", "counter") == "tta_sessions_commits_total"
     assert prometheus_name("messages.oldest_age", "gauge", "seconds") == "tta_messages_oldest_age_seconds"
     assert prometheus_name("tool-policy.read_bytes", "counter", "bytes") == "tta_tool_policy_read_bytes_total"
+
+
+def test_a_help_that_no_scrape_can_say_is_refused() -> None:
+    metrics = Metrics()
+    with pytest.raises(ValueError, match="half of a character"):
+        metrics.gauge("tta_load", "how much \ud800")
+    assert prometheus_text(metrics)

@@ -32,6 +32,9 @@ def check_name(name: str, kind: Kind, help: str, unit: str) -> None:
         )
     if not help.strip():
         raise ValueError(f"metric {name!r}: say in `help` what it counts or measures")
+    if any("\ud800" <= char <= "\udfff" for char in help):
+        # Found here, at the one metric, and not at every scrape of all of them.
+        raise ValueError(f"metric {name!r}: `help` holds half of a character, which UTF-8 can't say")
     stem = name.removesuffix("_total")
     words = stem.split("_")
     for word in words:
