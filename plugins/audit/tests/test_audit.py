@@ -8,7 +8,9 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import anyio
 import msgspec
 import pytest
 
@@ -278,6 +280,28 @@ async def test_a_write_that_fails_is_told_and_the_next_goes_on_where_the_last_go
     assert audit.trouble == ""
     assert [each.target for each in await FileAudit(folder).read() if each.what == "runs.cancel"] == ["b", "a"]
     assert (await verdict(folder)).status == "whole"
+
+
+async def test_nobody_is_told_that_an_entry_is_written_which_another_one_kept_from_it(folder: Path) -> None:
+    audit = FileAudit(folder)
+    told: dict[str, str] = {}
+
+    async def record(target: str, outcome: Any = "done") -> None:
+        try:
+            await audit.record(msgspec.structs.replace(an_entry(target=target), outcome=outcome))
+        except AuditError:
+            told[target] = "error"
+        else:
+            told[target] = "written"
+
+    async with anyio.create_task_group() as tasks:
+        for target in ("first", "second", "third"):
+            # What no JSON can say: whoever asks wasn't held to what an entry declares.
+            tasks.start_soon(record, target, object() if target == "second" else "done")
+    found = {each.target for each in await audit.read() if each.target}
+    audit.close()
+    assert found == {target for target, what in told.items() if what == "written"}
+    assert told["second"] == "error"
 
 
 async def test_a_newer_release_s_records_are_verified_and_read(folder: Path) -> None:

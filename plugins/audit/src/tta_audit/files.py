@@ -158,6 +158,8 @@ class FileAudit:
             await self._in_thread(self._write, batch)
         except AuditError as exc:
             error = exc
+        except Exception as exc:  # noqa: BLE001 - of an entry of a stranger's; nobody beside it may take theirs for written
+            error = AuditError(f"an entry can't be written: {type(exc).__name__}")
         self.trouble = str(error or "")
         for each in batch:
             each.error = error
