@@ -246,6 +246,58 @@ async def test_a_token_without_a_key_s_name_will_do_where_there_is_one_key(clock
 
 
 @pytest.mark.parametrize(
+    "purpose", [{"use": "enc"}, {"use": "enc", "alg": "RSA-OAEP"}, {"key_ops": ["encrypt", "wrapKey"]}]
+)
+async def test_a_key_that_encrypts_signs_nothing_and_hides_none_that_does(
+    clock: Clock, purpose: dict[str, Any]
+) -> None:
+    """marcjazz/authkestra#341 and networknt/light-4j#2291: issuers publish keys to encrypt beside those that sign.
+
+    Keycloak does so by default, and some under the same identifier.
+    """
+    other = public(OTHER, "enc")
+    encrypts = {name: other[name] for name in ("kty", "n", "e", "kid")} | purpose
+    beside = Tokens(config(), clock, Issuer({"keys": [public(RSA, "r1"), encrypts]}))
+    assert (await refused(beside, token(OTHER, "enc"))).reason == "token-key"
+    assert (await beside.verify(token(kid=None))).subject == "sofia"
+    same = Tokens(config(), clock, Issuer({"keys": [public(RSA, "r1"), {**encrypts, "kid": "r1"}]}))
+    assert (await same.verify(token())).subject == "sofia"
+
+
+async def test_one_name_may_stand_for_keys_of_several_algorithms(clock: Clock) -> None:
+    """jpadilla/pyjwt#1129: the first of the name was taken, or here the last, whatever the token was signed by."""
+    for keys in ([public(RSA, "x"), public(CURVE, "x")], [public(CURVE, "x"), public(RSA, "x")]):
+        tokens = Tokens(config(), clock, Issuer({"keys": keys}))
+        assert (await tokens.verify(token(RSA, "x", "RS256"))).subject == "sofia"
+        assert (await tokens.verify(token(CURVE, "x", "ES256"))).subject == "sofia"
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "RS512", "PS256"])
+async def test_a_key_that_names_no_algorithm_will_do_for_each_of_its_kind_that_config_allows(
+    clock: Clock, algorithm: str
+) -> None:
+    """jpadilla/pyjwt#624: `alg` is optional, Azure leaves it out, and PyJWT then takes each for RS256."""
+    key = public(RSA, "r1")
+    del key["alg"]
+    tokens = Tokens(config(algorithms=["RS256", "RS512", "PS256", "ES256"]), clock, Issuer({"keys": [key]}))
+    assert (await tokens.verify(token(alg=algorithm))).subject == "sofia"
+
+
+async def test_a_token_that_ends_beyond_all_numbers_is_refused(clock: Clock, issuer: Issuer) -> None:
+    """vstorm-co/agenticos#1107: a claim that the issuer got wrong was an error of the server's, not of the token's."""
+    assert (await refused(Tokens(config(), clock, issuer), token(exp=10**400))).code == "unauthenticated"
+
+
+@pytest.mark.parametrize("subject", ["", "  ", "sofia\nadmin", "\ud800", "a" * 257])
+async def test_a_subject_that_names_nobody_is_refused(clock: Clock, issuer: Issuer, subject: str) -> None:
+    """brandonrc/mobula#34: a subject forged lines of the log.
+
+    KanishJebaMathewM/Truxify#7148: an empty one was let in.
+    """
+    assert (await refused(Tokens(config(), clock, issuer), token(sub=subject))).reason == "token-subject"
+
+
+@pytest.mark.parametrize(
     ("claim", "claims", "values"),
     [
         ("roles", {"roles": ["ops", "x"]}, ("ops", "x")),

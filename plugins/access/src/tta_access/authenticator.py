@@ -189,7 +189,7 @@ class Authenticator:
         if self._tokens is not None and shown.count(".") == 2:
             token = await self._tokens.verify(shown)
             roles = [role for value in token.values for role in self._by_claim.get(value, ())]
-            return _Found(self._with(Principal(token.subject[:256], "oidc"), roles), token.expires_at)
+            return _Found(self._with(Principal(token.subject, "oidc"), roles), token.expires_at)
         try:
             key = await asked(AccessError, self._limit, Key | None, self._store.find, digest)
         except AccessError as exc:
