@@ -128,10 +128,13 @@ def test_fields_have_names_ranges_steps_and_lists(cron: str, expected: list[str]
         ("*/0 * * * *", "bad minute"), ("5-1 * * * *", "bad minute"), ("* * * feb-jan *", "bad month"),
         ("0 0 30 2 *", "bad day-of-month"), ("0 0 31 4,6 *", "bad day-of-month"), ("L * * * *", "minute can't be"),
         ("* * L/2 * *", "day of the month can't be"), ("* * * * 1L/2", "day of the week can't be"),
-        ("* * * * xyz", "bad day-of-week"), ("*" * 201, "200 characters"), ("\u0661 * * * *", "minute can't be"),
+        ("* * * * xyz", "bad day-of-week"),
+        ("*/90 * * * *", "no steps of 60"), ("0 1-5/24 * * *", "no steps of 24"),
+        ("*" * 201, "200 characters"), ("\u0661 * * * *", "minute can't be"),
     ],
 )  # fmt: skip
 def test_what_is_no_expression_is_told_with_its_field(cron: str, what: str) -> None:
+    """dagster-io/dagster#15294, netresearch/go-cron#89: `*/90` was taken, and due every hour."""
     with pytest.raises(ValueError, match=what):
         Timing(cron)
 
@@ -170,6 +173,24 @@ def test_no_due_time_lies_outside_of_start_and_end() -> None:
     every = Timing(every=86400.0, start=start, end=end)
     assert due(every, 0.0, 9) == ["01 09:00", "02 09:00", "03 09:00"]
     assert every.last(1e10) == end.timestamp()
+
+
+@pytest.mark.parametrize("every", [1.1, 2.2, 7.7, 60.0, 86400 / 7])
+def test_the_last_due_time_up_to_one_is_that_one_however_its_number_was_rounded(every: float) -> None:
+    timing = Timing(every=every)
+    found = [*islice(timing.since(at(2026, 12, 1)), 1000)]
+    assert [timing.last(each) for each in found] == found
+    assert [timing.last(each - 0.001) for each in found[1:]] == found[:-1]
+
+
+def test_an_interval_is_due_at_its_start_though_that_has_microseconds() -> None:
+    """agronholm/apscheduler#97: of an interval from `datetime.now()` on the first due time was left out."""
+    for microsecond in (123456, 123654):
+        start = datetime(2026, 12, 1, 9, 0, 0, microsecond, tzinfo=UTC)
+        timing = Timing(every=60.0, start=start)
+        first = timing.after(0.0)
+        assert first == round(start.timestamp(), 3)
+        assert timing.last(first) == first
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,11 @@ _ALIASES = {
 _VALUE = r"(?:[0-9]{1,2}|[A-Z]{3})"
 _PART = rf"(?:\*|{_VALUE}(?:-{_VALUE})?)(?:/[0-9]{{1,3}})?"
 _FIELD = re.compile(rf"{_PART}(?:,{_PART})*")
+_STEP = re.compile("/([0-9]+)")
 _DAY = re.compile(rf"LW?|{_FIELD.pattern}")
 _WEEKDAY = re.compile(rf"[0-7]L|{_VALUE}#[1-5]|{_FIELD.pattern}")
-_NAMES = ("minute", "hour", "day of the month", "month", "day of the week")
 _CHARACTERS = 200
+_VALUES = {"minute": 60, "hour": 24, "day of the month": 31, "month": 12, "day of the week": 7}
 _SAMPLES = 50
 """So many due times of an expression are looked at to find out how close they lie."""
 LATEST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
@@ -52,8 +53,9 @@ class Timing:
         if every and not SHORTEST <= every <= LONGEST:
             raise ValueError(f"`every` is at least {SHORTEST:g} s, not {every:g}")
         self._zone, self._every = _zone(zone), every
-        self._start = start.timestamp() if start else 0.0
-        self._end = min(end.timestamp(), LATEST) if end else LATEST
+        # To the millisecond, as all due times are: the first is due at `start` itself, and not just before it.
+        self._start = round(start.timestamp(), 3) if start else 0.0
+        self._end = min(round(end.timestamp(), 3), LATEST) if end else LATEST
         if self._end < self._start:
             raise ValueError("`end` lies before `start`")
         self._cron = _expression(cron) if cron else ""
@@ -79,8 +81,10 @@ class Timing:
         if time < self._start:
             return None
         if self._every:
-            due = self._start + math.floor((time - self._start) / self._every) * self._every
-            return round(due, 3)
+            # A product that was rounded may be divided into a hair less than its factor: so one more is looked at.
+            number = math.floor((time - self._start) / self._every) + 1
+            due = self._interval(number)
+            return due if due <= time else self._interval(number - 1)
         before = next((due for due in self._walls_before(time) if due <= time), None)
         # Not by going on to one that suits: before `start` that would be back to the year 1.
         return before if before is not None and before >= self._start else None
@@ -88,11 +92,14 @@ class Timing:
     def _intervals(self, time: float) -> Iterator[float]:
         number = math.floor((time - self._start) / self._every)
         while True:
-            # By a product and not a sum: what is rounded would add up.
-            due = round(self._start + number * self._every, 3)
+            due = self._interval(number)
             if due > time:
                 yield due
             number += 1
+
+    def _interval(self, number: int) -> float:
+        # By a product and not a sum: what is rounded would add up.
+        return round(self._start + number * self._every, 3)
 
     def _walls(self, time: float) -> Iterator[float]:
         """Walk forward over the wall clock; what comes twice, and what a gap has put together, is due once."""
@@ -175,12 +182,15 @@ def _expression(text: str) -> str:
     if len(text) > _CHARACTERS:
         raise ValueError(f"`cron` has at most {_CHARACTERS} characters")
     fields = _ALIASES.get(text.strip().lower(), text).upper().split()
-    if len(fields) != len(_NAMES):
+    if len(fields) != len(_VALUES):
         known = ", ".join(_ALIASES)
         raise ValueError(f"`cron` has five fields (minute, hour, day, month, weekday) or is one of {known}")
-    for name, field, form in zip(_NAMES, fields, (_FIELD, _FIELD, _DAY, _FIELD, _WEEKDAY), strict=True):
+    for name, field, form in zip(_VALUES, fields, (_FIELD, _FIELD, _DAY, _FIELD, _WEEKDAY), strict=True):
         if not form.fullmatch(field):
             raise ValueError(f"`cron`: the {name} can't be {field!a}")
+        # Steps begin anew with each hour, day, month or year: one that reaches beyond would never be made.
+        if any(int(step) >= _VALUES[name] for step in _STEP.findall(field)):
+            raise ValueError(f"`cron`: the {name} has no steps of {_VALUES[name]} and more; `every` has intervals")
     expression = " ".join(fields)
     try:
         next(CronSim(expression, datetime(2024, 1, 1, tzinfo=UTC)))
