@@ -128,6 +128,16 @@ async def test_guarded_by_it_calls_fail_by_what_they_raise(raised: type[Exceptio
                 pass
 
 
+async def test_a_group_has_failed_unless_all_in_it_is_harmless() -> None:
+    """danielfm/pybreaker#5 and its kin: what is excluded counted all the same, since a task group had wrapped it."""
+    async with breakers_on(MemoryBreakerStore(), BreakerSettings(failures=1, rate=None)).running() as breakers:
+        for raised, refused in (([KeyError(), KeyError()], False), ([KeyError(), ValueError()], True)):
+            with pytest.raises(ExceptionGroup):
+                async with breakers.guard("x", harmless=(KeyError,)):
+                    raise ExceptionGroup("tasks", raised)
+            assert isinstance(breakers.breaker("x").allow(), Refused) is refused
+
+
 async def test_a_guarded_call_that_is_cancelled_has_not_failed() -> None:
     settings = BreakerSettings(failures=1, rate=None)
     async with breakers_on(MemoryBreakerStore(), settings).running() as breakers:

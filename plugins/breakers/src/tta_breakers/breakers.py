@@ -208,10 +208,16 @@ class _Guarded:
     ) -> None:
         if exc is None:
             self._permit.succeeded()
-        elif isinstance(exc, Exception) and not isinstance(exc, self._harmless):
+        elif isinstance(exc, Exception) and not self._is_harmless(exc):
             self._permit.failed()
         else:
             self._permit.returned()
+
+    def _is_harmless(self, exc: Exception) -> bool:
+        if isinstance(exc, ExceptionGroup):
+            # A task group wraps what its tasks raise: it is harmless where all of that is.
+            return exc.split(self._harmless)[1] is None
+        return isinstance(exc, self._harmless)
 
 
 def _info(name: str, record: Record) -> BreakerInfo:
