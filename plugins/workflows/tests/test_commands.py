@@ -353,6 +353,8 @@ async def test_check_says_what_is_wrong_with_runs_and_mends_it(
     assert (await journal.summary("odd")).status == "set-aside"
     assert await tta("runs", "check", "well", journal=journal) == 0
     assert capsys.readouterr().out == "nothing is wrong\n"
+    assert await tta("runs", "check", "well", "nobody", journal=journal) == 1
+    assert "there is no run 'nobody'" in capsys.readouterr().err
     async with running(journal, ask=ASK) as workflows:
         handle = await workflows.find("late")
         assert handle is not None

@@ -83,6 +83,9 @@ def _add_repair(parser: argparse.ArgumentParser) -> None:
 
 
 async def _check(journal: Journal, options: argparse.Namespace) -> int:
+    for run in options.run:
+        if await journal.summary(run) is None:
+            return fail("runs", f"there is no run {run!r}; `tta runs list` shows which there are")
     found: list[Finding] = []
     async for id in _runs(journal, options):
         found += await examine(journal, id, time.time())
