@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from tta_http import BAD_REQUEST, HEADERS_TOO_LARGE, REQUEST_TIMEOUT, UNAVAILABLE, HttpProblem
@@ -134,7 +135,7 @@ class Connection(RequestHandler):
     ) -> web.StreamResponse:
         """Answer what can't be read; `Application` lets nothing else come here."""
         self.end()
-        response = problem_response(BAD_REQUEST())
+        response = problem_response(HEADERS_TOO_LARGE() if isinstance(exc, LineTooLong) else BAD_REQUEST())
         response.force_close()
         return response
 
