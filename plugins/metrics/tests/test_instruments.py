@@ -18,6 +18,17 @@ def test_a_counter_only_grows() -> None:
     assert counter.value == 3.5
 
 
+def test_a_counter_takes_nothing_that_is_no_number() -> None:
+    """open-telemetry/opentelemetry-specification#1936: after one NaN it was none for good.
+
+    And OpenMetrics allows none in counters, so that the whole scrape was refused.
+    """
+    counter = Counter()
+    with pytest.raises(ValueError, match="a counter only grows"):
+        counter.inc(math.nan)
+    assert counter.value == 0
+
+
 def test_a_gauge_goes_up_and_down_and_takes_a_truth_for_a_number() -> None:
     gauge = Gauge()
     gauge.set(5)

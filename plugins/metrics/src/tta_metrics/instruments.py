@@ -52,8 +52,9 @@ class Counter:
 
     def inc(self, amount: float = 1) -> None:
         """Count ``amount`` more, from 0 up."""
-        if amount < 0:
-            raise ValueError(f"a counter only grows, and {amount!r} is below 0; a gauge goes both ways")
+        # Written so that it catches what is no number, too: the counter would be none from then on.
+        if not amount >= 0:
+            raise ValueError(f"a counter only grows, and {amount!r} is not from 0 up; a gauge goes both ways")
         self.value += amount
 
 
