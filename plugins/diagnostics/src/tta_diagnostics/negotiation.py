@@ -42,7 +42,11 @@ def _best(accept: str, types: Sequence[str]) -> str | None:
     for media_type in types:
         kind = essence(media_type)
         family = kind.partition("/")[0]
-        matching = {name: quality for name, quality in ranges if name in (kind, f"{family}/*", "*/*")}
+        matching: dict[str, float] = {}
+        for name, quality in ranges:
+            # Prometheus names a type once for each version that it reads, each with a quality of its own.
+            if name in (kind, f"{family}/*", "*/*"):
+                matching[name] = max(quality, matching.get(name, 0.0))
         # What names it more exactly counts, be it better or worse.
         quality = next((matching[name] for name in (kind, f"{family}/*", "*/*") if name in matching), 0.0)
         if quality > 0:

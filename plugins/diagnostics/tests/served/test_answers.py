@@ -148,9 +148,11 @@ async def test_a_body_that_grows_too_large_on_its_way_is_refused(serve: Serve) -
         ("text/a;q=0.1, text/b", "text/b"),
         ("text/*, text/a;q=0", "text/b"),
         ("image/png, */*;q=0.1", "text/a"),
+        ("text/b;version=2;q=0.9, text/b;version=1;q=0", "text/b"),
     ],
 )
 async def test_the_media_type_that_is_asked_for_is_given(serve: Serve, accept: str, kind: str) -> None:
+    """nautobot/nautobot#8026: Prometheus names each version of a type by itself, and the last one counted alone."""
     media = Media(("text/a", "text/b"), (203,))
     async with serve(route("/scrape", request=Nothing, response=media, handler=scraped)) as deployment:
         answer = await deployment.get("/scrape", Accept=accept)
