@@ -217,6 +217,12 @@ def test_who_is_put_off_is_put_off_by_the_same_wherever_it_is_asked() -> None:
     assert jitter("a", 1.0, 0.0) == 0.0
 
 
+def test_all_time_is_a_range_to_look_for_due_times_in() -> None:
+    begin = datetime(1, 1, 1, tzinfo=UTC).timestamp()
+    found = [Timing("@yearly", zone=zone).after(begin) for zone in ("UTC", "America/New_York", "Asia/Tokyo")]
+    assert all(due is not None and due > begin for due in found)
+
+
 def test_equal_schedules_share_what_was_worked_out() -> None:
     assert timing_of(Schedule("a", cron="@daily")) is timing_of(Schedule("b", {"x": 1}, cron="@daily"))
 

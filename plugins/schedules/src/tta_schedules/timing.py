@@ -33,6 +33,8 @@ _SAMPLES = 50
 """So many due times of an expression are looked at to find out how close they lie."""
 LATEST = datetime(9000, 1, 1, tzinfo=UTC).timestamp()
 """Nothing is due later: dates end with the year 9999, and the next due time may lie decades ahead."""
+_EARLIEST = datetime(2, 1, 1, tzinfo=UTC).timestamp()
+"""Nothing is looked for earlier: in some zones the year 1 begins before there are dates."""
 SHORTEST = 1.0
 """The least interval, in seconds."""
 
@@ -68,6 +70,7 @@ class Timing:
 
     def since(self, time: float) -> Iterator[float]:
         """Return all due times later than ``time``."""
+        time = max(time, _EARLIEST)
         # What is due at `start` itself counts.
         time = max(time, math.nextafter(self._start, -math.inf)) if self._start else time
         for due in self._intervals(time) if self._every else self._walls(time):
