@@ -7,6 +7,8 @@ import time
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from .definition import Rate
 from .journal import RunHead
 from .keys import slot
@@ -56,6 +58,18 @@ class Admission:
             now = time.perf_counter()
             self._count_again_at = now + _IDLE * (now - began)
         return self._only_wait
+
+
+_NAMES = msgspec.msgpack.Decoder(tuple[str, str, str, dict[str, str]])
+
+
+def names_problem(id: str, session: str, owner: str, labels: Mapping[str, str]) -> str:
+    """Say what is wrong with what a run is found by, or nothing: one that isn't UTF-8 would end every list of runs."""
+    try:
+        _NAMES.decode(msgspec.msgpack.encode((id, session, owner, labels)))
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+        return "its key, session, owner or labels are no text"
+    return ""
 
 
 def terms_problem(priority: Any, deadline: Any, fairness: Any) -> str:

@@ -18,7 +18,7 @@ from tta_kernel import correlation_id, suggest
 from tta_messages import Backoff
 
 from . import breaking
-from .admission import Admission, terms_problem
+from .admission import Admission, names_problem, terms_problem
 from .definition import Workflow
 from .engine import Engine
 from .execution import Execution
@@ -216,6 +216,8 @@ class Executor:
             return refuse("bad_input", "it has no fields")
         if wrong_terms := terms_problem(priority, deadline, fairness):
             return refuse("bad_input", wrong_terms)
+        if wrong_names := names_problem(id, session, owner, labels or {}):
+            return refuse("bad_input", wrong_names)
         if plan.workflow.takes is not None and (wrong := misfits(plan.workflow.takes, given)):
             return refuse("bad_input", "; ".join(wrong))
         lease = self._membership.lease

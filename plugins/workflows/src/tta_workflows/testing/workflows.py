@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import anyio
@@ -361,6 +361,13 @@ class WorkflowsContract:
             unknown = await workflows.run("v", {})
             lacking = await workflows.run("w", {})
             odd = await workflows.run("w", {"text": object()})
+            half: Any = "\ud800"
+            no_text: Any = 1
+            wrong: Sequence[Mapping[str, Any]] = [
+                {"key": half}, {"session": half}, {"owner": half}, {"labels": {"a": half}}, {"labels": {"a": no_text}},
+            ]  # fmt: skip
+            names = [(await workflows.run("w", {"text": "x"}, **each)).error for each in wrong]
+            assert names == ["bad_input"] * len(wrong)
             handle = await workflows.start("v", {})
             async with handle.stream() as pieces:
                 assert [piece async for piece in pieces] == []
