@@ -129,7 +129,7 @@ async def test_guarded_by_it_calls_fail_by_what_they_raise(raised: type[Exceptio
 
 
 async def test_a_group_has_failed_unless_all_in_it_is_harmless() -> None:
-    """danielfm/pybreaker#5 and its kin: what is excluded counted all the same, since a task group had wrapped it."""
+    """A task group wraps what its tasks raise: what is harmless counted all the same."""
     async with breakers_on(MemoryBreakerStore(), BreakerSettings(failures=1, rate=None)).running() as breakers:
         for raised, refused in (([KeyError(), KeyError()], False), ([KeyError(), ValueError()], True)):
             with pytest.raises(ExceptionGroup):
