@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 MOST_PRIORITY = 1_000_000
 MOST_FAIRNESS = 200
+MOST_NAME = 500
+"""How many characters a key, session, owner, or a label or its name may have."""
+MOST_LABELS = 50
 _IDLE = 20
 """For how many times as long as it took to count the runs that only wait, which is a look at each, the count holds.
 
@@ -69,6 +72,10 @@ def names_problem(id: str, session: str, owner: str, labels: Mapping[str, str]) 
         _NAMES.decode(msgspec.msgpack.encode((id, session, owner, labels)))
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
         return "its key, session, owner or labels are no text"
+    if len(labels) > MOST_LABELS:
+        return f"it has {len(labels)} labels, and {MOST_LABELS} are the most"
+    if max(map(len, (id, session, owner, *labels, *labels.values()))) > MOST_NAME:
+        return f"its key, session, owner or a label is longer than {MOST_NAME} characters"
     return ""
 
 

@@ -365,6 +365,8 @@ class WorkflowsContract:
             no_text: Any = 1
             wrong: Sequence[Mapping[str, Any]] = [
                 {"key": half}, {"session": half}, {"owner": half}, {"labels": {"a": half}}, {"labels": {"a": no_text}},
+                {"key": "k" * 501}, {"session": "s" * 501}, {"labels": {"a" * 501: "b"}}, {"labels": {"a": "b" * 501}},
+                {"labels": {str(number): "" for number in range(51)}},
             ]  # fmt: skip
             names = [(await workflows.run("w", {"text": "x"}, **each)).error for each in wrong]
             assert names == ["bad_input"] * len(wrong)
