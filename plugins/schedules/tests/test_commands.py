@@ -14,6 +14,9 @@ from tta_kernel import Kernel
 from tta_program import Subcommands
 from tta_schedules import SCHEDULES, Schedule, ScheduleRefused, Schedules, ScheduleStoreError, commands
 from tta_schedules.memory import MemoryScheduleStore
+from tta_workflows import DEFINITIONS, Step, Workflow
+
+DEFINED = {name: Workflow((Step("a", "agent"),)) for name in ("greet", "other")}
 
 SECRET = "my own words"
 
@@ -27,7 +30,9 @@ async def tta(schedules: Schedules, *words: str) -> int:
     parser = argparse.ArgumentParser(prog="tta")
     commands.add(Subcommands(parser))
     options = parser.parse_args(["schedules", *words])
-    return int(await options.command.run(Kernel(plugins={}, services={SCHEDULES: schedules}), options))
+    return int(
+        await options.command.run(Kernel(plugins={}, services={SCHEDULES: schedules, DEFINITIONS: DEFINED}), options)
+    )
 
 
 async def answer(schedules: Schedules, capsys: pytest.CaptureFixture[str], *words: str) -> Any:
@@ -102,6 +107,7 @@ async def test_pause_resume_run_backfill_and_remove_change_what_is_stored(
     ("words", "why"),
     [
         (("show", "b"), "no schedule is called 'b'"), (("pause", "b"), "no schedule is called 'b'"),
+        (("add", "b", "gret", "--every", "1h"), "no workflow is called 'gret'; did you mean 'greet'?"),
         (("add", "a", "other", "--every", "1h"), "there is another schedule called 'a'"),
         (("add", "x y", "greet", "--every", "1h"), "no schedule can be called that"),
         (("add", "b", "greet", "--cron", "61 * * * *"), "bad minute"),

@@ -10,9 +10,10 @@ from typing import Any, get_args
 
 import msgspec
 
-from tta_kernel import Kernel
+from tta_kernel import Kernel, Service, suggest
 from tta_kernel.units import measure
 from tta_program import DONE, Subcommands, fail, moment, print_json, table
+from tta_workflows import DEFINITIONS
 
 from .decide import fires_next
 from .model import CatchUp, Entry, Overlap, Record, Schedule
@@ -30,13 +31,16 @@ def add(subcommands: Subcommands) -> None:
     subcommands.group("schedules", help="look at schedules, which start workflows, and change them")
 
     def command(
-        name: str, act: _Act, text: str, *, schedule: bool = True, mutates: bool = False
+        name: str, act: _Act, text: str, *, schedule: bool = True, mutates: bool = False,
+        requires: Sequence[Service[Any]] = (SCHEDULES,),
     ) -> argparse.ArgumentParser:  # fmt: skip
         async def run(kernel: Kernel, options: argparse.Namespace) -> int:
+            if DEFINITIONS in requires and (unknown := _unknown_workflow(kernel, options.workflow)):
+                return fail("schedules", unknown)
             return await _run(kernel, options, act)
 
         parser = subcommands.add(
-            f"schedules {name}", run, help=text, requires=(SCHEDULES,), mutates=mutates,
+            f"schedules {name}", run, help=text, requires=requires, mutates=mutates,
             target="schedule" if mutates else "",
         )  # fmt: skip
         parser.add_argument("--json", action="store_true", help="print JSON")
@@ -54,7 +58,10 @@ def add(subcommands: Subcommands) -> None:
     parser.add_argument("--limit", type=_count, default=_MOST, metavar="N", help="at most (%(default)s)")
     parser = command("show", _show, "show a schedule, what it will do and what it has done, without its input")
     parser.add_argument("--limit", type=_count, default=20, metavar="N", help="records at most (%(default)s)")
-    _add_arguments(command("add", _add, "begin a schedule; who asks twice begins one", mutates=True))
+    parser = command(
+        "add", _add, "begin a schedule; who asks twice begins one", mutates=True, requires=(SCHEDULES, DEFINITIONS)
+    )
+    _add_arguments(parser)
     change("pause", _pause, "let a schedule fire nothing until it is resumed")
     change("resume", _resume, "let a schedule fire what is due from now on")
     parser = change("run", _run_now, "run a schedule's workflow once, now")
@@ -89,6 +96,12 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--window", type=_duration, default=86400.0, metavar="TIME", help="with all: no older (1d)")
     parser.add_argument("--most", type=_count, default=10, metavar="N", help="with all: at most (%(default)s)")
     parser.add_argument("--replace", action="store_true", help="there may be another of that name")
+
+
+def _unknown_workflow(kernel: Kernel, name: str) -> str:
+    """Say that a schedule would start nothing, or nothing: nobody watches it fire for the first time."""
+    known = kernel.get(DEFINITIONS)
+    return "" if name in known else f"no workflow is called {name!a:.100}; {suggest(name, known)}"
 
 
 async def _run(kernel: Kernel, options: argparse.Namespace, act: _Act) -> int:
