@@ -156,7 +156,8 @@ def test_whatever_text_is_an_expression_or_a_value_error(text: str, since: int) 
 
 
 @pytest.mark.parametrize(
-    "zone", ["Europe/Atlantis", "", "../../etc/passwd", "/etc/passwd", "Europe", "a\0b", "x" * 300]
+    "zone",
+    ["Europe/Atlantis", "", "../../etc/passwd", "/etc/passwd", "Europe", "a\0b", "x" * 300, "localtime", "Factory"],
 )
 def test_what_is_no_zone_is_a_value_error(zone: str) -> None:
     with pytest.raises(ValueError, match="no time zone is called"):

@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
@@ -28,6 +29,8 @@ _STEP = re.compile("/([0-9]+)")
 _DAY = re.compile(rf"LW?|{_FIELD.pattern}")
 _WEEKDAY = re.compile(rf"[0-7]L|{_VALUE}#[1-5]|{_FIELD.pattern}")
 _CHARACTERS = 200
+_LOCAL = frozenset({"localtime", "posixrules", "Factory"})
+"""Files beside those of time zones, which mean something else on each machine."""
 _VALUES = {"minute": 60, "hour": 24, "day of the month": 31, "month": 12, "day of the week": 7}
 _SAMPLES = 50
 """So many due times of an expression are looked at to find out how close they lie."""
@@ -206,7 +209,7 @@ def _expression(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _zone(name: str) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"`zone`: no time zone is called {name!a:.100}, as Europe/Berlin is") from None
+    if name not in _LOCAL:
+        with suppress(ZoneInfoNotFoundError, ValueError, OSError):
+            return ZoneInfo(name)
+    raise ValueError(f"`zone`: no time zone is called {name!a:.100}, as Europe/Berlin is")
