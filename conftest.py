@@ -26,6 +26,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell starts what runs in its background deaf to Ctrl-C, and whatever that starts is deaf, too.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        # The same, of whoever starts them by nohup: tests of SIGHUP would be of nothing.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if "PYTEST_XDIST_WORKER" not in os.environ:
         # What a system under test writes is thrown away, and is never that of whoever runs the tests.
         os.environ["XDG_STATE_HOME"] = state = tempfile.mkdtemp(prefix="tta-state-")

@@ -123,6 +123,19 @@ async def test_of_two_schedulers_one_fires_and_the_other_goes_on_when_it_leaves(
     assert fourth.fired == 1
 
 
+async def test_who_waits_for_the_lease_has_it_as_soon_as_its_holder_leaves(deployment: Deployment) -> None:
+    settings = Settings(lease=3600.0)
+    async with deployment.running(settings=settings) as first:
+        with anyio.fail_after(5):
+            await first.hold.taken.wait()
+        async with deployment.running(settings=settings) as second:
+            await anyio.wait_all_tasks_blocked()
+            assert second.hold.lease is None
+            await first.hold.leave()
+            with anyio.fail_after(5):
+                await second.hold.taken.wait()
+
+
 async def test_a_schedule_that_is_added_is_seen_at_once(deployment: Deployment) -> None:
     async with deployment.running(settings=Settings(poll=60.0)) as scheduler:
         with anyio.fail_after(5):

@@ -39,11 +39,15 @@ class Hold:
         while True:
             try:
                 await self.ask()
+                if self._lease is None:
+                    # Whoever leaves it tells: it need not stand empty until we would ask anyway.
+                    await self._store.changed(wait=self._ttl / 3)
             except ScheduleStoreError as exc:
                 await backoff.wait(exc)
                 continue
             backoff.over()
-            await anyio.sleep(self._ttl / 3)
+            if self._lease is not None:
+                await anyio.sleep(self._ttl / 3)
 
     async def ask(self) -> None:
         """Take or renew it, once."""

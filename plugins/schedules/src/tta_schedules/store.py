@@ -79,7 +79,10 @@ class ScheduleStore(Protocol):
         """Delete a schedule of that version, or raise `Changed`; its history stays for some time, if it is nobody's."""
 
     async def changed(self, *, wait: float) -> None:
-        """Return when somebody without the lease has changed something, or after ``wait`` seconds; maybe earlier."""
+        """Return when somebody without the lease has changed something, or has left it, or after ``wait`` seconds.
+
+        It may return earlier.
+        """
 
     async def forget(self, owner: str) -> int:
         """Delete a person's schedules with their history, and return how many there were; nobody ("") has none."""
