@@ -19,7 +19,8 @@ from .contract import OPENS_FOR_LONG, BreakerStoreContract
 
 QUICK = BreakerSettings(failures=1, rate=None, open=0.02, growth=1, jitter=0.5)
 """Due again at once, and a probe has time."""
-HELD_BRIEFLY = BreakerSettings(failures=1, rate=None, open=0.02, growth=1, probe=0.5)
+HELD_BRIEFLY = BreakerSettings(failures=1, rate=None, open=0.02, growth=1, probe=2.0)
+"""Long enough for a process to be killed within it, also on a slow machine."""
 ROUNDS = 20
 
 
@@ -111,7 +112,8 @@ class SharedBreakerStoreContract(BreakerStoreContract):
             await eventually(lambda: breaker.record.probe != "")
             refused = await breaker.admit()
             assert isinstance(refused, Refused), "two make the probe"
-            assert 0 < refused.again <= HELD_BRIEFLY.probe
+            # Each process knows the store's clock but for the length of a round trip.
+            assert 0 < refused.again <= 1.5 * HELD_BRIEFLY.probe, f"it may be asked anew in {refused.again} s"
             (await until_given(breaker)).succeeded()
             assert isinstance(breaker.allow(), Permit)
 
