@@ -81,7 +81,7 @@ def load(found: Found) -> type[Plugin[Any]]:
 def seen(found: Found) -> type[Plugin[Any]] | None:
     """Return a plugin's class where something else has imported it; import nothing."""
     cls: object = found.own
-    if (entry_point := found.entry_point) and _readable(entry_point):
+    if (entry_point := found.entry_point) and entry_point.pattern.match(entry_point.value):
         cls = getattr(sys.modules.get(entry_point.module), entry_point.attr, None)
     return cls if isinstance(cls, type) and issubclass(cls, Plugin) else None
 
@@ -92,13 +92,9 @@ def _metadata(entry_point: EntryPoint, key: str) -> str:
     return said[key] if said and key in said else ""
 
 
-def _readable(entry_point: EntryPoint) -> bool:
-    return entry_point.pattern.match(entry_point.value) is not None
-
-
 def _check(found: Found, entry_point: EntryPoint) -> None:
     """Raise `PluginError` unless the distribution is whole, and fits this kernel."""
-    if not _readable(entry_point):
+    if not entry_point.pattern.match(entry_point.value):
         what = f"its entry point {entry_point.value!r} cannot be read"
         raise PluginError(found.name, what, hint=f"mend it in {found.distribution}")
     if not found.distribution:

@@ -58,18 +58,20 @@ class Implementer(Protocol):
 
 
 class Hooks:
-    """The hooks of one kernel: who implements what, and asking them."""
+    """The hooks of one kernel: who implements what, and asking them.
+
+    ``timeouts`` are time limits in place of those of the specifications, by the hook's name. ``providers`` says who
+    provides what, for a `check` of what needs a service in some settings only.
+    """
 
     def __init__(self, plugins: Mapping[str, Implementer], timeouts: Mapping[str, float]) -> None:
         self._manager = pluggy.PluginManager("tta")
         self._modules: list[ModuleType] = []
         self._plugins = plugins
         self.providers: Mapping[Any, str] = {}
-        """Who provides what, for a `check` of what needs a service in some settings only."""
+        # By hook, plugins that can't be asked; under none, those of which nobody knows what they implement.
         self._barred: defaultdict[str, list[str]] = defaultdict(list)
-        """By hook, plugins that can't be asked; under none, those of which nobody knows what they implement."""
         self.timeouts = timeouts
-        """Time limits in place of those of the specifications, by the hook's name."""
 
     def add_specs(self, module: ModuleType) -> None:
         """Make the hooks known that ``module`` specifies."""
@@ -155,7 +157,7 @@ class Hooks:
             for impl in impls:
                 await one(impl)
         for answer in answers.values():
-            if isinstance(answer, BaseException) and is_interrupt(answer):
+            if is_interrupt(answer):
                 raise answer
         return answers
 

@@ -36,22 +36,22 @@ class PluginStateChanged(Event, frozen=True, tag="kernel.plugin-state-changed"):
 
 
 class _Run:
-    """One plugin while the kernel runs."""
+    """One plugin while the kernel runs.
+
+    It must start within ``limit`` seconds. Once it is ``settled`` (it runs, waits or is out) whoever starts plugins may
+    go on; ``stop`` is set when it is to stop. The deadline of ``scope`` moves: to start, none while it runs, to stop.
+    """
 
     def __init__(self, record: Record, start_timeout: float) -> None:
         self.record = record
         self.limit = record.cls.start_timeout or start_timeout
-        """Seconds in which it must start."""
         self.begun = False
         self.abandoned = False
         self.error: PluginError | None = None
         self.settled = anyio.Event()
-        """It runs, waits or is out: whoever starts plugins may go on."""
         self.stop = anyio.Event()
-        """It is to stop."""
         self.stopped = anyio.Event()
         self.scope: anyio.CancelScope | None = None
-        """Its deadline moves: to start, none while it runs, to stop."""
 
 
 class Supervisor:

@@ -33,7 +33,12 @@ class State(enum.StrEnum):
 
 
 class Record:
-    """One installed plugin."""
+    """One installed plugin.
+
+    ``plugin`` is None where it is disabled, yields, or can't be used. It is ``vital`` if it is required, or something
+    that is required needs it; what it requires itself comes from its ``needs``. ``problems`` are wrong with itself;
+    ``causes`` are other plugins for want of which it can't be used, ``consequences`` those of which it is a cause.
+    """
 
     def __init__(self, found: Found, *, required: bool) -> None:
         self.name = found.name
@@ -41,18 +46,12 @@ class Record:
         self.required = required
         self.cls: type[Plugin[Any]] = Plugin  # until its own is imported
         self.plugin: Plugin[Any] | None = None
-        """None where it is disabled, yields, or can't be used."""
         self.vital = required
-        """It is required, or something that is required needs it."""
         self.yields_to = ""
         self.needs = frozenset[str]()
-        """Plugins that provide what it requires; without them it can't run."""
         self.problems: list[Problem] = []
-        """What is wrong with itself."""
         self.causes: list[Record] = []
-        """Other plugins for want of which it can't be used."""
         self.consequences: list[Record] = []
-        """Those of which it is a cause."""
         self.state = State.READY
         self.reason = ""
         self.since = time()

@@ -28,7 +28,9 @@ class Wiring:
     """All plugins of one kernel, imported, configured and ordered; nothing is started.
 
     ``plugins`` are the host's own, alone or beside what is ``installed``; ``given`` are services that the
-    host provides, and ``specs`` are modules with hooks of its own.
+    host provides, and ``specs`` are modules with hooks of its own. ``with_settings`` wires the same plugins with other
+    settings. Plugins of one of the ``levels`` start together, each level after those that it needs; ``notes`` are what
+    plugins remark on their deployment.
     """
 
     def __init__(
@@ -42,15 +44,12 @@ class Wiring:
     ) -> None:
         self.settings = settings
         self.with_settings = partial(Wiring, plugins=plugins, given=given, installed=installed, specs=specs)
-        """Wire the same plugins with other settings."""
         self.records: dict[str, Record] = {}
         self.providers: dict[Service[Any], str] = dict.fromkeys(given, HOST)
         self.levels: list[list[str]] = []
-        """Names of the plugins that start together, each level after those that it needs."""
         self.notes: list[Problem] = []
-        """What the plugins remark on their deployment."""
+        # Disabled plugins that something else has imported: to say what is missed with them.
         self._dormant: dict[str, type[Plugin[Any]]] = {}
-        """Disabled plugins that something else has imported: to say what is missed with them."""
         self._find_plugins(plugins, installed=installed)
         self._find_providers()
         self.hooks = Hooks(self.records, self.settings.hook_timeouts)
@@ -247,14 +246,12 @@ class Wiring:
                 record.vital = record.required or any(it.vital for it in chosen.values() if name in it.needs)
 
     def _rule_out_what_misses(self) -> None:
-        before = -1
-        chosen = self.chosen()
-        while len(chosen) != before:
-            before = len(chosen)
+        before: object = None
+        while (chosen := self.chosen()) != before:
+            before = chosen
             for record in chosen.values():
                 for key in record.cls.requires:
                     self._look_for(key, record, {HOST, *chosen})
-            chosen = self.chosen()
 
     def _look_for(self, key: Service[Any], record: Record, usable: Collection[str]) -> None:
         """Rule a plugin out if what it requires isn't there, and name who provides it, or else might."""
