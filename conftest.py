@@ -29,6 +29,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         # The same, of whoever starts them by nohup: tests of SIGHUP would be of nothing.
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if config.pluginmanager.has_plugin("hypothesispytest"):
+        from hypothesis import settings
+
+        # No example fails for being slow once: these tests run beside others.
+        settings.register_profile("untimed", settings(), deadline=None)
+        settings.load_profile("untimed")
     if "PYTEST_XDIST_WORKER" not in os.environ:
         # What a system under test writes is thrown away, and is never that of whoever runs the tests.
         os.environ["XDG_STATE_HOME"] = state = tempfile.mkdtemp(prefix="tta-state-")

@@ -265,7 +265,6 @@ def test_what_is_seen_would_be_found(shown: str) -> None:
 @pytest.mark.parametrize("form", ["human", "json"])
 @settings(
     max_examples=5,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.generate],  # To shrink a text that leaks would take minutes, and tell no more.

@@ -156,7 +156,7 @@ STEPS = (
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.tuples(st.sampled_from(STEPS), st.floats(0, 40)), max_size=60),
     st.integers(1, 4), st.integers(1, 3), st.floats(1, 10), st.floats(0, 1),

@@ -434,11 +434,11 @@ class IndexMachine(RuleBasedStateMachine):
         assert len(self.index) == len(self.sets)
 
 
-IndexMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+IndexMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestIndexMachine = IndexMachine.TestCase
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(sets_of_one, min_size=4, max_size=8, unique_by=lambda each: each.agent_id),
     some_criteria,

@@ -49,7 +49,5 @@ def test_it_answers_as_the_reference_does_whatever_it_is_asked(shared_redis: Red
 
     run_state_machine_as_test(
         RedisMachine,
-        settings=settings(
-            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-        ),
+        settings=settings(max_examples=60, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow]),
     )

@@ -25,7 +25,7 @@ class MemoryMachine(MessagesMachine):
 
 
 TestMemoryMachine = MemoryMachine.TestCase
-TestMemoryMachine.settings = hypothesis_settings(max_examples=30, stateful_step_count=40, deadline=None)
+TestMemoryMachine.settings = hypothesis_settings(max_examples=30, stateful_step_count=40)
 
 
 class Forgetful(MemoryMessages):
@@ -41,7 +41,7 @@ def test_the_machine_finds_a_mistake() -> None:
             return nullcontext(Forgetful(config, TYPES))
 
     found = hypothesis_settings(
-        max_examples=2000, deadline=None, derandomize=True, phases=[Phase.generate],
+        max_examples=2000, derandomize=True, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     with pytest.raises(AssertionError):

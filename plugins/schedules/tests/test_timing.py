@@ -77,7 +77,7 @@ def minute_by_minute(cron: tuple[set[int], set[int]], zone: ZoneInfo, since: dat
         before = wall
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     minutes=st.sets(st.integers(0, 59), min_size=1, max_size=4),
     hours=st.sets(st.integers(0, 23), min_size=1, max_size=6) | st.just(set(range(24))),
@@ -139,7 +139,7 @@ def test_what_is_no_expression_is_told_with_its_field(cron: str, what: str) -> N
         Timing(cron)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.text("0123456789*/,-#LWlwMONmonSUNJANjan@?xH \t", max_size=30),
     st.integers(600_000_000, 4_000_000_000),
