@@ -10,10 +10,30 @@ from tta_kernel import Event, NoConfig, Plugin, hookimpl
 
 from . import hookspecs
 from .hookspecs import check_text
-from .model import TOLD, About, Channel, CheckFailed, Level, Verdict, judge, merge
+from .merging import each, judge, known_kinds, merge
+from .model import (
+    CATEGORIES,
+    KINDS,
+    STATE,
+    TOLD,
+    About,
+    Channel,
+    CheckFailed,
+    Finding,
+    Level,
+    Polarity,
+    Status,
+    Subject,
+    Temporality,
+    Verdict,
+    category,
+)
+from .reviews import REVIEWS, Review, Reviews, ReviewsError
 
 __all__ = [
-    "TOLD", "About", "Channel", "CheckFailed", "Level", "SafetyPlugin", "Verdict", "check_text", "judge", "merge",
+    "CATEGORIES", "KINDS", "REVIEWS", "STATE", "TOLD", "About", "Channel", "CheckFailed", "Finding", "Level",
+    "Polarity", "Review", "Reviews", "ReviewsError", "SafetyPlugin", "Status", "Subject", "Temporality", "Verdict",
+    "category", "check_text", "each", "judge", "known_kinds", "merge",
 ]  # fmt: skip
 
 

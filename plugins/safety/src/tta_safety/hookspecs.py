@@ -7,9 +7,9 @@ from tta_kernel import hookspec
 from .model import About, Channel, Verdict
 
 
-@hookspec(timeout=2.0, together=True)
+@hookspec(timeout=0.3, together=True)
 async def check_text(text: str, channel: Channel, session: str, about: About) -> Verdict:
-    """Judge a text on its way to the agents (``player``) or to the player (``story``).
+    """Judge a text on its way to the agents (``player``), to the player (``story``), or from a ``tool``.
 
     A story comes sentence by sentence, each handed on alone and once, with the end of what was told
     before it in ``about.told``: what begins in one sentence and ends in the next is seen by whoever
