@@ -1,0 +1,218 @@
+"""Layers of rules, the built-in ones lowest: how each is read, and what they make when they lie over each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from tta_kernel import ConfigError, Problem, suggest
+from tta_program.files import parse
+
+from .model import Level, category
+from .rules import LONGEST_PATTERN, MOST_RULES, Name, Rule, RuleSet, Short, TherapeuticContext
+
+LARGEST = 4_000_000
+"""How many characters a layer may have."""
+_PART = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_DEEPEST = 8
+"""How many parts may lie in each other."""
+_LEVELS: tuple[Level, ...] = ("safe", "warning", "blocked")
+
+
+class RulesError(ConfigError):
+    """Rules can't be used; ``problems`` lists all that is wrong with them, by layer, rule and reason."""
+
+
+class Layer(msgspec.Struct, frozen=True):
+    """What one file, or another source, says; a rule that a lower layer has need only say what differs."""
+
+    where: str
+    rules: Mapping[str, Mapping[str, Any]]
+    parts: Mapping[str, str] = {}
+    guidelines: Mapping[str, tuple[str, ...]] = {}
+
+
+class _Written(msgspec.Struct, forbid_unknown_fields=True):
+    """A layer as it is written."""
+
+    version: Literal[1] = 1
+    parts: dict[Name, str] = {}
+    guidelines: dict[TherapeuticContext, tuple[Short, ...]] = {}
+    rules: list[dict[str, Any]] = []
+
+
+def read_layer(text: str, where: str) -> Layer:
+    """Read a layer from YAML or JSON; raise a `RulesError` that names what is wrong, and never half of it."""
+    if len(text) > LARGEST:
+        raise RulesError(Problem(where, f"has more than {LARGEST:,} characters", "split it, or shorten it"))
+    try:
+        raw = parse(text, where)
+    except ConfigError as error:
+        raise RulesError(*error.problems) from None
+    try:
+        written = msgspec.convert({} if raw is None else raw, _Written)
+    except msgspec.ValidationError as error:
+        raise RulesError(
+            Problem(where, _plain(error), "plugins/safety-rules/README.md says what a layer holds")
+        ) from None
+    rules: dict[str, dict[str, Any]] = {}
+    problems = []
+    for number, fields in enumerate(written.rules, 1):
+        name = fields.get("id")
+        if not isinstance(name, str) or not name:
+            problems.append(Problem(f"{where}: rule {number}", "has no id", "give it one"))
+        elif name in rules:
+            problems.append(Problem(f"{where}: rule {name}", "is there twice", "rename one, or merge both"))
+        else:
+            rules[name] = fields
+    if problems:
+        raise RulesError(*problems)
+    return Layer(where, rules, written.parts, written.guidelines)
+
+
+def merged(layers: Sequence[Layer]) -> RuleSet:
+    """Lay layers over each other, the last one uppermost; raise a `RulesError` with every problem.
+
+    An upper layer's rule replaces those fields of a lower one's that it names.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    origin: dict[str, str] = {}
+    parts: dict[str, str] = {}
+    guidelines: dict[str, tuple[str, ...]] = {}
+    problems: list[Problem] = []
+    told: set[str] = set()
+    for layer in layers:
+        guidelines |= layer.guidelines
+        # Patterns are written out with the parts of their own layer and those below: no upper layer changes them.
+        parts = parts | layer.parts
+        for name, fields in layer.rules.items():
+            where = f"{layer.where}: rule {name}"
+            own, wrong = _written_out(fields, parts)
+            below = found.get(name)
+            if below is not None:
+                wrong += ((what, _FLOOR) for what in _weakened(below, own))
+            problems += (Problem(where, what, hint) for what, hint in wrong)
+            if wrong:
+                told.add(name)  # What follows from it needn't be told, too.
+            found[name] = {**(below or {}), **own}
+            origin[name] = where
+    rules = []
+    for name, fields in found.items():
+        if name in told:
+            continue
+        try:
+            rule = msgspec.convert(fields, Rule)
+        except msgspec.ValidationError as error:
+            problems.append(Problem(origin[name], _plain(error), _unknown(fields)))
+            continue
+        problems += (Problem(origin[name], what) for what in _contradictions(rule))
+        rules.append(msgspec.structs.replace(rule, category=_known(rule.category)))
+    if len(rules) > MOST_RULES:
+        problems.append(Problem(layers[-1].where, f"makes {len(rules):,} rules of at most {MOST_RULES:,}"))
+    if problems:
+        raise RulesError(*problems)
+    rules.sort(key=lambda rule: (-rule.priority, rule.id))
+    return RuleSet(tuple(rules), guidelines, tuple(layer.where for layer in layers))
+
+
+_FLOOR = "leave it, and add a rule of your own beside it"
+_MAY_CHANGE = {"id", "version", "priority", "alternative", "guidelines", "why", "match", "no_match"}
+"""What an upper layer may say of a floor rule freely: nothing of it lets a text pass."""
+
+
+def _weakened(below: Mapping[str, Any], above: Mapping[str, Any]) -> Iterable[str]:
+    """Say what an upper layer may not do with a rule that is a floor."""
+    if below.get("floor") is not True:
+        return
+    for field, value in above.items():
+        old = below.get(field, _default(field))
+        if field in _MAY_CHANGE or value == old:
+            continue
+        if field == "level" and value in _LEVELS and _LEVELS.index(value) > _LEVELS.index(old):
+            continue
+        if field in ("severity", "sensitivity") and isinstance(value, int | float) and value > old:
+            continue
+        if field in ("patterns", "channels") and isinstance(value, list | tuple) and {*old} <= {*value}:
+            continue
+        yield f"is a floor rule, whose {field} can't be weakened"
+
+
+def _default(field: str) -> Any:
+    for it in msgspec.structs.fields(Rule):
+        if it.name == field:
+            return None if it.required else it.default
+    return None
+
+
+def _written_out(fields: Mapping[str, Any], parts: Mapping[str, str]) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Return a rule's fields with the parts in its patterns written out, and what is wrong with these."""
+    own = dict(fields)
+    wrong: list[tuple[str, str]] = []
+    patterns = own.get("patterns")
+    if isinstance(patterns, str):
+        own["patterns"] = patterns = [patterns]
+    if isinstance(patterns, list) and all(isinstance(it, str) for it in patterns):
+        written = []
+        for number, pattern in enumerate(patterns, 1):
+            try:
+                written.append(expand(pattern, parts))
+            except ValueError as error:
+                wrong.append((f"pattern {number} {error}", ""))
+        own["patterns"] = written
+    return own, wrong
+
+
+def expand(pattern: str, parts: Mapping[str, str]) -> str:
+    """Write out the parts that a pattern names as ``{name}``; raise a ValueError that says why that can't be."""
+    for _ in range(_DEEPEST):
+        found = _PART.search(pattern)
+        if not found:
+            return pattern
+        missing = [name for name in _PART.findall(pattern) if name not in parts]
+        if missing:
+            hint = suggest(missing[0], parts)
+            raise ValueError(f"names the part {missing[0]!r}, which nobody defines" + (f"; {hint}" if hint else ""))
+        pattern = _PART.sub(lambda it: f"(?:{parts[it[1]]})", pattern)
+        if len(pattern) > LONGEST_PATTERN:
+            raise ValueError(f"has more than {LONGEST_PATTERN:,} characters, with its parts written out")
+    raise ValueError("names parts that name each other without end")
+
+
+def _known(name: str) -> str:
+    """Return the category that a name is another one for; whoever writes rules may have categories of its own."""
+    try:
+        return category(name)
+    except ValueError:
+        return name
+
+
+def _contradictions(rule: Rule) -> Iterable[str]:
+    looks_at_sentiment = rule.validation == "sentiment"
+    if looks_at_sentiment and rule.patterns:
+        yield "looks at the sentiment, and has patterns all the same"
+    if rule.enabled and not looks_at_sentiment and not rule.patterns:
+        yield "has no patterns"
+    if rule.floor and (rule.shadow or not rule.enabled):
+        yield "is a floor rule, and must not be switched off or a shadow"
+
+
+def _plain(error: msgspec.ValidationError) -> str:
+    """Return what msgspec says without the words that only a programmer knows, and without a value."""
+    what, _, at = str(error).partition(" - at `$")
+    where = at.strip("`.")
+    if what.startswith("Invalid") or "matching regex" in what:
+        what = "isn't allowed"
+    what = what.replace("`", "").lower().replace("object", "mapping").replace("array", "list")
+    return f"{where}: {what}" if where else what
+
+
+def _unknown(fields: Mapping[str, Any]) -> str:
+    """Return a hint for a key that no rule has."""
+    known = [it.encode_name for it in msgspec.structs.fields(Rule)]
+    for key in fields:
+        if key not in known:
+            return suggest(str(key), known)
+    return ""

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from tta_safety import KINDS
+from tta_safety.layers import Layer, RulesError, expand, merged, read_layer
+from tta_safety.rules import Kind
+
+BELOW = """
+parts:
+  me: i|i'm
+rules:
+  - id: lost.lantern
+    category: boundary
+    patterns: ["\\\\b{me} lost (?:the|my) lantern"]
+    match: [I lost my lantern]
+    no_match: [the lantern is lost]
+  - id: lost.floor
+    category: boundary
+    level: blocked
+    floor: true
+    sensitivity: 0.5
+    patterns: [lost forever]
+"""
+
+
+def layers(*texts: str) -> list[Layer]:
+    return [read_layer(text, f"layer {number}") for number, text in enumerate(texts, 1)]
+
+
+def problems(*texts: str) -> list[str]:
+    with pytest.raises(RulesError) as caught:
+        merged(layers(*texts))
+    return [str(it) for it in caught.value.problems]
+
+
+def test_an_upper_layer_says_only_what_differs() -> None:
+    (upper, other) = merged(layers(BELOW, "rules: [{id: lost.lantern, level: blocked, priority: 5}]")).rules
+
+    assert (upper.id, upper.level, upper.priority) == ("lost.lantern", "blocked", 5)
+    assert upper.patterns == (r"\b(?:i|i'm) lost (?:the|my) lantern",)
+    assert other.id == "lost.floor"
+
+
+def test_a_set_is_named_by_what_it_says_and_not_by_who_says_it() -> None:
+    one = merged(layers(BELOW))
+    same = merged([read_layer(BELOW, "elsewhere")])
+    other = merged(layers(BELOW, "rules: [{id: lost.lantern, version: 2}]"))
+
+    assert one.digest == same.digest != other.digest
+
+
+def test_an_upper_layers_parts_change_no_lower_layers_rule() -> None:
+    found = merged(layers(BELOW, "parts: {me: nobody}"))
+
+    assert {rule.patterns for rule in found.rules} == {rule.patterns for rule in merged(layers(BELOW)).rules}
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["enabled: false", "shadow: true", "level: warning", "patterns: [elsewhere]", "sensitivity: 0.1", "modifiers: []"],
+)
+def test_a_floor_rule_can_be_switched_off_by_no_layer(change: str) -> None:
+    (problem,) = problems(BELOW, f"rules: [{{id: lost.floor, {change}}}]")
+
+    assert problem.startswith("layer 2: rule lost.floor: is a floor rule")
+
+
+def test_a_floor_rule_may_be_made_stricter() -> None:
+    change = "rules: [{id: lost.floor, patterns: [lost forever, gone for good], sensitivity: 0.9, alternative: kind}]"
+
+    found = {rule.id: rule for rule in merged(layers(BELOW, change)).rules}
+
+    assert found["lost.floor"].patterns == ("lost forever", "gone for good")
+
+
+def test_every_problem_is_named_at_once_by_layer_rule_and_reason() -> None:
+    wrong = """
+    rules:
+      - {id: a.a, category: x, patterns: ["{nobody} here"]}
+      - {id: b.b, patterns: [abc]}
+      - {id: c.c, category: x, patterns: [abc], pririty: 3}
+      - {id: d.d, category: x}
+      - {id: e.e, category: x, level: awful, patterns: [abc]}
+    """
+    assert problems(wrong) == [
+        "layer 1: rule a.a: pattern 1 names the part 'nobody', which nobody defines; known: none",
+        "layer 1: rule b.b: mapping missing required field category",
+        "layer 1: rule c.c: mapping contains unknown field pririty; did you mean 'priority'?",
+        "layer 1: rule d.d: has no patterns",
+        "layer 1: rule e.e: level: isn't allowed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("rules: [", "cannot be read as YAML"),
+        ("[]", "expected mapping, got list"),
+        ("rules: [{category: x}]", "rule 1: has no id"),
+        ("rules: [{id: a}, {id: a}]", "rule a: is there twice"),
+        ("version: 2", "version: isn't allowed"),
+        ("rules: &a [*a]", "aliases are refused"),
+        ("x" * 4_000_001, "has more than 4,000,000 characters"),
+    ],
+)
+def test_a_layer_that_is_no_layer_says_why(text: str, reason: str) -> None:
+    with pytest.raises(RulesError, match=reason):
+        read_layer(text, "rules.yaml")
+
+
+def test_parts_that_name_each_other_end() -> None:
+    with pytest.raises(ValueError, match=r"without end"):
+        expand("{a}", {"a": "{b}", "b": "{a}"})
+
+
+def test_the_kinds_that_rules_name_are_those_of_verdicts() -> None:
+    assert get_args(Kind) == KINDS
+
+
+def test_an_old_name_of_a_category_is_understood() -> None:
+    (rule,) = merged(layers("rules: [{id: a, category: severe_depression, patterns: [abc]}]")).rules
+
+    assert rule.category == "depression"
