@@ -70,7 +70,7 @@ def read_layer(text: str, where: str) -> Layer:
             rules[name] = fields
     if problems:
         raise RulesError(*problems)
-    return Layer(where, rules, written.parts, written.guidelines)
+    return Layer(where, rules, written.parts, {str(key): value for key, value in written.guidelines.items()})
 
 
 def merged(layers: Sequence[Layer]) -> RuleSet:
@@ -87,7 +87,7 @@ def merged(layers: Sequence[Layer]) -> RuleSet:
     for layer in layers:
         guidelines |= layer.guidelines
         # Patterns are written out with the parts of their own layer and those below: no upper layer changes them.
-        parts = parts | layer.parts
+        parts = {**parts, **layer.parts}
         for name, fields in layer.rules.items():
             where = f"{layer.where}: rule {name}"
             own, wrong = _written_out(fields, parts)

@@ -1,0 +1,116 @@
+"""RE2, as the rest of the package uses it: matching in linear time, whatever a pattern says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import re2  # type: ignore[import-untyped]
+
+_MEMORY = 64 << 20
+"""Bytes that one automaton may take; beyond, RE2 forgets what it has built, and builds it again."""
+_MOST = 200
+"""How often one pattern is looked for in a piece of text."""
+
+
+class PatternError(ValueError):
+    """RE2 refuses a pattern; the message says why."""
+
+
+class View(NamedTuple):
+    """A text as RE2 reads it: in UTF-8, in which a place is not always what it is in characters."""
+
+    text: str
+    raw: bytes
+
+    def place(self, at: int) -> int:
+        """Return the place in characters that one in bytes means."""
+        if len(self.text) == len(self.raw):
+            return at
+        return len(self.raw[:at].decode(errors="ignore"))
+
+
+def view(text: str) -> View:
+    """Return a text as RE2 reads it; half a character, which UTF-8 can't say, becomes a question mark."""
+    return View(text, text.encode(errors="replace"))
+
+
+class Gate:
+    """Says whether any of a few patterns is in a text."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._set = re2.Set.SearchSet(_options())
+        for pattern in patterns:
+            self._set.Add(pattern)
+        self._set.Compile()
+
+    def opens(self, text: str) -> bool:
+        return bool(self._set.Match(text.encode(errors="replace")))
+
+
+class Patterns:
+    """Many patterns at once: first their literal parts are looked for, then the few patterns that remain."""
+
+    def __init__(self) -> None:
+        self._filter = re2.Filter()
+        self._single: list[Any] = []
+
+    def add(self, pattern: str) -> int:
+        """Add a pattern and return its number; raise a `PatternError` that says why it can't be used."""
+        try:
+            number: int = self._filter.Add(pattern, _options())
+        except re2.error:
+            raise PatternError(_reason(pattern)) from None
+        self._single.append(self._filter.re(number))
+        return number
+
+    def compile(self) -> None:
+        """Make ready to search; nothing can be added then."""
+        if self._single:
+            self._filter.Compile()
+
+    def unfiltered(self) -> Sequence[int]:
+        """Return the patterns without a literal of three letters: they are looked for in every text."""
+        if not self._single:
+            return ()
+        return self._filter.Match(_PAIRS, potential=True) or ()
+
+    def found(self, piece: View) -> Sequence[int]:
+        """Return the numbers of the patterns that a text has."""
+        if not self._single:
+            return ()
+        return self._filter.Match(piece.raw, potential=False) or ()
+
+    def spans(self, number: int, piece: View) -> Iterator[tuple[int, int]]:
+        """Yield where a pattern is, in characters."""
+        for count, match in enumerate(self._single[number].finditer(piece.raw)):
+            if count == _MOST:
+                return
+            yield piece.place(match.start()), piece.place(match.end())
+
+    def matches(self, number: int, text: str) -> bool:
+        """Say whether a text has a pattern."""
+        return self._single[number].search(text.encode(errors="replace")) is not None
+
+
+_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789 '\".,-!?"
+_PAIRS = "\0".join(a + b for a in _CHARACTERS for b in _CHARACTERS).encode()
+"""Every literal of two characters, and none of three: what may match here is looked for everywhere."""
+
+
+def _options() -> Any:
+    options = re2.Options()
+    options.max_mem = _MEMORY
+    options.log_errors = False
+    return options
+
+
+def _reason(pattern: str) -> str:
+    """Return what RE2 has against a pattern, without quoting it."""
+    try:
+        re2.compile(pattern, _options())
+    except re2.error as error:
+        what = error.args[0] if error.args else ""
+        what = what.decode(errors="replace") if isinstance(what, bytes) else str(what)
+        return what.partition(": ")[0] or "RE2 refuses it"
+    return "RE2 refuses it"

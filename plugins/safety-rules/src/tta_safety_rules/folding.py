@@ -1,0 +1,234 @@
+"""A text as it was meant: look-alikes, hidden marks, digits for letters, spaced and stretched words undone.
+
+The original stays beside it. Each step is a list of edits, so that a place in the folded text is found in the original.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, cached_property
+from string import ascii_lowercase
+
+from .automata import Gate
+from .glyphs import Glyphs, words
+
+Edit = tuple[int, int, str]
+"""From where to where something is replaced, and by what."""
+
+_GLYPHS = Glyphs()
+_BEYOND = re.compile(r"[^\x00-\x7f]+")
+_ODD = (
+    r"[a-z][0-9@$!|*#_.\-+]+[a-z]|[0-9@$!|*][a-z]|[a-z][0-9@$*](?:[^0-9]|$)|[a-z]{3}\*"
+    r"|(?:^|[^a-z0-9])[a-z][\s.\-_/*,]{1,3}[a-z][\s.\-_/*,]{1,3}[a-z](?:[^a-z0-9]|$)|"
+    + "|".join(it * 3 for it in ascii_lowercase)
+)
+"""What any of the steps below may be about; plain text has none of it."""
+_DIGITS = str.maketrans("013457@$!|+", "oieastasilt")
+_OTHER_DIGITS = str.maketrans("013457@$!|+", "oleastasllt")
+_MIXED = re.compile(r"[a-z0-9@$!|+]*(?:[a-z][0-9@$!|+]|[0-9@$!|+][a-z])[a-z0-9@$!|+]*")
+_SPACED = re.compile(r"(?<![a-z0-9'])(?:[a-z][\s.\-_/*,]{1,3}){2,200}[a-z](?![a-z0-9])")
+_STRETCHED = re.compile(r"[a-z]*([a-z])\1{2,}[a-z]*")
+_CENSORED = re.compile(r"[a-z]+[*#@_$%.\-]{1,8}[a-z]+|[a-z]{3,}\*{1,4}")
+_RUN = re.compile(r"([a-z])\1{2,}")
+_LONGEST_WORD = 40
+_WORD = re.compile(r"[a-z]{3,20}")
+
+
+@cache
+def _gate() -> Gate:
+    """Return what finds out in two microseconds whether a text has anything that a step may undo."""
+    return Gate([_ODD, rf"\b(?:{'|'.join(words().typos)})\b"])
+
+
+class Folded:
+    """A text as it was meant; ``text`` is in lower case, and equals the original's where nothing was undone."""
+
+    __slots__ = ("__dict__", "original", "plain", "steps", "text")
+
+    def __init__(self, original: str, plain: str, text: str, steps: Sequence[Sequence[Edit]]) -> None:
+        self.original = original
+        self.plain = plain
+        """The original in lower case, character by character."""
+        self.text = text
+        self.steps = steps
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was undone."""
+        return bool(self.steps)
+
+    @cached_property
+    def _maps(self) -> list[tuple[list[int], list[tuple[int, int, int, int]]]]:
+        """For each step, from last to first: where its edits stand in what it made, and where in what it was given."""
+        found = []
+        for edits in reversed(self.steps):
+            shift = 0
+            spans = []
+            for start, end, new in edits:
+                spans.append((start + shift, start + shift + len(new), start, end))
+                shift += len(new) - (end - start)
+            found.append(([it[0] for it in spans], spans))
+        return found
+
+    def origin(self, start: int, end: int) -> tuple[int, int]:
+        """Return where in the original a span of the folded text stands; what was replaced counts whole."""
+        for starts, spans in self._maps:
+            start = _back(start, starts, spans, first=True)
+            end = max(start, _back(end, starts, spans, first=False))
+        return start, min(end, len(self.original))
+
+
+def _back(place: int, starts: list[int], spans: list[tuple[int, int, int, int]], *, first: bool) -> int:
+    at = bisect_right(starts, place if first else max(place - 1, 0)) - 1
+    if at < 0:
+        return place
+    new_start, new_end, old_start, old_end = spans[at]
+    if new_start <= place < new_end or (not first and new_start < place <= new_end):
+        return old_start if first else old_end
+    return place - new_end + old_end
+
+
+def fold(text: str) -> Folded:
+    """Return a text as it was meant."""
+    plain = text.lower()
+    if len(plain) != len(text):  # One letter of Turkish becomes two.
+        plain = "".join(it if len(it) == 1 else it[0] for it in map(str.lower, text))
+    steps: list[Sequence[Edit]] = []
+    folded = plain
+    if not text.isascii():
+        folded = _apply(_glyphs, text, steps).lower()
+    for _ in range(2):  # What one step has undone may show what another one is about.
+        if not _gate().opens(folded):
+            break
+        done = len(steps)
+        for step in (_spaced, _censored, _digits, _stretched, _mended):
+            folded = _apply(step, folded, steps)
+        if len(steps) == done:
+            break
+    return Folded(text, plain, folded, steps)
+
+
+def _apply(step: Callable[[str], Iterator[Edit]], text: str, steps: list[Sequence[Edit]]) -> str:
+    edits = [*step(text)]
+    if not edits:
+        return text
+    pieces: list[str] = []
+    done = 0
+    for start, end, new in edits:
+        pieces += (text[done:start], new)
+        done = end
+    pieces.append(text[done:])
+    steps.append(edits)
+    return "".join(pieces)
+
+
+def _glyphs(text: str) -> Iterator[Edit]:
+    for found in _BEYOND.finditer(text):
+        # Lower-cased here, so that what follows can lower the rest without moving anything.
+        yield found.start(), found.end(), found[0].translate(_GLYPHS).lower()
+
+
+def _spaced(text: str) -> Iterator[Edit]:
+    """Join single letters, and cut them into words: ``k i l l m y s e l f``."""
+    for found in _SPACED.finditer(text):
+        run = re.sub(r"[.\-_/*,]", " ", found[0]).strip()
+        # Letters with one space in a word and more between words say where the words end.
+        parts = re.split(r"\s{2,}", run)
+        joined = ["".join(part.split()) for part in parts]
+        if len("".join(joined)) == 3 and "".join(joined) not in words().matter:
+            continue  # Initials, most likely.
+        cut = [" ".join(_cut(part) or [part]) for part in joined]
+        yield found.start(), found.end(), " ".join(cut)
+
+
+def _cut(letters: str) -> list[str] | None:
+    """Cut letters into known words, as few as possible; None where that can't be done."""
+    known = words().known
+    letters = letters[:400]
+    best: list[list[str] | None] = [[], *([None] * len(letters))]
+    for end in range(1, len(letters) + 1):
+        for start in range(max(0, end - 12), end):
+            before = best[start]
+            if before is None:
+                continue
+            word = letters[start:end]
+            if word not in known:
+                continue
+            now = best[end]
+            if now is None or len(before) + 1 < len(now):
+                best[end] = [*before, word]
+    return best[-1]
+
+
+def _digits(text: str) -> Iterator[Edit]:
+    """Read digits and signs as the letters that they look like, where that makes a known word."""
+    for found in _MIXED.finditer(text):
+        word = found[0]
+        if len(word) > _LONGEST_WORD:
+            continue
+        bare = word.rstrip("!|")
+        for table in (_DIGITS, _OTHER_DIGITS):
+            for candidate in (word, bare):
+                meant = _known(candidate.translate(table))
+                if meant and candidate.translate(table) != candidate:
+                    yield found.start(), found.start() + len(candidate), meant
+                    break
+            else:
+                continue
+            break
+
+
+def _known(word: str) -> str:
+    found = words()
+    if word in found.known:
+        return word
+    if word in found.typos:
+        return found.typos[word]
+    for squeezed in _squeezed(word):
+        if squeezed in found.known:
+            return squeezed
+    return ""
+
+
+def _squeezed(word: str) -> tuple[str, str]:
+    return _RUN.sub(r"\1\1", word), _RUN.sub(r"\1", word)
+
+
+def _stretched(text: str) -> Iterator[Edit]:
+    """Squeeze letters that are there three times and more: to two, or to one where that makes a known word."""
+    known = words().known
+    for found in _STRETCHED.finditer(text):
+        twice, once = _squeezed(found[0])
+        yield found.start(), found.end(), once if once in known and twice not in known else twice
+
+
+def _censored(text: str) -> Iterator[Edit]:
+    """Fill the stars of a word that matters: ``k*ll``, ``su*c*de``, ``d-i-e``."""
+    for found in _CENSORED.finditer(text):
+        meant = _uncensored(found[0])
+        if meant:
+            yield found.start(), found.end(), meant
+
+
+def _uncensored(word: str) -> str:
+    bare = re.sub(r"[^a-z]", "", word)
+    if bare in words().matter and len(bare) >= 4 and "." not in word:
+        return bare  # Nothing is missing, something is in between.
+    if "*" not in word and "#" not in word and "_" not in word:
+        return ""
+    exact = re.compile(re.sub(r"[^a-z]", "[a-z]", word) + r"\Z")
+    loose = re.compile(re.sub(r"[^a-z]+", "[a-z]{1,5}", word) + r"\Z")
+    for pattern in (exact, loose):
+        fitting = [it for it in words().matter if pattern.match(it)]
+        if fitting:
+            return min(fitting)
+    return ""
+
+
+def _mended(text: str) -> Iterator[Edit]:
+    typos = words().typos
+    for found in _WORD.finditer(text):
+        if found[0] in typos:
+            yield found.start(), found.end(), typos[found[0]]

@@ -1,0 +1,73 @@
+"""The seam between rules and heads: what a head says of a text, and from where on that counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import msgspec
+
+from tta_safety import Channel
+
+CRISIS = "crisis"
+"""The category of a head's column for any kind of crisis."""
+NEVER = 2.0
+"""A threshold that no probability reaches."""
+
+
+class Threshold(msgspec.Struct, frozen=True):
+    """From which calibrated probability on a category is a warning, and from which it names a kind of crisis."""
+
+    warning: float = NEVER
+    escalate: float = NEVER
+
+
+class Scores(msgspec.Struct, frozen=True):
+    """What a head says of a text.
+
+    ``risks`` holds a calibrated probability by category (`tta_safety.CATEGORIES`, and `CRISIS`); ``sentiment`` runs
+    from -1 to 1. ``known`` is the share of the text's ``words`` that the head has in its vocabulary.
+    """
+
+    risks: Mapping[str, float]
+    sentiment: float | None = None
+    known: float = 1.0
+    words: int = 0
+
+
+class Head(Protocol):
+    """A head that is always there and takes microseconds: ``tta_safety_rules.head.load_head()`` returns it."""
+
+    @property
+    def name(self) -> str:
+        """What a finding says instead of a rule, such as ``head@3``."""
+
+    @property
+    def thresholds(self) -> Mapping[Channel, Mapping[str, Threshold]]:
+        """The operating points, from the card: fixed on development data."""
+
+    def score(self, text: str, before: str = "") -> Scores:
+        """Score a text as `folding` gives it: lower case, evasions undone. ``before`` is what the player wrote."""
+
+
+class DeepHead(Protocol):
+    """A head that takes milliseconds, in a thread."""
+
+    @property
+    def name(self) -> str:
+        """As a head's."""
+
+    @property
+    def thresholds(self) -> Mapping[Channel, Mapping[str, Threshold]]:
+        """As a head's."""
+
+    async def score(self, text: str, before: str = "") -> Scores | None:
+        """Score a text; None where it is late, or has failed: then the verdict is `degraded`."""
+
+
+class OpenDeepHead(Protocol):
+    """``tta_safety_rules.deep.open_deep_head``: raises ImportError or OSError where it isn't installed or built."""
+
+    def __call__(self, *, limit: float) -> AbstractAsyncContextManager[DeepHead]:
+        """Open the deep head; each score takes ``limit`` seconds at most."""
