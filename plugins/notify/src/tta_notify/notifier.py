@@ -1,0 +1,189 @@
+"""NOTIFY: hand something over that humans are to know, see what became of it, and acknowledge it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+from anyio.abc import TaskGroup
+from msgspec.structs import replace
+
+from tta_kernel import Event, Service, as_failure
+
+from .clock import Clock
+from .config import Config
+from .memory import MemoryOutbox
+from .model import (
+    Acknowledgement,
+    Entry,
+    How,
+    Notification,
+    NotificationAcknowledged,
+    Page,
+    Receipt,
+    Status,
+    fitted,
+    is_key,
+    key_of,
+)
+from .outbox import Added, Changed, Outbox, OutboxError, guard
+
+_STORE_LIMIT = 1.0
+"""Seconds that the outbox has to store a notification before that goes out from memory."""
+_MOST_WAITING = 1000
+"""How many may wait for the outbox at once; what comes beyond goes out from memory."""
+_TRIES = 20
+"""How often a change is tried again because another was quicker."""
+
+
+class UnknownNotification(Exception):
+    """There is no notification of that id or key; it may have ended."""
+
+
+class _Handover:
+    """A notification that the outbox is being told of."""
+
+    def __init__(self) -> None:
+        self.added: Added | None = None
+        self.done = anyio.Event()
+
+
+class Notifier:
+    """Takes what humans are to know. It waits for nobody, and an outbox that is away stops nothing."""
+
+    def __init__(
+        self, outbox: Outbox, config: Config, log: logging.Logger, *, publish: Callable[[Event], None],
+        clock: Clock | None = None,
+    ) -> None:  # fmt: skip
+        self.outbox = guard(outbox)
+        self.config = config
+        self.clock = clock or Clock()
+        self.lane = MemoryOutbox(self.clock)
+        """What the outbox hasn't got yet; from here it goes out all the same."""
+        self.trouble = ""
+        """Why the outbox couldn't be used the last time; empty where it could."""
+        self._log, self._publish = log, publish
+        self._tasks: TaskGroup | None = None
+        self._waiting = 0
+        self._idle = anyio.Event()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Take notifications for as long as the block; what waits for the outbox at its end has another second."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            try:
+                yield
+            finally:
+                self._tasks = None
+                with anyio.CancelScope(shield=True), anyio.move_on_after(_STORE_LIMIT):
+                    self._idle = anyio.Event()
+                    if self._waiting:
+                        await self._idle.wait()
+                tasks.cancel_scope.cancel()
+
+    async def notify(self, notification: Notification) -> Receipt:
+        """Hand it over, and return within 50 ms; from then on it is tried until a channel takes it, or it is dead.
+
+        Raises a ValueError for what has no id or an unknown severity, and nothing else.
+        """
+        notification = fitted(notification)
+        now = self.clock.now()
+        entry = Entry(key=key_of(notification.id), notification=notification, created_at=now, wake=now)
+        handover = _Handover()
+        if self._tasks is not None and self._waiting < _MOST_WAITING:
+            self._waiting += 1
+            self._tasks.start_soon(self._store, entry, handover)
+            with anyio.move_on_after(self.config.patience):
+                await handover.done.wait()
+        else:
+            await self._keep(entry)
+        added = handover.added
+        if added is None:
+            return Receipt(notification.id, entry.key, "kept")
+        return Receipt(notification.id, added.key, added.status)
+
+    async def acknowledge(self, id: str, by: str, how: How = "api") -> Entry:
+        """Keep that a human, ``by``, has seen a notification; whoever follows up on it is told.
+
+        ``id`` may also be its key. Who was first stays. Raises `UnknownNotification`, and `OutboxError` while the
+        outbox is away and this process doesn't know of it.
+        """
+        if not by.strip():
+            raise ValueError("whoever acknowledges a notification has a name")
+        key = id if is_key(id) else key_of(id)
+        for outbox in (self.lane, self.outbox):
+            for _ in range(_TRIES):
+                entry = await outbox.get(key)
+                if entry is None:
+                    break
+                if entry.acknowledgement is not None:
+                    return entry
+                said = Acknowledgement(by.strip()[:200], self.clock.now(), how)
+                changed = replace(
+                    entry, status="acknowledged", acknowledgement=said, wake=said.at, links=(), told=False
+                )
+                try:
+                    stored = await outbox.put(changed)
+                except Changed:
+                    continue
+                self._tell(stored, how)
+                return stored
+        raise UnknownNotification(f"there is no notification {id!r}")
+
+    async def get(self, id: str) -> Entry | None:
+        """Return a notification by its id or key, None for one that is gone. Raises `OutboxError`."""
+        key = id if is_key(id) else key_of(id)
+        return await self.lane.get(key) or await self.outbox.get(key)
+
+    async def page(self, cursor: str = "", most: int = 100, *, status: Status | None = None) -> Page:
+        """Return notifications, the newest first. Raises `OutboxError`."""
+        return await self.outbox.page(cursor, most, status=status)
+
+    async def _store(self, entry: Entry, handover: _Handover) -> None:
+        window = 0.0 if entry.notification.severity == "critical" else self.config.window
+        try:
+            with anyio.move_on_after(_STORE_LIMIT) as late:
+                handover.added = await self.outbox.add(entry, window=window)
+            if late.cancelled_caught:
+                self._is_away(f"did not answer within {_STORE_LIMIT:g} s")
+        except OutboxError as exc:
+            self._is_away(str(exc))
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._idle.set()
+        if handover.added is None:
+            await self._keep(entry)
+        elif self.trouble:
+            self.trouble = ""
+            self._log.info("the outbox can be used again")
+        handover.done.set()
+
+    async def _keep(self, entry: Entry) -> None:
+        try:
+            await self.lane.add(entry)
+        except OutboxError:
+            self._log.critical("nothing more fits into memory: notification %s is lost", entry.key)
+
+    def _is_away(self, why: str) -> None:
+        if not self.trouble:
+            self._log.error("the outbox can't be used, and notifications go out from memory: %s", why)
+        self.trouble = why
+
+    def _tell(self, entry: Entry, how: How) -> None:
+        about = entry.notification
+        self.publish(NotificationAcknowledged(entry.key, about.topic, about.severity, how, about.owner))
+
+    def publish(self, event: Event) -> None:
+        """Tell of it; whoever hears it stops nothing."""
+        try:
+            self._publish(event)
+        except BaseException as exc:  # noqa: BLE001 - `as_failure` raises what must go on
+            self._log.error("an event couldn't be published", exc_info=as_failure(exc))
+
+
+NOTIFY = Service[Notifier]("notify")
+"""To tell humans."""
