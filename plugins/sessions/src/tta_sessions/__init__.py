@@ -15,6 +15,7 @@ from tta_kernel import Context, Event, Figure, NoConfig, Plugin, PositiveDuratio
 from tta_program import Subcommands
 
 from . import hookspecs, queue
+from .flags import AgeBand, Consent, Flags, flags_of
 from .memory import MemorySessions
 from .model import (
     FIGURES,
@@ -37,9 +38,9 @@ from .queue import QUEUE, check_admission
 from .routes import session_routes
 
 __all__ = [
-    "FIGURES", "QUEUE", "SESSIONS", "Admission", "Held", "Session", "SessionBusy", "SessionCommitted",
-    "SessionConflict", "SessionCorrupt", "SessionFenced", "SessionTooLarge", "Sessions", "SessionsError",
-    "SessionsMemory", "SessionsPlugin", "check_admission", "is_text", "pack", "queue",
+    "FIGURES", "QUEUE", "SESSIONS", "Admission", "AgeBand", "Consent", "Flags", "Held", "Session", "SessionBusy",
+    "SessionCommitted", "SessionConflict", "SessionCorrupt", "SessionFenced", "SessionTooLarge", "Sessions",
+    "SessionsError", "SessionsMemory", "SessionsPlugin", "check_admission", "flags_of", "is_text", "pack", "queue",
 ]  # fmt: skip
 
 

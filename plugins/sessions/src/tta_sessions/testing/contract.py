@@ -12,6 +12,7 @@ import pytest
 from tta_sessions.model import Session, SessionConflict, Sessions, SessionTooLarge
 
 from .admissions import AdmissionsContract
+from .flags import FlagsContract
 
 Ending = tuple[Sessions, Callable[[], Awaitable[None]]]
 """An implementation, and what lets the time to live of its sessions pass."""
@@ -34,7 +35,7 @@ UNFIT: tuple[Any, ...] = (
 )  # fmt: skip
 
 
-class SingleProcessSessionsContract(AdmissionsContract):
+class SingleProcessSessionsContract(AdmissionsContract, FlagsContract):
     """Subclass this for a store that no two processes share, and give three fixtures, each an empty one.
 
     ``sessions`` takes 100,000 bytes a session; ``small`` takes 2,000; ``ending`` is an `Ending`.

@@ -1,0 +1,88 @@
+"""What a session says of its person besides the story: whether it pauses, what they agreed to, how old they are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from .model import Session, SessionConflict, Sessions
+
+AgeBand = Literal["unknown", "child", "teen", "adult"]
+"""``child``: under 13; ``teen``: under 18. Nobody is asked for a date of birth."""
+KEY = "flags"
+"""Where they stand in a session's context."""
+TRIES = 20
+"""How often a change is tried while others commit the same session."""
+
+
+class Consent(msgspec.Struct, frozen=True):
+    """What the person agreed to: that their trusted contact is told of a crisis, that others read what they wrote."""
+
+    contact: bool = False
+    data: bool = False
+
+
+class Flags(msgspec.Struct, frozen=True):
+    """What holds for a session until somebody changes it; each default is the careful one.
+
+    ``paused``: the story waits, and the conversation goes on. ``locale`` is a language tag, such as ``en-GB``, and
+    ``country`` a code of ISO 3166. ``contact`` is the name of their trusted contact, as the roster of notifications
+    has it.
+    """
+
+    paused: bool = False
+    consent: Consent = Consent()
+    age_band: AgeBand = "unknown"
+    locale: Annotated[str, Meta(max_length=35)] = ""
+    country: Annotated[str, Meta(max_length=2)] = ""
+    contact: Annotated[str, Meta(max_length=200)] = ""
+
+
+def flags_of(session: Session | None) -> Flags:
+    """Return a session's flags: the defaults where it has none, and for each one that is damaged its default."""
+    stored = session.context.get(KEY) if session is not None else None
+    if not isinstance(stored, dict):
+        return Flags()
+    good = {}
+    for field in msgspec.structs.fields(Flags):
+        if field.name in stored:
+            try:
+                good[field.name] = msgspec.convert(stored[field.name], field.type)
+            except msgspec.ValidationError:
+                continue
+    return Flags(**good)
+
+
+async def set_flags(sessions: Sessions, id: str, user: str, **changes: Any) -> Flags:
+    """Change flags of a session, one that is there or a new one of ``user``'s, and return all of them.
+
+    What somebody else commits meanwhile stays. Raises ValueError for what is no flag, or for a session of somebody
+    else's; `SessionConflict` where others commit all the while; and what the store raises.
+    """
+    changed = _checked(changes)
+    for number in range(TRIES):
+        session = await sessions.get(id) or Session(id, user)
+        if session.user != user:
+            raise ValueError("the session is somebody else's")
+        flags = msgspec.structs.replace(flags_of(session), **changed)
+        context = {**session.context, KEY: msgspec.to_builtins(flags)}
+        if session.version and context == session.context:
+            return flags
+        try:
+            await sessions.commit(msgspec.structs.replace(session, context=context))
+        except SessionConflict:
+            if number == TRIES - 1:
+                raise
+        else:
+            return flags
+    raise AssertionError("the last try returns or raises")
+
+
+def _checked(changes: dict[str, Any]) -> dict[str, Any]:
+    fields = {field.name: field.type for field in msgspec.structs.fields(Flags)}
+    if unknown := sorted(changes.keys() - fields.keys()):
+        raise ValueError(f"a session has no flag {unknown[0]!r}; there are {', '.join(fields)}")
+    # As they will be read: a Struct checks nothing when it is built.
+    return {name: msgspec.convert(msgspec.to_builtins(value), fields[name]) for name, value in changes.items()}
