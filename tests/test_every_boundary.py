@@ -31,6 +31,7 @@ EXCUSED = {
     "tta_audit.FileAudit.__init__.clock": OURS,
     "tta_audit.MemoryAudit.__init__.clock": OURS,
     "tta_capabilities.Capabilities": OURS,
+    "tta_crisis.MemoryCrisisStore.__init__.clock": OURS,
     "tta_kernel.Context.__init__.crashed": OURS,
     "tta_kernel.Hooks.__init__.plugins": OURS,
     "tta_kernel.Hooks.ask.spec": ASKED,

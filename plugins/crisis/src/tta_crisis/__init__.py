@@ -1,0 +1,43 @@
+"""Crises: how serious one is, what is done about it, and which human sees to it."""
+
+from __future__ import annotations
+
+from .assessment import TABLE, assess
+from .memory import MemoryCrisisStore
+from .model import (
+    CRISIS,
+    LEVELS,
+    STATUSES,
+    Assessment,
+    Clue,
+    Crises,
+    CrisisAcknowledged,
+    CrisisError,
+    CrisisEscalated,
+    CrisisOpened,
+    CrisisPage,
+    CrisisQuery,
+    CrisisResolved,
+    Disclosure,
+    Exchange,
+    Feedback,
+    FeedbackPage,
+    Intervention,
+    Level,
+    NoSuchIntervention,
+    Packet,
+    Resolution,
+    Status,
+    Trace,
+    intervention_id,
+)
+from .plugin import CrisisMemory, CrisisPlugin
+from .store import CRISIS_STORE, Changed, CrisisStore, guard, guard_crises
+
+__all__ = [
+    "CRISIS", "CRISIS_STORE", "LEVELS", "STATUSES", "TABLE", "Assessment", "Changed", "Clue", "Crises",
+    "CrisisAcknowledged", "CrisisError", "CrisisEscalated", "CrisisMemory", "CrisisOpened", "CrisisPage",
+    "CrisisPlugin", "CrisisQuery", "CrisisResolved", "CrisisStore", "Disclosure", "Exchange", "Feedback",
+    "FeedbackPage", "Intervention", "Level", "MemoryCrisisStore", "NoSuchIntervention", "Packet", "Resolution",
+    "Status", "Trace", "assess", "guard", "guard_crises", "intervention_id",
+]  # fmt: skip
