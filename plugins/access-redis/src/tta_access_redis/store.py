@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
-from redis.exceptions import ResponseError
 
 from tta_access import AccessError, Key
 from tta_access.memory import added, in_order, revoked, with_use
-from tta_redis import Redis, RedisDown
+from tta_redis import Redis, StoreErrors
 
 _ATTEMPTS = 100
 """How often a change is tried anew because somebody else has changed something meanwhile."""
+_store_errors = StoreErrors(lambda exc: AccessError(f"the store of keys: {exc}"))
 
 # KEYS: the hash of keys, and how often it was changed. ARGV: how often it had been when it was read, the number of
 # fields to set, each with its value, and the fields to delete. Doing it twice does no harm: then it is a conflict.
@@ -53,7 +52,7 @@ class RedisKeys:
         await self._change(lambda keys: added(keys, key, self._clock()))
 
     async def keys(self) -> Sequence[Key]:
-        async with _store_errors():
+        with _store_errors:
             _, keys = await self._read()
             raw: dict[bytes, bytes] = _pairs(await self._redis.execute("HGETALL", self._uses))
         uses = {id.decode(errors="replace"): int(at) / 1000 for id, at in raw.items() if at.isdigit()}
@@ -71,12 +70,12 @@ class RedisKeys:
         return bool(found)
 
     async def find(self, digest: str) -> Key | None:
-        async with _store_errors():
+        with _store_errors:
             raw = await self._redis.execute("HGET", self._keys, digest)
         return None if raw is None else _decoded(raw)
 
     async def used(self, uses: Mapping[str, float]) -> None:
-        async with _store_errors():
+        with _store_errors:
             _, keys = await self._read()
             known = {key.id for key in keys.values()}
             arguments: list[str | int] = []
@@ -88,7 +87,7 @@ class RedisKeys:
 
     async def _change(self, change: Callable[[Mapping[str, Key]], Mapping[str, Key]]) -> None:
         for _ in range(_ATTEMPTS):
-            async with _store_errors():
+            with _store_errors:
                 version, before = await self._read()
                 after = change(before)
                 if after == before:
@@ -135,11 +134,3 @@ def _pairs(reply: object) -> dict[bytes, bytes]:
         return reply
     flat = list(reply) if isinstance(reply, list | tuple) else []
     return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-@asynccontextmanager
-async def _store_errors() -> AsyncIterator[None]:
-    try:
-        yield
-    except (RedisDown, ResponseError) as exc:
-        raise AccessError(f"the store of keys: {exc}") from exc

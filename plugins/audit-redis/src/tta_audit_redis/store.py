@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
 
 import anyio
 from msgspec.structs import replace
@@ -31,10 +30,11 @@ from tta_audit import (
     stamped,
     verdicts,
 )
-from tta_redis import Redis, RedisDown
+from tta_redis import Redis, StoreErrors
 
 from .scripts import ADD, OWNER
 
+_store_errors = StoreErrors(lambda exc: AuditError(f"the store of records: {exc}"))
 _PAGE = 500
 """Records that are read in one go."""
 _MOST_CHAINS = 10_000
@@ -74,7 +74,7 @@ class RedisAudit:
     async def read(
         self, *, limit: int = 100, before: str = "", who: str = "", what: str = "", owner: str = ""
     ) -> Sequence[Record]:
-        async with self._store_errors():
+        with _store_errors:
             pseudonym = await self._pseudonym(owner, make=False) if owner else ""
             if owner and not pseudonym:
                 return []
@@ -91,7 +91,7 @@ class RedisAudit:
             return found
 
     async def verify(self) -> Sequence[Verdict]:
-        async with self._store_errors():
+        with _store_errors:
             scans = {chain: await self._scan(chain) for chain, _ in await self._newest()}
             for chain, each in [*scans.items()]:
                 if each.problem(scans):
@@ -100,7 +100,7 @@ class RedisAudit:
             return verdicts(scans.values())
 
     async def forget(self, user: str) -> int:
-        async with self._store_errors():
+        with _store_errors:
             pseudonym = await self._pseudonym(user, make=False)
             if not pseudonym:
                 return 0
@@ -113,7 +113,7 @@ class RedisAudit:
 
     async def _record(self, entry: Entry) -> None:
         try:
-            async with self._store_errors():
+            with _store_errors:
                 owner = await self._pseudonym(entry.owner, make=True) if entry.owner else ""
                 await self._append(replace(stamped(entry, 0.0), owner=owner))
         except AuditError as exc:
@@ -210,10 +210,3 @@ class RedisAudit:
     def _keys(self, chain: str) -> list[str]:
         """Return the keys of a chain: its lines, the digest of the last, and the last line that was dropped."""
         return [self._redis.key("audit", part, tag=chain) for part in ("lines", "head", "anchor")]
-
-    @asynccontextmanager
-    async def _store_errors(self) -> AsyncIterator[None]:
-        try:
-            yield
-        except (RedisDown, ResponseError) as exc:
-            raise AuditError(f"the store of records: {exc}") from exc

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .client import REDIS, Redis, connect
 from .config import ClusterConfig, Config, RetryConfig, SentinelConfig, Tls
-from .errors import RedisDown
+from .errors import RedisDown, StoreErrors
 from .plugin import RedisPlugin, unwritable
 from .replication import Replication
 from .scripts import Script
@@ -12,5 +12,5 @@ from .signals import Signal
 
 __all__ = [
     "REDIS", "ClusterConfig", "Config", "Redis", "RedisDown", "RedisPlugin", "Replication", "RetryConfig", "Script",
-    "SentinelConfig", "Signal", "Tls", "connect", "unwritable",
+    "SentinelConfig", "Signal", "StoreErrors", "Tls", "connect", "unwritable",
 ]  # fmt: skip

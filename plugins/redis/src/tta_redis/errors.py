@@ -1,6 +1,11 @@
-"""What goes wrong between us and a server, as opposed to what a server answers."""
+"""What goes wrong between us and a server, and how a store tells it as an error of its own."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+
+from redis.exceptions import ResponseError
 
 
 class RedisDown(Exception):
@@ -34,3 +39,24 @@ class ConnectionLost(Exception):
 
 class NoAnswer(Exception):
     """What was sent wasn't answered by its deadline; it may still be."""
+
+
+class StoreErrors:
+    """Raises, for what a server refuses or doesn't answer within its block, what ``error`` makes of it.
+
+    What task groups raise of that counts, too. One serves any number of blocks, also at once.
+    """
+
+    def __init__(self, error: Callable[[BaseException], Exception]) -> None:
+        self._error = error
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(exc, RedisDown | ResponseError):
+            raise self._error(exc) from exc
+        if isinstance(exc, ExceptionGroup) and (known := exc.subgroup((RedisDown, ResponseError))):
+            raise self._error(known.exceptions[0]) from exc

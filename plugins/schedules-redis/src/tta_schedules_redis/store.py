@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Literal
 
 import anyio
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from redis.exceptions import ResponseError
 
 from tta_kernel import check_count, check_duration
-from tta_redis import Redis, RedisDown, Replication, Signal
+from tta_redis import Redis, Replication, Signal, StoreErrors
 from tta_schedules import (
     HISTORY,
     Changed,
@@ -35,6 +35,7 @@ log = logging.getLogger("tta.schedules-redis")
 _entry = msgspec.msgpack.Decoder(Entry)
 _record = msgspec.msgpack.Decoder(Record)
 _AT_ONCE = 100
+_store_errors = StoreErrors(lambda exc: ScheduleStoreError(f"the schedules' store: {exc}"))
 
 
 class RedisScheduleStore:
@@ -90,14 +91,14 @@ class RedisScheduleStore:
         check_duration("ttl", ttl, positive=True)
         known = held.token if held is not None else ""
         arguments: list[str | int] = [known, secrets.token_hex(8), _ms(ttl)]
-        with _store_errors():
+        with _store_errors:
             token = (await self._hold([self._keys.lease], arguments, retry=True)).decode()
         if not token:
             return None
         return held if held is not None and held.token == token else Lease(process, token)
 
     async def leave(self, lease: Lease) -> None:
-        with _store_errors():
+        with _store_errors:
             await self._leave([self._keys.lease], [lease.token, self._keys.channel], retry=True)
 
     async def put(self, entry: Entry, records: Sequence[Record] = (), *, lease: Lease | None = None) -> Entry:
@@ -110,7 +111,7 @@ class RedisScheduleStore:
             *map(msgspec.msgpack.encode, records),
         ]  # fmt: skip
         places = [keys.entry(name), keys.names, keys.wakes, keys.history(name), keys.owner(owner), keys.lease]
-        with _store_errors():
+        with _store_errors:
             status, *found = await self._replication.run(self._put, places, arguments)
         if status == b"ok":
             self.puts += 1
@@ -125,14 +126,14 @@ class RedisScheduleStore:
         raise Changed(f"the schedule {name!r} is at version {found[0].decode()}, not {entry.version}")
 
     async def get(self, name: str) -> Entry | None:
-        with _store_errors():
+        with _store_errors:
             [entry] = await self._read([name])
         return entry if isinstance(entry, Entry) else None
 
     async def due(self, now: float, most: int) -> Sequence[Entry]:
         found: list[Entry] = []
         passed = 0
-        with _store_errors():
+        with _store_errors:
             while len(found) < most:
                 names = await self._redis.execute(
                     "ZRANGEBYSCORE", self._keys.wakes, "-inf", repr(now), "LIMIT", passed, most
@@ -146,7 +147,7 @@ class RedisScheduleStore:
         return found[:most]
 
     async def wake(self, now: float) -> float | None:
-        with _store_errors():
+        with _store_errors:
             found = await self._redis.execute(
                 "ZRANGEBYSCORE", self._keys.wakes, f"({now!r}", "+inf", "WITHSCORES", "LIMIT", 0, 1
             )
@@ -154,14 +155,14 @@ class RedisScheduleStore:
 
     async def page(self, cursor: str = "", most: int = 100) -> Page:
         first = f"({cursor}" if cursor else "-"
-        with _store_errors():
+        with _store_errors:
             names = await self._redis.execute("ZRANGEBYLEX", self._keys.names, first, "+", "LIMIT", 0, most + 1)
             shown = [name.decode() for name in names[:most]]
             entries = [entry for entry in await self._read(shown) if isinstance(entry, Entry)]
         return Page(entries, shown[-1] if len(names) > most else "")
 
     async def history(self, name: str, most: int = HISTORY) -> Sequence[Record]:
-        with _store_errors():
+        with _store_errors:
             found = await self._redis.execute("LRANGE", self._keys.history(name), 0, most - 1)
         records = []
         for packed in found:
@@ -174,7 +175,7 @@ class RedisScheduleStore:
     async def remove(self, entry: Entry) -> None:
         owner = entry.schedule.owner
         arguments: list[str | int] = [entry.name, entry.version, owner, self._keys.channel]
-        with _store_errors():
+        with _store_errors:
             places = self._places(entry.name, owner)
             status, *found = await self._replication.run(self._remove, places, arguments, retry=False)
         if status != b"ok":
@@ -190,7 +191,7 @@ class RedisScheduleStore:
         if not owner:
             return 0
         count = 0
-        with _store_errors():
+        with _store_errors:
             while names := await self._redis.execute("SRANDMEMBER", self._keys.owner(owner), _AT_ONCE):
                 for name in names:
                     text = name.decode(errors="replace")
@@ -241,14 +242,6 @@ def _newer(name: str, format: bytes) -> ScheduleStoreError:
         f"the schedule {name!r} was written by a newer release, in format {format.decode(errors='replace')}, and this "
         f"one knows formats up to {FORMAT}; it was left as it is"
     )  # fmt: skip
-
-
-@contextmanager
-def _store_errors() -> Iterator[None]:
-    try:
-        yield
-    except (RedisDown, ResponseError) as exc:
-        raise ScheduleStoreError(f"the schedules' store: {exc}") from exc
 
 
 def _ms(seconds: float) -> int:

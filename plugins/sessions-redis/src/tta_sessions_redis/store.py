@@ -6,8 +6,7 @@ import hashlib
 import logging
 import re
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
@@ -15,7 +14,7 @@ import msgspec
 from redis.exceptions import ResponseError
 
 from tta_kernel import check_count, check_duration
-from tta_redis import Redis, RedisDown, Replication
+from tta_redis import Redis, RedisDown, Replication, StoreErrors
 from tta_sessions import (
     Admission,
     Held,
@@ -39,6 +38,7 @@ FORGET_BATCH = 200
 """How many sessions are forgotten at once."""
 FORGET_BATCHES = 1000
 """How many batches one call of `forget` takes, at most: whoever commits all the while isn't chased for ever."""
+_store_errors = StoreErrors(lambda exc: SessionsError(f"the sessions' store: {exc}"))
 
 
 class RedisSessions:
@@ -82,7 +82,7 @@ class RedisSessions:
     async def get(self, id: str) -> Session | None:
         if not is_text(id):
             return None
-        async with self._store_errors():
+        with _store_errors:
             status, *found = await self._read(self._keys(id), [self._quarantine_ttl], retry=True)
             if status != b"ok":
                 raise self._unread(status, *found)
@@ -108,7 +108,7 @@ class RedisSessions:
             raise SessionTooLarge(f"the session has {size} bytes; {self._max_size} are the most")
         if session.version < 0:
             raise SessionConflict("no session has a version below 0")
-        async with self._store_errors():
+        with _store_errors:
             if session.version == 0:
                 # Before there is anything to forget: a crash between the two leaves an entry without
                 # a session, never a session that `forget` can't find.
@@ -147,7 +147,7 @@ class RedisSessions:
         size = sum(len(part.encode()) for part in (id, user, admission.run, admission.holder, admission.text))
         if size > self._max_size:
             raise SessionTooLarge(f"the admission has {size} bytes; {self._max_size} are the most")
-        async with self._store_errors():
+        with _store_errors:
             # As with a session's first commit: `forget` must find what a person has written.
             await self._index(id, user, life=self._admission_ttl, replicated=True)
             status, *found = await self._replication.run(
@@ -168,7 +168,7 @@ class RedisSessions:
     async def hold(self, session: str, run: str, holder: str, ttl: float, told: int = 0) -> Held:
         if not (is_text(session) and is_text(run) and is_text(holder)):
             return Held("gone")
-        async with self._store_errors():
+        with _store_errors:
             status, *found = await self._hold(
                 self._keys(session),
                 [self._quarantine_ttl, run, holder, _micros(ttl), told, self._admission_ttl],
@@ -182,7 +182,7 @@ class RedisSessions:
     async def drop(self, session: str, run: str, holder: str) -> bool:
         if not (is_text(session) and is_text(run) and is_text(holder)):
             return False
-        async with self._store_errors():
+        with _store_errors:
             status, *found = await self._drop(self._keys(session), [self._quarantine_ttl, run, holder])
         if status != b"ok":
             raise self._unread(status, *found)
@@ -191,7 +191,7 @@ class RedisSessions:
     async def delete(self, id: str) -> bool:
         if not is_text(id):
             return False
-        async with self._store_errors():
+        with _store_errors:
             found, owner = await self._replication.run(
                 self._delete, self._keys(id), [self._quarantine_ttl, ""], retry=False
             )
@@ -206,7 +206,7 @@ class RedisSessions:
         index = index_keys(self._redis, user)
         count = 0
         whole = True
-        async with self._store_errors():
+        with _store_errors:
             for _ in range(FORGET_BATCHES):
                 complete, ids = await self._list(index.all(), [self._index_quarantine, FORGET_BATCH], retry=True)
                 whole = whole and bool(complete)
@@ -274,17 +274,6 @@ class RedisSessions:
             else "it stays, as too many such are in quarantine already"
         )
         return SessionCorrupt(f"the stored session is corrupt: {what}; {then}")
-
-    @asynccontextmanager
-    async def _store_errors(self) -> AsyncIterator[None]:
-        try:
-            yield
-        except (RedisDown, ResponseError) as exc:
-            raise SessionsError(f"the sessions' store: {exc}") from exc
-        except ExceptionGroup as group:
-            if known := group.subgroup((RedisDown, ResponseError)):
-                raise SessionsError(f"the sessions' store: {known.exceptions[0]}") from group
-            raise
 
 
 def _where(place: bytes) -> str:

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, MutableSequence, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
 from secrets import token_hex
-from types import TracebackType
 from typing import Any
 
 import anyio
@@ -18,7 +17,7 @@ import msgspec
 from redis.exceptions import ResponseError
 
 from tta_kernel import check_count, check_duration
-from tta_redis import Redis, RedisDown, Replication, Script
+from tta_redis import Redis, Replication, Script, StoreErrors
 from tta_workflows.journal import (
     Appended,
     Behind,
@@ -112,27 +111,27 @@ class RedisJournal:
     async def join(self, process: str, ttl: float) -> Lease:
         check_duration("ttl", ttl, positive=True)
         lease = Lease(process, token_hex(16))
-        with _StoreErrors():
+        with _store_errors:
             await self._script("JOIN")([self._places.leases], [lease.token, _ms(ttl)], retry=True)
         return lease
 
     async def renew(self, lease: Lease, ttl: float) -> bool:
         check_duration("ttl", ttl, positive=True)
-        with _StoreErrors():
+        with _store_errors:
             return bool(await self._script("RENEW")([self._places.leases], [lease.token, _ms(ttl)], retry=True))
 
     async def leave(self, lease: Lease) -> None:
-        with _StoreErrors():
+        with _store_errors:
             await self._script("LEAVE")([self._places.leases], [lease.token, self._waiting.vacancies], retry=True)
 
     async def define(self, definition: str, packed: bytes) -> None:
-        with _StoreErrors():
+        with _store_errors:
             key = layout.definition_key(self._redis, definition)
             await self._redis.execute("SET", key, packed, "PX", 2 * self._unfinished, retry=True)
         self._note_kept(definition)
 
     async def definition(self, definition: str) -> bytes | None:
-        with _StoreErrors():
+        with _store_errors:
             found: bytes | None = await self._redis.execute("GET", layout.definition_key(self._redis, definition))
         return found
 
@@ -149,7 +148,7 @@ class RedisJournal:
             head.id, lease.token, token_hex(16), short, packed, head.owner, self._unfinished, status,
             self._most_records, self._max_size, sum(map(len, first)), created_at, most, ttl, *first,
         ]  # fmt: skip
-        with _StoreErrors():
+        with _store_errors:
             if self._index.together:
                 [answer, *found] = await self._replicated("CREATE", head.id, arguments, index)
             else:
@@ -185,7 +184,7 @@ class RedisJournal:
             *((_ms(keep.content), _ms(max(keep.content, keep.summary))) if keep else ("", "")),
             len(records), *records, *outgoing,
         ]  # fmt: skip
-        with _StoreErrors():
+        with _store_errors:
             more = (self._places.open,) if keep and self._index.together else ()
             [status, *found] = await self._replicated("COMMIT", commit.run, arguments, more)
             if keep and not more and status == b"ok":
@@ -210,7 +209,7 @@ class RedisJournal:
             run, uuid.uuid4().hex, id, int(isinstance(record, Asked)), self._most_records, self._max_size,
             int(isinstance(record, CLOSING)), _pack(record, _record),
         ]  # fmt: skip
-        with _StoreErrors():
+        with _store_errors:
             [status, *found] = await self._replicated("APPEND", run, arguments)
         match status:
             case b"added":
@@ -226,7 +225,7 @@ class RedisJournal:
         raise _newer(run, *found)
 
     async def read(self, run: str, after: int = 0) -> Journalled | None:
-        with _StoreErrors(run):
+        with _errors_of(run):
             [status, *found] = await self._script("READ")(self._keys(run), [run, after], retry=True)
         if status == b"format":
             raise _newer(run, *found)
@@ -252,7 +251,7 @@ class RedisJournal:
                 arguments: Sequence[Any] = [run, after, self._waiting.channel, _ms(3 * self._poll)]
                 # The call may come before the answer to what asks for it.
                 with self._waiting.hearing(run) as changed:
-                    with _StoreErrors(run):
+                    with _errors_of(run):
                         if await self._script("WAIT")(keys, arguments, retry=True):
                             return
                     with anyio.move_on_after(self._poll):
@@ -263,7 +262,7 @@ class RedisJournal:
     async def claim(self, lease: Lease, most: int) -> Sequence[str]:
         check_count("most", most)
         claimed: list[str] = []
-        with _StoreErrors():
+        with _store_errors:
             async with self._walking:
                 self._waiting.vacant = anyio.Event()
                 # Should we vanish now what was reopened is among all unfinished runs, for who looks at these next.
@@ -283,7 +282,7 @@ class RedisJournal:
 
     async def take(self, lease: Lease, run: str) -> bool:
         keys = self._keys(run)
-        with _StoreErrors(run):
+        with _errors_of(run):
             for _ in range(_TRIES):
                 holder, head = await self._redis.execute("HMGET", keys.run, "holder", "head")
                 if head is None:
@@ -299,23 +298,23 @@ class RedisJournal:
         return False
 
     async def sent(self, lease: Lease, run: str, ids: Sequence[str]) -> None:
-        with _StoreErrors():
+        with _store_errors:
             await self._settle("SENT", lease, run, *ids)
 
     async def release(self, lease: Lease, run: str, *, content: float, summary: float) -> None:
         check_duration("content", content, positive=True)
         check_duration("summary", summary, positive=True)
-        with _StoreErrors():
+        with _store_errors:
             await self._settle("RELEASE", lease, run, _ms(content), _ms(max(content, summary)))
             await self._index.close(run)
 
     async def set_aside(self, lease: Lease, run: str, reason: str) -> None:
-        with _StoreErrors():
+        with _store_errors:
             await self._settle("SET_ASIDE", lease, run, reason, self._quarantine_ttl)
             await self._index.close(run)
 
     async def park(self, lease: Lease, run: str, expected: int) -> None:
-        with _StoreErrors():
+        with _store_errors:
             arguments = [run, lease.token, expected, self._unfinished]
             [status, *found] = await self._replicated("PARK", run, arguments)
             if status == b"behind":
@@ -329,7 +328,7 @@ class RedisJournal:
             run, uuid.uuid4().hex, id, int(asked.what == "retry"), self._most_records, self._max_size,
             self._unfinished, _pack(asked, _record),
         ]  # fmt: skip
-        with _StoreErrors():
+        with _store_errors:
             head = await self._redis.execute("HGET", self._keys(run).run, "head")
             if head is None:
                 return "unknown"
@@ -358,23 +357,23 @@ class RedisJournal:
             await self._waiting.vacant.wait()
 
     async def summary(self, run: str) -> RunSummary | None:
-        with _StoreErrors():
+        with _store_errors:
             [found] = await self._summaries([run])
         return found
 
     async def list(self, query: RunQuery) -> RunPage:
-        with _StoreErrors():
+        with _store_errors:
             return await self._index.page(query, self._summaries)
 
     async def enter(self, slot: str, run: str, most: int) -> Sequence[str]:
         check_count("most", most)
-        with _StoreErrors():
+        with _store_errors:
             key = layout.slot_key(self._redis, slot)
             found = await self._script("ENTER_SLOT")([key], [run, most, self._unfinished], retry=True)
         return [id.decode(errors="replace") for id in found]
 
     async def exit(self, slot: str, run: str) -> None:
-        with _StoreErrors():
+        with _store_errors:
             await self._redis.execute("ZREM", layout.slot_key(self._redis, slot), run, retry=True)
 
     async def forget(self, owner: str) -> int:
@@ -382,7 +381,7 @@ class RedisJournal:
             return 0
         key = self._index.owned(owner)
         deleted: list[str] = []
-        with _StoreErrors():
+        with _store_errors:
             for _ in range(FORGET_BATCHES):
                 found = await self._redis.execute("ZRANGE", key, 0, READ_AT_ONCE - 1)
                 if not found:
@@ -534,30 +533,22 @@ _SCRIPTS = (
 )  # fmt: skip
 
 
-class _StoreErrors:
-    """Turns what the store raises into what a journal raises, within its block."""
-
-    def __init__(self, run: str = "") -> None:
-        self._run = run
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if exc is None:
-            return
-        if isinstance(exc, RedisDown | ResponseError):
-            raise _error(exc, self._run) from exc
-        if isinstance(exc, ExceptionGroup) and (known := exc.subgroup((RedisDown, ResponseError))):
-            raise _error(known.exceptions[0], self._run) from exc
-
-
-def _error(exc: BaseException, run: str) -> JournalError | JournalCorrupt:
-    if run and isinstance(exc, ResponseError) and "WRONGTYPE" in str(exc):
-        return JournalCorrupt(f"the run {run}: something else lies under its keys")
+def _error(exc: BaseException) -> JournalError:
     return JournalError(f"the journal's store: {exc}")
+
+
+_store_errors = StoreErrors(_error)
+
+
+def _errors_of(run: str) -> StoreErrors:
+    """Return what a journal raises where one run is asked for, under whose keys anything may lie."""
+
+    def error(exc: BaseException) -> JournalError | JournalCorrupt:
+        if isinstance(exc, ResponseError) and "WRONGTYPE" in str(exc):
+            return JournalCorrupt(f"the run {run}: something else lies under its keys")
+        return _error(exc)
+
+    return StoreErrors(error)
 
 
 def _unfinished(run: str) -> ValueError:
