@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from tta_kernel import Context, Figure, Health, Plugin, PluginError, PositiveDuration, hookimpl
+from tta_kernel import Context, Figure, Health, Plugin, PositiveDuration, hookimpl
 from tta_redis import REDIS
 from tta_schedules import HISTORY, SCHEDULE_STORE
 
@@ -40,10 +40,6 @@ class SchedulesRedis(Plugin[Config]):
     provides = (SCHEDULE_STORE,)
     autoload = False
 
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self._store: RedisScheduleStore | None = None
-
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         self._store = RedisScheduleStore(ctx.get(REDIS), **msgspec.structs.asdict(self.config))
@@ -53,13 +49,11 @@ class SchedulesRedis(Plugin[Config]):
 
     @hookimpl(optionalhook=True)
     async def forget(self, user: str) -> int:
-        if self._store is None:
-            raise PluginError("schedules-redis", "has no connection, and so can't forget anybody")
         return await self._store.forget(user)
 
     @hookimpl
     async def health(self) -> Health:
-        unconfirmed = self._store.unconfirmed if self._store else ""
+        unconfirmed = self._store.unconfirmed
         return Health("degraded" if unconfirmed else "ok", unconfirmed)
 
     @hookimpl
@@ -68,6 +62,4 @@ class SchedulesRedis(Plugin[Config]):
 
     @hookimpl
     async def snapshot(self) -> Mapping[str, Any]:
-        if self._store is None:
-            return {}
         return {"schedules.stored": self._store.puts, "schedules.conflicts": self._store.conflicts}

@@ -45,10 +45,6 @@ class SchedulesLocal(Plugin[LocalConfig]):
 
     requires = (SCHEDULES, WORKFLOWS)
 
-    def __init__(self, config: LocalConfig) -> None:
-        super().__init__(config)
-        self._scheduler: Scheduler | None = None
-
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         schedules = ctx.get(SCHEDULES)
@@ -67,8 +63,6 @@ class SchedulesLocal(Plugin[LocalConfig]):
 
     @hookimpl
     async def snapshot(self) -> Mapping[str, Any]:
-        if self._scheduler is None:
-            return {}
         return {
             "schedules.fired": self._scheduler.fired,
             "schedules.missed": self._scheduler.missed,

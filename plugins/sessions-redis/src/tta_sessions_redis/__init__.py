@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from tta_kernel import Context, Figure, Health, Plugin, PluginError, PositiveDuration, Size, hookimpl
+from tta_kernel import Context, Figure, Health, Plugin, PositiveDuration, Size, hookimpl
 from tta_redis import REDIS
 from tta_sessions import FIGURES, SESSIONS
 
@@ -39,10 +39,6 @@ class SessionsRedis(Plugin[Config]):
     provides = (SESSIONS,)
     autoload = False
 
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self._sessions: RedisSessions | None = None
-
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         self._sessions = RedisSessions(
@@ -55,13 +51,11 @@ class SessionsRedis(Plugin[Config]):
 
     @hookimpl
     async def forget(self, user: str) -> int:
-        if self._sessions is None:
-            raise PluginError("sessions-redis", "has no connection, and so can't forget anybody")
         return await self._sessions.forget(user)
 
     @hookimpl
     async def health(self) -> Health:
-        unconfirmed = self._sessions.unconfirmed if self._sessions else ""
+        unconfirmed = self._sessions.unconfirmed
         return Health("degraded" if unconfirmed else "ok", unconfirmed)
 
     @hookimpl
@@ -70,6 +64,4 @@ class SessionsRedis(Plugin[Config]):
 
     @hookimpl
     async def snapshot(self) -> Mapping[str, Any]:
-        if self._sessions is None:
-            return {}
         return {"sessions.commits": self._sessions.commits, "sessions.conflicts": self._sessions.conflicts}

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from tta_kernel import Context, Figure, Health, Plugin, PluginError, PositiveDuration, Size, hookimpl
+from tta_kernel import Context, Figure, Health, Plugin, PositiveDuration, Size, hookimpl
 from tta_redis import REDIS
 from tta_workflows.journal import JOURNAL
 
@@ -43,10 +43,6 @@ class WorkflowsRedis(Plugin[Config]):
     provides = (JOURNAL,)
     autoload = False
 
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self._journal: RedisJournal | None = None
-
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         self._journal = RedisJournal(ctx.get(REDIS), **msgspec.structs.asdict(self.config))
@@ -56,13 +52,11 @@ class WorkflowsRedis(Plugin[Config]):
 
     @hookimpl(optionalhook=True)
     async def forget(self, user: str) -> int:
-        if self._journal is None:
-            raise PluginError("workflows-redis", "has no connection, and so can't forget anybody")
         return await self._journal.forget(user)
 
     @hookimpl
     async def health(self) -> Health:
-        unconfirmed = self._journal.unconfirmed if self._journal else ""
+        unconfirmed = self._journal.unconfirmed
         return Health("degraded" if unconfirmed else "ok", unconfirmed)
 
     @hookimpl
@@ -71,8 +65,6 @@ class WorkflowsRedis(Plugin[Config]):
 
     @hookimpl
     async def snapshot(self) -> Mapping[str, Any]:
-        if self._journal is None:
-            return {}
         return {
             "workflows.commits": self._journal.commits,
             "workflows.fenced": self._journal.fenced,
