@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-
 import anyio
 import msgspec
 import pytest
@@ -13,8 +11,8 @@ from tta_access.testing import SharedKeysContract, a_key
 from tta_access_redis import AccessRedis, RedisKeys
 from tta_http import HttpPlugin
 from tta_kernel.testing import running
-from tta_redis import Redis, RedisPlugin, connect
-from tta_redis.testing import RedisCluster, RedisServer, cluster, redis_server
+from tta_redis import Redis, RedisPlugin
+from tta_redis.testing import OnACluster, RedisServer, redis_server
 
 
 @pytest.fixture
@@ -32,17 +30,8 @@ class TestOnOneServer(SharedKeysContract):
         return RedisKeys(redis)
 
 
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[RedisCluster]:
-    with cluster(replicas=0) as found:
-        yield found
-
-
-class TestOnACluster(TestOnOneServer):
-    @pytest.fixture
-    async def redis(self, nodes: RedisCluster) -> AsyncIterator[Redis]:
-        async with connect(nodes.config()) as client:
-            yield client
+class TestOnACluster(OnACluster, TestOnOneServer):
+    """The same on a Cluster."""
 
 
 async def test_no_key_lies_on_the_server_but_its_digest(redis: Redis) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-
 import anyio
 import msgspec
 import pytest
@@ -12,7 +10,7 @@ from tta_audit import Audit, AuditError, Verdict
 from tta_audit.testing import SharedAuditContract, an_entry
 from tta_audit_redis import RedisAudit
 from tta_redis import Redis, connect
-from tta_redis.testing import RedisCluster, cluster, redis_server
+from tta_redis.testing import OnACluster, redis_server
 
 
 @pytest.fixture
@@ -34,18 +32,8 @@ class TestOnOneServer(SharedAuditContract):
         return store(redis)
 
 
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[RedisCluster]:
-    with cluster(replicas=0) as found:
-        yield found
-
-
-class TestOnACluster(TestOnOneServer):
-    @pytest.fixture
-    async def redis(self, nodes: RedisCluster) -> AsyncIterator[Redis]:
-        async with connect(nodes.config()) as client:
-            await client.execute("DEL", client.key("audit", "chains"))  # The server is the module's.
-            yield client
+class TestOnACluster(OnACluster, TestOnOneServer):
+    """The same on a Cluster."""
 
 
 async def verdict(audit: RedisAudit) -> Verdict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -16,7 +16,7 @@ from tta_breakers_redis import RedisBreakerStore
 from tta_kernel.testing import Shared
 from tta_redis import Redis, connect
 from tta_redis.config import Config
-from tta_redis.testing import RedisCluster, cluster
+from tta_redis.testing import OnACluster
 
 LOG = logging.getLogger("tta.breakers-redis")
 
@@ -44,14 +44,5 @@ class TestOnOneServer(SharedBreakerStoreContract):
             yield store
 
 
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[RedisCluster]:
-    with cluster(replicas=0) as found:
-        yield found
-
-
-class TestOnACluster(TestOnOneServer):
-    @pytest.fixture
-    async def redis(self, nodes: RedisCluster) -> AsyncIterator[Redis]:
-        async with connect(nodes.config()) as client:
-            yield client
+class TestOnACluster(OnACluster, TestOnOneServer):
+    """The same on a Cluster."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from tta_kernel.hookspecs import health
 from tta_kernel.testing import Shared
 from tta_kernel.testing.numbers import NO_COUNTS, NO_DURATIONS
 from tta_redis import Config, Redis, RedisPlugin, connect
-from tta_redis.testing import RedisCluster, RedisServer, cluster, redis_server, sentinel
+from tta_redis.testing import OnACluster, RedisCluster, RedisServer, cluster, redis_server, sentinel
 from tta_sessions import (
     SESSIONS,
     Admission,
@@ -77,17 +77,8 @@ async def open_store(config: dict[str, Any]) -> AsyncIterator[Sessions]:
         yield store(redis)
 
 
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[RedisCluster]:
-    with cluster(replicas=0) as found:
-        yield found
-
-
-class TestOnACluster(TestOnOneServer):
-    @pytest.fixture
-    async def redis(self, nodes: RedisCluster) -> AsyncIterator[Redis]:
-        async with connect(nodes.config()) as client:
-            yield client
+class TestOnACluster(OnACluster, TestOnOneServer):
+    """The same on a Cluster."""
 
 
 async def keys(redis: Redis) -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import anyio
 import pytest
 
-from tta_redis import Redis, connect
-from tta_redis.testing import RedisCluster, cluster
+from tta_redis import Redis
+from tta_redis.testing import OnACluster
 from tta_workflows.testing import JournalContract, Passing
 from tta_workflows_redis import RedisJournal
 
@@ -35,14 +35,5 @@ class TestOnOneServer(JournalContract):
         return RedisJournal(redis), anyio.sleep
 
 
-@pytest.fixture(scope="module")
-def nodes() -> Iterator[RedisCluster]:
-    with cluster(replicas=0) as found:
-        yield found
-
-
-class TestOnACluster(TestOnOneServer):
-    @pytest.fixture
-    async def redis(self, nodes: RedisCluster) -> AsyncIterator[Redis]:
-        async with connect(nodes.config()) as client:
-            yield client
+class TestOnACluster(OnACluster, TestOnOneServer):
+    """The same on a Cluster."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
+from tta_redis.client import Redis, connect
 from tta_redis.config import ClusterConfig, Config, SentinelConfig
 
 from .server import RedisServer, wait_until
@@ -173,6 +175,21 @@ def cluster(*options: str, masters: int = 3, replicas: int = 1, timeout: float =
         found = RedisCluster(nodes, masters)
         wait_until(found.ready, "the Cluster is up")
         yield found
+
+
+class OnACluster:
+    """Puts tests that use the fixture `redis` on a Cluster: the first base of a class, before that of the tests."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def nodes(cls) -> Iterator[RedisCluster]:
+        with cluster(replicas=0) as found:
+            yield found
+
+    @pytest.fixture
+    async def redis(self, nodes: RedisCluster) -> AsyncIterator[Redis]:
+        async with connect(nodes.config()) as client:
+            yield client
 
 
 def _server(folder: Path, name: str, *options: str, password: str = "", sentinel: bool = False) -> RedisServer:
