@@ -53,7 +53,7 @@ def test_a_folder_in_whose_place_a_file_stands_is_refused_with_the_way_out(tmp_p
 
 
 def test_a_file_that_is_not_there_is_private(tmp_path: Path) -> None:
-    check_private(tmp_path / "none")
+    check_private(tmp_path / "none")  # What isn't private it refuses.
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610])

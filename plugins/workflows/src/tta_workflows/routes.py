@@ -131,9 +131,9 @@ class _Routes:
             "method": "POST",
             "response": Accepted,
             "status": 202,
+            "problems": (NOT_FOUND, CONFLICT),
             "example": Accepted("accepted"),
         }
-        common |= {"problems": (NOT_FOUND, CONFLICT), "example": Accepted("accepted")}
         return [
             Route(
                 method="GET", path="/workflows", permission="workflows:read", request=Paged, response=WorkflowList,
