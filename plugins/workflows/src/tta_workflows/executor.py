@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
@@ -38,7 +37,8 @@ from .journal import (
 )  # fmt: skip
 from .membership import Membership
 from .operations import Action, ask
-from .plan import Plan, PlanError, make_plan, restore_plan
+from .plan import PlanError
+from .plans import Plans
 from .records import AnyRecord, Asked, Signal, TakenOver
 from .runs import Outcome, OutcomeStatus, Run, RunHandle, WorkflowsUnavailable
 from .state import OVER, State, view
@@ -46,22 +46,13 @@ from .telling import tell_start
 from .validation import misfits
 from .watching import Watch
 
-DEFINED_AGAIN = 60.0
-"""How often, in seconds, a journal is given a definition at least, while runs of it begin."""
-_PLANS = 256
-"""How many definitions of other releases are kept ready."""
-
 
 class Executor:
     """Runs workflows over an `Engine`; `running` is entered before anything is asked of it."""
 
     def __init__(self, engine: Engine, definitions: Mapping[str, Workflow], *, process: str = "") -> None:
         self._engine, self._definitions = engine, definitions
-        self._plans: dict[str, Plan] = {}
-        self._by_hash: dict[str, Plan] = {}
-        self._restored: OrderedDict[str, Plan] = OrderedDict()
-        """Plans of definitions that are other here by now, or unknown; by their hashes."""
-        self._defined: dict[str, float] = {}
+        self._plans = Plans(engine.journal, definitions)
         self._membership = Membership(
             engine, process or secrets.token_hex(6), lost=self._lose, taken=self._take
         )  # fmt: skip
@@ -128,7 +119,7 @@ class Executor:
             found = await journal.read(run)
             if found is None:
                 return
-            plan = await self._plan_of(found.head)
+            plan = await self._plans.of_run(found.head)
         except (JournalCorrupt, PlanError) as exc:
             await self._set_aside(lease, run, str(exc))
             return
@@ -165,36 +156,10 @@ class Executor:
             if not self._executions:
                 self._idle.set()
 
-    # Definitions.
+    # Beginning.
 
     def definitions(self) -> Mapping[str, Workflow]:
         return self._definitions
-
-    def _plan(self, name: str) -> Plan:
-        plan = self._plans.get(name)
-        if plan is None or not plan.is_of(self._definitions):  # They may be others after a reload.
-            plan = self._plans[name] = make_plan(name, self._definitions)
-            self._by_hash[plan.definition] = plan
-        return plan
-
-    async def _plan_of(self, head: RunHead) -> Plan:
-        """Return what a run runs, be it defined here or not."""
-        if (plan := self._by_hash.get(head.definition)) is not None:
-            return plan
-        if head.workflow in self._definitions:
-            self._plan(head.workflow)
-            if (plan := self._by_hash.get(head.definition)) is not None:
-                return plan
-        if (plan := self._restored.get(head.definition)) is None:
-            packed = await self._engine.journal.definition(head.definition)
-            if packed is None:
-                raise PlanError(f"workflow {head.workflow}", "nobody has the definition that it was begun with")
-            plan = self._restored[head.definition] = restore_plan(packed)
-            while len(self._restored) > _PLANS:
-                self._restored.popitem(last=False)
-        return plan
-
-    # Beginning.
 
     async def start(
         self, name: str, input: Mapping[str, Any], *, key: str = "", session: str = "", owner: str = "",
@@ -206,7 +171,7 @@ class Executor:
             known = suggest(name, self._definitions)
             return refuse("unknown_workflow", f"no workflow is called {name!r}; {known}")
         try:
-            plan = self._plan(name)
+            plan = self._plans.of(name)
             given = msgspec.msgpack.decode(msgspec.msgpack.encode(input))
         except PlanError as exc:
             return refuse("unknown_workflow", f"workflow {name!r} can't be run: {exc}")
@@ -280,12 +245,9 @@ class Executor:
         return Handle(self, head.id, self._executions.get(head.id))
 
     async def _create(self, execution: Execution, first: Sequence[AnyRecord]) -> tuple[Journalled, bool]:
-        journal, plan, now = self._engine.journal, execution.plan, time.monotonic()
-        if now >= self._defined.get(plan.definition, 0.0):
-            await journal.define(plan.definition, plan.packed)
-            self._defined[plan.definition] = now + DEFINED_AGAIN
+        await self._plans.store(execution.plan)
         try:
-            return await journal.create(execution.lease, execution.head, first, execution.state.status)
+            return await self._engine.journal.create(execution.lease, execution.head, first, execution.state.status)
         except (JournalError, anyio.get_cancelled_exc_class()):
             # It may be there all the same, and then nobody else may go on with it.
             self._membership.look_for(execution.head.id)
@@ -317,7 +279,7 @@ class Executor:
                 found = await self._engine.journal.read(run)
                 if found is None:
                     return Outcome("unknown", f"there is no run {run!r}")
-                state, planned = State(found.records), (await self._plan_of(found.head)).find(step)
+                state, planned = State(found.records), (await self._plans.of_run(found.head)).find(step)
             if planned is None or not planned.step.signal:
                 return Outcome("refused", f"no step {step!r} of it waits for an answer")
             given = msgspec.msgpack.decode(msgspec.msgpack.encode(data))
@@ -361,7 +323,7 @@ class Executor:
             found = await journal.read(run)
             if found is None:
                 return Outcome("unknown", f"there is no run {run!r}, or no more than its summary")
-            plan = await self._plan_of(found.head)
+            plan = await self._plans.of_run(found.head)
             if savepoint and savepoint not in plan.workflow.savepoints:
                 known = suggest(savepoint, plan.workflow.savepoints)
                 return Outcome("refused", f"no savepoint is called {savepoint!r}; {known}")
@@ -450,7 +412,7 @@ class Executor:
             found = None  # Its summary says that it is set aside.
         if found is not None:
             try:
-                plan = await self._plan_of(found.head)
+                plan = await self._plans.of_run(found.head)
             except PlanError:
                 plan = None
             return view(found.head, plan, State(found.records), self.now(), status=found.status), found
