@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import msgspec
 import pytest
 
 from tta_kernel.testing.numbers import NO_COUNTS, NO_DURATIONS
-from tta_redis import Redis, connect
+from tta_redis import Redis, RedisDown, connect
 from tta_redis.testing import RedisServer, redis_server
 from tta_workflows.journal import (
     Commit,
@@ -27,6 +28,7 @@ from tta_workflows.journal import (
 )
 from tta_workflows.records import Done, Ended, Signal, Started
 from tta_workflows_redis import RedisJournal
+from tta_workflows_redis.index import READ_AT_ONCE
 from tta_workflows_redis.layout import Places, run_keys
 
 LONG = 60.0
@@ -125,6 +127,42 @@ async def test_an_entry_that_leads_nowhere_goes_after_a_while(redis: Redis) -> N
     await redis.execute("ZADD", open, int(seconds) - 1000, "old", int(seconds), "new")
     assert list(await journal.claim(await journal.join("p", LONG), 10)) == []
     assert await redis.execute("ZRANGE", open, 0, -1) == [b"new"]
+
+
+class AwayOnce:
+    """A client whose server is away for one moment: while it is asked for more of what it has shown a part of."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self.was_away = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._redis, name)
+
+    async def execute(self, *command: Any, **how: Any) -> Any:
+        if command[0] == "ZSCAN" and command[2] != b"0" and not self.was_away:
+            self.was_away = True
+            raise RedisDown("it is away")
+        return await self._redis.execute(*command, **how)
+
+
+async def test_a_look_at_all_runs_that_was_interrupted_begins_anew(redis: Redis) -> None:
+    journal = RedisJournal(redis)
+    gone = await journal.join("gone", LONG)
+    for number in range(2 * READ_AT_ONCE):
+        await journal.create(gone, head(f"r{number}"))
+    await journal.leave(gone)
+    away = AwayOnce(redis)
+    journal = RedisJournal(cast(Redis, away), sweep=LONG)
+    lease = await journal.join("p", LONG)
+    while not away.was_away:
+        with suppress(JournalError):
+            await journal.claim(lease, 50)
+    while await journal.claim(lease, 50):
+        pass
+    places = [run_keys(redis, f"r{number}").run for number in range(2 * READ_AT_ONCE)]
+    assert {await redis.execute("HGET", place, "holder") for place in places} == {lease.token.encode()}
+    assert await redis.execute("ZSCORE", Places.of(redis).leases, gone.token) is None
 
 
 async def test_a_run_that_a_paused_process_began_is_found_by_the_sweep(redis: Redis) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections import deque
 from collections.abc import AsyncIterator, MutableSequence, Sequence
 from contextlib import asynccontextmanager
 from functools import lru_cache, partial
@@ -41,6 +40,7 @@ from tta_workflows.records import CLOSING, AnyRecord, Asked, Ended
 from . import layout, scripts
 from .index import READ_AT_ONCE, Index
 from .waiting import Waiting
+from .walk import Walk
 
 log = logging.getLogger("tta.workflows-redis")
 _LATE = 60.0
@@ -92,10 +92,7 @@ class RedisJournal:
         self._kept_definitions: dict[str, float] = {}
         """When this process has seen to it last that a definition stays, by its hash."""
         self._walking = anyio.Lock()
-        self._walk: AsyncIterator[Sequence[str]] | None = None
-        self._unlooked: deque[str] = deque()
-        self._over_before: Sequence[bytes] = ()
-        self._walked_at = float("-inf")
+        self._walk = Walk(self._index.unfinished, self._drop_leases, every=sweep)
         self.commits = self.fenced = self.claimed = 0
 
     @property
@@ -270,13 +267,13 @@ class RedisJournal:
                 await self._claim_all(lease, [id.decode(errors="replace") for id in reopened], holding, claimed)
                 if len(reopened) == most:
                     self._waiting.vacant.set()
-                if self._walk is None and (over or time.monotonic() - self._walked_at >= self._sweep):
-                    self._walk, self._over_before = self._index.unfinished(), over
-                while self._walk is not None and len(claimed) < most:
-                    if not self._unlooked and not await self._look_further():
-                        break
-                    batch = [self._unlooked.popleft() for _ in range(min(len(self._unlooked), most - len(claimed)))]
-                    await self._claim_all(lease, batch, holding, claimed)
+                self._walk.begin(over)
+                try:
+                    while len(claimed) < most and (runs := await self._walk.next(most - len(claimed))):
+                        await self._claim_all(lease, runs, holding, claimed)
+                except BaseException:
+                    self._walk.abandon()
+                    raise
         self.claimed += len(claimed)
         return claimed
 
@@ -417,17 +414,10 @@ class RedisJournal:
             for id in runs:
                 tasks.start_soon(self._claim, lease, id, frozenset(holding), claimed)
 
-    async def _look_further(self) -> bool:
-        """Look at more of the unfinished runs; False when all have been looked at."""
-        assert self._walk is not None
-        async for ids in self._walk:
-            self._unlooked.extend(ids)
-            return True
-        self._walk, self._walked_at = None, time.monotonic()
-        if self._over_before:
-            # All that they held is somebody else's by now.
-            await self._redis.execute("ZREM", self._places.leases, *self._over_before, retry=True)
-        return False
+    async def _drop_leases(self, over: Sequence[bytes]) -> None:
+        """Drop leases of which all that they held is somebody else's by now."""
+        if over:
+            await self._redis.execute("ZREM", self._places.leases, *over, retry=True)
 
     async def _claim(self, lease: Lease, id: str, holding: frozenset[bytes], claimed: MutableSequence[str]) -> None:
         keys = self._keys(id)
