@@ -5,21 +5,32 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from tta_access import asked
 from tta_audit import Audit, AuditError, Entry, Outcome
-from tta_http import ANONYMOUS
+from tta_http import ANONYMOUS, Principal
+from tta_http.table import Match
 from tta_metrics import Counter, Histogram, Metrics
-
-if TYPE_CHECKING:
-    from .application import Exchange
 
 LIMIT = 5.0
 """Seconds in which an entry must be written."""
 REFUSALS = frozenset({401, 403, 404, 409, 413, 415, 421, 422, 429})
 """Statuses of what was refused before anything happened."""
 log = logging.getLogger("tta.diagnostics")
+
+
+class Request(Protocol):
+    """What is known of a request by the time that it is answered."""
+
+    @property
+    def number(self) -> str: ...
+    @property
+    def match(self) -> Match | None: ...
+    @property
+    def principal(self) -> Principal | None: ...
+    @property
+    def address(self) -> str: ...
 
 
 class Recorder:
@@ -39,11 +50,11 @@ class Recorder:
         self._limit = limit
         self._series: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
-    def count(self, exchange: Exchange, status: int, seconds: float) -> None:
+    def count(self, request: Request, status: int, seconds: float) -> None:
         """Count an answer; of what has no route the path is not told, which is the caller's text."""
         if self._metrics is None:
             return
-        route = exchange.match.route.path if exchange.match is not None else ""
+        route = request.match.route.path if request.match is not None else ""
         series = self._series.get((route, status))
         if series is None:
             series = self._series[route, status] = self._found(self._metrics, route, status)
@@ -62,12 +73,12 @@ class Recorder:
         if self._metrics is not None:
             self._metrics.gauge("tta_http_connections", "connections that are open", read=connections)
 
-    async def record(self, exchange: Exchange, code: str, status: int, *, revealed: bool) -> bool:
+    async def record(self, request: Request, code: str, status: int, *, revealed: bool) -> bool:
         """Write down who did what, and what came of it; False where that isn't possible."""
         if self._audit is None:
             return False
-        match = exchange.match
-        principal = exchange.principal or ANONYMOUS
+        match = request.match
+        principal = request.principal or ANONYMOUS
         assert match is not None
         outcome: Outcome = "done" if status < 400 else "refused" if status in REFUSALS else "failed"
         # What nobody has found is the caller's text, whatever it looks like.
@@ -80,8 +91,8 @@ class Recorder:
             outcome=outcome,
             target=target,
             code=code if status >= 400 else "",
-            address=exchange.address,
-            correlation_id=exchange.number,
+            address=request.address,
+            correlation_id=request.number,
         )
         try:
             await asked(AuditError, self._limit, type(None), self._audit.record, entry)
