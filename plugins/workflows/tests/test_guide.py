@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from tta_agents import AgentError
-from tta_kernel import NoConfig
-from tta_workflows import Run, RunHandle, Waiting, Workflow, WorkflowSaid
+from tta_kernel import Kernel, NoConfig
+from tta_workflows import WORKFLOWS, Run, RunHandle, Waiting, Workflow, Workflows, WorkflowSaid
 from tta_workflows.check import problems
 from tta_workflows.executor import Executor
 from tta_workflows.library import decode
@@ -25,6 +25,7 @@ from tta_workflows.testing import Call, FakeAgents, Processes
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs/workflows.md").read_text(encoding="utf-8")
 SECTION = PAGE.partition("\n## By example\n")[2].partition("\n## ")[0]
+PROGRAM = PAGE.partition("\n## From a program\n")[2].partition("\n## ")[0]
 MANY = PAGE.partition("\n## Many at once\n")[2].partition("\n## ")[0]
 FILES = dict(re.findall(r"^```yaml\n# (\w+)\.yaml\n(.*?)^```$", SECTION + MANY, flags=re.MULTILINE | re.DOTALL))
 DEFINITIONS_SHOWN: Mapping[str, Workflow] = {name: decode(Path(f"{name}.yaml"), text) for name, text in FILES.items()}
@@ -136,6 +137,29 @@ async def test_an_event_goes_out_with_the_output(guide: Guide) -> None:
     await guide.run("told", text="hi")
     said = [event for event in guide.processes.events if isinstance(event, WorkflowSaid)]
     assert [(event.name, event.data) for event in said] == [("letter-written", {"text": "hi"})]
+
+
+def test_all_that_a_program_may_ask_is_listed() -> None:
+    services, handles = PROGRAM.split("| a handle's |")
+    for protocol, table in ((Workflows, services), (RunHandle, handles)):
+        listed = {name for cell in re.findall(r"^\| (`.*?) \|", table, flags=re.MULTILINE) for name in _names(cell)}
+        assert listed - {"WORKFLOWS"} == {name for name in vars(protocol) if not name.startswith("_")}
+
+
+def _names(cell: str) -> list[str]:
+    return re.findall(r"`(\w+)", cell)
+
+
+async def test_a_plugin_runs_a_workflow(guide: Guide) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```$", PROGRAM, flags=re.MULTILINE | re.DOTALL)
+    names: dict[str, Any] = {"__name__": "guide"}
+    exec(compile(code, "workflows.md", "exec"), names)
+    async with guide.processes.running(None, **DEFINITIONS_SHOWN) as workflows:
+        async with Kernel(plugins={"mornings": names["Mornings"]}, services={WORKFLOWS: workflows}):
+            pass
+        run = await workflows.query("monday")
+    assert run is not None
+    assert (run.status, run.owner) == ("done", "anna")
 
 
 async def test_a_plugin_brings_a_workflow() -> None:

@@ -17,15 +17,14 @@ from tta_workflows_redis import RedisJournal
 class OperatorSpec(msgspec.Struct, frozen=True, kw_only=True):
     """``begins``: it begins the bulk action ``key``; else it goes on with it."""
 
-    url: str
-    prefix: str
+    redis: Config
     key: str
     lease: float
     begins: bool = False
 
 
 async def main(spec: OperatorSpec) -> None:
-    async with connect(Config(url=spec.url, prefix=spec.prefix)) as redis:
+    async with connect(spec.redis) as redis:
         journal = RedisJournal(redis)
         async with journal.listening(), clerk(journal, lease=spec.lease) as executor:
             print("ready", flush=True)

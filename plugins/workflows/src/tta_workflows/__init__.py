@@ -67,6 +67,7 @@ from .runs import (
     RunStarted,
     StepFinished,
     StepRun,
+    StepSlow,
     StepStarted,
     Streamed,
     Workflows,
@@ -80,8 +81,8 @@ __all__ = [
     "JournalCorrupt", "JournalError", "JournalFull", "Outcome", "Paths", "PoolSettings", "Publish", "Rate", "Repeat",
     "Retention", "Retracted", "Retry", "Run", "RunFinished", "RunHandle", "RunHead", "RunPage", "RunQuery", "RunQuiet",
     "RunSlow", "RunStarted", "RunStatus", "RunSummary", "Send", "Singleton", "Step", "StepFinished", "StepRun",
-    "StepStarted", "Strategy", "Streamed", "Waiting", "Workflow", "WorkflowSaid", "WorkflowUse", "Workflows",
-    "WorkflowsLocal", "WorkflowsMemory", "WorkflowsPlugin", "WorkflowsUnavailable",
+    "StepSlow", "StepStarted", "Strategy", "Streamed", "Waiting", "Workflow", "WorkflowSaid", "WorkflowUse",
+    "Workflows", "WorkflowsLocal", "WorkflowsMemory", "WorkflowsPlugin", "WorkflowsUnavailable",
 ]  # fmt: skip
 
 
@@ -128,7 +129,7 @@ class WorkflowsPlugin(Plugin[Config]):
 
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:
-        return (RunStarted, StepStarted, StepFinished, RunSlow, RunQuiet, RunFinished, WorkflowSaid)
+        return (RunStarted, StepStarted, StepFinished, RunSlow, StepSlow, RunQuiet, RunFinished, WorkflowSaid)
 
     @hookimpl
     def check(self, hooks: Hooks) -> Sequence[Problem]:

@@ -24,6 +24,7 @@ from .pooling import in_pool
 from .records import Done, Failed, Piece, Started, UndoAdded
 from .state import StepState
 from .validation import objections
+from .watching import StepWatch
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -125,7 +126,7 @@ class Attempts:
         if state.released:
             more["released"] = state.text[: state.released]
         try:
-            with call.limit:
+            with call.warning, call.limit:
                 reply = await self._agents.call(
                     agent, pick(step.input, frame.data), key=f"{head.id}:{path}:{state.attempt}", attempt=state.attempt,
                     session=head.session, owner=head.owner, on_undo=call.on_undo, **more,
@@ -151,7 +152,7 @@ class Attempts:
             raise AgentError(
                 "bad_output", f"{reply.agent} answered {type(output).__name__}, and no fields", retryable=True
             )
-        if wrong := objections(self._engine, self._run.head.workflow, step, path, output):
+        if wrong := objections(self._engine.check_output, self._run.head.workflow, step, path, output):
             raise AgentError("bad_output", f"of {reply.agent}: {'; '.join(wrong)}", retryable=True)
         return output
 
@@ -199,6 +200,10 @@ class _Call:
             silent = now + (inf if self._idle is None else self._idle)
             self._scope = anyio.CancelScope(deadline=min(self._limit, silent))
         self.limit: AbstractContextManager[object] = self._scope or _UNLIMITED
+        self.warning: AbstractContextManager[object] = _UNLIMITED
+        if timeout is not None:
+            began = execution.engine.clock.time()
+            self.warning = StepWatch(execution, path, self._attempt, began=began, limit=timeout)
         self.error: AgentError | None = None
         """What is wrong with what it said: whoever raises within a call doesn't come out of it as it was."""
         self._said = ""

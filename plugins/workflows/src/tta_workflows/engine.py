@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 from anyio.abc import TaskGroup
@@ -25,9 +24,7 @@ from .entrance import Entrance
 from .journal import Journal
 from .outbox import Outbox
 from .pools import Pools
-
-CheckOutput = Callable[[str, str, Mapping[str, Any]], Sequence[str]]
-"""Given a workflow, a step's path and its output: says what is wrong with that."""
+from .validation import CheckOutput
 
 
 class Settings(msgspec.Struct, frozen=True):

@@ -39,7 +39,7 @@ from .membership import Membership
 from .operations import Action, ask
 from .plan import PlanError
 from .plans import Plans
-from .records import AnyRecord, Asked, Signal, TakenOver
+from .records import AnyRecord, Signal, TakenOver
 from .runs import Outcome, OutcomeStatus, Run, RunHandle, WorkflowsUnavailable
 from .state import OVER, State, view
 from .telling import tell_start
@@ -307,9 +307,10 @@ class Executor:
     async def retry(self, run: str, *, by: str = "") -> Outcome:
         return await self._ask(run, "retry", by)
 
-    async def _ask(self, run: str, action: Action, by: str) -> Outcome:
+    async def _ask(self, run: str, action: Action, by: str, savepoint: str = "") -> Outcome:
+        journal, id = self._engine.journal, uuid.uuid4().hex
         try:
-            outcome = await ask(self._engine.journal, run, action, at=self.now(), id=uuid.uuid4().hex, by=by)
+            outcome = await ask(journal, run, action, at=self.now(), id=id, by=by, savepoint=savepoint)
         except (JournalError, JournalFull) as exc:
             return Outcome("refused", str(exc))
         if (execution := self._executions.get(run)) is not None:
@@ -317,38 +318,15 @@ class Executor:
         return outcome
 
     async def rollback(self, run: str, savepoint: str = "", *, by: str = "") -> Outcome:
-        asked = Asked(at=self.now(), what="rollback", savepoint=savepoint, id=uuid.uuid4().hex, by=by)
-        journal = self._engine.journal
         try:
-            found = await journal.read(run)
-            if found is None:
-                return Outcome("unknown", f"there is no run {run!r}, or no more than its summary")
-            plan = await self._plans.of_run(found.head)
-            if savepoint and savepoint not in plan.workflow.savepoints:
-                known = suggest(savepoint, plan.workflow.savepoints)
-                return Outcome("refused", f"no savepoint is called {savepoint!r}; {known}")
-            said = await self.append(run, asked, id=asked.id)
-            if said == "added" and not await self._see_to(run):
-                return Outcome("refused", "another process holds it; ask again")
-            return Outcome(_OUTCOMES[said])
-        except (JournalError, JournalCorrupt, JournalFull, PlanError) as exc:
+            if savepoint and (found := await self._engine.journal.read(run)) is not None:
+                plan = await self._plans.of_run(found.head)
+                if savepoint not in plan.workflow.savepoints:
+                    known = suggest(savepoint, plan.workflow.savepoints)
+                    return Outcome("refused", f"no savepoint is called {savepoint!r}; {known}")
+        except (JournalError, JournalCorrupt, PlanError) as exc:
             return Outcome("refused", str(exc))
-
-    async def _see_to(self, run: str) -> bool:
-        """See that somebody goes on with a run that was over, now that something is asked of it."""
-        for _ in range(_TRIES):
-            execution = self._executions.get(run)
-            if execution is not None and not execution.closed.is_set():
-                return True
-            found = await self._engine.journal.read(run)
-            if found is None or found.status not in OVER:
-                return True
-            lease = self._membership.lease
-            if lease is not None and execution is None and await self._engine.journal.take(lease, run):
-                await self._take(lease, run)
-                return True
-            await anyio.sleep(0.05)  # It ended just now, and is about to be let go of.
-        return False
+        return await self._ask(run, "rollback", by, savepoint)
 
     async def adopt(self, run: str) -> bool:
         """Go on with a run that nobody holds; False where somebody does, or there is none. Raises `JournalError`."""
@@ -427,7 +405,6 @@ class Executor:
         return left, None
 
 
-_TRIES = 40
 _OUTCOMES: Mapping[Appended, OutcomeStatus] = {
     "added": "accepted", "twice": "twice", "ended": "ended", "unknown": "unknown",
 }  # fmt: skip

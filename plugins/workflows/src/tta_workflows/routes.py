@@ -83,6 +83,7 @@ class RunView(msgspec.Struct, frozen=True):
     definition: str = ""
     output_sizes: Mapping[str, int] = {}
     output: Mapping[str, Any] | None = None
+    waits: str = ""
 
 
 class RunHistory(msgspec.Struct, frozen=True):
@@ -280,4 +281,5 @@ def _view(run: Run, *, text: bool) -> RunView:
     return RunView(
         run.id, run.workflow, run.status, run.started_at, run.seconds, run.percent, run.steps, run.error, run.session,
         run.owner, run.labels, run.degraded, run.stuck, run.definition, sizes(run.output), run.output if text else None,
+        run.waits,
     )  # fmt: skip

@@ -41,6 +41,7 @@ class Run(msgspec.Struct, frozen=True):
 
     ``percent`` of its steps are over; ``degraded`` steps gave their fallback; ``stuck`` ones could not be undone.
     ``error`` is the code of what ended it, and ``detail`` what is said of that; for a run that was ``refused``, why.
+    ``waits`` says what keeps it from its first step: a slot of its ``concurrency``, or the pause of its ``debounce``.
     """
 
     id: str
@@ -59,6 +60,7 @@ class Run(msgspec.Struct, frozen=True):
     degraded: tuple[str, ...] = ()
     stuck: tuple[str, ...] = ()
     definition: str = ""
+    waits: Literal["", "concurrency", "debounce"] = ""
 
     @property
     def over(self) -> bool:
@@ -239,6 +241,20 @@ class RunSlow(Event, frozen=True, tag="workflows.run-slow"):
 
     run: str
     workflow: str
+    limit: float
+    session: str = ""
+    owner: str = ""
+
+
+class StepSlow(Event, frozen=True, tag="workflows.step-slow"):
+    """Three quarters of a step's time limit are over, and this attempt at it isn't."""
+
+    __shown__: ClassVar = ("run", "workflow", "step")
+
+    run: str
+    workflow: str
+    step: str
+    attempt: int
     limit: float
     session: str = ""
     owner: str = ""

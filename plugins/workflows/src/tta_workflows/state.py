@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from .journal import RunHead, RunStatus
 from .plan import Plan, PlannedStep, pick
@@ -280,6 +280,7 @@ class State:
         if self.end is not None and record.what == "cancel":
             return
         self.paused = False
+        self.vanished = 0  # Who asks for its end knows that it was set aside, and what takes it back is no step.
         if self.cause is None or (record.what == "rollback" and self.cause.asked is not None):
             code = "cancelled" if record.what == "cancel" else "rolled_back"
             self.cause = Cause(code=code, asked=record)
@@ -413,8 +414,18 @@ def view(
         session=head.session, owner=head.owner, labels=head.labels,
         percent=percent(plan, state) if plan else 0,
         degraded=tuple([path for path, step in state.steps.items() if step.status == "degraded"]),
-        stuck=stuck(state), definition=head.definition,
+        stuck=stuck(state), definition=head.definition, waits=_waits(plan, head, state, now) if plan else "",
     )  # fmt: skip
+
+
+def _waits(plan: Plan, head: RunHead, state: State, now: float) -> Literal["", "concurrency", "debounce"]:
+    """Return what keeps a run from its first step, if anything does."""
+    execution = plan.workflow.execution
+    if state.steps or state.status != "running":
+        return ""
+    if execution.debounce is not None and now < head.created_at + execution.debounce.wait:
+        return "debounce"
+    return "concurrency" if execution.concurrency is not None else ""
 
 
 def step_run(planned: PlannedStep | None, path: str, step: StepState, *, over: bool = False) -> StepRun:

@@ -15,6 +15,8 @@ from .frame import Frame, StepFailed
 from .journal import Outgoing
 from .plan import PlannedStep, pick
 from .records import AnyRecord, Degraded, Done, Failed, Signal, Skipped, Started, Timer
+from .state import StepState
+from .watching import StepWatch
 
 if TYPE_CHECKING:
     from .execution import Execution
@@ -196,9 +198,10 @@ class Steps:
         assert step.inner is not None
         inner = Frame(step.inner, f"{path}/", pick(step.input, frame.data), self._run.state)
         limit = min(step.step.timeout or inf, step.inner.workflow.timeout)
+        attempt, began = self._run.state.step(path).attempt or 1, self._engine.clock.time()
         records: list[AnyRecord] = []
         try:
-            with anyio.move_on_after(limit):
+            with StepWatch(self._run, path, attempt, began=began, limit=limit), anyio.move_on_after(limit):
                 ready = self._begun(inner, records)
                 if records:
                     await self._run.write_and_tell(records)
@@ -213,20 +216,29 @@ class Steps:
         found, limit = self._run.state.step(path), step.step.timeout
         self._run.watch()
         await self._run.notice()
+        if limit is None:
+            await self._answer(path, found)
+        else:
+            with StepWatch(self._run, path, found.attempt or 1, began=found.began, limit=limit):
+                await self._answer(path, found, limit)
+        assert found.answer is not None
+        return Done(at=self._engine.clock.time(), step=path, output=found.answer.data)
+
+    async def _answer(self, path: str, found: StepState, limit: float = inf) -> None:
+        """Return once there is an answer."""
         alarm = None
         try:
             while found.answer is None:
-                if limit is not None and self._engine.clock.time() >= found.began + limit:
+                if self._engine.clock.time() >= found.began + limit:
                     raise self._given_up(path, "timeout", f"nobody answered within {limit:g} s")
                 wake = self._wakes[path] = anyio.Event()
-                if limit is not None:
+                if limit < inf:
                     alarm = self._engine.alarms.set(found.began + limit, wake.set)
                 await wake.wait()
         finally:
             self._wakes.pop(path, None)
             if alarm is not None:
                 self._engine.alarms.cancel(alarm)
-        return Done(at=self._engine.clock.time(), step=path, output=found.answer.data)
 
     def _outgoing(self, frame: Frame, step: PlannedStep, record: AnyRecord) -> list[Outgoing]:
         """Make what leaves the run with a step's output."""

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-if TYPE_CHECKING:
-    from .engine import Engine
-    from .plan import PlannedStep
+from .plan import PlannedStep
 
+CheckOutput = Callable[[str, str, Mapping[str, Any]], Sequence[str]]
+"""Given a workflow, a step's path and its output: says what is wrong with that."""
 _MOST = 5
 """How many objections are told at most."""
 
 
 def objections(
-    engine: Engine, workflow: str, step: PlannedStep, path: str, output: Mapping[str, Any]
+    check_output: CheckOutput | None, workflow: str, step: PlannedStep, path: str, output: Mapping[str, Any]
 ) -> list[str]:  # fmt: skip
     """Return what is wrong with a step's output, by its schema and by whoever checks outputs."""
     found = misfits(step.step.response, output) if step.step.response is not None else []
-    if engine.check_output is not None:
-        found.extend(engine.check_output(workflow, path, output))
+    if check_output is not None:
+        found.extend(check_output(workflow, path, output))
     return found[:_MOST]
 
 

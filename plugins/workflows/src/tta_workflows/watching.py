@@ -1,4 +1,4 @@
-"""Runs that take long: said once when most of their time is over, and once when nothing has come of them for long."""
+"""Runs and steps that take long: said once when most of their time is over, or nothing has come of a run for long."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Never
 
 import anyio
 
-from .runs import RunQuiet, RunSlow
+from .runs import RunQuiet, RunSlow, StepSlow
 
 if TYPE_CHECKING:
     from .engine import Engine
     from .execution import Execution
 
 WARN_AT = 0.75
-"""The part of a run's time limit after which it is said to be slow."""
+"""The part of a time limit after which a run, or a step, is said to be slow."""
 _LOOKS = 4
 """How often, while a run may be quiet, is looked whether it is."""
 
@@ -79,3 +79,41 @@ def warn(execution: Execution) -> None:
         engine.publish(
             RunSlow(run=head.id, workflow=head.workflow, limit=limit, session=head.session, owner=head.owner)
         )  # fmt: skip
+
+
+class StepWatch:
+    """While it is entered: says once that most of a step's time limit is over.
+
+    ``began`` is when its time began to count; who takes a run over late need not say again what was said before.
+    """
+
+    # A class, since a generator would cost each call of an agent several times as much.
+    __slots__ = ("_alarm", "_attempt", "_due", "_limit", "_path", "_run")
+
+    def __init__(self, run: Execution, path: str, attempt: int, *, began: float, limit: float) -> None:
+        self._run, self._path, self._attempt, self._limit = run, path, attempt, limit
+        self._due = began + WARN_AT * limit
+        self._alarm: int | None = None
+
+    def __enter__(self) -> None:
+        engine = self._run.engine
+        if engine.clock.time() < self._due:
+            self._alarm = engine.alarms.set(self._due, self._warn)
+
+    def __exit__(self, *exc: object) -> None:
+        if self._alarm is not None:
+            self._run.engine.alarms.cancel(self._alarm)
+
+    def _warn(self) -> None:
+        engine, head = self._run.engine, self._run.head
+        engine.log.warning(
+            "step %s of run %s of workflow %s has taken %d %% of its %g s", self._path, head.id, head.workflow,
+            100 * WARN_AT, self._limit,
+        )  # fmt: skip
+        if engine.publish is not None:
+            engine.publish(
+                StepSlow(
+                    run=head.id, workflow=head.workflow, step=self._path, attempt=self._attempt, limit=self._limit,
+                    session=head.session, owner=head.owner,
+                )
+            )  # fmt: skip

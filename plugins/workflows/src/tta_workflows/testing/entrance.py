@@ -97,6 +97,7 @@ class EntranceContract:
             first = await one.start("w", {"text": "first"})
             await gate.begun(1)
             waiting = [await one.start("w", {"text": "here"}), await other.start("w", {"text": "there"})]
+            assert [(await handle.query()).waits for handle in (first, *waiting)] == ["", *["concurrency"] * 2]
             for handle in waiting:
                 assert (await handle.cancel()).status == "cancelled"
             gate.open.set()
@@ -168,6 +169,7 @@ class EntranceContract:
                 handles.append(await executors[number % 2].start("w", {"text": str(number)}))
                 clock.advance(1.0)
             last = handles[3].id
+            assert (await handles[3].query()).waits == "debounce"
             name = slot("debounce", RunHead(last, "w", "", 0.0), "")
             while list(await processes.journal.enter(name, last, 1)) != [last]:  # noqa: ASYNC110 - it tells nobody
                 await anyio.sleep(0.005)

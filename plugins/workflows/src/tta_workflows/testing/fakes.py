@@ -18,10 +18,11 @@ from tta_kernel import Event
 from tta_messages import Messages
 from tta_workflows.clock import Alarms, Clock, SystemClock
 from tta_workflows.definition import Workflow
-from tta_workflows.engine import CheckOutput, Engine, Settings
+from tta_workflows.engine import Engine, Settings
 from tta_workflows.executor import Executor
 from tta_workflows.journal import Journal, JournalError
 from tta_workflows.pools import Pools, PoolSettings
+from tta_workflows.validation import CheckOutput
 
 log = logging.getLogger("tta.workflows-local")
 

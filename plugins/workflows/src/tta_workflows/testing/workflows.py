@@ -792,6 +792,37 @@ class WorkflowsContract:
         assert run.error == ""
         assert agents.keys == ["a:1", "b:1", "b:1", "b:1", "b:1"]
 
+    async def test_a_run_that_was_set_aside_can_be_taken_back(self, journal: Journal, agents: FakeAgents) -> None:
+        begun = anyio.Event()
+
+        async def killer(call: Call) -> Mapping[str, Any]:
+            begun.set()
+            await anyio.sleep_forever()
+            return call.request
+
+        agents.work |= {"killer": killer, "undo": echo}
+        settings = Settings(lease=0.5, grace=0.2, takeovers=1)
+        definition = workflow(step("a", undo={"agent": "undo", "input": {"text": "output.text"}}), step("b", "killer"))
+        processes = Processes(journal, agents, settings=settings)
+        with anyio.fail_after(PATIENCE):
+            for number in range(2):
+                begun = anyio.Event()
+                connection = Cut(journal, 1000, stored=False)
+                async with processes.running(cast("Journal", connection), w=definition) as workflows:
+                    if not number:
+                        await workflows.start("w", INPUT, key="r")
+                    await begun.wait()
+                    connection.broken.set()
+            async with processes.running(w=definition) as workflows:
+                while (await workflows.query("r")).status != "set-aside":  # type: ignore[union-attr]
+                    await anyio.lowlevel.checkpoint()
+                assert (await workflows.rollback("r", by="ann")).status == "accepted"
+                while (run := await workflows.query("r")).status != "cancelled":  # type: ignore[union-attr]
+                    await anyio.lowlevel.checkpoint()
+        assert run is not None
+        assert {each.id: each.status for each in run.steps} == {"a": "undone", "b": "cancelled"}
+        assert [call.agent.type for call in agents.calls][-1] == "undo"
+
     async def test_who_stops_leaves_its_runs_to_others(self, processes: Processes, agents: FakeAgents) -> None:
         begun = anyio.Event()
 
