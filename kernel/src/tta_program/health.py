@@ -12,10 +12,10 @@ import msgspec
 from tta_kernel import Health, Kernel, State
 from tta_kernel.hookspecs import health
 from tta_kernel.lifecycle import GRACE
-from tta_kernel.units import measure
 from tta_kernel.wiring import Wiring
 
 from . import logs, streams
+from .arguments import duration
 from .commands import Subcommands, skip_surfaces, start_only
 from .config import LayeredSettings
 from .exits import DONE, WANTING
@@ -48,10 +48,7 @@ def add(subcommands: Subcommands) -> None:
 
 
 def _seconds(text: str) -> float:
-    try:
-        seconds = float(measure(float(text) if text.replace(".", "", 1).isdecimal() else text, "seconds"))
-    except ValueError as exc:
-        raise argparse.ArgumentTypeError(str(exc)) from None
+    seconds = duration(text)
     if not 0 < seconds <= threading.TIMEOUT_MAX / 2:
         raise argparse.ArgumentTypeError("expected more than 0, and less than an age")
     return seconds

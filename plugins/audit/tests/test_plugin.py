@@ -115,7 +115,9 @@ async def test_the_commands_list_and_verify_what_was_recorded(
             print("---")
         page, mine, verdicts, shown = capsys.readouterr().out.split("---\n")[:4]
         assert [each["target"] for each in json.loads(page)["records"]] == ["run-2", "run-1"]
-        assert json.loads(page)["next"]
+        options = parsed("audit", "list", "--before", json.loads(page)["next"])
+        assert await options.command.run(kernel, options) == 0
+        assert "run-0" in capsys.readouterr().out
         assert mine.count("runs.cancel") == 3
         assert [each["status"] for each in json.loads(verdicts)] == ["whole"]
         assert "whole" in shown
@@ -125,6 +127,12 @@ async def test_the_commands_list_and_verify_what_was_recorded(
         options = parsed("audit", "verify")
         assert await options.command.run(kernel, options) == 1
         assert "a record was changed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [("--before", "x"), ("--limit", "0"), ("--limit", "abc"), ("--limit", "10001")])
+def test_what_is_no_cursor_or_number_is_a_mistake_of_usage(more: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        parsed("audit", "list", *more)
 
 
 async def test_a_command_says_that_it_sees_nothing_of_a_record_in_memory(capsys: pytest.CaptureFixture[str]) -> None:

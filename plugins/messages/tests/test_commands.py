@@ -197,7 +197,7 @@ async def test_nothing_to_show_is_said_and_so_is_that_there_is_more(
     assert capsys.readouterr().err == ""
     with pytest.raises(SystemExit):
         await tta(Shared(memory), "dlq", "list", "--limit", "0")
-    assert "at least 1, not 0" in capsys.readouterr().err
+    assert "expected a whole number, at least 1" in capsys.readouterr().err
 
 
 async def test_a_store_that_is_down_is_said_so(memory: MemoryMessages, capsys: pytest.CaptureFixture[str]) -> None:

@@ -115,6 +115,7 @@ async def test_pause_resume_run_backfill_and_remove_change_what_is_stored(
         (("run", "a", "--id", "x y"), "no id can be 'x y'"),
         (("remove", "c"), "the schedule 'c' stands in the config"),
         (("add", "c", "greet", "--every", "1h"), "the schedule 'c' stands in the config"),
+        (("backfill", "a", "--from", "2026-01-02T00:00Z", "--until", "2026-01-01T00:00Z"), "ends before it begins"),
         (("backfill", "a", "--from", "1990-01-01T00:00Z", "--until", "2026-01-01T00:00Z"), "more than 1000 times"),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -191,6 +192,7 @@ async def test_list_is_of_what_is_asked_for(journal: Shared, capsys: pytest.Capt
         assert SECRET not in told.out
         assert await tta("runs", "list", "--limit", "2", journal=journal) == 0
         cursor = capsys.readouterr().err.partition("--cursor ")[2].strip()
+        [cursor] = shlex.split(cursor)
         assert await tta("runs", "list", "--cursor", cursor, "--json", journal=journal) == 0
         assert [run["id"] for run in msgspec.json.decode(capsys.readouterr().out)["runs"]] == ["r1"]
         assert await tta("runs", "list", "--status", "failed", journal=journal) == 0
@@ -421,11 +423,11 @@ async def test_a_workflow_that_is_held_back_begins_only_once_it_is_let(
     agents = FakeAgents({"echo": echo, "forget": echo})
     async with Processes(journal, agents, settings=Settings(lease=0.2)).running(say=SAY, ask=ASK) as workflows:
         await workflows.run("say", {"text": "hi"}, key="r")
-        assert await tta("runs", "pause", "--workflow", "say", "--new", "--by", "ann", journal=journal) == 0
+        assert await tta("runs", "pause", "--workflow", "say", "--new", "--by", "ann", journal=journal, say=SAY) == 0
         await begins(workflows, "held")
         assert (await (await workflows.start("ask", {"text": "hi"})).query()).error == ""
         assert (await workflows.run("say", {"text": "hi"}, key="r")).status == "done"  # It had begun.
-        assert await tta("runs", "pause", "--workflow", "say", "--new", journal=journal) == 0
+        assert await tta("runs", "pause", "--workflow", "say", "--new", journal=journal, say=SAY) == 0
         assert await tta("runs", "cancel", "--all", journal=journal) == 0
         assert await tta("runs", "check", journal=journal) == 0
         await begins(workflows, "held")
@@ -440,6 +442,33 @@ async def test_a_workflow_that_is_held_back_begins_only_once_it_is_let(
 async def test_what_asks_many_wants_to_know_which(journal: Shared, capsys: pytest.CaptureFixture[str]) -> None:
     assert await tta("runs", "cancel", journal=journal) == 2
     assert "name a run, or say which runs to cancel" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [["--all"], ["--status", "failed"], ["--new"]])
+async def test_a_run_and_which_runs_are_not_both_said(
+    journal: Shared, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    async with running(journal, ask=ASK) as workflows:
+        await workflows.start("ask", {"text": "hi"}, key="r")
+        assert await tta("runs", "pause", "r", *more, journal=journal) == 2
+        run = await workflows.query("r")
+        assert run is not None
+        assert run.status != "paused"
+    assert "say which runs to pause, or name one: not both" in capsys.readouterr().err
+
+
+async def test_a_workflow_that_nobody_defines_is_not_held_back(
+    journal: Shared, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await tta("runs", "pause", "--workflow", "sai", "--new", journal=journal, say=SAY) == 1
+    assert "no workflow is called 'sai'; did you mean 'say'?" in capsys.readouterr().err
+
+
+async def test_a_cursor_that_is_none_is_told(journal: Shared, capsys: pytest.CaptureFixture[str]) -> None:
+    async with running(journal, say=SAY) as workflows:
+        await workflows.run("say", {"text": "hi"}, key="r")
+        assert await tta("runs", "list", "--cursor", "x", journal=journal) == 1
+    assert "'x' is no cursor" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

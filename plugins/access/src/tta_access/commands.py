@@ -10,8 +10,8 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from tta_kernel import Kernel
-from tta_kernel.units import measure
 from tta_program import DONE, WANTING, Subcommands, fail, moment, print_json, table
+from tta_program.arguments import some_time
 
 from .guard import LIMIT, asked
 from .memory import MemoryKeys
@@ -38,7 +38,7 @@ def add(subcommands: Subcommands, roles: Collection[str]) -> None:
     )
     parser.add_argument("name", type=_name, help="whose key it is, such as a program's name")
     parser.add_argument("--role", action="append", required=True, choices=[*roles], help="what it may do")
-    parser.add_argument("--expires", type=_duration, metavar="TIME", help="after how long it ends, such as 90d")
+    parser.add_argument("--expires", type=some_time, metavar="TIME", help="after how long it ends, such as 90d")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser = subcommands.add("keys list", _list, help="list keys, and when each was used last", requires=(KEYS,))
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -52,13 +52,6 @@ def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise argparse.ArgumentTypeError("a name is up to 64 letters, digits and ._@-")
     return text
-
-
-def _duration(text: str) -> float:
-    try:
-        return float(measure(text, "seconds"))
-    except (TypeError, ValueError) as exc:
-        raise argparse.ArgumentTypeError(str(exc)) from None
 
 
 def _store(kernel: Kernel) -> KeyStore | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 import msgspec
 
 from tta_access import asked
 from tta_kernel import Kernel
 from tta_program import DONE, WANTING, Subcommands, fail, moment, print_json, table
+from tta_program.arguments import whole_number_to
 
 from .memory import MemoryAudit
 from .model import AUDIT, Audit, AuditError, Record, Verdict, position
@@ -24,8 +26,8 @@ def add(subcommands: Subcommands) -> None:
     parser.add_argument("--who", default="", help="of this principal")
     parser.add_argument("--what", default="", help="of this deed, such as command.runs.cancel, or command.*")
     parser.add_argument("--owner", default="", help="that concern this person, unless they were forgotten")
-    parser.add_argument("--before", default="", metavar="CURSOR", help="go on after a page")
-    parser.add_argument("--limit", type=_count, default=100, metavar="N", help="at most (%(default)s)")
+    parser.add_argument("--before", type=_cursor, default="", metavar="CURSOR", help="go on after a page")
+    parser.add_argument("--limit", type=whole_number_to(10_000), default=100, metavar="N", help="at most (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser = subcommands.add(
         "audit verify", _verify, help="say whether a record was changed, put in or taken out", requires=(AUDIT,)
@@ -33,10 +35,11 @@ def add(subcommands: Subcommands) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _count(text: str) -> int:
-    if not 1 <= (count := int(text)) <= 10_000:
-        raise argparse.ArgumentTypeError(f"1 to 10,000, not {count}")
-    return count
+def _cursor(text: str) -> str:
+    # What is none would be compared all the same, and show records of anywhere.
+    if not re.fullmatch(r"|\d{13}\.\d{6}/[^/]+/\d{12}", text):
+        raise argparse.ArgumentTypeError("expected a cursor, as the page before has said it")
+    return text
 
 
 def _audit(kernel: Kernel) -> Audit | None:

@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from tta_access import ACCESS, AccessDenied, asked
-from tta_http import Route
+from tta_access import ACCESS, Access, AccessDenied, asked
+from tta_http import UNAVAILABLE, Route
 from tta_kernel import (
     ConfigPath,
     Context,
@@ -18,6 +18,7 @@ from tta_kernel import (
     Health,
     NoConfig,
     Plugin,
+    PluginError,
     PositiveDuration,
     Problem,
     Size,
@@ -28,7 +29,7 @@ from tta_program.state import StateError, make_private, state_folder
 
 from .files import FileAudit, Limits, Sync
 from .memory import MemoryAudit
-from .model import AUDIT, AuditError, Entry
+from .model import AUDIT, Audit, AuditError, Entry
 from .showing import Showing
 
 _LIMIT = 4.0
@@ -40,6 +41,11 @@ class AuditPlugin(Plugin[NoConfig]):
 
     requires = (ACCESS, AUDIT)
 
+    def __init__(self, config: NoConfig) -> None:
+        super().__init__(config)
+        self._audit: Audit | None = None
+        self._access: Access | None = None
+
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         self._audit = ctx.get(AUDIT)
@@ -49,6 +55,8 @@ class AuditPlugin(Plugin[NoConfig]):
 
     @hookimpl(optionalhook=True)
     async def command_ran(self, ran: CommandRan) -> None:
+        if self._audit is None or self._access is None:
+            raise PluginError("audit", "doesn't run, and so records nothing")
         who = self._access.local()
         entry = Entry(
             what=f"command.{ran.name.replace(' ', '.')}",
@@ -62,11 +70,13 @@ class AuditPlugin(Plugin[NoConfig]):
 
     @hookimpl(optionalhook=True)
     async def forget(self, user: str) -> int:
+        if self._audit is None:
+            raise PluginError("audit", "doesn't run, and so can't forget anybody")
         return await asked(AuditError, _LIMIT, int, self._audit.forget, user)
 
     @hookimpl(optionalhook=True)
     def routes(self) -> Sequence[Route]:
-        return Showing(lambda: self._audit).routes()
+        return Showing(self._running).routes()
 
     @hookimpl(optionalhook=True)
     def register_commands(self, subcommands: Subcommands) -> None:
@@ -74,7 +84,13 @@ class AuditPlugin(Plugin[NoConfig]):
 
         commands.add(subcommands)
 
+    def _running(self) -> Audit:
+        if self._audit is None:
+            raise UNAVAILABLE("the plugin audit doesn't run")
+        return self._audit
+
     async def _denied(self, event: AccessDenied) -> None:
+        assert self._audit is not None
         entry = Entry(
             what="access.denied",
             who="anonymous",

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
@@ -15,6 +16,7 @@ import msgspec
 
 from tta_kernel import Kernel
 from tta_program import DONE, WANTING, Subcommands, fail, print_json, table
+from tta_program.arguments import some_time
 from tta_program.logs import Redactor
 
 ASKED = {
@@ -53,13 +55,28 @@ def add(subcommands: Subcommands) -> None:
     """Add the command."""
     text = "ask a running deployment what matters: health, slow agents, dead letters, stuck runs; 0 where all is well"
     parser = subcommands.add("diagnose", _run, help=text)
-    parser.add_argument("where", metavar="URL|SOCKET", help="such as http://127.0.0.1:8503, or a Unix socket's path")
+    parser.add_argument(
+        "where", type=_where, metavar="URL|SOCKET", help="such as http://127.0.0.1:8503, or a Unix socket's path"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     text = "write all that was told, config and figures too, into a file for a bug report, without secrets"
     parser.add_argument("--bundle", type=Path, metavar="FILE", help=text)
-    parser.add_argument(
-        "--timeout", type=float, default=15.0, metavar="SECONDS", help="for each question (%(default)s)"
-    )
+    parser.add_argument("--timeout", type=some_time, default=15.0, metavar="TIME", help="for each question (15s)")
+
+
+def _where(text: str) -> str:
+    """Refuse what can't be asked at once: else somebody looks at a process which is well."""
+    base = _address(text)
+    if "://" in text and not base:
+        raise argparse.ArgumentTypeError("a URL begins with http:// or https://")
+    try:
+        url = urlsplit(base)
+        named = bool(url.hostname) and (url.port is None or url.port > 0)
+    except ValueError:
+        named = False
+    if base and not named:
+        raise argparse.ArgumentTypeError("that is no URL: it reads http://HOST:PORT")
+    return text
 
 
 async def _run(kernel: Kernel, options: argparse.Namespace) -> int:
@@ -69,7 +86,10 @@ async def _run(kernel: Kernel, options: argparse.Namespace) -> int:
     if not any(each.status for each in told.values()):
         return fail("diagnose", f"nothing answers at {redact(options.where)}: {redact(told['health'].error)}")
     if options.bundle:
-        await anyio.to_thread.run_sync(_write, options.bundle, redact(msgspec.json.encode(told).decode()))
+        try:
+            await anyio.to_thread.run_sync(_write, options.bundle, redact(msgspec.json.encode(told).decode()))
+        except OSError as exc:
+            return fail("diagnose", f"{options.bundle} can't be written: {exc.strerror}; say another --bundle FILE")
     shown = findings(told, time.time())
     if options.json:
         print_json(shown)

@@ -12,9 +12,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tta_diagnostics import diagnose as command
 from tta_diagnostics.diagnose import ASKED, Told, ask, findings, is_well, rows
 from tta_diagnostics.diagnose import _run as diagnose
 from tta_kernel import Health, NoConfig, Plugin, hookimpl
+from tta_program import Subcommands
 
 from .deployment import Deployment, Serve
 from .test_proof import GIVEN, KEYS, PLUGINS
@@ -125,6 +127,40 @@ async def test_a_bundle_holds_what_was_told_and_no_secret(
     assert bundle["plugins"]["body"]["items"]
     assert b"almost" not in file.read_bytes()
     assert all(key.encode() not in file.read_bytes() for key in KEYS.values())
+
+
+async def test_a_bundle_that_cannot_be_written_is_said(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "gone" / "bundle.json"
+    async with ailing(serve) as deployment:
+        assert await told(deployment, monkeypatch, "admin", bundle=file) == 1
+    assert capsys.readouterr().err == (
+        f"tta diagnose: {file} can't be written: No such file or directory; say another --bundle FILE\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("argument", "why"),
+    [
+        (["ftp://x"], "a URL begins with http:// or https://"),
+        (["http://[bad"], "it reads http://HOST:PORT"),
+        (["http://127.0.0.1:99999"], "it reads http://HOST:PORT"),
+        (["127.0.0.1:abc"], "it reads http://HOST:PORT"),
+        (["http://"], "it reads http://HOST:PORT"),
+        (["http://x", "--timeout", "abc"], "expected a duration"),
+        (["http://x", "--timeout", "0"], "expected more than 0"),
+    ],
+)
+def test_what_nobody_can_ask_is_a_mistake_of_usage(
+    argument: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = argparse.ArgumentParser(prog="tta")
+    command.add(Subcommands(parser))
+    with pytest.raises(SystemExit) as ended:
+        parser.parse_args(["diagnose", *argument])
+    assert ended.value.code == 2
+    assert why in capsys.readouterr().err
 
 
 async def test_a_socket_is_asked_as_an_address_is(serve: Serve, tmp_path: Path) -> None:

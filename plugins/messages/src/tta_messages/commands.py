@@ -12,6 +12,7 @@ import msgspec
 
 from tta_kernel import Kernel, suggest
 from tta_program import DONE, WANTING, Subcommands, fail, moment, print_json, table
+from tta_program.arguments import whole_number
 
 from .memory import MemoryMessages
 from .model import MESSAGES, DeadLetter, Messages, MessagesError, QueueStats, Requeued
@@ -49,7 +50,7 @@ def add(subcommands: Subcommands) -> None:
     parser.add_argument("queue", nargs="?", help="this one alone")
     parser = command("dlq list", _list, "list dead letters, the oldest first")
     parser.add_argument("queue", nargs="?", help="this one alone")
-    parser.add_argument("--limit", type=_count, default=_PAGE, metavar="N", help="of each queue (%(default)s)")
+    parser.add_argument("--limit", type=whole_number, default=_PAGE, metavar="N", help="of each queue (%(default)s)")
     parser = command("dlq show", _show, "show one dead letter, without what it says")
     parser.add_argument("queue")
     parser.add_argument("id")
@@ -77,12 +78,6 @@ async def _act(kernel: Kernel, options: argparse.Namespace, act: _Act) -> int:
         return fail("messages", f"the store can't be used: {exc}")
     except ValueError as exc:
         return fail("messages", str(exc))
-
-
-def _count(text: str) -> int:
-    if (count := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"at least 1, not {count}")
-    return count
 
 
 async def _unknown(messages: Messages, queue: str) -> str:

@@ -11,8 +11,8 @@ from typing import Any, get_args
 import msgspec
 
 from tta_kernel import Kernel, Service, suggest
-from tta_kernel.units import measure
 from tta_program import DONE, Subcommands, fail, moment, print_json, table
+from tta_program.arguments import duration, some_time, whole_number
 from tta_workflows import DEFINITIONS
 
 from .decide import fires_next
@@ -55,9 +55,9 @@ def add(subcommands: Subcommands) -> None:
 
     parser = command("list", _list, "list schedules, and when each is due next", schedule=False)
     parser.add_argument("--cursor", default="", help="go on after a page")
-    parser.add_argument("--limit", type=_count, default=_MOST, metavar="N", help="at most (%(default)s)")
+    parser.add_argument("--limit", type=whole_number, default=_MOST, metavar="N", help="at most (%(default)s)")
     parser = command("show", _show, "show a schedule, what it will do and what it has done, without its input")
-    parser.add_argument("--limit", type=_count, default=20, metavar="N", help="records at most (%(default)s)")
+    parser.add_argument("--limit", type=whole_number, default=20, metavar="N", help="records at most (%(default)s)")
     parser = command(
         "add", _add, "begin a schedule; who asks twice begins one", mutates=True, requires=(SCHEDULES, DEFINITIONS)
     )
@@ -80,7 +80,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("workflow", help="the workflow that it starts")
     when = parser.add_mutually_exclusive_group(required=True)
     when.add_argument("--cron", default="", help="minute hour day month weekday, such as '0 9 * * mon-fri', or @daily")
-    when.add_argument("--every", type=_duration, default=0.0, metavar="TIME", help="an interval, such as 15m")
+    when.add_argument("--every", type=some_time, default=0.0, metavar="TIME", help="an interval, such as 15m")
     parser.add_argument("--zone", default="UTC", help="of the wall clock, such as Europe/Berlin (%(default)s)")
     parser.add_argument("--input", type=_object, default={}, metavar="JSON", help="the workflow's input, an object")
     parser.add_argument("--owner", default="", help="the person whose data that is")
@@ -88,13 +88,13 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--label", action="append", default=[], type=_label, metavar="KEY=VALUE", help="of its runs")
     parser.add_argument("--from", dest="start", type=_moment, metavar="TIME", help=_A_TIME)
     parser.add_argument("--until", dest="end", type=_moment, metavar="TIME", help="as --from")
-    parser.add_argument("--limit", type=_count, default=0, metavar="N", help="fire so often, and end")
-    parser.add_argument("--jitter", type=_duration, default=0.0, metavar="TIME", help="put each off by less than that")
+    parser.add_argument("--limit", type=whole_number, default=0, metavar="N", help="fire so often, and end")
+    parser.add_argument("--jitter", type=duration, default=0.0, metavar="TIME", help="put each off by less than that")
     parser.add_argument("--overlap", choices=get_args(Overlap), default="skip", help="while the run before goes on")
     parser.add_argument("--catch-up", choices=get_args(CatchUp), default="last", help="of what is found too late")
-    parser.add_argument("--grace", type=_duration, default=60.0, metavar="TIME", help="later is too late (60s)")
-    parser.add_argument("--window", type=_duration, default=86400.0, metavar="TIME", help="with all: no older (1d)")
-    parser.add_argument("--most", type=_count, default=10, metavar="N", help="with all: at most (%(default)s)")
+    parser.add_argument("--grace", type=duration, default=60.0, metavar="TIME", help="later is too late (60s)")
+    parser.add_argument("--window", type=duration, default=86400.0, metavar="TIME", help="with all: no older (1d)")
+    parser.add_argument("--most", type=whole_number, default=10, metavar="N", help="with all: at most (%(default)s)")
     parser.add_argument("--replace", action="store_true", help="there may be another of that name")
 
 
@@ -261,19 +261,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_cell, value)) or "-"
     return f"{value:g}" if isinstance(value, float) else str(value) or "-"
-
-
-def _count(text: str) -> int:
-    if (count := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"at least 1, not {count}")
-    return count
-
-
-def _duration(text: str) -> float:
-    try:
-        return float(measure(float(text) if text.replace(".", "", 1).isdigit() else text, "seconds"))
-    except ValueError as exc:
-        raise argparse.ArgumentTypeError(str(exc)) from None
 
 
 def _moment(text: str) -> datetime:

@@ -130,6 +130,8 @@ class Schedules:
         """
         id = id or secrets.token_hex(4)
         _check_id(id)
+        if end.timestamp() < start.timestamp():
+            raise ScheduleRefused(f"the range ends before it begins: {end} lies before {start}")
         count = 0
 
         def change(entry: Entry, now: float) -> tuple[Entry, None]:

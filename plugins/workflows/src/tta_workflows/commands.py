@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 import uuid
@@ -16,6 +17,7 @@ from tta_agents.hookspecs import declared
 from tta_kernel import ConfigError, Kernel, Problem, suggest
 from tta_messages.types import declared as declared_types
 from tta_program import DONE, WANTING, Subcommands, fail, moment, print_json, table
+from tta_program.arguments import whole_number
 from tta_program.output import printable_lines
 
 from . import examining, graph, steering
@@ -32,7 +34,7 @@ from .library import Definitions, read_file
 from .plan import Plan, PlanError, restore_plan
 from .records import Signal
 from .runs import DEFINITIONS
-from .selection import Act, add_filters, count, query_of, with_journal
+from .selection import Act, add_filters, query_of, with_journal
 from .shown import sizes, without_text
 from .state import State, view
 from .validation import misfits
@@ -77,7 +79,7 @@ def add(subcommands: Subcommands) -> None:
     parser = ask("list", _runs, "list runs, the newest first", run=False)
     add_filters(parser)
     parser.add_argument("--cursor", default="", help="go on after a page")
-    parser.add_argument("--limit", type=count, default=_MOST, metavar="N", help="at most (%(default)s)")
+    parser.add_argument("--limit", type=whole_number, default=_MOST, metavar="N", help="at most (%(default)s)")
     ask("show", _run, "show a run and what happened in it, without what was said")
     parser = ask("signal", _signal, "answer what a step of a run waits for", mutates=True)
     parser.add_argument("step", help="its path, as `tta runs show` has it")
@@ -212,7 +214,10 @@ def _tell(wrong: Sequence[Problem]) -> None:
 
 
 async def _runs(journal: Journal, options: argparse.Namespace) -> int:
-    page = await journal.list(query_of(options, options.cursor, options.limit))
+    try:
+        page = await journal.list(query_of(options, options.cursor, options.limit))
+    except ValueError:
+        return fail("runs", f"{options.cursor!r} is no cursor: take it, quoted, from the page before, or leave it out")
     if options.json:
         print_json(page)
         return DONE
@@ -229,7 +234,7 @@ async def _runs(journal: Journal, options: argparse.Namespace) -> int:
     ]  # fmt: skip
     table(rows)
     if page.cursor:
-        fail("runs", f"there are more: --cursor {page.cursor}")
+        fail("runs", f"there are more: --cursor {shlex.quote(page.cursor)}")
     return DONE
 
 

@@ -51,13 +51,6 @@ def query_of(options: argparse.Namespace, cursor: str = "", most: int = 200) -> 
     )  # fmt: skip
 
 
-def count(text: str) -> int:
-    """Read how many."""
-    if (found := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"at least 1, not {found}")
-    return found
-
-
 def label(text: str) -> tuple[str, str]:
     """Read a label."""
     key, equals, value = text.partition("=")

@@ -17,7 +17,7 @@ import anyio
 import msgspec
 
 from tta_agents import Agents
-from tta_kernel import Kernel, suggest
+from tta_kernel import Kernel, Service, suggest
 from tta_program import DONE, WANTING, Subcommands, fail, print_json, table
 from tta_program.output import printable_lines
 
@@ -31,7 +31,7 @@ from .journal import JOURNAL, Journal, Journalled, RunQuery, RunStatus
 from .operations import TAKES, Action, ask
 from .plan import restore_plan
 from .records import Done
-from .runs import RunHandle
+from .runs import DEFINITIONS, RunHandle
 from .selection import add_filters, has_filter, with_journal
 from .state import State, view
 
@@ -59,7 +59,7 @@ def _add(subcommands: Subcommands, action: Action, text: str) -> None:
     async def act(journal: Journal, options: argparse.Namespace) -> int:
         if options.run:
             return await _ask_one(journal, action, options)
-        if getattr(options, "new", False):
+        if _is_about_new(options):
             return await _hold(journal, action, options)
         if not (has_filter(options) or options.all):
             fail("runs", f"name a run, or say which runs to {action}: --workflow, --status, … or --all")
@@ -67,9 +67,18 @@ def _add(subcommands: Subcommands, action: Action, text: str) -> None:
         return await (_show(journal, action, options) if options.dry_run else _ask_many(journal, action, options))
 
     async def command(kernel: Kernel, options: argparse.Namespace) -> int:
+        if options.run and (has_filter(options) or options.all or _is_about_new(options)):
+            fail("runs", f"say which runs to {action}, or name one: not both")
+            return _USAGE
+        if action == "pause" and _is_about_new(options) and options.workflow:
+            # A name that nobody has would hold nothing back, and whoever asked would count on it.
+            defined = kernel.get(DEFINITIONS)
+            if options.workflow not in defined:
+                return fail("runs", f"no workflow is called {options.workflow!r}; {suggest(options.workflow, defined)}")
         return await with_journal(kernel, options, _take_back if action == "rollback" and options.run else act)
 
-    parser = subcommands.add(f"runs {action}", command, help=text, requires=(JOURNAL,), mutates=True, target="run")
+    requires: tuple[Service[Any], ...] = (JOURNAL, DEFINITIONS) if action == "pause" else (JOURNAL,)
+    parser = subcommands.add(f"runs {action}", command, help=text, requires=requires, mutates=True, target="run")
     parser.add_argument("run", nargs="?", default="", help="its name, as `tta runs list` shows it")
     if action == "rollback":
         parser.add_argument("savepoint", nargs="?", default="", help="what came after this one (all of it)")
@@ -82,6 +91,10 @@ def _add(subcommands: Subcommands, action: Action, text: str) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say which runs these are, and ask nothing")
     parser.add_argument("--by", default="", help="who asks, for the runs' history")
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _is_about_new(options: argparse.Namespace) -> bool:
+    return bool(getattr(options, "new", False))
 
 
 async def _ask_one(journal: Journal, action: Action, options: argparse.Namespace) -> int:
