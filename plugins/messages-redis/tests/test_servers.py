@@ -144,7 +144,9 @@ async def test_queues_live_all_over_a_cluster_and_move_under_load(open_on: OpenR
         async with open_on(where) as m, open_on(where) as other:
             names = [f"agents.type-{n}" for n in range(20)]
             await m.broadcast(note("a"), names)
-            assert set(await m.stats()) == set(names)
+            stats = await m.stats()
+            assert set(stats) == set(names)
+            assert all(0 < each.oldest_age < PATIENCE for each in stats.values())
             for name in names:
                 assert texts(list(await other.receive(name, limit=3, done=()))) == ["a"]
             assert await m.forget("nobody") == 0

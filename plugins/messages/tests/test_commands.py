@@ -59,8 +59,8 @@ async def test_stats_are_a_table_or_json(memory: MemoryMessages, capsys: pytest.
     await memory.send(note("a"), note("b", "r"))
     assert await tta(Shared(memory), "stats") == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert lines[0][:5] == ["queue", "high", "normal", "low", "delayed"]
-    assert [line[:3] for line in lines[1:]] == [["q", "0", "1"], ["r", "0", "1"]]
+    assert lines[0][:6] == ["queue", "high", "normal", "low", "oldest", "delayed"]
+    assert [line[:6] for line in lines[1:]] == [[name, "0", "1", "0", "0", "s"] for name in "qr"]
     assert await tta(Shared(memory), "stats", "q", "--json") == 0
     shown = msgspec.json.decode(capsys.readouterr().out)
     assert shown["q"]["waiting"] == {"high": 0, "normal": 1, "low": 0}

@@ -36,6 +36,8 @@ LONG_AGO = 600.0
 """Seconds after which a run that still runs is worth a look."""
 MANY = 100
 """Messages that wait in a queue before that is worth a look, as the alert `TtaQueueGrows` has it."""
+LATE = 60.0
+"""Seconds for which a message waits before that is worth a look, as the alert `TtaMessagesWait` has it."""
 NOT_SERVING = {"started": "it has not started yet", "not-stopping": "it is stopping"}
 """What the server's own checks mean when they fail."""
 LARGEST = 32 * 2**20
@@ -147,6 +149,10 @@ def findings(told: Mapping[str, Told], now: float) -> dict[str, Any]:
     agents = [each for each in _items(told["agents"]) if _mapping(each.get("statistics")).get("calls")]
     slowest = sorted(agents, key=lambda each: -float(each["statistics"]["p95"]))
     queues = [each for each in _items(told["messages"]) if isinstance(each.get("stats"), dict)]
+    waits = [
+        (each, sum(_mapping(each["stats"].get("waiting")).values()), round(each["stats"].get("oldest_age", 0)))
+        for each in queues
+    ]
     long_ago = [each for each in _items(told["running"]) if now - float(each.get("created_at", now)) > LONG_AGO]
     return {
         "status": str(status),
@@ -175,9 +181,9 @@ def findings(told: Mapping[str, Told], now: float) -> dict[str, Any]:
             if each["stats"].get("dead")
         },
         "full_queues": {
-            str(each["queue"]): {"waiting": waiting, "refused": each["stats"].get("refused", 0)}
-            for each in queues
-            if (waiting := sum(_mapping(each["stats"].get("waiting")).values())) > MANY
+            str(each["queue"]): {"waiting": waiting, "refused": each["stats"].get("refused", 0), "oldest_seconds": age}
+            for each, waiting, age in waits
+            if waiting > MANY or age > LATE
         },
         "runs": {
             "stuck": [str(each["id"]) for each in _items(told["stuck"])],
@@ -215,7 +221,8 @@ def rows(shown: Mapping[str, Any]) -> Iterator[Sequence[str]]:
         age = f"the oldest for {each['oldest_seconds']} s" if each["oldest_seconds"] is not None else ""
         yield f"queue {queue}", f"{each['dead']} dead letters", age
     for queue, each in shown["full_queues"].items():
-        yield f"queue {queue}", f"{each['waiting']} waiting", f"{each['refused']} were refused"
+        told = f"the oldest for {each['oldest_seconds']} s; {each['refused']} were refused"
+        yield f"queue {queue}", f"{each['waiting']} waiting", told
     for what, ids in shown["runs"].items():
         for id in ids:
             yield f"run {id}", what.replace("_", " "), f"GET /runs/{id}/history says what happened"

@@ -190,13 +190,13 @@ def test_slow_agents_dead_letters_and_stuck_runs_are_told() -> None:
         for n in range(9)
     ]
     letters = {"queue": "q", "stats": {"dead": 3}, "oldest_dead_at": 900.0}
+    full = {"queue": "full", "stats": {"waiting": {"high": 7, "low": 94}, "refused": 5, "oldest_age": 2.5}}
+    late = {"queue": "late", "stats": {"waiting": {"low": 1}, "oldest_age": 90.4}}
     given = {
         **empty,
         "health": Told(200, {"status": "pass"}),
         "agents": Told(200, {"items": [*agents, {"address": "b:1", "card": {"status": "degraded"}}]}),
-        "messages": Told(
-            200, {"items": [letters, {"queue": "full", "stats": {"waiting": {"high": 7, "low": 94}, "refused": 5}}]}
-        ),
+        "messages": Told(200, {"items": [letters, full, late]}),
         "stuck": Told(200, {"items": [{"id": "r-1"}]}),
         "running": Told(200, {"items": [{"id": "r-2", "created_at": 100.0}, {"id": "r-3", "created_at": 990.0}]}),
     }
@@ -208,7 +208,8 @@ def test_slow_agents_dead_letters_and_stuck_runs_are_told() -> None:
         "agent b:1 | degraded | its calls fail: its plugin's log says why",
         *(f"agent a:{n} | p95 {n / 10:.3f} s of at most 2 s | 1 errors in 9 calls" for n in (8, 7, 6, 5, 4)),
         "queue q | 3 dead letters | the oldest for 100 s",
-        "queue full | 101 waiting | 5 were refused",
+        "queue full | 101 waiting | the oldest for 2 s; 5 were refused",
+        "queue late | 1 waiting | the oldest for 90 s; 0 were refused",
         "run r-1 | stuck | GET /runs/r-1/history says what happened",
         "run r-2 | running for long | GET /runs/r-2/history says what happened",
     ]
@@ -222,6 +223,7 @@ def test_slow_agents_dead_letters_and_stuck_runs_are_told() -> None:
         ("agents", Told(200, {"items": [{"address": "b:1", "card": {"status": "degraded"}}]}), False),
         ("messages", Told(200, {"items": [{"queue": "q", "stats": {"dead": 1}}]}), False),
         ("messages", Told(200, {"items": [{"queue": "q", "stats": {"waiting": {"low": 101}}}]}), False),
+        ("messages", Told(200, {"items": [{"queue": "q", "stats": {"waiting": {"low": 1}, "oldest_age": 61}}]}), False),
         ("stuck", Told(200, {"items": [{"id": "r-1"}]}), False),
         ("plugins", Told(200, {"items": [{"name": "p", "state": "failed"}]}), False),
         ("plugins", Told(403, error="needs plugins:read", code="forbidden"), False),

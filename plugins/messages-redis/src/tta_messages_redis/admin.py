@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from time import time
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -113,9 +114,11 @@ class Admin:
         return sum([(await self._run(known, "purge_dead", *chunk))[0][0] for chunk in chunks])
 
     async def stats(self, queue: str | None) -> Mapping[str, QueueStats]:
+        now = time()
+
         async def stats(known: Queue) -> QueueStats | None:
-            (numbers, *_) = await self._run(known, "stats")
-            return wire.read_stats(numbers) if numbers or queue else None
+            (found, *_) = await self._run(known, "stats")
+            return wire.read_stats(self._codec, known.name, found, now) if found or queue else None
 
         found = await self._queues.each(queue, stats)
         return {name: each for name, each in sorted(found.items()) if each is not None}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
-from typing import NamedTuple, get_args, get_type_hints
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
 
-from tta_messages import Codec, DeadLetter, HistoryEntry, Message, Priority, QueueSettings, QueueStats
+from tta_messages import Codec, DeadLetter, HistoryEntry, Message, Priority, QueueSettings, QueueStats, oldest_age
 
 from . import layout
 
@@ -119,14 +120,19 @@ def _is_whole(value: bytes) -> bool:
     return value[layout.VALUE.position("priority") - 1 :][:1] in _PRIORITIES.values()
 
 
-def read_stats(reply: Sequence[int]) -> QueueStats:
+def read_stats(codec: Codec, queue: str, reply: Sequence[Any], now: float) -> QueueStats:
     """Return the numbers of a queue; nothing is zeros."""
+    *numbers, first = reply or [*[0] * 15, []]
     high, normal, low, delayed, held, dead, sent, refused, retried, died, recovered, expired, stale, delivered, done = (
-        reply or [0] * 15
+        numbers
     )
+    messages = []
+    for id, value in zip(first[::2], first[1::2], strict=True):
+        with suppress(ValueError):  # Once it is received, whoever does says that it is none.
+            messages.append(read_value(codec, queue, id, value))
     return QueueStats(
         {"high": high, "normal": normal, "low": low}, delayed, held, dead, sent, refused, delivered, done, retried,
-        died, recovered, expired, stale,
+        died, recovered, expired, stale, oldest_age(messages, now),
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from tta_program import Subcommands
 from . import hookspecs
 from .answers import FAILED, Failure, answer, bounced, respond, respond_error
 from .consume import Consumed, Reject, consume, consume_batches
-from .figures import FIGURES, picture
+from .figures import FIGURES, oldest_age, picture
 from .guard import guard
 from .leases import Backoff, LeaseCounts, LeaseKeeper
 from .memory import MemoryMessages
@@ -56,8 +56,8 @@ __all__ = [
     "Delivery", "Failure", "Filter", "HistoryEntry", "LeaseCounts", "LeaseKeeper", "Message", "MessageDied", "Messages",
     "MessagesConfig", "MessagesError", "MessagesMemory", "MessagesPlugin", "Prepared", "Priority", "QueueFilled",
     "QueueSettings", "QueueStats", "Reject", "ReplyQueue", "Requests", "Requeued", "SendError", "SendResult", "Settled",
-    "Subscription", "Unsent", "answer", "bounced", "consume", "consume_batches", "guard", "picture", "respond",
-    "respond_error",
+    "Subscription", "Unsent", "answer", "bounced", "consume", "consume_batches", "guard", "oldest_age", "picture",
+    "respond", "respond_error",
 ]  # fmt: skip
 
 

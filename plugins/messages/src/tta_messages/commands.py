@@ -96,11 +96,12 @@ async def _stats(messages: Messages, options: argparse.Namespace) -> int:
         return _json(found)
     if not found:
         return _nothing("no queue has anything to tell")
-    names = [name for name in QueueStats.__struct_fields__ if name != "waiting"]
-    rows = [("queue", "high", "normal", "low", *names)]
+    names = [name for name in QueueStats.__struct_fields__ if name not in ("waiting", "oldest_age")]
+    rows = [("queue", "high", "normal", "low", "oldest", *names)]
     for queue, each in sorted(found.items()):
         waiting = [each.waiting.get(name, 0) for name in ("high", "normal", "low")]
-        rows.append((queue, *map(str, waiting), *(str(getattr(each, name)) for name in names)))
+        oldest = f"{each.oldest_age:.0f} s" if any(waiting) else "-"
+        rows.append((queue, *map(str, waiting), oldest, *(str(getattr(each, name)) for name in names)))
     table(rows)
     return DONE
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import msgspec
 
 from tta_kernel import Figure
 
-from .model import QueueStats
+from .model import Message, QueueStats
 
 
 def _figure(name: str, kind: Literal["counter", "gauge"], help: str) -> Figure:
@@ -18,6 +18,13 @@ def _figure(name: str, kind: Literal["counter", "gauge"], help: str) -> Figure:
 
 FIGURES = (
     _figure("waiting", "gauge", "messages that could be received now"),
+    Figure(
+        "messages.oldest_age",
+        "how long the next message has waited since it was sent",
+        "gauge",
+        "seconds",
+        label="queue",
+    ),
     _figure("delayed", "gauge", "messages that wait for their time"),
     _figure("held", "gauge", "messages that somebody works on"),
     _figure("dead", "gauge", "dead letters"),
@@ -31,6 +38,12 @@ FIGURES = (
     _figure("expired", "counter", "messages that died by their time to live"),
     _figure("stale", "counter", "acknowledgements that came too late"),
 )
+
+
+def oldest_age(first: Iterable[Message], now: float) -> float:
+    """Return `QueueStats.oldest_age`, given the first message of each priority."""
+    # Clocks of two machines differ; nothing waits less than not at all.
+    return max([0.0, *(now - message.sent_at - message.delay for message in first)])
 
 
 def picture(stats: Mapping[str, QueueStats]) -> Mapping[str, Any]:

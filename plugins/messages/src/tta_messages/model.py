@@ -229,7 +229,9 @@ class QueueStats(msgspec.Struct, frozen=True):
     again), ``refused`` found no room, ``delivered`` counts each attempt, ``retried`` are those given
     back as failed that come again, ``recovered`` the holds that ran out, ``died`` all that became dead
     letters, and ``expired`` those of them that did by their time to live. ``stale``:
-    acknowledgements that came too late.
+    acknowledgements that came too late. ``oldest_age``: for how many seconds the next message has
+    waited since it was sent, its delay left out, by the clock of whoever sent it; of several
+    priorities the one that has for longest. 0 where none waits.
     """
 
     waiting: Mapping[str, int] = {}
@@ -245,6 +247,7 @@ class QueueStats(msgspec.Struct, frozen=True):
     recovered: int = 0
     expired: int = 0
     stale: int = 0
+    oldest_age: float = 0.0
 
 
 class HistoryEntry(msgspec.Struct, frozen=True):

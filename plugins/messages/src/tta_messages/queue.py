@@ -6,6 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from .figures import oldest_age
 from .model import (
     DeadLetter,
     Delivery,
@@ -354,7 +355,9 @@ class Queue:
         waiting = {p.name.lower(): len(self._waiting[p]) for p in _ORDER}
         held = sum(entry.state == _HELD for entry in self._entries.values())
         delayed = len(self._entries) - held - sum(waiting.values())
-        return QueueStats(waiting, delayed, held, len(self._dead), **self._counts)
+        first = [next(iter(those.values())).message for those in self._waiting.values() if those]
+        age = oldest_age(first, now)
+        return QueueStats(waiting, delayed, held, len(self._dead), **self._counts, oldest_age=age)
 
     def history(self, limit: int) -> list[HistoryEntry]:
         """Return the last entries, the newest first."""

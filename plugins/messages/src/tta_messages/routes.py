@@ -84,7 +84,7 @@ class _Routes:
             Route(
                 method="GET", path="/messages", permission=READ, request=Paged, response=QueueList,
                 summary="Count what waits, is delayed, held and dead, in each queue.", handler=self.queues,
-                example=QueueList([QueueView("agents.echo", QueueStats({"normal": 2}, sent=40))]),
+                example=QueueList([QueueView("agents.echo", QueueStats({"normal": 2}, sent=40, oldest_age=3.5))]),
             ),
             Route(
                 method="GET", path="/messages/{queue}/dead", permission=READ, request=AskDead, response=DeadList,

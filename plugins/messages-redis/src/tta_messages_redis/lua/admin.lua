@@ -2,7 +2,8 @@
 --
 -- ARGV: 1-4 see common.lua, 5 what, then by what, with the result:
 --   recover                      how many, whether there are more
---   stats                        lengths and counters, or nothing of a queue that isn't there
+--   stats                        lengths, counters, and the first of each list (id and value by turns); or nothing of a queue
+--                                that isn't there
 --   configure: settings          1
 --   settings                     what is stored, or nothing
 --   purge                        how many, whether there are more
@@ -66,6 +67,27 @@ local function delete(id, value, hold)
   end
 end
 
+-- The first message of each list, be there tombstones before it: id and value by turns.
+local function first_values()
+  local found = {}
+  for _, list in pairs(R.LISTS) do
+    local at, ids = 0, nil
+    repeat
+      ids = call('LRANGE', list, at, at + 99)
+      at = at + 100
+      for _, id in ipairs(ids) do
+        local value = call('HGET', BODY, id)
+        if value then
+          found[#found + 1], found[#found + 2] = id, value
+          ids = {}
+          break
+        end
+      end
+    until #ids == 0
+  end
+  return found
+end
+
 local result = {}
 if what == 'recover' then
   if recovered > 0 then
@@ -86,6 +108,7 @@ elseif what == 'stats' then
       result[7 + i] = tonumber(numbers[i]) or 0
     end
     result[7], result[14], result[15] = sent, delivered, acknowledged
+    result[16] = first_values()
   end
 elseif what == 'configure' then
   call('HSET', QUEUE, 'settings', ARGV[6])

@@ -320,6 +320,33 @@ class AdminContract:
             got = (await m.stats("q"))["q"]
             assert (got.recovered, got.expired, got.died, got.delivered) == (1, 1, 1, 2)
 
+    async def test_the_oldest_that_waits_says_for_how_long(self, messages: Open) -> None:
+        async with messages() as m:
+            await put(m, note("first", priority=Priority.LOW))
+            await elapse(m, 0.2)
+            await put(m, note("second", id="2"), note("delayed", delay=LONG), note("soon", "r", delay=0.2))
+            await put(m, note("none", "s", id="3"))
+            assert await m.cancel("s", "3")
+            await elapse(m, 0.2)
+            stats = await m.stats()
+            assert 0.4 <= stats["q"].oldest_age < LONG
+            # Until its time had come it was nobody's to take.
+            assert 0 <= stats["r"].oldest_age < stats["q"].oldest_age - 0.3
+            assert (stats["r"].waiting["normal"], stats["s"].oldest_age) == (1, 0.0)
+            # What is held doesn't wait, and what was cancelled before it is passed over.
+            assert await m.cancel("q", "2")
+            await put(m, note("third"))
+            assert texts(await take(m, 2)) == ["third", "first"]
+            assert (await m.stats("q"))["q"].oldest_age == 0.0
+
+    async def test_what_lies_behind_a_cancelled_one_is_the_oldest(self, messages: Open) -> None:
+        async with messages() as m:
+            await put(m, *(note(str(number), id=str(number)) for number in range(40)))
+            for number in range(39):
+                assert await m.cancel("q", str(number))
+            await elapse(m, 0.1)
+            assert 0.1 <= (await m.stats("q"))["q"].oldest_age < LONG
+
     async def test_the_numbers_of_all_queues_are_by_name(self, messages: Open) -> None:
         async with messages() as m:
             await put(m, note("a", "q"), note("b", "r"))
@@ -329,7 +356,7 @@ class AdminContract:
         async with messages() as m:
             got = (await m.stats("q"))["q"]
             assert not any(got.waiting.values())
-            assert [getattr(got, name) for name in QueueStats.__struct_fields__[1:]] == [0] * 12
+            assert [getattr(got, name) for name in QueueStats.__struct_fields__[1:]] == [0] * 13
 
     async def test_the_history_tells_the_steps_the_newest_first(self, messages: Open) -> None:
         async with messages() as m:
