@@ -9,9 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from tta_events import EVENTS, EventsPlugin
+from tta_events.testing import EventsContract, Opened
+from tta_events.testing import Open as EventsOpen
 from tta_kernel import Context, Event, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
 from tta_messages import FAILED, MESSAGES, Messages, MessagesConfig, MessagesMemory, MessagesPlugin
 from tta_messages.testing import TYPES, Open, SingleProcessMessagesContract
+from tta_sessions import hookspecs
 
 
 @pytest.fixture
@@ -23,6 +27,40 @@ class TestMessagesMemory(SingleProcessMessagesContract):
     @pytest.fixture
     def messages(self) -> Open:
         return open_messages
+
+
+class TestEvents(EventsContract):
+    @pytest.fixture
+    def events(self) -> EventsOpen:
+        return open_events
+
+
+@asynccontextmanager
+async def open_events(*, size: int = 100) -> AsyncIterator[Opened]:
+    async def publish(event: Event) -> None:
+        others[0].publish(event)
+        await kernel.get(EVENTS).read(limit=1)
+
+    async def forget(owner: str) -> int:
+        answers = await others[0].ask(hookspecs.forget, owner)
+        return answers["events"] if isinstance(answers["events"], int) else 0
+
+    others: list[Context] = []
+
+    class Other(Plugin[NoConfig]):
+        """Publishes events, and asks that somebody be forgotten."""
+
+        hookspecs = hookspecs
+
+        @asynccontextmanager
+        async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+            others.append(ctx)
+            yield
+
+    plugins: dict[str, type[Plugin[Any]]] = {"events": EventsPlugin, "other": Other}
+    settings = KernelSettings(plugins={"events": PluginSettings(config={"size": size})})
+    async with Kernel(settings, plugins=plugins) as kernel:
+        yield Opened(kernel.get(EVENTS), publish, forget)
 
 
 DEFAULT = MessagesConfig()

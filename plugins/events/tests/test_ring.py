@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
 import anyio
@@ -8,6 +9,7 @@ import pytest
 from msgspec import Struct
 
 from tta_events import DROPPED, Entry, Ring, Where
+from tta_events.testing import EventsContract, Open, Opened
 from tta_kernel import Event, EventBus, PluginStateChanged
 
 
@@ -50,6 +52,25 @@ class Tower:
         return [entry.fields["way"] for entry in page.entries]
 
 
+class TestRing(EventsContract):
+    @pytest.fixture
+    def events(self) -> Open:
+        return open_ring
+
+
+@asynccontextmanager
+async def open_ring(*, size: int = 100) -> AsyncIterator[Opened]:
+    tower = Tower(size)
+
+    async def publish(event: Event) -> None:
+        tower.bus.publish(event, source="tower")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(tower.ring.run)
+        yield Opened(tower.ring, publish, tower.ring.forget)
+        tasks.cancel_scope.cancel()
+
+
 async def test_events_are_numbered_and_show_numbers_and_what_is_declared() -> None:
     tower = Tower()
     tower.ring_bell("loud", owner="p-1", session="s-1")
@@ -84,43 +105,12 @@ async def test_what_json_cannot_hold_or_is_much_is_told_by_its_size(why: Any, fi
     assert (entry.fields.get("why"), entry.sizes.get("why"), entry.sizes["data"]) == (field, size, 1)
 
 
-async def test_the_newest_are_told_unless_a_number_is_given() -> None:
-    tower = Tower()
-    tower.ring_bell(*"abcdef")
-    assert await tower.ways(limit=2) == ["e", "f"]
-    assert await tower.ways(1, limit=2) == ["b", "c"]
-    assert await tower.ways(6) == []
-    assert (await tower.ring.read(1, limit=2)).next == 3
-
-
 async def test_what_is_no_longer_kept_is_counted_as_missed() -> None:
     tower = Tower(size=3)
     tower.ring_bell(*"abcdefg")
     page = await tower.ring.read(1)
     assert [entry.seq for entry in page.entries] == [5, 6, 7]
     assert (page.missed, page.oldest, page.newest) == (3, 5, 7)
-
-
-async def test_another_epoch_begins_anew() -> None:
-    tower = Tower()
-    tower.ring_bell(*"ab")
-    page = await tower.ring.read()
-    assert await tower.ways(2, epoch=page.epoch) == []
-    assert await tower.ways(2, epoch="another") == ["a", "b"]
-    assert await tower.ways(99) == ["a", "b"]
-
-
-async def test_events_are_chosen_by_kind_session_and_owner() -> None:
-    tower = Tower()
-    tower.ring_bell("a", owner="p-1", session="s-1")
-    tower.ring_bell("b", owner="p-2", session="s-1")
-    tower.bus.publish(Cracked())
-    assert await tower.ways(where=Where(session="s-1")) == ["a", "b"]
-    assert await tower.ways(where=Where(owner="p-2")) == ["b"]
-    assert await tower.ways(where=Where(("bell.rung",), "s-1", "p-1")) == ["a"]
-    assert [each.seq for each in (await tower.ring.read(where=Where(("bell.c*",)))).entries] == [3]
-    assert (await tower.ring.read(0, where=Where(("other.*",)))).next == 3
-    assert await tower.ways(where=Where(session="s-1"), limit=1) == ["b"]
 
 
 async def test_who_waits_gets_the_next_event_that_is_asked_for() -> None:
@@ -143,12 +133,6 @@ async def test_who_waits_gets_the_next_event_that_is_asked_for() -> None:
                 await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
     assert ([entry.fields["way"] for entry in pages[0].entries], pages[0].next) == (["mine"], 2)
-
-
-async def test_who_has_waited_in_vain_gets_an_empty_page() -> None:
-    tower = Tower()
-    page = await tower.ring.read(0, wait=0.01)
-    assert (page.entries, page.next, page.oldest, page.newest) == ([], 0, 0, 0)
 
 
 async def test_what_came_too_fast_is_a_gap_that_everybody_sees() -> None:
@@ -184,9 +168,3 @@ async def test_it_ends_with_its_subscription() -> None:
         ring = Ring(subscription, 10)
     with anyio.fail_after(5):
         await ring.run()
-
-
-@pytest.mark.parametrize("asked", [{"limit": 0}, {"limit": 1001}, {"wait": -1.0}, {"after": -1}])
-async def test_what_makes_no_sense_is_refused(asked: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"whole number|number of seconds"):
-        await Tower().ring.read(**asked)

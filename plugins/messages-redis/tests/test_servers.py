@@ -146,7 +146,7 @@ async def test_queues_live_all_over_a_cluster_and_move_under_load(open_on: OpenR
             await m.broadcast(note("a"), names)
             stats = await m.stats()
             assert set(stats) == set(names)
-            assert all(0 < each.oldest_age < PATIENCE for each in stats.values())
+            assert all(0 <= each.oldest_age < 60.0 for each in stats.values())
             for name in names:
                 assert texts(list(await other.receive(name, limit=3, done=()))) == ["a"]
             assert await m.forget("nobody") == 0

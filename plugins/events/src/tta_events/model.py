@@ -91,7 +91,8 @@ class Events(Protocol):
         """Return events, the oldest first: those after a number, or without one the newest; 1000 at most.
 
         Where there is none, wait up to ``wait`` seconds (60 at most) for one; the page is empty where none came.
-        An ``epoch`` that is not the present one is as if ``after`` were 0.
+        An ``epoch`` that is not the present one is as if ``after`` were 0. Without one, a number above the newest
+        is of a numbering that has ended, and leads to what comes next: ``next`` is below ``after`` then.
         """
 
 

@@ -86,8 +86,7 @@ class Ring(Events):
             after = await self._before_newest(where, limit)
         else:
             check_count("after", after, least=0)
-            if epoch not in ("", self._epoch) or after > self._newest:
-                after = 0
+            after = min(after, self._newest) if epoch in ("", self._epoch) else 0
         page = await self._page(after, where, limit)
         with anyio.move_on_after(min(wait, LONGEST_WAIT)):
             while not page.entries:

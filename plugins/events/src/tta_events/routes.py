@@ -21,6 +21,9 @@ PATIENCE = 5.0
 class Ask(msgspec.Struct, frozen=True):
     """``after`` is what the last answer's ``next`` said, with its ``epoch``; without it the newest events are meant.
 
+    With an ``epoch`` that has ended all that is kept is told. Without one, nobody can tell what came between: the page
+    is empty, and its ``next`` below ``after``.
+
     ``kind`` may stand several times, and end in a star. Where there is no such event, the answer waits up to ``wait``
     seconds for one.
     """
