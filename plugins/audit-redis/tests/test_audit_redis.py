@@ -10,7 +10,7 @@ from tta_audit import Audit, AuditError, Verdict
 from tta_audit.testing import SharedAuditContract, an_entry
 from tta_audit_redis import RedisAudit
 from tta_redis import Redis, connect
-from tta_redis.testing import OnACluster, redis_server
+from tta_redis.testing import OnACluster, redis_server, sentinel
 
 
 @pytest.fixture
@@ -137,3 +137,67 @@ async def test_chains_that_have_ended_by_themselves_are_missed_by_nobody(redis: 
     third = RedisAudit(redis, keep=600.0, clock=lambda: now)
     await third.record(an_entry())
     assert {each.status for each in await third.verify()} == {"whole"}
+
+
+async def test_records_that_replicas_have_are_there_when_one_of_them_takes_over() -> None:
+    with sentinel() as several:
+        async with connect(several.config(socket_timeout=1.0)) as redis:
+            audit = RedisAudit(redis, keep=600.0, wait_replicas=1, wait_timeout=2.0)
+            targets = [f"run-{number}" for number in range(20)]
+            for target in targets:
+                await audit.record(an_entry(target=target, owner="anna"))
+            assert audit.unconfirmed == ""
+            several.master().kill()
+            assert [each.target for each in reversed(await audit.read(owner="anna"))] == targets
+            await store(redis).record(an_entry(target="another"))
+            await audit.record(an_entry(target="after"))
+            assert (await audit.read(limit=1))[0].target == "after"
+            assert {each.status for each in await audit.verify()} == {"whole"}
+
+
+async def test_a_record_that_too_few_replicas_have_counts_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with sentinel(replicas=1, sentinels=1) as several:
+        async with connect(several.config()) as redis:
+            assert await redis.wait(1, 10.0, key="warm") == 1
+            audit = RedisAudit(redis, keep=600.0, wait_replicas=1, wait_timeout=0.2)
+            (replica,) = several.replicas()
+            replica.pause()
+            try:
+                await audit.record(an_entry(target="a", owner="anna"))
+                assert audit.unconfirmed == "0 of 1 replicas confirmed the last commit in time"
+                assert [each.target for each in await audit.read(what="runs.cancel")] == ["a"]
+                for _ in range(2):
+                    with pytest.raises(AuditError, match=r"0 of 1 replicas have confirmed it.*forget once more"):
+                        await audit.forget("anna")
+                assert await audit.read(owner="anna") == []
+            finally:
+                replica.resume()
+            with anyio.fail_after(10):
+                while True:
+                    try:
+                        assert await audit.forget("anna") == 0
+                        break
+                    except AuditError:
+                        continue
+            assert [each for each in caplog.messages if "would be lost if their master were" in each]
+            assert (await verdict(audit)).status == "whole"
+
+
+async def test_where_a_failover_took_its_last_records_a_process_says_so_and_goes_on() -> None:
+    with sentinel() as several:
+        async with connect(several.config(socket_timeout=1.0)) as redis:
+            audit = RedisAudit(redis, keep=600.0)
+            await audit.record(an_entry(target="replicated"))
+            assert await redis.wait(1, 10.0, key=await lines_of(redis, audit)) == 1
+            (replica,) = several.replicas()
+            replica.pause()
+            several.master().command("CLIENT", "KILL", "TYPE", "replica")  # It would read on what waits for it.
+            await audit.record(an_entry(target="lost"))
+            several.master().kill()
+            replica.resume()
+            with pytest.raises(AuditError, match="it begins another"):
+                await audit.record(an_entry(target="refused"))
+            await audit.record(an_entry(target="after"))
+            targets = [each.target for each in await audit.read(what="runs.cancel")]
+            assert targets == ["after", "replicated"]
+            assert {each.status for each in await audit.verify()} == {"whole"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,7 +10,9 @@ import msgspec
 
 from tta_access import AccessError, Key
 from tta_access.memory import added, in_order, revoked, with_use
-from tta_redis import Redis, StoreErrors
+from tta_redis import Redis, Replication, StoreErrors
+
+log = logging.getLogger("tta.access-redis")
 
 _ATTEMPTS = 100
 """How often a change is tried anew because somebody else has changed something meanwhile."""
@@ -37,16 +40,28 @@ return 1
 
 
 class RedisKeys:
-    """Keys of all processes that share a Redis."""
+    """Keys of all processes that share a Redis.
 
-    def __init__(self, redis: Redis, clock: Callable[[], float] = time.time) -> None:
+    A change waits up to ``wait_timeout`` until ``wait_replicas`` have it. A new key counts whether they do or not:
+    ``unconfirmed`` says how it was with the last one, and is empty where enough had it.
+    """
+
+    def __init__(
+        self, redis: Redis, clock: Callable[[], float] = time.time, *, wait_replicas: int = 0, wait_timeout: float = 1.0
+    ) -> None:
         self._redis = redis
+        self._replication = Replication(wait_replicas, wait_timeout, what="keys", log=log)
         self._clock = clock
         self._keys, self._version, self._uses = (
             redis.key("access", part, tag="access") for part in ("keys", "version", "used")
         )
         self._change_script = redis.script(_CHANGE)
         self._used_script = redis.script(_USED)
+
+    @property
+    def unconfirmed(self) -> str:
+        """Say why the last change would be lost with its master; nothing where enough replicas have it."""
+        return self._replication.unconfirmed
 
     async def add(self, key: Key) -> None:
         await self._change(lambda keys: added(keys, key, self._clock()))
@@ -67,6 +82,13 @@ class RedisKeys:
             return {**keys, **found}
 
         await self._change(change)
+        # Also where it was revoked before: whoever was told to revoke it once more wants to know that it is.
+        with _store_errors:
+            wanting = await self._replication.confirm(self._redis, [self._keys])
+        if wanting:
+            raise AccessError(
+                f"it opens nothing now, but {wanting}: after a failover it could; revoke it until none is active"
+            )
         return bool(found)
 
     async def find(self, digest: str) -> Key | None:
@@ -107,7 +129,7 @@ class RedisKeys:
         for key in fresh:
             arguments += [key.digest, msgspec.json.encode(key)]
         arguments += [key.digest for key in gone]
-        done = bool(await self._change_script([self._keys, self._version], arguments, retry=True))
+        done = bool(await self._replication.run(self._change_script, [self._keys, self._version], arguments))
         if done and gone:
             await self._redis.execute("HDEL", self._uses, *(key.id for key in gone), retry=True)
         return done

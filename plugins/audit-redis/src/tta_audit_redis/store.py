@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
@@ -30,10 +31,11 @@ from tta_audit import (
     stamped,
     verdicts,
 )
-from tta_redis import Redis, StoreErrors
+from tta_redis import Redis, Replication, StoreErrors
 
 from .scripts import ADD, OWNER
 
+log = logging.getLogger("tta.audit-redis")
 _store_errors = StoreErrors(lambda exc: AuditError(f"the store of records: {exc}"))
 _PAGE = 500
 """Records that are read in one go."""
@@ -43,11 +45,16 @@ _SLACK = 2.0
 
 
 class RedisAudit:
-    """A record of all processes that share a Redis; each has a chain of its own."""
+    """A record of all processes that share a Redis; each has a chain of its own.
+
+    An entry waits up to ``wait_timeout`` until ``wait_replicas`` have it, and counts whether they do or not: it is
+    stored. ``unconfirmed`` says how it was with the last one, and is empty where enough had it.
+    """
 
     def __init__(
-        self, redis: Redis, *, keep: float, limit: int = 100_000, clock: Callable[[], float] = time.time
-    ) -> None:
+        self, redis: Redis, *, keep: float, limit: int = 100_000, clock: Callable[[], float] = time.time,
+        wait_replicas: int = 0, wait_timeout: float = 1.0,
+    ) -> None:  # fmt: skip
         self.recorded = 0
         self.trouble = ""
         self._redis = redis
@@ -64,6 +71,12 @@ class RedisAudit:
         """Where the chain ends if what was added last has arrived; nobody knows that yet."""
         self._at = 0.0
         self._lock = anyio.Lock()
+        self._replication = Replication(wait_replicas, wait_timeout, what="records", log=log)
+
+    @property
+    def unconfirmed(self) -> str:
+        """Say why the last entry would be lost with its master; nothing where enough replicas have it."""
+        return self._replication.unconfirmed
 
     async def record(self, entry: Entry) -> None:
         # What has been done must be recorded, also where nobody waits for its caller any more.
@@ -101,15 +114,21 @@ class RedisAudit:
 
     async def forget(self, user: str) -> int:
         with _store_errors:
+            place = await self._place(user)
             pseudonym = await self._pseudonym(user, make=False)
-            if not pseudonym:
-                return 0
-            entry = Entry(what="audit.forgot", who="tta", kind="local", outcome="done")
-            with anyio.CancelScope(shield=True):
-                async with self._lock:
-                    await self._append(replace(stamped(entry, 0.0), owner=pseudonym))
-            await self._redis.execute("DEL", await self._place(user), retry=True)
-            return 1
+            if pseudonym:
+                entry = Entry(what="audit.forgot", who="tta", kind="local", outcome="done")
+                with anyio.CancelScope(shield=True):
+                    async with self._lock:
+                        await self._append(replace(stamped(entry, 0.0), owner=pseudonym))
+                await self._redis.execute("DEL", place, retry=True)
+            # Also where the key was deleted before: whoever was told to forget once more wants to know that it is.
+            if wanting := await self._replication.confirm(self._redis, [place]):
+                raise AuditError(
+                    f"a person's key is deleted, but {wanting}: after a failover it could be there again, "
+                    "so forget once more"
+                )
+            return 1 if pseudonym else 0
 
     async def _record(self, entry: Entry) -> None:
         try:
@@ -138,9 +157,8 @@ class RedisAudit:
         # First who is found by it: a crash leaves a name without records, never records that nobody finds.
         await self._redis.execute("ZADD", self._chains, self._at, name, retry=True)
         self._doubt = chain
-        done = await self._add(
-            self._keys(name), [self._chain.head, chain.head, line, self._limit, self._keep], retry=True
-        )  # fmt: skip
+        arguments = [self._chain.head, chain.head, line, self._limit, self._keep]
+        done = await self._replication.run(self._add, self._keys(name), arguments)
         self._doubt = None
         if not done:
             await self._begin_anew()
@@ -196,7 +214,11 @@ class RedisAudit:
     async def _pseudonym(self, user: str, *, make: bool) -> str:
         place = await self._place(user)
         fresh = new_secret().hex() if make else ""
-        key = await self._owner([place], [fresh, self._keep], retry=True)
+        if make:
+            # It may lie with another master than the records.
+            key = await self._replication.run(self._owner, [place], [fresh, self._keep])
+        else:
+            key = await self._owner([place], [fresh, self._keep], retry=True)
         return pseudonym_of(bytes(key), user) if key else ""
 
     async def _place(self, user: str) -> str:
