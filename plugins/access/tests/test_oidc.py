@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
+import socketserver
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -377,6 +379,40 @@ def test_an_answer_that_holds_no_keys_is_an_error(server: tuple[str, type[Server
     own.answer = answer
     with pytest.raises(AccessError):
         fetch(config(jwks_url=url))
+
+
+class Dripping(socketserver.BaseRequestHandler):
+    """Sends one byte after another, for ever: each comes in time, and the whole never does."""
+
+    before = b""
+    pause = threading.Event()
+
+    def handle(self) -> None:
+        self.request.recv(65_536)
+        self.request.sendall(self.before)
+        with contextlib.suppress(OSError):
+            while True:
+                self.request.sendall(b"x")
+                self.pause.wait(0.02)
+
+
+@pytest.mark.parametrize(
+    "before", [b"", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 900000\r\n\r\n"]
+)
+def test_keys_that_come_byte_by_byte_are_given_up_and_nobody_waits_on(before: bytes) -> None:
+    handler = type("Own", (Dripping,), {"before": before})
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            since = time.monotonic()
+            with pytest.raises(AccessError, match="TimeoutError"):
+                fetch(config(jwks_url=f"http://127.0.0.1:{server.server_address[1]}/keys", timeout=0.3))
+            assert time.monotonic() - since < 5.0
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_a_file_without_keys_is_an_error(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ class Oidc(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     roles: dict[str, Roles] = {}
     leeway: Annotated[float, msgspec.Meta(ge=0, le=300, extra={"unit": "seconds"})] = 30.0
     jwks_ttl: PositiveDuration = 600.0
-    timeout: Annotated[PositiveDuration, msgspec.Meta(le=60)] = 5.0
+    # Whoever serves waits five seconds until it is known who asks.
+    timeout: Annotated[PositiveDuration, msgspec.Meta(le=60)] = 3.0
 
     def __post_init__(self) -> None:
         if bool(self.jwks_url) == bool(self.jwks_file):

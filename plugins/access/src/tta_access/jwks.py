@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
-from urllib.error import URLError
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.error import HTTPError
+from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
 import msgspec
 
@@ -23,14 +27,83 @@ class _NoRedirect(HTTPRedirectHandler):
         return None
 
 
+class _Cut:
+    """Shuts connections as the time is over: a socket's own limit begins anew with each byte that comes."""
+
+    def __init__(self, limit: float) -> None:
+        self.late = False
+        self._sockets: list[socket.socket] = []
+        self._timer = threading.Timer(limit, self._shut)
+        self._timer.daemon = True
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        self._timer.start()
+        try:
+            yield
+        finally:
+            self._timer.cancel()
+
+    def watch(self, connected: socket.socket) -> None:
+        self._sockets.append(connected)
+        if self.late:
+            self._shut()
+
+    def _shut(self) -> None:
+        self.late = True
+        for each in self._sockets:
+            with suppress(OSError):  # It may be closed by now.
+                each.shutdown(socket.SHUT_RDWR)
+
+
+class _Http(HTTPHandler):
+    def __init__(self, cut: _Cut) -> None:
+        super().__init__()
+        self._cut = cut
+
+    def http_open(self, request: Request) -> HTTPResponse:
+        cut = self._cut
+
+        class Connection(HTTPConnection):
+            def connect(self) -> None:
+                super().connect()
+                cut.watch(self.sock)
+
+        return self.do_open(Connection, request)
+
+
+class _Https(HTTPSHandler):
+    def __init__(self, cut: _Cut) -> None:
+        super().__init__()
+        self._cut = cut
+
+    def https_open(self, request: Request) -> HTTPResponse:
+        cut = self._cut
+
+        class Connection(HTTPSConnection):
+            def connect(self) -> None:
+                super().connect()  # Its handshake as a whole is under the socket's limit.
+                cut.watch(self.sock)
+
+        return self.do_open(Connection, request)
+
+
 def fetch(config: Oidc) -> Mapping[str, Any]:
-    """Get the keys by HTTPS."""
+    """Get the keys by HTTPS, within the time that config has for it."""
     request = Request(config.jwks_url, headers={"Accept": "application/json"})  # noqa: S310 - `Oidc` looks at the scheme
+    cut = _Cut(config.timeout)
+    opener = build_opener(_NoRedirect, _Http(cut), _Https(cut))
     try:
-        with build_opener(_NoRedirect).open(request, timeout=config.timeout) as answer:
+        with cut.running(), opener.open(request, timeout=config.timeout) as answer:
             data = answer.read(LARGEST + 1)
-    except (OSError, ValueError, URLError) as exc:
-        raise AccessError(f"the issuer's keys can't be fetched: {type(exc).__name__}") from exc
+    except HTTPError as exc:
+        exc.close()  # It is an answer, too.
+        raise AccessError(f"the issuer's keys can't be fetched: it answers {exc.code}") from None
+    except (OSError, ValueError, HTTPException) as exc:
+        why = TimeoutError if cut.late else type(exc)
+        raise AccessError(f"the issuer's keys can't be fetched: {why.__name__}") from exc
+    if cut.late:
+        raise AccessError("the issuer's keys can't be fetched: TimeoutError")
     return _decoded(data)
 
 

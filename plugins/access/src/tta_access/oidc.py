@@ -92,18 +92,25 @@ class Tokens:
         return Verified(subject, _values(claims, self._config.claim), expires_at)
 
     async def _key(self, id: str, algorithm: str) -> jwt.PyJWK:
-        if not self._has(id, algorithm):
+        # While somebody looks, nobody waits whose key is known: an issuer that is slow would stop them all.
+        if not self._has(id, algorithm) and not (self._lock.locked() and self._usable(id, algorithm)):
             async with self._lock:
                 # Whoever waited finds what the one before has fetched.
                 if not self._has(id, algorithm) and self._clock() - self._tried_at >= _ANEW:
                     await self._refresh()
-        if self._clock() - self._fetched_at >= 2 * self._config.jwks_ttl:
-            # An issuer that is away for a while closes nobody out; for longer, it may have withdrawn its keys.
+        if self._too_old():
             raise Denied("unavailable", "issuer-away", retry_after=_ANEW)
         key = self._find(id, algorithm)
         if key is None:
             raise Denied("unauthenticated", "token-key")
         return key
+
+    def _too_old(self) -> bool:
+        # An issuer that is away for a while closes nobody out; for longer, it may have withdrawn its keys.
+        return self._clock() - self._fetched_at >= 2 * self._config.jwks_ttl
+
+    def _usable(self, id: str, algorithm: str) -> bool:
+        return self._find(id, algorithm) is not None and not self._too_old()
 
     def _has(self, id: str, algorithm: str) -> bool:
         return self._find(id, algorithm) is not None and self._clock() - self._fetched_at < self._config.jwks_ttl

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from tta_kernel import Kernel
 from tta_program import DONE, WANTING, Subcommands, fail, print_json, table
 from tta_program.arguments import some_time
 from tta_program.logs import Redactor
+
+from . import proofs
 
 ASKED = {
     "readiness": "/readyz?verbose",
@@ -60,6 +63,7 @@ def add(subcommands: Subcommands) -> None:
     parser.add_argument(
         "where", type=_where, metavar="URL|SOCKET", help="such as http://127.0.0.1:8503, or a Unix socket's path"
     )
+    proofs.add(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     text = "write all that was told, config and figures too, into a file for a bug report, without secrets"
     parser.add_argument("--bundle", type=Path, metavar="FILE", help=text)
@@ -68,25 +72,33 @@ def add(subcommands: Subcommands) -> None:
 
 def _where(text: str) -> str:
     """Refuse what can't be asked at once: else somebody looks at a process which is well."""
-    base = _address(text)
-    if "://" in text and not base:
+    base, socket = _address(text)
+    if text.startswith("https+unix://"):
+        raise argparse.ArgumentTypeError("it speaks no TLS through a Unix socket: give an address, or one without tls")
+    if "://" in socket:
         raise argparse.ArgumentTypeError("a URL begins with http:// or https://")
     try:
         url = urlsplit(base)
         named = bool(url.hostname) and (url.port is None or url.port > 0)
     except ValueError:
         named = False
-    if base and not named:
+    if not named:
         raise argparse.ArgumentTypeError("that is no URL: it reads http://HOST:PORT")
     return text
 
 
 async def _run(kernel: Kernel, options: argparse.Namespace) -> int:
     asked = {**ASKED, **(ONLY_BUNDLED if options.bundle else {})}
-    told = await ask(options.where, asked, key=os.environ.get("TTA_KEY", ""), within=options.timeout)
     redact = Redactor(kernel.secrets)
+    try:
+        tls = proofs.context_of(options)
+    except proofs.Unusable as exc:
+        return fail("diagnose", str(exc))
+    told = await ask(options.where, asked, key=os.environ.get("TTA_KEY", ""), within=options.timeout, tls=tls)
     if not any(each.status for each in told.values()):
-        return fail("diagnose", f"nothing answers at {redact(options.where)}: {redact(told['health'].error)}")
+        error = told["health"].error
+        hint = proofs.HINT if "CERTIFICATE_VERIFY_FAILED" in error else ""
+        return fail("diagnose", f"nothing answers at {redact(options.where)}: {redact(error)}{hint}")
     if options.bundle:
         try:
             await anyio.to_thread.run_sync(_write, options.bundle, redact(msgspec.json.encode(told).decode()))
@@ -102,10 +114,17 @@ async def _run(kernel: Kernel, options: argparse.Namespace) -> int:
     return DONE if is_well(shown) else WANTING
 
 
-async def ask(where: str, asked: Mapping[str, str], *, key: str = "", within: float = 10.0) -> dict[str, Told]:
+async def ask(
+    where: str,
+    asked: Mapping[str, str],
+    *,
+    key: str = "",
+    within: float = 10.0,
+    tls: ssl.SSLContext | None = None,
+) -> dict[str, Told]:
     """Ask a server for several things; what it doesn't answer is told with why."""
-    base = _address(where)
-    connector = None if base else aiohttp.UnixConnector(where)
+    base, socket = _address(where)
+    connector = aiohttp.UnixConnector(socket) if socket else None
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     limit = aiohttp.ClientTimeout(total=within)
     found = {name: Told() for name in asked}
@@ -114,7 +133,7 @@ async def ask(where: str, asked: Mapping[str, str], *, key: str = "", within: fl
         async def look(name: str, path: str) -> None:
             # Readiness is told to everybody, even while nobody can tell whose a key is: the store of keys is away.
             shown = {} if path.startswith("/readyz") else headers
-            found[name] = await _ask(client, (base or "http://localhost") + path, shown)
+            found[name] = await _ask(client, base + path, shown, tls)
 
         # At once: where a store is away, each answer takes as long as its route may.
         for name, path in asked.items():
@@ -122,16 +141,18 @@ async def ask(where: str, asked: Mapping[str, str], *, key: str = "", within: fl
     return found
 
 
-def _address(where: str) -> str:
-    """Return the URL that is meant, empty where it is a socket's path."""
+def _address(where: str) -> tuple[str, str]:
+    """Return the URL that is meant, and a socket's path where it is to be asked through one."""
+    if where.startswith("http+unix://"):  # as a server says where it serves
+        return "http://localhost", where.removeprefix("http+unix://")
     if where.startswith(("http://", "https://")):
-        return where.rstrip("/")
-    return f"http://{where}" if ":" in where and "/" not in where else ""
+        return where.rstrip("/"), ""
+    return (f"http://{where}", "") if ":" in where and "/" not in where else ("http://localhost", where)
 
 
-async def _ask(client: aiohttp.ClientSession, url: str, headers: Mapping[str, str]) -> Told:
+async def _ask(client: aiohttp.ClientSession, url: str, headers: Mapping[str, str], tls: ssl.SSLContext | None) -> Told:
     try:
-        async with client.get(url, headers=headers, allow_redirects=False) as answer:
+        async with client.get(url, headers=headers, allow_redirects=False, ssl=tls or True) as answer:
             body = await answer.content.read(LARGEST)
             found = body.decode() if answer.content_type == "text/plain" else msgspec.json.decode(body)
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:

@@ -116,7 +116,8 @@ def _problem(denied: Denied) -> HttpProblem:
         after = str(int(denied.retry_after or 1) + 1)
         return RATE_LIMITED("too many wrong credentials", headers={"Retry-After": after})
     if denied.code == "unavailable":
-        return UNAVAILABLE("nobody can tell who asks")
+        after = str(int(denied.retry_after or 1) + 1)
+        return UNAVAILABLE("nobody can tell who asks", headers={"Retry-After": after})
     return UNAUTHENTICATED("the credentials prove nothing", headers={"WWW-Authenticate": "Bearer"})
 
 

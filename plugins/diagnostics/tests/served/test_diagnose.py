@@ -28,8 +28,13 @@ class Ailing(Plugin[NoConfig]):
         return Health("degraded", "disk almost full")
 
 
+GIVEN_NOTHING = {
+    "json": False, "bundle": None, "timeout": 5.0, "ca": None, "certificate": None, "certificate_key": None,
+}  # fmt: skip
+
+
 def options(where: str, **others: Any) -> argparse.Namespace:
-    return argparse.Namespace(**{"where": where, "json": False, "bundle": None, "timeout": 5.0, **others})
+    return argparse.Namespace(**{"where": where, **GIVEN_NOTHING, **others})
 
 
 def ailing(serve: Serve, **others: Any) -> Any:
