@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,12 +18,15 @@ from tta_http import (
     ProblemType,
     Route,
     RouteTable,
+    Socket,
     Stream,
+    Upgrade,
     cursor_after,
     declared,
     part_of,
     routes,
 )
+from tta_http.testing import Caller
 from tta_kernel import Kernel, NoConfig, Plugin, hookimpl
 from tta_kernel.errors import ConfigError
 from tta_kernel.isolation import is_interrupt
@@ -49,6 +52,17 @@ async def handler(request: Id, principal: Principal) -> Found:
 
 def plain(request: Id, principal: Principal) -> Found:
     return Found(request.id)
+
+
+def giving(request: Nothing, principal: Principal) -> Iterator[Found]:
+    yield Found("7")
+
+
+async def giving_later(request: Nothing, principal: Principal) -> AsyncIterator[Found]:
+    yield Found("7")
+
+
+def talking(request: Nothing, principal: Principal, socket: Socket) -> None: ...
 
 
 async def needs_more(request: Id, principal: Principal, more: str) -> Found:
@@ -152,7 +166,14 @@ def problems_of(**plugins: type[Plugin[Any]]) -> list[str]:
 
 
 def test_routes_in_order_have_no_problems() -> None:
-    assert problems_of(one=offering(route("/things"), route("/things/{id}"))) == []
+    assert problems_of(one=offering(route("/things"), route("/things/{id}"), route("/plain", handler=plain))) == []
+
+
+@pytest.mark.parametrize("answering", [handler, plain])
+async def test_a_handler_may_be_async_or_plain(answering: Any) -> None:
+    kernel = Kernel(plugins={"http": HttpPlugin, "one": offering(route("/things/{id}", handler=answering))})
+
+    assert await Caller(kernel.hooks).get("/things/7") == {"id": "7"}
 
 
 @pytest.mark.parametrize(
@@ -175,7 +196,12 @@ def test_routes_in_order_have_no_problems() -> None:
         (route("/a", request=Odd), "'id' comes from the query, and is no text, number, truth, choice, or list of them"),
         (route("/a", reveals="text"), "its request has no bool 'text', which is to ask for people's text"),
         (route("/a", "POST", response=Stream()), "a stream or a socket is asked for by GET"),
-        (route("/a", handler=plain), "its handler is no async function"),
+        (route("/a", handler=giving), "its handler is a generator, as that of a stream alone may be"),
+        (route("/a", handler=giving_later), "its handler is a generator, as that of a stream alone may be"),
+        (
+            route("/a", handler=talking, response=Upgrade()),
+            "its handler is no async function, as that of a socket is",
+        ),
         (route("/a", handler=needs_more), "its handler doesn't take the 2 arguments that it is called with"),
     ],
 )

@@ -19,19 +19,29 @@ _encode = msgspec.json.Encoder().encode
 
 async def called(match: Match, *arguments: Any) -> Any:
     """Return what a route's handler returns, as its route says; raises `HttpProblem`, and what is to stop all."""
+    route = match.route
     try:
-        with anyio.move_on_after(match.route.timeout) as limit:
-            answer = await match.route.handler(*arguments)
+        if route.waits:
+            answer = await _in_time(match, *arguments)
+        else:
+            answer = route.handler(*arguments)
     except BaseException as exc:  # noqa: BLE001 - `as_failure` raises what must go on
         failure = as_failure(exc)
         if isinstance(failure, HttpProblem):
             raise failure from None
         raise failed(match, f"raised {type(failure).__name__} at {raised_at(failure)}") from failure
-    if limit.cancelled_caught or limit.cancel_called:
-        log.warning("%s: took longer than %g s", named(match), match.route.timeout)
-        raise LATE(f"plugin {match.plugin!r} took longer than {match.route.timeout:g} s")
-    if not _is_due(answer, match.route.response):
+    if not _is_due(answer, route.response):
         raise failed(match, f"returned {type(answer).__name__}")
+    return answer
+
+
+async def _in_time(match: Match, *arguments: Any) -> Any:
+    route = match.route
+    with anyio.move_on_after(route.timeout) as limit:
+        answer = await route.handler(*arguments)
+    if limit.cancel_called:  # even where an answer came, too late
+        log.warning("%s: took longer than %g s", named(match), route.timeout)
+        raise LATE(f"plugin {match.plugin!r} took longer than {route.timeout:g} s")
     return answer
 
 

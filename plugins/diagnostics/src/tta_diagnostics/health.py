@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import anyio
 import msgspec
@@ -133,13 +133,23 @@ def _redacted(kernel: Kernel, detail: object) -> str:
     return Redactor(kernel.secrets)(str(detail))[:1000]
 
 
+def _status_code(status: Status) -> int:
+    return 503 if status == "fail" else 200
+
+
+_BRIEF: Mapping[Status, Content] = {
+    status: Content(_encode(HealthReport(status)), _status_code(status)) for status in get_args(Status)
+}
+"""What whoever isn't known sees; most who ask are probes."""
+
+
 def health_routes(cache: Callable[[], HealthCache], allowed: Callable[[Principal, str], bool]) -> list[Route]:
     """Return the routes of probes."""
 
-    async def livez(request: Nothing, principal: Principal, kind: str) -> Content:
+    def livez(request: Nothing, principal: Principal, kind: str) -> Content:
         return Content(b"ok\n")
 
-    async def readyz(request: Verbose, principal: Principal, kind: str) -> Content:
+    def readyz(request: Verbose, principal: Principal, kind: str) -> Content:
         checks = cache().checks()
         ready = "fail" not in checks.values()
         lines = []
@@ -148,17 +158,18 @@ def health_routes(cache: Callable[[], HealthCache], allowed: Callable[[Principal
         lines.append("ok" if ready else "not ready")
         return Content("\n".join([*lines, ""]).encode(), 200 if ready else 503)
 
-    async def one(request: OneCheck, principal: Principal, kind: str) -> Content:
+    def one(request: OneCheck, principal: Principal, kind: str) -> Content:
         status = cache().checks().get(request.check)
         if status is None:
             raise NOT_FOUND("there is no such check; /readyz?verbose lists them")
-        return Content(f"{'not ready' if status == 'fail' else 'ok'}\n".encode(), 503 if status == "fail" else 200)
+        return Content(f"{'not ready' if status == 'fail' else 'ok'}\n".encode(), _status_code(status))
 
-    async def health(request: Nothing, principal: Principal, kind: str) -> Content:
+    def health(request: Nothing, principal: Principal, kind: str) -> Content:
         known = cache()
         status = known.status
-        report = known.report() if allowed(principal, READ) else HealthReport(status)
-        return Content(_encode(report), 503 if status == "fail" else 200)
+        if not allowed(principal, READ):
+            return _BRIEF[status]
+        return Content(_encode(known.report()), _status_code(status))
 
     text = Media((TEXT,), (200, 503))
     report = Media((HEALTH_JSON, "application/json"), (200, 503), HealthReport)

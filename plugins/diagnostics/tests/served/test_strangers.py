@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import anyio
 import pytest
@@ -20,16 +21,23 @@ FORMS: dict[str, tuple[Any, Any]] = {
 }
 
 
-def misbehaving(stranger: Stranger, form: Any) -> Any:
-    async def handler(request: Any, principal: Any, kind: str = "") -> Any:
+KINDS: Sequence[Literal["async", "plain"]] = ("async", "plain")
+
+
+def misbehaving(stranger: Stranger, form: Any, *, plain: bool = False) -> Any:
+    async def waiting(request: Any, principal: Any, kind: str = "") -> Any:
         return await stranger()
 
+    def at_once(request: Any, principal: Any, kind: str = "") -> Any:
+        return stranger()
+
+    handler = at_once if plain else waiting
     return route("/strange", request=Nothing, response=form, handler=handler, timeout=LIMIT)
 
 
-async def strange(serve: Serve, stranger: Stranger, form: Any) -> tuple[int, str]:
+async def strange(serve: Serve, stranger: Stranger, form: Any, *, plain: bool = False) -> tuple[int, str]:
     """Ask a stranger, and a neighbour afterwards."""
-    async with serve(misbehaving(stranger, form), route()) as deployment:
+    async with serve(misbehaving(stranger, form, plain=plain), route()) as deployment:
         answer = await deployment.get("/strange")
         neighbour = await deployment.get("/things/7")
         assert neighbour.status == 200
@@ -51,12 +59,31 @@ async def test_a_strange_handler_costs_its_own_answer_alone(serve: Serve, strang
         assert (status, code) in [(200, ""), (500, "failed"), (504, "late")]
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
-    "stranger", [each for each in strangers("async", returns=Told) if each.outcome is Outcome.STOP], ids=str
+    "stranger", [each for each in strangers("plain", returns=Told) if each.outcome is not Outcome.STOP], ids=str
 )
-async def test_an_interrupt_in_a_handler_stops_all_in_order(serve: Serve, stranger: Stranger) -> None:
+async def test_a_strange_plain_handler_costs_its_own_answer_alone(serve: Serve, stranger: Stranger, form: str) -> None:
+    status, code = await strange(serve, stranger, FORMS[form][0], plain=True)
+
+    if stranger.outcome is Outcome.FAILURE:
+        assert (status, code) == (500, "failed")
+    else:
+        assert (status, code) in [(200, ""), (500, "failed")]
+
+
+@pytest.mark.parametrize(
+    ("stranger", "plain"),
+    [
+        pytest.param(each, kind == "plain", id=f"{kind}, {each}")
+        for kind in KINDS
+        for each in strangers(kind, returns=Told)
+        if each.outcome is Outcome.STOP
+    ],
+)
+async def test_an_interrupt_in_a_handler_stops_all_in_order(serve: Serve, stranger: Stranger, plain: bool) -> None:
     with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)) as caught:  # noqa: PT012 - it ends the block
-        async with serve(misbehaving(stranger, Told)) as deployment:
+        async with serve(misbehaving(stranger, Told, plain=plain)) as deployment:
             await deployment.get("/strange")
             await anyio.sleep_forever()
 

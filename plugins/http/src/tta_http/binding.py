@@ -22,6 +22,8 @@ def bind(
     route: Route, parameters: Mapping[str, str], query: Sequence[tuple[str, str]] = (), body: bytes | None = None
 ) -> msgspec.Struct:
     """Return the request that a route's handler takes; raises `HttpProblem`, which quotes nothing of what came."""
+    if not (query or body or parameters or fields_of(route.request)):
+        return route.request()
     given: dict[str, Any]
     if route.takes_body:
         if query:
@@ -31,8 +33,6 @@ def bind(
         if body:
             raise BAD_REQUEST("this route takes no body")
         given = _gathered(route, query)
-    if not given and not parameters and not fields_of(route.request):
-        return route.request()
     known = fields_of(route.request).keys()
     allowed = [name for name in known if name not in route.parameters]
     if not given.keys() <= {*allowed}:

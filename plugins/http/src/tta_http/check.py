@@ -102,8 +102,13 @@ def _of_handler(route: Route) -> Iterator[str]:
         inspect.signature(route.handler).bind(*range(wanted))
     except (TypeError, ValueError):
         yield f"its handler doesn't take the {wanted} arguments that it is called with"
-    if not isinstance(route.response, Stream) and not inspect.iscoroutinefunction(inspect.unwrap(route.handler)):
-        yield "its handler is no async function"
+    if isinstance(route.response, Stream):
+        return
+    if isinstance(route.response, Upgrade) and not route.waits:
+        yield "its handler is no async function, as that of a socket is"
+    handler = inspect.unwrap(route.handler)
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        yield "its handler is a generator, as that of a stream alone may be"
 
 
 def _is_scalar(type_: Any) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, Literal
 
 import msgspec
@@ -91,10 +93,13 @@ class Socket(ABC):
 
 Response = type[msgspec.Struct] | Media | Html | Stream | Upgrade
 Handler = Callable[..., Any]
-"""``async def handler(request: In, principal: Principal) -> Out``, with a third argument where `Response` says so."""
+"""``async def handler(request: In, principal: Principal) -> Out``, with a third argument where `Response` says so.
+
+One that awaits nothing may be a plain ``def``: it answers at once, so that no time limit has to be watched meanwhile.
+"""
 
 
-class Route(msgspec.Struct, frozen=True, kw_only=True):
+class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Something that may be asked for over HTTP; what is wrong with one is told by ``tta check``.
 
     ``request`` is a Struct with a field for each parameter of the path (``/runs/{id}``); the other fields come from the
@@ -121,27 +126,34 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     example: msgspec.Struct | None = None
     """A response, for the documentation."""
 
-    @property
+    # What follows from these is found out once: each request asks for it.
+
+    @cached_property
     def parameters(self) -> Sequence[str]:
         """Names of the parameters in the path."""
         return re.findall(r"\{(\w+)\}", self.path)
 
-    @property
+    @cached_property
     def shape(self) -> str:
         """The path without the names of its parameters: two routes of one method can't share it."""
         return re.sub(r"\{\w+\}", "{}", self.path)
 
-    @property
+    @cached_property
     def changes(self) -> bool:
         """Whether it changes something, and so is audited."""
         return self.method != "GET" if self.mutates is None else self.mutates
 
-    @property
+    @cached_property
     def limited_as(self) -> Limit:
         """Which limit on the rate of requests counts."""
         return self.limit or ("write" if self.changes else "read")
 
-    @property
+    @cached_property
     def takes_body(self) -> bool:
         """Whether what isn't in the path comes in a body."""
         return self.method not in BODILESS
+
+    @cached_property
+    def waits(self) -> bool:
+        """Whether its handler is an async function."""
+        return inspect.iscoroutinefunction(inspect.unwrap(self.handler))

@@ -47,7 +47,9 @@ class Caller:
         if route.reveals and getattr(request, route.reveals) and not self._principal.may("text:read"):
             raise FORBIDDEN("needs text:read")
         third = (route.response.types[0],) if isinstance(route.response, Media) else ()
-        answer = await route.handler(request, self._principal, *third)
+        answer = route.handler(request, self._principal, *third)
+        if route.waits:
+            answer = await answer
         if isinstance(route.response, Media | Html):
             return answer
         assert isinstance(route.response, type)
