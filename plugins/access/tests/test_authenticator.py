@@ -188,6 +188,25 @@ async def test_a_wrong_key_is_not_anonymous_but_denied(store: Counting, clocks: 
     assert (problem.code, problem.reason) == ("unauthenticated", "unknown-key")
 
 
+async def test_whoever_was_known_a_moment_ago_is_recalled_and_nobody_else(
+    store: Counting, clocks: Clocks, told: list[Event]
+) -> None:
+    access = make(store, clocks, told, cache_ttl=1.0, mtls={"DNS:ops.example": ["operator"]})
+    id, key = await add_key(store, clocks)
+    unreadable = Credentials(authorization="Basic YTpi")
+
+    assert [access.recall(each) for each in (bearer(key), bearer(""), bearer("ttak_wrong"), unreadable)] == [None] * 4
+    who = await access.authenticate(bearer(key))
+    assert access.recall(bearer(key)) is who
+    assert access.take_uses().keys() == {id}
+    assert access.recall(Credentials(diag_key=key)) is who
+    assert access.take_uses().keys() == {id}
+    clocks.now += 1.0
+    assert access.recall(bearer(key)) is None
+    for shown in (Credentials(), Credentials(certificate=("DNS:ops.example",))):
+        assert access.recall(shown) == await access.authenticate(shown)
+
+
 @pytest.mark.parametrize("header", ["Basic YTpi", "Bearer", "x", "Token y", "Bearer " + "x" * 20_000, "\udcff"])
 async def test_a_header_that_nobody_can_read_is_denied(
     store: Counting, clocks: Clocks, told: list[Event], header: str
@@ -196,7 +215,7 @@ async def test_a_header_that_nobody_can_read_is_denied(
     assert (await denied(access, Credentials(authorization=header))).code == "unauthenticated"
 
 
-@pytest.mark.parametrize("header", ["Bearer \udcff\ud800", "Bearer \x00", "Bearer ä.ö.ü"])
+@pytest.mark.parametrize("header", ["Bearer \udcff\ud800", "Bearer \x00", "Bearer ä.ö.ü", "Bearer "])
 async def test_a_key_of_whatever_characters_is_an_unknown_one(
     store: Counting, clocks: Clocks, told: list[Event], header: str
 ) -> None:

@@ -105,20 +105,24 @@ class Authenticator:
         self._known = {}
 
     async def authenticate(self, credentials: Credentials) -> Principal:
-        shown = credentials.authorization
-        if shown:
-            if shown[:7].lower() != "bearer " or len(shown) > LONGEST:
-                raise self._refuse("unreadable", credentials.peer)
-            shown = shown[7:]
-        elif not (shown := credentials.diag_key):
+        found = self.recall(credentials)
+        if found is not None:
+            return found
+        shown = _shown(credentials)
+        if shown is None:
+            raise self._refuse("unreadable", credentials.peer)
+        return await self._look_up(shown, raw_digest(shown), credentials.peer)
+
+    def recall(self, credentials: Credentials) -> Principal | None:
+        if not (credentials.authorization or credentials.diag_key):
             return self._by_certificate(credentials.certificate) if credentials.certificate else self._anonymous
-        digest = raw_digest(shown)
+        shown = _shown(credentials)
+        known = self._known.get(raw_digest(shown)) if shown is not None else None
         now = self._clock()
-        known = self._known.get(digest)
-        if known is not None and now < known.until:
-            known.used_at = now
-            return known.principal
-        return await self._look_up(shown, digest, credentials.peer)
+        if known is None or now >= known.until:
+            return None
+        known.used_at = now
+        return known.principal
 
     def allowed(self, principal: Principal, permission: Permission) -> bool:
         return principal.may(permission)
@@ -239,6 +243,14 @@ class Authenticator:
         except BaseException as exc:  # noqa: BLE001 - whoever is told lets nobody in
             as_failure(exc)
             log.error("a refusal was told to nobody: %s at %s", type(exc).__name__, raised_at(exc))  # noqa: TRY400
+
+
+def _shown(credentials: Credentials) -> str | None:
+    """Return the key or token that is shown; None where the header can't be read."""
+    text = credentials.authorization
+    if not text:
+        return credentials.diag_key
+    return text[7:] if text[:7].lower() == "bearer " and len(text) <= LONGEST else None
 
 
 def _same(one: str, other: str) -> bool:

@@ -117,6 +117,12 @@ class Access(Protocol):
     async def authenticate(self, credentials: Credentials) -> Principal:
         """Return who shows these credentials, or raise `Denied`; without any it is the anonymous principal."""
 
+    def recall(self, credentials: Credentials) -> Principal | None:
+        """Return whom `authenticate` would return where that needs no wait, such as who was known a moment ago.
+
+        None is no refusal: it says that `authenticate` is to be asked, which may take time.
+        """
+
     def allowed(self, principal: Principal, permission: Permission) -> bool:
         """Say whether a principal may do this; in doubt it may not."""
 

@@ -38,10 +38,10 @@ from tta_kernel.isolation import is_interrupt
 
 from .body import body_of, query_of
 from .config import Config
-from .connection import connection_of
+from .connection import Connection, connection_of
 from .doorkeeper import Doorkeeper
 from .guard import called, encoded
-from .hosts import Hosts, address_of, peer_of
+from .hosts import Hosts
 from .limiter import Limiter
 from .negotiation import choose, demand_json, essence
 from .ongoing import converse, stream
@@ -89,7 +89,7 @@ class Application:
         number = f"{self._prefix}-{next(self._numbers):x}"
         correlation_id.set(number)
         started = self.recorder.clock()
-        exchange = Exchange(self, request, number)
+        exchange = Exchange(self, request, connection, number)
         try:
             answer = await exchange.answer()
         except HttpProblem as problem:
@@ -115,9 +115,10 @@ class Application:
 class Exchange:
     """One request, and what is known of it by now."""
 
-    def __init__(self, application: Application, request: web.BaseRequest, number: str) -> None:
+    def __init__(self, application: Application, request: web.BaseRequest, connection: Connection, number: str) -> None:
         self._application = application
         self._request = request
+        self._connection = connection
         self.number = number
         self.match: Match | None = None
         self.principal: Principal | None = None
@@ -125,14 +126,15 @@ class Exchange:
     @property
     def address(self) -> str:
         """Where it comes from, without a port; empty on a Unix socket."""
-        return address_of(self._request)
+        return self._connection.address
 
     async def answer(self) -> web.StreamResponse:
         """Return the response; raises `HttpProblem`."""
         application = self._application
         request = self._request
         # One that came in one piece has passed `Connection`, which counts while it waits.
-        if sum(len(name) + len(value) + 4 for name, value in request.raw_headers) > application.config.longest_header:
+        lines = request.raw_headers
+        if sum(map(len, itertools.chain.from_iterable(lines))) + 4 * len(lines) > application.config.longest_header:
             raise HEADERS_TOO_LARGE(f"it has up to {application.config.longest_header} bytes")
         if request.version not in (HttpVersion10, HttpVersion11):
             raise BAD_REQUEST("speak HTTP/1.1")
@@ -142,7 +144,7 @@ class Exchange:
         match = self.match = application.table.match(request.method, path)
         if match.route.limited_as != "probe":
             self._check_host()
-        principal = self.principal = await application.doorkeeper.admit(request)
+        principal = self.principal = await application.doorkeeper.admit(request.headers, self._connection)
         self._limit(principal, match)
         try:
             self._authorize(principal, match.route.permission)
@@ -191,7 +193,7 @@ class Exchange:
 
     def _limit(self, principal: Principal, match: Match) -> None:
         anonymous = principal.kind == "anonymous"
-        caller = f"from {peer_of(self._request)}" if anonymous else principal.name
+        caller = f"from {self._connection.network}" if anonymous else principal.name
         wait = self._application.limiter.wait(caller, match.route.limited_as)
         if wait:
             raise RATE_LIMITED(headers={"Retry-After": str(int(wait) + 1)})

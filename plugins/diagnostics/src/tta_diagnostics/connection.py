@@ -14,6 +14,7 @@ from aiohttp.web_protocol import RequestHandler
 from tta_http import BAD_REQUEST, HEADERS_TOO_LARGE, REQUEST_TIMEOUT, UNAVAILABLE, HttpProblem
 
 from .config import Config
+from .hosts import network_of
 from .replies import problem_response, raw_problem
 
 Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -40,6 +41,12 @@ class Connection(RequestHandler):
         self._server = server
         self._config = config
         self._loop = loop
+        self.address = ""
+        """Where it comes from, without the port; empty on a Unix socket."""
+        self.network = ""
+        """Under which address a caller without a name is counted."""
+        self.certificate: tuple[str, ...] = ()
+        """The names in the client's certificate, which TLS has verified."""
         self._deadline: asyncio.TimerHandle | None = None
         self._bytes = 0
         """Of what came and hasn't become a request yet."""
@@ -50,6 +57,10 @@ class Connection(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        # What is the same for all its requests.
+        self.address = _address_of(transport)
+        self.network = network_of(self.address)
+        self.certificate = _names_of(transport)
         self._server.open.add(self)
         if len(self._server.open) > self._config.connections:
             self._refuse(UNAVAILABLE("there are too many connections"))
@@ -141,6 +152,17 @@ class Connection(RequestHandler):
 
     def log_exception(self, *args: Any, **kwargs: Any) -> None:
         """Leave it: what aiohttp would log here quotes the request."""
+
+
+def _address_of(transport: asyncio.BaseTransport) -> str:
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, tuple) and peer else ""
+
+
+def _names_of(transport: asyncio.BaseTransport) -> tuple[str, ...]:
+    certificate = transport.get_extra_info("peercert")
+    names = certificate.get("subjectAltName", ()) if certificate else ()
+    return tuple(f"{kind}:{name}" for kind, name in names)
 
 
 def connection_of(request: web.BaseRequest) -> Connection:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import anyio
-from aiohttp import web
+from aiohttp import hdrs
 
 from tta_access import Access, Credentials, Denied, asked
 from tta_http import ANONYMOUS, RATE_LIMITED, UNAUTHENTICATED, UNAVAILABLE, HttpProblem, Permission, Principal
 from tta_kernel import as_failure, raised_at
 from tta_kernel.shapes import fits
 
-from .hosts import address_of
+from .connection import Connection
 
 LIMIT = 5.0
 """Seconds in which it must be known who asks."""
@@ -42,27 +42,37 @@ class Doorkeeper:
         self._judged: dict[int, Principal] = {}
         """Principals that were looked at; each is handed out again and again."""
 
-    async def admit(self, request: web.BaseRequest) -> Principal:
+    async def admit(self, headers: Mapping[str, str], connection: Connection) -> Principal:
         """Return who asks; raises `HttpProblem` where what is shown proves nothing."""
-        if self._access is None:
+        access = self._access
+        if access is None:
             return ANONYMOUS
-        headers = request.headers
-        certificate = _names(request) if request.secure else ()
-        if not certificate and "Authorization" not in headers and "X-AO-DIAG-KEY" not in headers:
-            return await self._nobody(self._access)
+        authorization = headers.get(hdrs.AUTHORIZATION, "")
+        diag_key = headers.get("X-AO-DIAG-KEY", "")
+        if not (authorization or diag_key or connection.certificate):
+            return await self._nobody(access)
         credentials = Credentials(
-            authorization=headers.get("Authorization", ""),
-            diag_key=headers.get("X-AO-DIAG-KEY", ""),
-            certificate=certificate,
-            peer=address_of(request),
+            authorization=authorization,
+            diag_key=diag_key,
+            certificate=connection.certificate,
+            peer=connection.address,
         )
-        return await self._known(self._access, credentials)
+        return self._recalled(access, credentials) or await self._known(access, credentials)
 
     async def _nobody(self, access: Access) -> Principal:
         if self._clock() >= self._until:
             self._anonymous = await self._known(access, Credentials())
             self._until = self._clock() + ANONYMOUS_FOR
         return self._anonymous
+
+    def _recalled(self, access: Access, credentials: Credentials) -> Principal | None:
+        """Return who was known a moment ago: most requests are by them, and need no time limit."""
+        try:
+            found = access.recall(credentials)
+        except BaseException as exc:  # noqa: BLE001 - `as_failure` raises what must go on
+            failure = as_failure(exc)
+            raise self._unknown(f"{type(failure).__name__} at {raised_at(failure)}") from None
+        return None if found is None else self._checked(found)
 
     async def _known(self, access: Access, credentials: Credentials) -> Principal:
         try:
@@ -75,10 +85,13 @@ class Doorkeeper:
             raise self._unknown(f"{type(failure).__name__} at {raised_at(failure)}") from None
         if scope.cancel_called:  # even where an answer came, too late
             raise self._unknown(f"no answer within {self._limit:g} s")
+        return self._checked(found)
+
+    def _checked(self, found: Principal) -> Principal:
         # One is handed out again and again, and looked at once.
         if self._judged.get(id(found), self) is not found:
             if not fits(found, Principal):
-                raise self._unknown(f"authenticate returned {type(found).__name__}")
+                raise self._unknown(f"its answer is {type(found).__name__}")
             if len(self._judged) >= MOST_KNOWN:
                 self._judged.clear()
             self._judged[id(found)] = found
@@ -119,10 +132,3 @@ def _problem(denied: Denied) -> HttpProblem:
         after = str(int(denied.retry_after or 1) + 1)
         return UNAVAILABLE("nobody can tell who asks", headers={"Retry-After": after})
     return UNAUTHENTICATED("the credentials prove nothing", headers={"WWW-Authenticate": "Bearer"})
-
-
-def _names(request: web.BaseRequest) -> tuple[str, ...]:
-    """Return the names in a client's certificate, which TLS has verified."""
-    certificate = request.get_extra_info("peercert")
-    names = certificate.get("subjectAltName", ()) if certificate else ()
-    return tuple(f"{kind}:{name}" for kind, name in names)

@@ -7,8 +7,6 @@ import re
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from aiohttp import web
-
 from .config import Config
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
@@ -51,23 +49,12 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def address_of(request: web.BaseRequest) -> str:
-    """Return where a request comes from, without the port; empty on a Unix socket."""
-    peer = request.get_extra_info("peername")
-    return str(peer[0]) if isinstance(peer, tuple) and peer else ""
-
-
-def peer_of(request: web.BaseRequest) -> str:
+def network_of(address: str) -> str:
     """Return under which address a caller without a name is counted: of IPv6 the network, of which it has all."""
-    return _network(address_of(request))
-
-
-@lru_cache(1024)
-def _network(host: str) -> str:
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])
+        found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
-        return host
-    if address.version == 6:
-        return str(address.ipv4_mapped or ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
+        return address
+    if found.version == 6:
+        return str(found.ipv4_mapped or ipaddress.ip_network((found, 64), strict=False))
+    return str(found)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tta_access import ACCESS, AccessMemory, AccessPlugin, Credentials
+from tta_access import ACCESS, AccessMemory, AccessPlugin, Credentials, Denied
 from tta_audit import AUDIT, AuditMemory, AuditPlugin, Record
 from tta_http import Permission, Principal
 from tta_kernel.errors import PluginError
@@ -156,13 +156,17 @@ async def test_others_may_only_come_in_where_somebody_can_prove_who_they_are(ser
 
 
 class FakeAccess:
-    """Knows nobody but a stranger."""
+    """Knows nobody but strangers."""
 
-    def __init__(self, stranger: Any) -> None:
+    def __init__(self, stranger: Any, recalling: Any = lambda: None) -> None:
         self.stranger = stranger
+        self.recalling = recalling
 
     async def authenticate(self, credentials: Credentials) -> Any:
         return await self.stranger()
+
+    def recall(self, credentials: Credentials) -> Any:
+        return self.recalling()
 
     def allowed(self, principal: Principal, permission: Permission) -> bool:
         return principal.may(permission)
@@ -200,6 +204,27 @@ async def test_who_cannot_be_known_does_not_come_in(serve: Serve, stranger: Stra
         answer = await deployment.get("/things/7", Authorization="Bearer x")
 
     assert answer.code in ("unavailable", "unauthenticated")
+
+
+@pytest.mark.parametrize("stranger", strangers("plain", returns=Principal | None), ids=str)
+async def test_whoever_is_recalled_strangely_does_not_come_in(serve: Serve, stranger: Stranger) -> None:
+    protected = route(permission="things:read")
+    services = {ACCESS: FakeAccess(Stranger("says that nobody is known", Outcome.FAILURE, _deny), stranger)}
+    if stranger.outcome is Outcome.STOP:
+        with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)) as caught:  # noqa: PT012 - it ends the block
+            async with serve(protected, services=services, wait=False) as deployment:
+                await deployment.get("/things/7", Authorization="Bearer x")
+                await deployment.forever()
+        assert is_interrupt(caught.value)
+        return
+    async with serve(protected, services=services, wait=False) as deployment:
+        answer = await deployment.get("/things/7", Authorization="Bearer x")
+
+    assert answer.code in ("unavailable", "unauthenticated", "forbidden")
+
+
+async def _deny() -> Principal:
+    raise Denied("unauthenticated", "unknown-key")
 
 
 class FailingAudit:
