@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -37,9 +38,14 @@ class Principal(msgspec.Struct, frozen=True):
         """Say whether this is allowed; what is no permission isn't."""
         if permission == PUBLIC or permission in self.permissions:
             return True
-        if permission == TEXT or ":" not in permission:
-            return False
-        return any(_covers(held, permission) for held in self.permissions if "*" in held)
+        return _granted(self.permissions, permission)
+
+
+@lru_cache(256)  # The same is asked again and again, and to compare with stars takes long.
+def _granted(permissions: frozenset[str], permission: str) -> bool:
+    if permission == TEXT or ":" not in permission:
+        return False
+    return any(_covers(held, permission) for held in permissions if "*" in held)
 
 
 def _covers(held: str, permission: str) -> bool:
