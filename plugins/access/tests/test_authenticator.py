@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from tta_access import (
     AccessDenied,
+    AccessError,
     Authenticator,
     Config,
     Credentials,
@@ -468,6 +469,33 @@ async def test_a_changed_config_counts_at_once(store: Counting, clocks: Clocks, 
 def test_a_config_that_would_open_too_much_is_refused(given: Mapping[str, Any], what: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=what):
         config(**given)
+
+
+async def test_a_store_that_is_away_is_told_once_a_minute_and_once_when_it_is_back(
+    clocks: Clocks, told: list[Event], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Away(MemoryKeys):
+        away = True
+
+        async def find(self, digest: str) -> Key | None:
+            if self.away:
+                raise AccessError("connection refused")
+            return await super().find(digest)
+
+    store = Away(clocks.wall)
+    access = make(store, clocks, told)
+    for _ in range(70):
+        assert (await denied(access, bearer("x" * 40))).code == "unavailable"
+        clocks.now += 1.0
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the store of keys can't be used: connection refused; who shows a key of it is answered 503 ({count} so far)"
+        for count in (1, 61)
+    ]
+    assert access.trouble() == "the store of keys can't be used: connection refused"
+    store.away = False
+    assert (await denied(access, bearer("x" * 40))).code == "unauthenticated"
+    assert access.trouble() == ""
+    assert caplog.messages[2:] == ["the store of keys answers again; 70 callers were answered 503"]
 
 
 @pytest.mark.boundary("tta_access.KeyStore")

@@ -10,6 +10,7 @@ import pytest
 from anyio.abc import SocketAttribute, SocketStream
 from redis.exceptions import ResponseError
 
+from tta_program.waiting import waits_for_servers
 from tta_redis import Config, Redis, RedisDown, RetryConfig, Signal, connect
 from tta_redis.connection import pack
 from tta_redis.testing import RedisServer, redis_server
@@ -344,3 +345,19 @@ async def test_a_user_who_may_not_even_log_in_fully_is_told_which_command_is_ref
         async with connect(server.config(username="tta", password="hunter2", database=1)) as redis:
             with pytest.raises(RedisDown, match=r"its user lacks a right: NOPERM .*'select'"):
                 await redis.execute("PING")
+
+
+async def test_who_only_looks_is_told_at_once_that_no_server_can_be_reached() -> None:
+    with redis_server(own=True) as server:
+        async with connect(server.config()) as redis:
+            await redis.execute("PING")
+            server.stop()
+            waits = waits_for_servers.set(False)
+            try:
+                with anyio.fail_after(5), pytest.raises(RedisDown, match=r"Redis: GET: .*: connection refused"):
+                    await redis.execute("GET", redis.key("x"))
+            finally:
+                waits_for_servers.reset(waits)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(anyio.to_thread.run_sync, server.start)
+                assert await redis.execute("GET", redis.key("x")) is None  # Whoever doesn't say so waits.

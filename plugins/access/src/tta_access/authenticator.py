@@ -15,6 +15,7 @@ from .config import Config
 from .failures import Bucket, Failures
 from .guard import LIMIT, asked
 from .model import AccessDenied, AccessError, Credentials, Denied, Key, KeyStore, Way
+from .outage import Outage
 from .roles import permissions_of, roles_of
 from .tokens import digest_of, raw_digest
 from .users import user_name
@@ -79,6 +80,7 @@ class Authenticator:
         self._telling = Bucket(_TOLD, clock())
         self._suppressed = 0
         self._tokens: Tokens | None = None
+        self._outage = Outage(clock)
         self._local = Principal(f"local:{user_name()}", "local")
         self.configure(config)
 
@@ -148,8 +150,9 @@ class Authenticator:
         self._local = await self.authenticate(Credentials(diag_key=key))
 
     def trouble(self) -> str:
-        """Say what keeps callers with tokens out; empty where nothing does."""
-        return self._tokens.trouble if self._tokens else ""
+        """Say what keeps callers with keys or tokens out; empty where nothing does."""
+        found = (self._outage.reason, self._tokens.trouble if self._tokens else "")
+        return "; ".join(filter(None, found))
 
     def take_uses(self) -> Mapping[str, float]:
         """Return when keys were used since the last call, by the wall's clock, and forget it."""
@@ -197,7 +200,9 @@ class Authenticator:
         try:
             key = await asked(AccessError, self._limit, Key | None, self._store.find, digest)
         except AccessError as exc:
+            self._outage.goes_on(exc)
             raise Denied("unavailable", "store-away", retry_after=_STORE_RETRY) from exc
+        self._outage.is_over()
         if key is None or not _same(key.digest, digest):
             raise Denied("unauthenticated", "unknown-key")
         state = key.state(self._wall())

@@ -62,16 +62,16 @@ class Known:
         """Return the cards by address."""
         try:
             return {str(card.id): card for card in await self._registry.list(type or None)}
-        except RegistryError:
-            raise UNAVAILABLE("the registry of agents can't be read") from None
+        except RegistryError as exc:
+            raise UNAVAILABLE(f"the registry of agents can't be read: {exc}") from None
 
     async def card(self, address: str) -> AgentCard:
         """Return one card."""
         type, _, instance = address.partition(":")
         try:
             card = await self._registry.get(AgentId(type, instance)) if type and instance else None
-        except RegistryError:
-            raise UNAVAILABLE("the registry of agents can't be read") from None
+        except RegistryError as exc:
+            raise UNAVAILABLE(f"the registry of agents can't be read: {exc}") from None
         if card is None:
             raise NOT_FOUND("no agent of that address is alive; it reads type:instance")
         return card

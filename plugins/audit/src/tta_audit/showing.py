@@ -60,8 +60,8 @@ class Showing:
                 AuditError, _LIMIT, list[Record], self._audit().read,
                 limit=request.limit, before=request.after, who=request.who, what=request.what,
             )  # fmt: skip
-        except AuditError:
-            raise UNAVAILABLE("the store of records can't be used") from None
+        except AuditError as exc:
+            raise UNAVAILABLE(f"the store of records can't be used: {exc}") from None
         more = cursor_after(position(found[-1])) if len(found) == request.limit else None
         return AuditPage(found, more)
 
@@ -69,8 +69,8 @@ class Showing:
         """Answer with the state of each chain."""
         try:
             return AuditChains(await asked(AuditError, _LIMIT, list[Verdict], self._audit().verify))
-        except AuditError:
-            raise UNAVAILABLE("the store of records can't be used") from None
+        except AuditError as exc:
+            raise UNAVAILABLE(f"the store of records can't be used: {exc}") from None
 
 
 _EXAMPLE = Record(

@@ -84,5 +84,5 @@ def breaker_routes(breakers: Callable[[], Breakers]) -> Sequence[Route]:
 async def _told(answer: Awaitable[Any]) -> Any:
     try:
         return await answer
-    except BreakersError:
-        raise UNAVAILABLE("the store of breakers can't be used") from None
+    except BreakersError as exc:
+        raise UNAVAILABLE(f"the store of breakers can't be used: {exc}") from None

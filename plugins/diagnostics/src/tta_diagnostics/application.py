@@ -51,12 +51,15 @@ from .replies import JSON, PAGE_HEADERS, problem_response, response
 log = logging.getLogger("tta.diagnostics")
 MOST_TARGET = 8_000
 """Characters of a path with its query."""
+LONGEST_DETAIL = 5_000
+"""Characters of what is said of a problem."""
 
 
 class Application:
     """Answers requests, whichever listener they come through.
 
-    ``running`` says whether a plugin runs, so that its routes can be answered. ``interrupted`` is told of a
+    ``running`` says whether a plugin runs, so that its routes can be answered. ``redact`` takes secrets out of what a
+    plugin says is wrong: a store's error may name where it wanted to log in. ``interrupted`` is told of a
     `KeyboardInterrupt` that a handler lets out: it must not leave the event loop past all that is still to be closed.
     """
 
@@ -69,6 +72,7 @@ class Application:
         doorkeeper: Doorkeeper,
         recorder: Recorder,
         running: Callable[[str], bool],
+        redact: Callable[[str], str],
         interrupted: Callable[[BaseException], None],
     ) -> None:
         self.table = table
@@ -79,6 +83,7 @@ class Application:
         self.doorkeeper = doorkeeper
         self.recorder = recorder
         self.running = running
+        self.redact = redact
         self.interrupted = interrupted
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
@@ -93,6 +98,7 @@ class Application:
         try:
             answer = await exchange.answer()
         except HttpProblem as problem:
+            problem.detail = self.redact(problem.detail)[:LONGEST_DETAIL]
             answer = problem_response(problem, number)
         except BaseException as exc:
             if is_interrupt(exc):

@@ -13,11 +13,12 @@ from tta_access import Access, Credentials, Denied, asked
 from tta_http import ANONYMOUS, RATE_LIMITED, UNAUTHENTICATED, UNAVAILABLE, HttpProblem, Permission, Principal
 from tta_kernel import as_failure, raised_at
 from tta_kernel.shapes import fits
+from tta_program.waiting import waits_for_servers
 
 from .connection import Connection
 
-LIMIT = 5.0
-"""Seconds in which it must be known who asks."""
+LIMIT = 6.0
+"""Seconds in which it must be known who asks: more than `ACCESS` gives a store of keys, so that it can say why."""
 ANONYMOUS_FOR = 1.0
 """Seconds for which the principal of those who show nothing is kept: most requests show nothing, or ask for no more."""
 MOST_KNOWN = 256
@@ -75,6 +76,7 @@ class Doorkeeper:
         return None if found is None else self._checked(found)
 
     async def _known(self, access: Access, credentials: Credentials) -> Principal:
+        waits = waits_for_servers.set(False)
         try:
             with anyio.move_on_after(self._limit) as scope:
                 found = await access.authenticate(credentials)
@@ -83,6 +85,8 @@ class Doorkeeper:
             if isinstance(failure, Denied):
                 raise _problem(failure) from None
             raise self._unknown(f"{type(failure).__name__} at {raised_at(failure)}") from None
+        finally:
+            waits_for_servers.reset(waits)
         if scope.cancel_called:  # even where an answer came, too late
             raise self._unknown(f"no answer within {self._limit:g} s")
         return self._checked(found)

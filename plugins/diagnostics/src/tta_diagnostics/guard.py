@@ -12,6 +12,7 @@ from tta_http import FAILED, LATE, Content, Html, HttpProblem, Media, Page
 from tta_http.table import Match
 from tta_kernel import as_failure, raised_at
 from tta_kernel.shapes import fits
+from tta_program.waiting import waits_for_servers
 
 log = logging.getLogger("tta.diagnostics")
 _encode = msgspec.json.Encoder().encode
@@ -37,8 +38,13 @@ async def called(match: Match, *arguments: Any) -> Any:
 
 async def _in_time(match: Match, *arguments: Any) -> Any:
     route = match.route
-    with anyio.move_on_after(route.timeout) as limit:
-        answer = await route.handler(*arguments)
+    # Who changes something may begin tasks by that, which then wouldn't wait, either.
+    waits = waits_for_servers.set(route.changes)
+    try:
+        with anyio.move_on_after(route.timeout) as limit:
+            answer = await route.handler(*arguments)
+    finally:
+        waits_for_servers.reset(waits)
     if limit.cancel_called:  # even where an answer came, too late
         log.warning("%s: took longer than %g s", named(match), route.timeout)
         raise LATE(f"plugin {match.plugin!r} took longer than {route.timeout:g} s")

@@ -12,6 +12,7 @@ from tta_audit import AUDIT
 from tta_http import HTTP, Permission, Principal, declared
 from tta_kernel import Context, Kernel, PluginError
 from tta_metrics import METRICS
+from tta_program.logs import Redactor
 
 from .application import Application
 from .check import PROOF
@@ -43,6 +44,7 @@ class Serving:
             doorkeeper=self._doorkeeper,
             recorder=Recorder(ctx.find(METRICS), ctx.find(AUDIT)),
             running=self._runs,
+            redact=self._redact,
             interrupted=self._hear,
         )
 
@@ -105,6 +107,9 @@ class Serving:
         record = self._kernel.records.get(plugin)
         # While it stops itself, it still answers.
         return record is not None and (record.running or plugin == self._ctx.name)
+
+    def _redact(self, text: str) -> str:
+        return Redactor(self._kernel.secrets)(text)  # They may be others after a reload.
 
     def _hear(self, exc: BaseException) -> None:
         self._interrupt = exc

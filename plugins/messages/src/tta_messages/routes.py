@@ -139,8 +139,8 @@ async def _told(asked: Awaitable[T]) -> T:
     """Return what a store answers; raises `HttpProblem` where it can't."""
     try:
         return await asked
-    except MessagesError:
-        raise UNAVAILABLE("the store of messages can't be used") from None
+    except MessagesError as exc:
+        raise UNAVAILABLE(f"the store of messages can't be used: {exc}") from None
     except ValueError:
         raise NOT_FOUND("there is no such queue, or it has ended") from None
 

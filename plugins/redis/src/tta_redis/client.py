@@ -38,7 +38,8 @@ class Redis:
     What a call may take in all is ``timeout``, else the config's ``command_timeout``. A call that
     was certainly not executed is tried again within that time. One that may have been executed is sent
     again only if it is known to only read, or the caller says ``retry=True``; otherwise it ends
-    in `RedisDown` with ``unknown``. A cancelled call may have been executed.
+    in `RedisDown` with ``unknown``. A cancelled call may have been executed. Where `waits_for_servers` of
+    ``tta_program.waiting`` says so, a call ends as soon as no server can be reached.
     """
 
     def __init__(self, config: Config, nodes: Nodes, signals: Signals) -> None:

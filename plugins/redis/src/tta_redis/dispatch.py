@@ -27,6 +27,13 @@ _MAX_LOADS = 4
 _CODE = re.compile(r"(?:ERR Error running script \(call to \w+\): (?:@user_script: ?\d+: ){1,2}-?)?([A-Z]+)\b")
 
 
+def _waits() -> bool:
+    # Not above: a program that has this client within it may do without all that `tta` needs.
+    from tta_program.waiting import waits_for_servers
+
+    return waits_for_servers.get()
+
+
 class Pipeline:
     """One or more commands that travel together, and what has been answered so far.
 
@@ -139,6 +146,8 @@ class Dispatcher:
                     connection = pipeline.asked or await self._nodes.reach(pipeline.slot, waits=pipeline.wait > 0)
                 except (Unreachable, ConnectionLost) as exc:
                     pipeline.why = str(exc)
+                    if isinstance(exc, Unreachable) and not _waits():
+                        break
                     continue
                 except Refused as exc:
                     raise RedisDown(str(exc)) from None

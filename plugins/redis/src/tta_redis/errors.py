@@ -16,7 +16,7 @@ class RedisDown(Exception):
     """
 
     def __init__(self, reason: str, *, unknown: bool = False) -> None:
-        super().__init__(f"{reason}; whether it was executed is unknown" if unknown else reason)
+        super().__init__(f"Redis: {reason}{'; whether it was executed is unknown' if unknown else ''}")
         self.reason = reason
         self.unknown = unknown
 

@@ -45,8 +45,8 @@ def session_routes(sessions: Callable[[], Sessions | None]) -> Sequence[Route]:
             session = await found.get(request.id)
         except SessionCorrupt:
             raise CONFLICT("what was stored is no session; it is in quarantine") from None
-        except SessionsError:
-            raise UNAVAILABLE("the store of sessions can't be read") from None
+        except SessionsError as exc:
+            raise UNAVAILABLE(f"the store of sessions can't be read: {exc}") from None
         if session is None:
             raise NOT_FOUND("there is no session of this id (any more)")
         sizes = {name: len(msgspec.msgpack.encode(value)) for name, value in session.context.items()}

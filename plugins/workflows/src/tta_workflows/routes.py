@@ -214,8 +214,8 @@ class _Routes:
             page = await self._workflows().list(query)
         except ValueError:
             raise NOT_FOUND("that cursor is of another list") from None
-        except (JournalError, WorkflowsUnavailable):
-            raise UNAVAILABLE("the journal of runs can't be read") from None
+        except (JournalError, WorkflowsUnavailable) as exc:
+            raise UNAVAILABLE(f"the journal of runs can't be read: {exc}") from None
         return RunList(page.runs, cursor_after(page.cursor) if page.cursor else None)
 
     async def run(self, request: AskRun, principal: Principal) -> RunView:
@@ -239,8 +239,8 @@ class _Routes:
     async def _found(self, ask: Callable[[str], Any], id: str) -> Any:
         try:
             return await ask(id)
-        except (JournalError, WorkflowsUnavailable):
-            raise UNAVAILABLE("the journal of runs can't be read") from None
+        except (JournalError, WorkflowsUnavailable) as exc:
+            raise UNAVAILABLE(f"the journal of runs can't be read: {exc}") from None
         except (JournalCorrupt, JournalFull):
             raise CONFLICT("the journal of this run can't be read; it is set aside") from None
 
