@@ -15,7 +15,7 @@ from tta_events.testing import Open as EventsOpen
 from tta_kernel import Context, Event, Kernel, KernelSettings, NoConfig, Plugin, PluginSettings, hookimpl
 from tta_messages import FAILED, MESSAGES, Messages, MessagesConfig, MessagesMemory, MessagesPlugin
 from tta_messages.testing import TYPES, Open, SingleProcessMessagesContract
-from tta_sessions import hookspecs
+from tta_sessions import hookspecs as sessions_hooks
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ async def open_events(*, size: int = 100) -> AsyncIterator[Opened]:
         await kernel.get(EVENTS).read(limit=1)
 
     async def forget(owner: str) -> int:
-        answers = await others[0].ask(hookspecs.forget, owner)
+        answers = await others[0].ask(sessions_hooks.forget, owner)
         return answers["events"] if isinstance(answers["events"], int) else 0
 
     others: list[Context] = []
@@ -50,7 +50,7 @@ async def open_events(*, size: int = 100) -> AsyncIterator[Opened]:
     class Other(Plugin[NoConfig]):
         """Publishes events, and asks that somebody be forgotten."""
 
-        hookspecs = hookspecs
+        hookspecs = sessions_hooks
 
         @asynccontextmanager
         async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
