@@ -31,13 +31,15 @@ from .model import (
     Trace,
     intervention_id,
 )
+from .packet import Telling, redacted
 from .plugin import CrisisMemory, CrisisPlugin
+from .settings import Config
 from .store import CRISIS_STORE, Changed, CrisisStore, guard, guard_crises
 
 __all__ = [
-    "CRISIS", "CRISIS_STORE", "LEVELS", "STATUSES", "TABLE", "Assessment", "Changed", "Clue", "Crises",
+    "CRISIS", "CRISIS_STORE", "LEVELS", "STATUSES", "TABLE", "Assessment", "Changed", "Clue", "Config", "Crises",
     "CrisisAcknowledged", "CrisisError", "CrisisEscalated", "CrisisMemory", "CrisisOpened", "CrisisPage",
     "CrisisPlugin", "CrisisQuery", "CrisisResolved", "CrisisStore", "Disclosure", "Exchange", "Feedback",
     "FeedbackPage", "Intervention", "Level", "MemoryCrisisStore", "NoSuchIntervention", "Packet", "Resolution",
-    "Status", "Trace", "assess", "guard", "guard_crises", "intervention_id",
+    "Status", "Telling", "Trace", "assess", "guard", "guard_crises", "intervention_id", "redacted",
 ]  # fmt: skip

@@ -219,8 +219,8 @@ class Crises(Protocol):
     async def get(self, id: str) -> Intervention | None:
         """Return an intervention."""
 
-    async def list(self, query: CrisisQuery) -> CrisisPage:
-        """List interventions."""
+    async def page(self, query: CrisisQuery) -> CrisisPage:
+        """Return interventions, the newest first, those after a page's cursor."""
 
     async def acknowledge(self, id: str, *, by: str) -> Intervention:
         """Note that a human (``by``) sees to it; one that is acknowledged or resolved stays as it is.
