@@ -85,12 +85,13 @@ def test_a_misspelt_workflow_is_a_problem_before_anything_starts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("checkers", "allowed", "notes"),
+    ("checkers", "allowed", "problems"),
     [((), False, 1), ((), True, 0), ((safe,), False, 0)],
     ids=["none", "allowed", "one"],
 )
-def test_the_check_notes_where_each_turn_would_fall_back(checkers: Sequence[Check], allowed: bool, notes: int) -> None:
+def test_a_deployment_in_which_nobody_checks_text_is_objected_to(
+    checkers: Sequence[Check], allowed: bool, problems: int
+) -> None:
     wiring = telling(*checkers, allow_unchecked=allowed).wiring
     wiring.check()
-    assert ["checks text" in note.what for note in wiring.notes] == [True] * notes
-    assert not wiring.problems
+    assert ["checks text" in note.what for note in wiring.notes] == [True] * problems

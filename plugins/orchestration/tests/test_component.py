@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from enum import Enum
+from functools import partial
 
 import anyio
 import anyio.to_thread
@@ -189,7 +190,7 @@ def test_it_has_a_name_dependencies_and_a_section_of_the_hosts_config() -> None:
 
 
 def test_its_service_plays_turns_while_it_runs() -> None:
-    component = Component(telling)
+    component = Component(partial(telling, allow_unchecked=True))
     assert component.get_service() is None
     assert component.start()
     service = component.get_service()

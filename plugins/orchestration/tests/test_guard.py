@@ -211,7 +211,7 @@ async def test_a_supportive_answer_stands_where_it_cannot_be_kept(sessions: Sess
         sessions.commit_faults = [DOWN, DOWN]
         response = await read(k, "I want to hurt myself")
     assert (response.outcome, response.kept) == ("supportive", False)
-    assert response.text.endswith("the story will wait for as long as you like.")
+    assert "988" in response.text
 
 
 @pytest.mark.parametrize("fault", [DOWN, STRANGE, CANCELLED, EXIT], ids=["raises", "strange", "cancelled", "exits"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, cast
 
 import anyio
@@ -27,10 +28,11 @@ from tta_orchestration import (
     TurnPlayed,
 )  # fmt: skip
 from tta_orchestration.sentences import LONGEST
-from tta_orchestration.testing import STORY, TURN, Check, Scene, Teller, telling
+from tta_orchestration.testing import STORY, TURN, Check, Scene, Teller, Told, telling
 from tta_program import LayeredSettings
-from tta_safety import TOLD, About, Channel, CheckFailed, SafetyPlugin, Verdict
+from tta_safety import TOLD, About, Channel, CheckFailed, Finding, SafetyPlugin, Verdict
 from tta_sessions import SESSIONS, SessionCommitted, SessionsMemory, SessionsPlugin
+from tta_sessions.flags import set_flags
 from tta_workflows import WORKFLOWS, Run, RunFinished, RunStarted, StepFinished, Streamed, Workflows
 
 SAFE = Verdict("checked", "safe")
@@ -91,9 +93,9 @@ async def test_a_checked_turn_tells_the_story_and_commits_the_world_once() -> No
     async with kernel(safe) as k:
         response = await k.get(ORCHESTRATION).process_user_input("hello", "s", seed=7)
         assert (response.text, response.outcome, response.turn) == ("You said hello. The sea answers.", "story", 1)
-        assert {c: (v.status, v.level, v.by) for c, v in response.verdicts.items()} == {
-            "player": ("checked", "safe", ("checker-0",)), "story": ("checked", "safe", ("checker-0",)),
-        }  # fmt: skip
+        checked = ("checked", "safe", ("checker-0",))
+        judged = {step: (verdict.status, verdict.level, verdict.by) for step, verdict in response.verdicts.items()}
+        assert judged == dict.fromkeys(("player", "story", "world"), checked)
         assert [step.agent for step in response.steps] == ["teller"]
         again = await k.get(ORCHESTRATION).process_user_input("hello", "s")
         assert again.turn == 2
@@ -136,25 +138,119 @@ async def test_pieces_are_released_sentence_by_sentence_and_each_was_checked() -
     async with kernel(judge) as k, k.get(ORCHESTRATION).stream_user_input("hi", "s") as stream:
         pieces = [piece async for piece in stream]
     assert pieces == ["You said hi. ", "The sea answers."]
-    assert seen == ["player: hi", "story: You said hi. ", "story: The sea answers."]
+    assert seen == ["player: hi", "story: You said hi. ", "story: The sea answers.", "tool: turns"]
     assert stream.response.text == "".join(pieces)
 
 
-@pytest.mark.parametrize("verdict", [BLOCKED, CRISIS])
-async def test_an_objection_to_the_players_text_makes_the_answer_supportive_and_annotates_it(verdict: Verdict) -> None:
-    def judge(text: str, channel: Channel, about: About) -> Verdict:
-        return verdict if channel == "player" else SAFE
+async def test_what_the_player_wrote_is_annotated_and_never_blocked() -> None:
+    async with kernel(lambda text, channel, about: BLOCKED if channel == "player" else SAFE) as k:
+        response = await k.get(ORCHESTRATION).process_user_input("hello", "s")
+        assert (response.outcome, response.verdicts["player"].level) == ("story", "blocked")
+        assert (await context(k))["history"][0]["verdicts"]["player"]["level"] == "blocked"
 
-    async with kernel(judge) as k:
+
+async def test_a_crisis_in_the_players_text_makes_the_answer_supportive_and_annotates_it() -> None:
+    async with kernel(lambda text, channel, about: CRISIS if channel == "player" else SAFE) as k:
         response = await k.get(ORCHESTRATION).process_user_input("I want to go", "s")
         assert response.outcome == "supportive"
         assert "988" in response.text
-        assert "support" in response.text
         assert response.steps == ()
         entry = (await context(k))["history"][0]
         assert entry["said"] == "I want to go"
-        assert entry["verdicts"]["player"]["level"] == verdict.level
+        assert entry["verdicts"]["player"]["level"] == CRISIS.level
         assert "world" not in await context(k)
+
+
+async def test_the_story_pauses_for_a_conversation_until_the_person_asks_for_it() -> None:
+    async with kernel(lambda text, channel, about: CRISIS if "pills" in text else SAFE) as k:
+        play = partial(k.get(ORCHESTRATION).process_user_input, session="s")
+        answers = [await play(text) for text in ("hello", "I took the pills", "look", "hm", "continue", "look")]
+        outcomes = [answer.outcome for answer in answers]
+        assert outcomes == ["story", "supportive", "supportive", "supportive", "story", "story"]
+        assert all(answer.text and answer.kept for answer in answers)
+        assert (await context(k))["flags"]["paused"] is False
+
+
+async def test_a_human_pauses_a_story_and_lets_it_go_on() -> None:
+    async with kernel(safe) as k:
+        sessions = k.get(SESSIONS)
+        await k.get(ORCHESTRATION).process_user_input("hello", "s")
+        await set_flags(sessions, "s", "", paused=True)
+        assert (await k.get(ORCHESTRATION).process_user_input("hello", "s")).outcome == "supportive"
+        await set_flags(sessions, "s", "", paused=False)
+        assert (await k.get(ORCHESTRATION).process_user_input("hello", "s")).outcome == "story"
+
+
+DOUBT = Verdict("checked", "warning", 0.4, findings=(Finding(rule="r@1", category="suicide", level="warning"),))
+
+
+async def test_what_is_doubtful_lets_the_story_be_told_after_a_question_once_in_some_turns() -> None:
+    async with kernel(lambda text, channel, about: DOUBT if channel == "player" else SAFE, check_in_every=3) as k:
+        play = partial(k.get(ORCHESTRATION).process_user_input, session="s")
+        answers = [await play("hello") for _ in range(5)]
+        assert [answer.outcome for answer in answers] == ["checked-in", "story", "story", "checked-in", "story"]
+        assert answers[0].text.endswith("\n\nYou said hello. The sea answers.")
+        page = (await context(k))["history"][0]
+        assert (page["told"], page["outcome"]) == (answers[0].text, "checked-in")
+        assert page["verdicts"]["player"] == {
+            "status": "checked",
+            "level": "warning",
+            "risk": 0.4,
+            "kinds": [],
+            "rules": ["r@1"],
+        }
+
+
+async def test_a_question_is_read_before_the_story() -> None:
+    async with (
+        kernel(lambda text, channel, about: DOUBT if channel == "player" else SAFE) as k,
+        k.get(ORCHESTRATION).stream_user_input("hello", "s") as stream,
+    ):
+        pieces = [piece async for piece in stream]
+    assert len(pieces) == 3
+    assert "".join(pieces) == stream.response.text
+
+
+async def test_each_check_gets_its_state_back_in_the_next_turn_that_was_kept() -> None:
+    seen: list[Mapping[str, bytes]] = []
+
+    def counting(text: str, channel: Channel, about: About) -> Verdict:
+        if channel == "player":
+            seen.append(about.state)
+        return Verdict("checked", "safe", state=b"%d" % about.turn)
+
+    async with kernel(counting, safe) as k:
+        for _ in range(3):
+            await k.get(ORCHESTRATION).process_user_input("hello", "s")
+    assert seen == [{}, {"checker-0": b"1"}, {"checker-0": b"2"}]
+
+
+async def test_a_check_hears_which_language_and_country_it_is() -> None:
+    seen: list[About] = []
+
+    def check(text: str, channel: Channel, about: About) -> Verdict:
+        seen.append(about)
+        return SAFE
+
+    async with kernel(check) as k:
+        await set_flags(k.get(SESSIONS), "s", "", locale="de-AT", country="AT")
+        await k.get(ORCHESTRATION).process_user_input("hello", "s")
+    assert (seen[0].locale, seen[0].country) == ("de-AT", "AT")
+
+
+async def test_what_a_turn_changes_in_the_world_is_checked_and_else_the_world_stays_as_it_was() -> None:
+    class Naming(Teller):
+        async def process(self, request: Scene, ctx: StepContext, /) -> Any:
+            told = "".join(self.pieces(request))
+            await ctx.emit(told)
+            return Told(told, {"turns": request.turn, f"{request.text} name": 1})
+
+    async with kernel(lambda text, channel, about: BLOCKED if "evil name" in text else SAFE, teller=Naming) as k:
+        good = await k.get(ORCHESTRATION).process_user_input("good", "s")
+        bad = await k.get(ORCHESTRATION).process_user_input("evil", "s")
+        assert (good.verdicts["world"].level, bad.verdicts["world"].level) == ("safe", "blocked")
+        assert (bad.outcome, bad.verdict.level) == ("story", "blocked")
+        assert (await context(k))["world"] == {"turns": 1, "good name": 1}
 
 
 async def test_an_objection_to_generated_text_replaces_it_and_the_world_stays() -> None:
@@ -207,7 +303,8 @@ async def test_a_check_sees_who_plays_what_was_written_and_what_was_told_before(
     seen: list[tuple[str, About]] = []
 
     def check(text: str, channel: Channel, about: About) -> Verdict:
-        seen.append((channel, about))
+        if channel != "tool":
+            seen.append((channel, about))
         return SAFE
 
     async with kernel(check) as k:
@@ -261,7 +358,8 @@ async def test_what_was_told_begins_with_a_word() -> None:
     seen: list[str] = []
 
     def check(text: str, channel: Channel, about: About) -> Verdict:
-        seen.append(about.told)
+        if channel != "tool":
+            seen.append(about.told)
         return SAFE
 
     async with kernel(check, teller=Long) as k:
@@ -310,11 +408,13 @@ async def test_a_broken_check_means_the_fallback_and_an_event_for_a_human(broken
 
 async def test_an_objection_is_heard_even_where_another_check_could_not_look() -> None:
     async with kernel(
-        lambda text, channel, about: BLOCKED, lambda text, channel, about: Verdict(), allow_unchecked=True
+        lambda text, channel, about: SAFE if channel == "player" else BLOCKED,
+        lambda text, channel, about: Verdict(),
+        allow_unchecked=True,
     ) as k:
         response = await k.get(ORCHESTRATION).process_user_input("hello", "s")
         assert response.outcome == "supportive"
-        assert response.verdicts["player"].status == "unchecked"
+        assert response.verdicts["story"].status == "unchecked"
 
 
 async def test_with_nobody_to_ask_the_turn_is_unchecked_and_falls_back() -> None:
@@ -426,7 +526,7 @@ async def test_each_event_of_a_turn_says_whose_it_is() -> None:
 
 
 async def test_coordinating_agents_runs_a_workflow_for_a_program() -> None:
-    async with kernel() as k:
+    async with kernel(safe) as k:
         run = await k.get(ORCHESTRATION).coordinate_agents("turn", {"text": "hi"})
         assert (run.status, run.output["world"]) == ("done", {"turns": 1})
 
@@ -451,13 +551,6 @@ async def test_a_text_other_than_its_pieces_costs_the_turn_and_the_log_says_why(
         response = await k.get(ORCHESTRATION).process_user_input("hello", "s")
     assert response.outcome == "failed"
     assert "doesn't begin with what was streamed: take `stream: true` away" in caplog.text
-
-
-async def test_nobody_to_ask_is_said_once_to_the_operator(caplog: pytest.LogCaptureFixture) -> None:
-    async with kernel() as k:
-        for _ in range(2):
-            await k.get(ORCHESTRATION).process_user_input("hello", "s")
-    assert caplog.text.count("no enabled plugin implements the hook 'check_text'") == 1
 
 
 async def test_a_turn_after_the_end_is_refused() -> None:
@@ -536,8 +629,9 @@ async def test_whatever_a_check_does_no_text_passes_unchecked(stranger: Stranger
         if stranger.outcome in (Outcome.FAILURE, Outcome.TIME_LIMIT):
             assert (response.outcome, response.failure) == ("fallback", Failure("safety", "failed"))
         # Whoever blocks may have answered all the same; what is odd has not judged the text, whatever else it has.
+        # A kind of crisis that nobody knows is one all the same.
         if stranger.outcome is not Outcome.NAMED:
-            assert response.outcome == "fallback"
+            assert response.outcome == "supportive" if response.verdicts["player"].kinds else "fallback"
             assert "The sea" not in response.text
         later = await k.get(ORCHESTRATION).process_user_input("hello", "s")
         assert later.turn == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from tta_kernel import correlation_id
 
 from .chain import Chain, Link, link_of, read_line, scan, verdicts
-from .model import Entry, Record, Verdict, position
+from .model import MOST_DETAILS, Detail, Entry, Record, Verdict, position
 from .people import new_secret, pseudonym_of
 
 LONGEST = 200
@@ -34,6 +35,7 @@ def stamped(entry: Entry, at: float) -> Record:
         code=plain(entry.code),
         address=plain(entry.address),
         correlation_id=plain(entry.correlation_id or correlation_id.get()),
+        details={plain(name): _detail(value) for name, value in [*entry.details.items()][:MOST_DETAILS]},
     )
 
 
@@ -41,6 +43,14 @@ def plain(text: str) -> str:
     """Return a text as a field may hold it."""
     # Half a character, as of a name that isn't UTF-8, can't be encoded.
     return text[:LONGEST].encode("utf-8", "replace").decode()
+
+
+def _detail(value: Detail) -> Detail:
+    if isinstance(value, str):
+        return plain(value)
+    if isinstance(value, int | float):
+        return float(value) if math.isfinite(value) else 0.0
+    return [plain(word) for word in [*value][:MOST_DETAILS]]
 
 
 def matches(record: Record, *, before: str, who: str, what: str, owner: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -11,6 +11,11 @@ from tta_kernel import Service
 
 Outcome = Literal["done", "refused", "failed"]
 """It was done; or somebody who may not was refused, and nothing has changed; or it failed, and something may have."""
+
+
+Detail = str | float | Sequence[str]
+MOST_DETAILS = 20
+"""How many details an entry has, and how many words a detail."""
 
 
 class AuditError(Exception):
@@ -23,6 +28,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     ``what``: the deed, such as ``runs.cancel``. ``who`` and ``kind``: the principal's. ``target``: the identifier of
     what it was done to. ``code``: why it was refused or failed, as a word that stays. ``owner``: the person whom it
     concerns; of that only a pseudonym is kept. Without a correlation identifier it has that of the running task.
+    ``details``: up to `MOST_DETAILS` more words, numbers and lists of words, by the names of OpenTelemetry's
+    conventions where these have one.
     """
 
     what: str
@@ -34,6 +41,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     owner: str = ""
     address: str = ""
     correlation_id: str = ""
+    details: Mapping[str, Detail] = {}
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -57,6 +65,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     owner: str = ""
     address: str = msgspec.field(default="", name="client.address")
     correlation_id: str = ""
+    details: Mapping[str, Detail] = {}
     previous: str = ""
     digest: str = ""
 

@@ -26,11 +26,13 @@ from tta_kernel import (
 )
 from tta_program import CommandRan, Subcommands
 from tta_program.state import StateError, make_private, state_folder
+from tta_safety import CheckedTurn
 
 from .files import FileAudit, Limits, Sync
 from .memory import MemoryAudit
 from .model import AUDIT, Audit, AuditError, Entry
 from .showing import Showing
+from .turns import entry_of
 
 _LIMIT = 4.0
 """Seconds that recording may take: less than the hooks have that ask for it."""
@@ -67,6 +69,12 @@ class AuditPlugin(Plugin[NoConfig]):
             code="" if ran.outcome == "done" else ran.outcome,
         )
         await asked(AuditError, _LIMIT, None, self._audit.record, entry)
+
+    @hookimpl(optionalhook=True)
+    async def turn_checked(self, turn: CheckedTurn) -> None:
+        if self._audit is None:
+            raise PluginError("audit", "doesn't run, and so records nothing")
+        await asked(AuditError, _LIMIT, None, self._audit.record, entry_of(turn))
 
     @hookimpl(optionalhook=True)
     async def forget(self, user: str) -> int:

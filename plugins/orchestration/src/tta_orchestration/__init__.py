@@ -8,13 +8,15 @@ from contextlib import asynccontextmanager
 
 import anyio
 
+from tta_crisis import CRISIS
 from tta_kernel import Context, Event, Hooks, Plugin, Problem, hookimpl
 from tta_metrics import METRICS
+from tta_notify import NOTIFY
+from tta_safety import REVIEWS
 from tta_safety.hookspecs import check_text
 from tta_sessions import SESSIONS
 from tta_workflows import WORKFLOWS, Finding, RunSummary, WorkflowUse
 
-from .checks import Checks
 from .component import Component
 from .counting import counted
 from .model import (
@@ -50,15 +52,14 @@ class OrchestrationPlugin(Plugin[Config]):
     """Plays turns: asks the checks, runs the workflow, commits the session."""
 
     requires = (WORKFLOWS, SESSIONS)
-    after = (METRICS,)
+    after = (METRICS, CRISIS, NOTIFY, REVIEWS)
     provides = (ORCHESTRATION,)
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         self._sessions = ctx.get(SESSIONS)
-        checks = Checks(ctx, allow_unchecked=self.config.allow_unchecked)
         async with anyio.create_task_group() as tasks:
-            turns = Turns(ctx, ctx.get(WORKFLOWS), checks, ctx.get(SESSIONS), self.config, tasks)
+            turns = Turns(ctx, ctx.get(WORKFLOWS), ctx.get(SESSIONS), self.config, tasks)
             ctx.provide(ORCHESTRATION, turns)
             try:
                 with counted(ctx.find(METRICS)):
@@ -81,8 +82,9 @@ class OrchestrationPlugin(Plugin[Config]):
     def check(self, hooks: Hooks) -> Sequence[Problem]:
         if self.config.allow_unchecked or hooks.implementers(check_text):
             return ()
-        what = "no enabled plugin checks text, so each turn gets the supportive fallback"
-        return (Problem("plugin 'orchestration'", what, "enable one that implements the hook check_text", note=True),)
+        what = "no enabled plugin checks text, and a story that nobody has checked is not told"
+        hint = "enable one that implements the hook check_text, such as 'safety-rules'; or set allow_unchecked"
+        return (Problem("plugin 'orchestration'", what, hint, note=True),)
 
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:

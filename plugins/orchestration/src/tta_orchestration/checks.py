@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from tta_kernel import Context
-from tta_safety import About, Channel, CheckFailed, Verdict, check_text, judge
+from tta_safety import About, Channel, CheckFailed, Verdict, check_text, each, merge
 
 from . import texts
 from .model import Failure, Outcome
+from .oversight import Oversight
 
 
 class Instead(NamedTuple):
@@ -20,48 +22,41 @@ class Instead(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """A verdict on a text, and what is said instead of it; None where it may stand."""
+    """A verdict on a text, what is said instead of it, None where it may stand, and the state of each check.
+
+    On what the player wrote ``instead`` is only ever the fallback: it is annotated, and never blocked.
+    """
 
     verdict: Verdict
     instead: Instead | None
+    states: Mapping[str, bytes]
 
 
 class Checks:
     """Asks every check that is enabled; ``allow_unchecked``: a text may go on where none is."""
 
-    def __init__(self, ctx: Context, *, allow_unchecked: bool) -> None:
-        self._ctx = ctx
+    def __init__(self, ctx: Context, oversight: Oversight, *, allow_unchecked: bool) -> None:
+        self._ctx, self._oversight = ctx, oversight
         self._allow_unchecked = allow_unchecked
-        self._warned = False
 
     async def check(self, text: str, channel: Channel, session: str, about: About) -> Checked:
-        """Have a text judged; one that objects is heard even where another leaves it ``unchecked``."""
+        """Have a text judged; one that objects is heard even where another leaves it ``unchecked``, or fails."""
         answers = await self._ctx.ask(check_text, text, channel, session, about)
-        verdicts = {name: judge({name: answer}) for name, answer in answers.items()}
-        failed = tuple(sorted(name for name, verdict in verdicts.items() if verdict.status == "failed"))
+        verdicts = each(answers, channel)
+        verdict = merge(verdicts.values())
+        failed = tuple(sorted(name for name, one in verdicts.items() if one.status == "failed"))
         if failed:
-            self._ctx.log.critical("a safety check failed: %s; the player got the fallback", ", ".join(failed))
             self._ctx.publish(CheckFailed(session=session, channel=channel, plugins=failed, owner=about.user))
-        if not answers and not self._allow_unchecked:
-            self._warn()
-        verdict = judge(answers)
-        objects = verdict.objects or any(each.objects for each in verdicts.values())
-        return Checked(verdict, self._instead(verdict, channel, objects=objects))
+            await self._oversight.check_failed(session, channel, failed)
+        blocked = any(one.objects for one in verdicts.values())
+        states = {name: one.state for name, one in verdicts.items() if one.state}
+        return Checked(verdict, self._instead(verdict, channel, blocked=blocked), states)
 
-    def _instead(self, verdict: Verdict, channel: Channel, *, objects: bool) -> Instead | None:
+    def _instead(self, verdict: Verdict, channel: Channel, *, blocked: bool) -> Instead | None:
         if verdict.status == "failed" or (verdict.status == "unchecked" and not self._allow_unchecked):
-            return Instead("fallback", texts.FALLBACK, Failure("safety", verdict.status))
-        if not objects:
+            # A check that knows why it can't judge, as one that doesn't know the language, says what helps.
+            text = verdict.alternative if verdict.status == "unchecked" else ""
+            return Instead("fallback", text or texts.FALLBACK, Failure("safety", verdict.status))
+        if channel == "player" or not blocked:
             return None
-        # A crisis calls for help for the player, in whichever text it was seen, and not for other words.
-        crisis = channel == "player" or verdict.kinds
-        return Instead("supportive", texts.SUPPORTIVE if crisis else texts.REPLACED)
-
-    def _warn(self) -> None:
-        """Tell an operator, once: such a deployment looks well, and tells no story."""
-        if not self._warned:
-            self._warned = True
-            self._ctx.log.warning(
-                "no enabled plugin implements the hook 'check_text', so each turn gets the supportive fallback; "
-                "enable one, or set plugins.orchestration.config.allow_unchecked"
-            )
+        return Instead("supportive", verdict.alternative or texts.REPLACED)

@@ -35,9 +35,11 @@ T = TypeVar("T")
 
 
 class Page(msgspec.Struct, frozen=True):
-    """A turn in a session's history, by its own name, and what was told in it; the rest is for its readers."""
+    """A turn in a session's history, by its own name, and what was said and told in it; the rest is for its readers."""
 
     run: str = ""
+    turn: int = 0
+    said: str = ""
     told: str = ""
 
 

@@ -9,11 +9,12 @@ from typing import Any, ClassVar, Literal, Protocol
 import msgspec
 
 from tta_kernel import Event, Service
-from tta_safety import Verdict
+from tta_safety import Verdict, merge
 from tta_workflows import Run, StepRun
 
-Outcome = Literal["story", "supportive", "fallback", "failed"]
-"""``story`` was told; ``supportive``: a check objected; ``fallback``: a check failed, nobody checked
+Outcome = Literal["story", "checked-in", "supportive", "fallback", "failed"]
+"""``story`` was told; ``checked-in``: it was, after a gentle question, as a crisis may be there; ``supportive``: the
+story pauses for a person in distress, or a check kept it from the player; ``fallback``: a check failed, nobody checked
 where somebody must, or a store could not be reached; ``failed``: an agent gave no answer."""
 Part = Literal["safety", "workflow", "sessions.get", "sessions.admit", "sessions.commit"]
 """What of the system a turn needs, and can fail."""
@@ -49,7 +50,8 @@ class TurnOutput(msgspec.Struct, frozen=True):
 class OrchestrationResponse(msgspec.Struct, frozen=True):
     """A turn: the text for the player, and how it came about; times in seconds.
 
-    ``verdicts`` has one verdict on the ``player``'s text and, where one was made, on the ``story``.
+    ``verdicts`` has one verdict on the ``player``'s text and, where these were checked, on the ``story`` and on what
+    the turn changes in the ``world``; ``verdict`` is all of them in one.
     ``notices`` are for the player: what was done with an input that didn't fit, or became of the story.
     ``failure`` is None where nothing failed; ``kept`` says whether the session knows of the turn: one
     that isn't kept hasn't happened, and the next one has its number.
@@ -67,6 +69,11 @@ class OrchestrationResponse(msgspec.Struct, frozen=True):
     notices: tuple[str, ...] = ()
     failure: Failure | None = None
     kept: bool = True
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the checks have said of the whole turn: the worst of it, and all that was found."""
+        return merge(self.verdicts.values())
 
 
 class InputError(ValueError):

@@ -37,6 +37,7 @@ class Release:
         self._sentences = Sentences()
         self._told: list[str] = []
         self._length = 0
+        self._refused = ""
         self.verdict: Verdict | None = None
         self.objection: Instead | None = None
 
@@ -48,6 +49,11 @@ class Release:
     def received(self) -> str:
         """All that was added, told or not."""
         return self.text + self._sentences.pending
+
+    @property
+    def made_up(self) -> str:
+        """All that is known of the story, and what of it was kept from the player."""
+        return self.text + self._refused + self._sentences.pending
 
     async def add(self, piece: str) -> None:
         """Tell the sentences that are whole now."""
@@ -74,9 +80,10 @@ class Release:
     async def _tell(self, sentence: str) -> None:
         if self.objection is not None or self._stale:
             return
-        verdict, self.objection = await self._checks.check(sentence, "story", self._session, self._about)
+        verdict, self.objection, _ = await self._checks.check(sentence, "story", self._session, self._about)
         self.verdict = merge([self.verdict, verdict]) if self.verdict else verdict
         if self.objection is not None:
+            self._refused = sentence
             return
         if self._send is not None and self._record is not None and not await self._record(self._length + len(sentence)):
             self._stale = True  # It is told anew.

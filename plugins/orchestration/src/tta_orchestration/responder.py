@@ -7,17 +7,22 @@ from collections.abc import Mapping, Sequence
 import anyio
 import msgspec
 
+from tta_crisis import Exchange
 from tta_kernel import Context, as_failure
 from tta_kernel.shapes import fits
-from tta_safety import About, Verdict
+from tta_safety import About, Action, CheckedTurn, Verdict, merge
+from tta_safety.support import Support, check_in, converse
 from tta_workflows import Retracted, Run, RunHandle, Streamed, Workflows, WorkflowsUnavailable
 
 from . import texts
 from .checks import Checks, Instead
 from .guard import NotKept, where
 from .model import Failure, Outcome, StoreFailed, TurnInput
+from .oversight import Oversight
 from .queue import Hold, NotNow, TurnLost
 from .release import Release, Send
+from .standing import Standing
+from .worlds import parts, texts_in
 
 _IN_PLACE = {
     "too_large": texts.FULL, "conflict": texts.ELSEWHERE, "busy": texts.ELSEWHERE, "taken_over": texts.TAKEN,
@@ -39,7 +44,10 @@ _TELLINGS = 10
 class Answer(msgspec.Struct, frozen=True):
     """What the player gets in a turn, and how it came about; a ``story`` without text has yet to be told.
 
-    ``released``: a reader has some of it, so that it can only be ended, not replaced.
+    ``released``: a reader has some of it, so that it can only be ended, not replaced. ``question`` is asked before the
+    story, once that is told. ``states`` are the checks', to be kept with the turn; ``support`` is where a conversation
+    stands that pauses the story, and ``resumed``: its person went on with the story. ``withheld``: a check kept a text
+    from the player. ``world``: what the turn changes in it is kept, too.
     """
 
     outcome: Outcome = "story"
@@ -48,28 +56,84 @@ class Answer(msgspec.Struct, frozen=True):
     run: Run | None = None
     failure: Failure | None = None
     released: bool = False
+    question: str = ""
+    states: Mapping[str, bytes] = {}
+    support: Support | None = None
+    resumed: bool = False
+    withheld: bool = False
+    world: bool = True
+
+    @property
+    def whole(self) -> str:
+        """All that the player gets."""
+        return f"{self.question}\n\n{self.text}" if self.question else self.text
+
+    @property
+    def came_to(self) -> Outcome:
+        return "checked-in" if self.outcome == "story" and self.question else self.outcome
+
+    def checked(self, run: str, session: str, owner: str, turn: int) -> CheckedTurn:
+        """Return what is to be recorded of it."""
+        match self.came_to:
+            case "supportive" if not self.withheld:
+                action: Action = "support"
+            case _ if self.withheld or not self.world:
+                action = "replace"
+            case "story":
+                action = "allow"
+            case "checked-in":
+                action = "check_in"
+            case _:
+                action = "fallback"
+        return CheckedTurn(run=run, session=session, owner=owner, turn=turn, action=action, verdicts=self.verdicts)
 
 
 class Responder:
     """Answers one turn of a session, to a reader where there is one (``send``); every step returns a new `Answer`."""
 
     def __init__(
-        self, ctx: Context, workflows: Workflows, checks: Checks, *, workflow: str, timeout: float, session: str,
-        owner: str, send: Send | None,
+        self, ctx: Context, workflows: Workflows, checks: Checks, oversight: Oversight, *, workflow: str,
+        timeout: float, check_in_every: int, session: str, owner: str, send: Send | None,
     ) -> None:  # fmt: skip
-        self._ctx, self._workflows, self._checks = ctx, workflows, checks
-        self._workflow, self._timeout = workflow, timeout
+        self._ctx, self._workflows, self._checks, self._oversight = ctx, workflows, checks, oversight
+        self._workflow, self._timeout, self._check_in_every = workflow, timeout, check_in_every
         self._session, self._owner = session, owner
         self._send = send
+        self._asked = False
+        """Whether the reader has the question that goes before the story."""
         self.broken_off: Answer | None = None
         """What was told of a story whose telling did not come to its end."""
 
-    async def check_input(self, text: str, turn: int) -> Answer:
-        """Check all that the player wrote, also what the story doesn't read; an objection is the answer."""
-        about = About(user=self._owner, turn=turn)
-        verdict, instead = await self._checks.check(text, "player", self._session, about)
-        begun = Answer(verdicts={"player": verdict})
-        return await self._say(begun, instead) if instead else begun
+    async def check_input(self, text: str, standing: Standing, run: str) -> Answer:
+        """Check all that the player wrote, also what the story doesn't read; return what is told instead of a story.
+
+        The text is never blocked. A crisis opens its interventions, whatever else failed, and pauses the story for a
+        conversation; so does one that goes on. What is doubtful lets the story be told, after a question.
+        """
+        flags, kept, turn = standing.flags, standing.kept, standing.turn
+        about = About(
+            user=self._owner, turn=turn, locale=flags.locale, country=flags.country, state=kept.states
+        )  # fmt: skip
+        verdict, instead, states = await self._checks.check(text, "player", self._session, about)
+        begun = Answer(verdicts={"player": verdict}, states=states)
+        if verdict.kinds:
+            await self._oversight.disclosed(
+                run, self._session, self._owner, turn, verdict, locale=flags.locale, country=flags.country,
+                turns=(*standing.recent, Exchange(turn, text)),
+            )  # fmt: skip
+        if verdict.kinds or (flags.paused and instead is None):
+            support = (kept.support or Support(())) if flags.paused else None
+            reply = converse(text, verdict, support, locale=flags.locale, country=flags.country, turn=turn)
+            if reply.support is not None:
+                talking = msgspec.structs.replace(begun, support=reply.support)
+                return await self._say(talking, Instead("supportive", reply.text, instead and instead.failure))
+            begun = msgspec.structs.replace(begun, resumed=True)
+        elif instead is not None:
+            return await self._say(begun, instead)
+        elif verdict.doubtful and (not kept.checked_in or turn - kept.checked_in >= self._check_in_every):
+            question = check_in(verdict, locale=flags.locale, country=flags.country)
+            return msgspec.structs.replace(begun, question=question)
+        return begun
 
     async def tell(
         self, begun: Answer, input: TurnInput, key: str, hold: Hold, *, again: bool = False, anew: bool = False
@@ -85,6 +149,9 @@ class Responder:
         keys = [key]
         if again or anew:
             keys += [f"{key}.{number}" for number in range(2, _TELLINGS + 1)]
+        if begun.question and self._send is not None and not self._asked:
+            self._asked = True
+            await self._send(begun.question + "\n\n")
         release = Release(self._checks, self._session, about, self._send, telling.record, told)
         try:
             run, instead = await self._run(input, keys, release, telling, again=again)
@@ -92,10 +159,36 @@ class Responder:
             released = self._send is not None and bool(release.text)
             self.broken_off = msgspec.structs.replace(begun, text=release.text, released=released)
             raise
-        verdicts = {**begun.verdicts, "story": release.verdict} if release.verdict else begun.verdicts
         text = release.text
-        answer = Answer("story", text, verdicts, run, released=self._send is not None and bool(text))
-        return await self._say(answer, instead) if instead else answer
+        answer = msgspec.structs.replace(begun, text=text, run=run, released=self._send is not None and bool(text))
+        if release.verdict is not None:
+            answer = msgspec.structs.replace(answer, verdicts={**answer.verdicts, "story": release.verdict})
+        if instead is None:
+            return await self._with_world(answer, input, about, key)
+        if release.verdict is not None and release.objection is not None and release.objection.failure is None:
+            answer = msgspec.structs.replace(answer, withheld=True)
+            await self._oversight.withheld(
+                key, self._session, self._owner, input.turn, release.verdict, release.made_up
+            )  # fmt: skip
+        return await self._say(answer, instead)
+
+    async def _with_world(self, answer: Answer, input: TurnInput, about: About, key: str) -> Answer:
+        """Check what a turn changes in the world, which its player may get to read; else the world stays as it was."""
+        world = answer.run.output.get("world") if answer.run else None
+        changed = texts_in(world) - texts_in(input.world)
+        verdict: Verdict | None = None
+        for part in parts(sorted(changed)):
+            one, instead, _ = await self._checks.check(part, "tool", self._session, about)
+            verdict = merge([verdict, one]) if verdict else one
+            if instead is not None:
+                await self._oversight.withheld(
+                    key, self._session, self._owner, input.turn, one, part, part="world"
+                )  # fmt: skip
+                answer = msgspec.structs.replace(answer, world=False)
+                break
+        if verdict is None:
+            return answer
+        return msgspec.structs.replace(answer, verdicts={**answer.verdicts, "world": verdict})
 
     async def retract(self, answer: Answer, failure: Failure) -> Answer:
         """Tell that the turn can't be kept: in place of the story, or at its end.

@@ -12,7 +12,9 @@ from tta_kernel import PositiveDuration
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which workflow plays a turn, and what bounds it.
 
-    ``allow_unchecked``: tell a story that nobody has checked, where no plugin checks text.
+    ``allow_unchecked``: tell a story that nobody has checked, where no plugin checks text; no deployment that people
+    play in should. ``check_in_every``: after so many turns a person may be asked again whether what they wrote is about
+    them.
     ``max_text``: how many characters the story reads. ``history``: how many turns a session keeps.
     ``session_timeout``: how long, in seconds, reading or committing a session may take. ``workflow_timeout``: how
     long all of a workflow may; its own limit is mostly shorter. ``read_timeout``: how long the reader of a stream may
@@ -23,6 +25,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     workflow: str = "turn"
     allow_unchecked: bool = False
+    check_in_every: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 5
     max_text: Annotated[int, msgspec.Meta(ge=100, le=1_000_000)] = 4000
     history: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 50
     session_timeout: Annotated[PositiveDuration, msgspec.Meta(le=3600)] = 10.0

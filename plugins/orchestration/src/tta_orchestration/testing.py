@@ -76,19 +76,21 @@ def telling(
     turn: Mapping[str, Any] = TURN,
     services: Mapping[Service[Any], object] | None = None,
     settings: KernelSettings | None = None,
+    plugins: Mapping[str, type[Plugin[Any]]] | None = None,
     **config: Any,
 ) -> Kernel:
     """Make a kernel whose turns are told by ``teller``; ``config`` is orchestration's.
 
-    Each of ``checks`` becomes a plugin: ``checker-0`` and so on. Sessions are
+    Each of ``checks`` becomes a plugin: ``checker-0`` and so on; ``plugins`` are more of them, by name. Sessions are
     kept in memory, unless ``services`` holds some.
     """
-    plugins: list[type[Plugin[Any]] | Mapping[str, type[Plugin[Any]]]] = [
+    all_plugins: list[type[Plugin[Any]] | Mapping[str, type[Plugin[Any]]]] = [
         OrchestrationPlugin, WorkflowsPlugin, WorkflowsLocal, WorkflowsMemory, AgentsPlugin, AgentsMemory, SafetyPlugin,
         SessionsPlugin,
         {"teller": teller}, {f"checker-{number}": checking(check) for number, check in enumerate(checks)},
+        plugins or {},
     ]  # fmt: skip
     if SESSIONS not in (services or {}):
-        plugins.append(SessionsMemory)
+        all_plugins.append(SessionsMemory)
     configs = {"workflows": {"workflows": {"turn": turn}}}
-    return running(*plugins, config=config, configs=configs, services=services, settings=settings)
+    return running(*all_plugins, config=config, configs=configs, services=services, settings=settings)

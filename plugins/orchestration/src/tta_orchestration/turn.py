@@ -8,15 +8,20 @@ from typing import Any
 
 import msgspec
 
+from tta_crisis import Exchange
 from tta_kernel import correlation_id
-from tta_sessions import Admission, Session, SessionFenced
+from tta_sessions import Admission, Flags, Session, SessionFenced, flags_of
+from tta_sessions.flags import KEY as FLAGS
 
 from . import texts
 from .guard import NotKept, Overtaken, SessionGuard, Story
 from .model import Failure, InputError, TurnInput
 from .queue import Hold, TurnLost, TurnQueue
 from .responder import Answer, Responder
+from .standing import KEY, Kept, Standing, in_brief, kept_in
 
+_RECENT = 5
+"""How many turns before it are shown to whoever takes over in a crisis."""
 TRIES = 3
 """How often a turn is played while others commit the same session."""
 
@@ -43,6 +48,14 @@ class _Place(msgspec.Struct, frozen=True):
     number: int = 0
     seed: int = 0
 
+    @property
+    def standing(self) -> Standing:
+        """Where the person stands; without any of it where the session could not be read."""
+        context = self.session.context
+        pages = self.story.history[-_RECENT:]
+        recent = tuple(Exchange(page.turn, page.said, page.told) for page in pages)
+        return Standing(self.number, flags_of(self.session), kept_in(context), recent)
+
 
 class Turn:
     """One turn of ``session``, which is a new one until it was read; ``seed`` is that of a story that begins.
@@ -67,7 +80,7 @@ class Turn:
         checked = False
         try:
             place = await self._read()
-            self._answer = await self._responder.check_input(raw, place.number)
+            self._answer = await self._responder.check_input(raw, place.standing, self.run)
             checked = True
             if self._answer.outcome == "story":
                 session = place.session
@@ -84,7 +97,7 @@ class Turn:
         except NotKept as exc:
             if not checked:
                 # A crisis doesn't wait for a store.
-                self._answer = await self._responder.check_input(raw, self._place.number)
+                self._answer = await self._responder.check_input(raw, self._place.standing, self.run)
             return await self.give_up(exc.failure)
 
     async def tell(self, hold: Hold, *, again: bool = False) -> Played:
@@ -122,7 +135,7 @@ class Turn:
         place = await self._read()
         world = place.story.world
         if again and not hold.admission.told:
-            begun = await self._responder.check_input(self._text, place.number)
+            begun = await self._responder.check_input(self._text, place.standing, self.run)
         for number in range(TRIES):
             if begun.outcome == "story":
                 input = TurnInput(self._text, place.seed, place.number, world)
@@ -178,19 +191,36 @@ class Turn:
         place = self._place
         context: dict[str, Any] = dict(place.session.context)
         page = {
-            "turn": place.number, "said": self._text, "told": answer.text, "outcome": answer.outcome,
-            "verdicts": {channel: msgspec.to_builtins(verdict) for channel, verdict in answer.verdicts.items()},
+            "turn": place.number, "said": self._text, "told": answer.whole, "outcome": answer.came_to,
+            "verdicts": {step: in_brief(verdict) for step, verdict in answer.verdicts.items()},
             "run": self.run,
         }  # fmt: skip
         history = [*context.get("history", ()), page]
         context |= {"turn": place.number, "seed": place.seed, "history": history[-self._history :]}
         output: Mapping[str, Any] = answer.run.output if answer.run else {}
-        if answer.outcome == "story" and "world" in output:
+        if answer.outcome == "story" and answer.world and "world" in output:
             # What the player didn't get to read hasn't happened.
             context["world"] = output["world"]
+        context |= _safety(context, flags_of(place.session), answer, place.number)
         return msgspec.structs.replace(place.session, context=context)
 
     def _played(self, answer: Answer, committed: Session | None) -> Played:
         place = self._place
         session = committed or place.session
         return Played(answer, self.run, place.number, session, committed is not None, tuple(self._notices))
+
+
+def _safety(context: Mapping[str, Any], flags: Flags, answer: Answer, turn: int) -> dict[str, Any]:
+    """Return what a session keeps for its checks after an answer, and its flags.
+
+    The story pauses with a conversation, and goes on where its person asks for it. Otherwise the flag is whoever's set
+    it, who may have done so meanwhile.
+    """
+    kept = kept_in(context)
+    paused = answer.support is not None or (flags.paused and not answer.resumed)
+    support = (answer.support or kept.support) if paused else None
+    checked_in = turn if answer.question else kept.checked_in
+    packed = {KEY: Kept(answer.states or kept.states, support, checked_in).pack()}
+    if paused == flags.paused:
+        return packed
+    return packed | {FLAGS: msgspec.to_builtins(msgspec.structs.replace(flags, paused=paused))}

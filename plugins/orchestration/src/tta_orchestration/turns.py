@@ -22,6 +22,7 @@ from . import texts
 from .checks import Checks
 from .guard import NotKept, SessionGuard
 from .model import SEEDS, InputError, NotRunning, OrchestrationResponse, TurnPlayed
+from .oversight import Oversight
 from .queue import Hold, NotNow, TurnLost, TurnQueue, taken
 from .release import Send
 from .responder import Responder
@@ -36,9 +37,11 @@ class Turns:
     """Plays turns: one at a time in a session."""
 
     def __init__(
-        self, ctx: Context, workflows: Workflows, checks: Checks, sessions: Sessions, config: Config, tasks: TaskGroup
-    ) -> None:
-        self._ctx, self._workflows, self._checks, self._config = ctx, workflows, checks, config
+        self, ctx: Context, workflows: Workflows, sessions: Sessions, config: Config, tasks: TaskGroup
+    ) -> None:  # fmt: skip
+        self._ctx, self._workflows, self._config = ctx, workflows, config
+        self._oversight = Oversight(ctx)
+        self._checks = Checks(ctx, self._oversight, allow_unchecked=config.allow_unchecked)
         self._guard = SessionGuard(sessions, ctx.log, ctx.publish, limit=config.session_timeout)
         self._queue = TurnQueue(
             sessions, self._guard, ctx.log, limit=config.session_timeout, ttl=config.hold, patience=config.queue_timeout
@@ -142,14 +145,15 @@ class Turns:
         async with self._alone(session):
             admitted = await turn.begin(text)
         played = await self._play(turn, admitted) if isinstance(admitted, Admission) else admitted
-        return self._end(played, notices, time.perf_counter() - began)
+        return await self._end(played, notices, time.perf_counter() - began)
 
     def _turn(
         self, session: str, user: str, text: str, seed: int | None, send: Send | None, run: str = ""
     ) -> Turn:  # fmt: skip
         responder = Responder(
-            self._ctx, self._workflows, self._checks, workflow=self._config.workflow,
-            timeout=self._config.workflow_timeout, session=session, owner=user, send=send,
+            self._ctx, self._workflows, self._checks, self._oversight, workflow=self._config.workflow,
+            timeout=self._config.workflow_timeout, check_in_every=self._config.check_in_every, session=session,
+            owner=user, send=send,
         )  # fmt: skip
         return Turn(
             self._guard, self._queue, responder, Session(session, user), text=text, seed=seed,
@@ -221,9 +225,11 @@ class Turns:
             except InputError:
                 await self._queue.drop(entry)  # Its session is somebody else's by now.
                 return None
-        return self._end(played, (), time.perf_counter() - began)
+        return await self._end(played, (), time.perf_counter() - began)
 
-    def _end(self, played: Played, notices: tuple[str, ...], seconds: float) -> OrchestrationResponse:
+    async def _end(self, played: Played, notices: tuple[str, ...], seconds: float) -> OrchestrationResponse:
+        session = played.session
+        await self._oversight.turn_checked(played.answer.checked(played.run, session.id, session.user, played.number))
         self._announce(played, seconds)
         if played.notices:
             self._guard.told(played.session.id)
@@ -233,7 +239,7 @@ class Turns:
         session = played.session
         self._ctx.publish(
             TurnPlayed(
-                session=session.id, turn=played.number, outcome=played.answer.outcome, seconds=seconds,
+                session=session.id, turn=played.number, outcome=played.answer.came_to, seconds=seconds,
                 owner=session.user,
             )
         )  # fmt: skip
@@ -252,8 +258,8 @@ class Turns:
         if run and run.degraded and answer.outcome == "story":
             notices = (*notices, texts.SIMPLER)
         return OrchestrationResponse(
-            text=answer.text,
-            outcome=answer.outcome,
+            text=answer.whole,
+            outcome=answer.came_to,
             session=played.session.id,
             turn=played.number,
             updated_context=played.session.context,

@@ -268,7 +268,11 @@ class _Log:
 
 def _short(response: OrchestrationResponse) -> OrchestrationResponse:
     """Leave out what makes a line of JSON long."""
-    context = {key: value for key, value in response.updated_context.items() if key not in ("world", "history")}
+    context = {
+        key: value
+        for key, value in response.updated_context.items()
+        if key not in ("world", "history", "safety", "flags")
+    }
     return msgspec.structs.replace(response, updated_context=context)
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 from tta_kernel import Event, NoConfig, Plugin, hookimpl
 
 from . import hookspecs
-from .hookspecs import check_text
+from .hookspecs import check_text, turn_checked
 from .merging import each, judge, known_kinds, merge
 from .model import (
     CATEGORIES,
@@ -17,7 +17,9 @@ from .model import (
     STATE,
     TOLD,
     About,
+    Action,
     Channel,
+    CheckedTurn,
     CheckFailed,
     Finding,
     Level,
@@ -31,9 +33,9 @@ from .model import (
 from .reviews import REVIEWS, Review, Reviews, ReviewsError
 
 __all__ = [
-    "CATEGORIES", "KINDS", "REVIEWS", "STATE", "TOLD", "About", "Channel", "CheckFailed", "Finding", "Level",
-    "Polarity", "Review", "Reviews", "ReviewsError", "SafetyPlugin", "Status", "Subject", "Temporality", "Verdict",
-    "category", "check_text", "each", "judge", "known_kinds", "merge",
+    "CATEGORIES", "KINDS", "REVIEWS", "STATE", "TOLD", "About", "Action", "Channel", "CheckFailed", "CheckedTurn",
+    "Finding", "Level", "Polarity", "Review", "Reviews", "ReviewsError", "SafetyPlugin", "Status", "Subject",
+    "Temporality", "Verdict", "category", "check_text", "each", "judge", "known_kinds", "merge", "turn_checked",
 ]  # fmt: skip
 
 

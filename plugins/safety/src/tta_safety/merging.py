@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from .model import KINDS, Channel, Level, Status, Verdict
+from .model import KINDS, Channel, Level, Status, Verdict, category
 
 _LEVELS: tuple[Level, ...] = ("safe", "warning", "blocked")
 _STATUSES: tuple[Status, ...] = ("checked", "unchecked", "failed")
@@ -47,7 +47,8 @@ def judge(answers: Mapping[str, Verdict | Exception], channel: Channel | None = 
 def each(answers: Mapping[str, Verdict | Exception], channel: Channel | None = None) -> dict[str, Verdict]:
     """Return each plugin's verdict, signed with its name; whatever isn't a verdict has failed.
 
-    On another ``channel`` than the player's, kinds of a crisis block the text and are nobody's.
+    On another ``channel`` than the player's, kinds of a crisis block the text and are nobody's. Kinds are known ones
+    (`known_kinds`), and an alternative is what a terminal can show.
     """
     verdicts = {}
     for name, answer in answers.items():
@@ -59,7 +60,9 @@ def each(answers: Mapping[str, Verdict | Exception], channel: Channel | None = N
         except (msgspec.ValidationError, TypeError, ValueError, OverflowError, RecursionError):
             verdicts[name] = Verdict("failed", by=(name,))
             continue
-        verdict = msgspec.structs.replace(verdict, by=(name,))
+        verdict = msgspec.structs.replace(
+            verdict, by=(name,), kinds=known_kinds(verdict.kinds), alternative=_printable(verdict.alternative)
+        )  # fmt: skip
         verdicts[name] = verdict if channel in (None, "player") else _of_no_person(verdict)
     return verdicts
 
@@ -81,4 +84,16 @@ def known_kinds(kinds: Iterable[str]) -> tuple[str, ...]:
 
     A name that nobody knows must not be the reason why nobody is told: it gets the kind that is taken most seriously.
     """
-    return tuple(dict.fromkeys(kind if kind in KINDS else KINDS[0] for kind in kinds))
+    return tuple(dict.fromkeys(_kind(kind) for kind in kinds))
+
+
+def _kind(name: str) -> str:
+    try:
+        known = category(name)
+    except ValueError:
+        return KINDS[0]
+    return known if known in KINDS else KINDS[0]
+
+
+def _printable(text: str) -> str:
+    return "".join(char for char in text if char.isprintable() or char == "\n")

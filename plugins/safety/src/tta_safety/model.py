@@ -144,6 +144,26 @@ class Verdict(msgspec.Struct, frozen=True):
         return tuple(dict.fromkeys(found.rule for found in self.findings))
 
 
+Action = Literal["allow", "check_in", "support", "replace", "fallback"]
+"""What was done about a turn: ``allow``, told as it was; ``check_in``, with a gentle question before it; ``support``,
+the story pauses for a conversation; ``replace``, a text was kept from the player; ``fallback``, a check failed, nobody
+checked, or the turn came to nothing."""
+
+
+class CheckedTurn(msgspec.Struct, frozen=True, kw_only=True):
+    """A turn that was answered, for those who keep a record of what was checked; it holds no text.
+
+    ``run`` names the turn. ``verdicts`` are those on the ``player``'s text, the ``story`` and the ``world``.
+    """
+
+    run: str
+    session: str
+    turn: int
+    action: Action
+    verdicts: Mapping[str, Verdict]
+    owner: str = ""
+
+
 class CheckFailed(Event, frozen=True, tag="safety.check-failed"):
     """A check raised, was late or answered nonsense: the player got the fallback, a human must look."""
 
