@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .assessment import TABLE, assess
-from .memory import MemoryCrisisStore
+from .memory import MemoryCrisisStore, place, trace_of
 from .model import (
     CRISIS,
     LEVELS,
@@ -41,5 +41,5 @@ __all__ = [
     "CrisisAcknowledged", "CrisisError", "CrisisEscalated", "CrisisMemory", "CrisisOpened", "CrisisPage",
     "CrisisPlugin", "CrisisQuery", "CrisisResolved", "CrisisStore", "Disclosure", "Exchange", "Feedback",
     "FeedbackPage", "Intervention", "Level", "MemoryCrisisStore", "NoSuchIntervention", "Packet", "Resolution",
-    "Status", "Telling", "Trace", "assess", "guard", "guard_crises", "intervention_id", "redacted",
+    "Status", "Telling", "Trace", "assess", "guard", "guard_crises", "intervention_id", "place", "redacted", "trace_of",
 ]  # fmt: skip

@@ -63,23 +63,23 @@ class StoredCrises:
 
     async def open(self, disclosure: Disclosure) -> tuple[Intervention, ...]:
         # Whoever is cancelled, as with a turn whose reader has left, is no reason to tell nobody.
-        with anyio.CancelScope(shield=True):
-            return await self._open_all(disclosure)
-
-    async def _open_all(self, disclosure: Disclosure) -> tuple[Intervention, ...]:
         opened: list[Intervention] = []
+        with anyio.CancelScope(shield=True):
+            await self._open_all(disclosure, opened)
+        return tuple(sorted(opened, key=lambda each: KINDS.index(each.kind) if each.kind in KINDS else len(KINDS)))
+
+    async def _open_all(self, disclosure: Disclosure, opened: list[Intervention]) -> None:
         try:
             flags, earlier = await self._known(disclosure.session)
             new = [self._new(disclosure, kind, flags, earlier) for kind in _kinds(disclosure)]
         except BaseException as exc:  # noqa: BLE001 - `as_failure` raises what must go on
             self._log.critical("a disclosure can't be read, and humans are told so", exc_info=as_failure(exc))
             await self.reach.alarm("a disclosure of a crisis can't be read", session=str(disclosure.session)[:100])
-            return ()
+            return
         # All at once: the more kinds there are, the less there is time for one after the other.
         async with anyio.create_task_group() as tasks:
             for each in new:
                 tasks.start_soon(self._open, each, self._packet(each, disclosure, flags), opened)
-        return tuple(sorted(opened, key=lambda each: KINDS.index(each.kind) if each.kind in KINDS else len(KINDS)))
 
     async def get(self, id: str) -> Intervention | None:
         return self.unstored.get(id) or await self.store.get(id)

@@ -54,7 +54,7 @@ def disclosure(admission: str = "r-1", *findings: Finding, **more: Any) -> Discl
     return Disclosure(admission=admission, verdict=verdict, **fields)
 
 
-async def until(holds: Callable[[], Awaitable[T]], limit: float = 20.0) -> T:
+async def until(holds: Callable[[], Awaitable[T | None]], limit: float = 20.0) -> T:
     """Wait until something is there, and return it."""
     with anyio.fail_after(limit):
         while True:

@@ -1,0 +1,45 @@
+"""The store on Redis keeps the contract, on one server and on a Cluster."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import anyio
+import pytest
+
+from tta_crisis.testing import CrisisStoreContract, Passing
+from tta_crisis_redis import RedisCrisisStore
+from tta_redis import Redis, connect
+from tta_redis.testing import RedisCluster, cluster
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class TestOnOneServer(CrisisStoreContract):
+    @pytest.fixture
+    def store(self, redis: Redis) -> RedisCrisisStore:
+        return RedisCrisisStore(redis)
+
+    @pytest.fixture
+    def small(self, redis: Redis) -> RedisCrisisStore:
+        return RedisCrisisStore(redis, most=2)
+
+    @pytest.fixture
+    def passing(self, redis: Redis) -> Passing:
+        return RedisCrisisStore(redis, retention=1.0, packets=1.0), anyio.sleep
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[RedisCluster]:
+    with cluster(replicas=0) as found:
+        yield found
+
+
+class TestOnACluster(TestOnOneServer):
+    @pytest.fixture
+    async def redis(self, nodes: RedisCluster) -> AsyncIterator[Redis]:
+        async with connect(nodes.config()) as client:
+            yield client
