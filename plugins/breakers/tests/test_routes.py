@@ -44,4 +44,7 @@ async def test_what_nobody_uses_and_what_is_no_name_is_not_found(kernel: Kernel)
     with pytest.raises(HttpProblem, match="not-found"):
         await caller.post("/breakers/agent:z/reset")
     with pytest.raises(HttpProblem, match="not-found"):
+        await caller.post("/breakers/agent:z/trip", {})
+    assert [each["name"] for each in (await caller.get("/breakers"))["items"]] == ["agent:x", "agent:y"]
+    with pytest.raises(HttpProblem, match="not-found"):
         await caller.post("/breakers/a%E2%80%8Bb/trip", {})

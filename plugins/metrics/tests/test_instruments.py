@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 
 from tta_metrics import LATENCY, OTHER, SIZE, Buckets, Counter, Gauge, Histogram, Metrics, prometheus_text
 
+TOO_LARGE = [pytest.param(10**digits, id=f"{digits} digits") for digits in (400, 5000)]
+"""Whole numbers that no float holds; Python writes only the first."""
+
 
 def test_a_counter_only_grows() -> None:
     counter = Counter()
@@ -24,8 +27,9 @@ def test_a_counter_takes_nothing_that_is_no_number() -> None:
     And OpenMetrics allows none in counters, so that the whole scrape was refused.
     """
     counter = Counter()
-    with pytest.raises(ValueError, match="a counter only grows"):
-        counter.inc(math.nan)
+    for amount in (math.nan, math.inf, 10**400, 10**5000):
+        with pytest.raises(ValueError, match="a counter only grows"):
+            counter.inc(amount)
     assert counter.value == 0
 
 
@@ -39,7 +43,26 @@ def test_a_gauge_goes_up_and_down_and_takes_a_truth_for_a_number() -> None:
     assert repr(gauge.value) == "1"
 
 
-@pytest.mark.parametrize("number", [-0.1, -math.inf, math.nan])
+@pytest.mark.parametrize("number", TOO_LARGE)
+def test_a_gauge_takes_no_number_that_is_too_long_to_be_told(number: int) -> None:
+    metrics = Metrics()
+    gauge = metrics.gauge("load", "how much there is to do")
+    for change in (gauge.set, gauge.inc, gauge.dec):
+        with pytest.raises(ValueError, match="too large"):
+            change(number)
+    gauge.set(10**300)
+    with pytest.raises(ValueError, match="too large"):
+        gauge.inc(2 * 10**308)
+    assert f"load {10**300}\n" in prometheus_text(metrics).decode()
+    gauge.set(0.5)
+    with pytest.raises(ValueError, match="too large"):
+        gauge.inc(number)
+    gauge.set(-math.inf)
+    gauge.inc(5)
+    assert gauge.value == -math.inf
+
+
+@pytest.mark.parametrize("number", [-0.1, -math.inf, math.nan, math.inf, 1e301, *TOO_LARGE])
 def test_a_histogram_takes_numbers_from_0_up(number: float) -> None:
     histogram = Histogram()
     with pytest.raises(ValueError, match="from 0 up"):

@@ -53,14 +53,16 @@ def breaker_routes(breakers: Callable[[], Breakers]) -> Sequence[Route]:
         names, cursor = part_of([*found], request)
         return BreakerList([found[name] for name in names], cursor)
 
-    async def reset(request: Act, principal: Principal) -> Done:
-        known = {each.name for each in await _told(breakers().list())}
-        if request.name not in known:
+    async def demand(name: str) -> None:
+        if name not in {each.name for each in await _told(breakers().list())}:
             raise NOT_FOUND("no breaker of that name was used lately")
+
+    async def reset(request: Act, principal: Principal) -> Done:
+        await demand(request.name)
         return Done(await _told(breakers().reset(request.name, by=principal.name)))
 
     async def trip(request: Trip, principal: Principal) -> Done:
-        # What can't be a name is no part of a path, either.
+        await demand(request.name)  # It would be a new one, of any name, that nobody asks.
         return Done(await _told(breakers().trip(request.name, request.reason, by=principal.name)))
 
     return [
@@ -76,7 +78,7 @@ def breaker_routes(breakers: Callable[[], Breakers]) -> Sequence[Route]:
         Route(
             method="POST", path="/breakers/{name}/trip", permission="breakers:trip", request=Trip, response=Done,
             summary="Open a breaker in all processes, as if calls had failed.", handler=trip,
-            example=Done(changed=True),
+            problems=(NOT_FOUND,), example=Done(changed=True),
         ),
     ]  # fmt: skip
 

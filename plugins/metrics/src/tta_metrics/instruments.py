@@ -10,6 +10,8 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 
+MOST = 1e300
+"""More than any figure. What is more, no float holds, and of a whole number Python may refuse to write the digits."""
 SUB_BUCKETS = 16
 """Buckets for each doubling: a bucket is at most 1/16 of its lower bound wide.
 
@@ -51,10 +53,12 @@ class Counter:
         """Its line in a scrape, but for the number."""
 
     def inc(self, amount: float = 1) -> None:
-        """Count ``amount`` more, from 0 up."""
+        """Count ``amount`` more, from 0 up to `MOST`."""
         # Written so that it catches what is no number, too: the counter would be none from then on.
-        if not amount >= 0:
-            raise ValueError(f"a counter only grows, and {amount!r} is not from 0 up; a gauge goes both ways")
+        if not 0 <= amount <= MOST:
+            raise ValueError(
+                f"a counter only grows, and by 0 to {MOST:g}, not {_shown(amount)}; a gauge goes both ways"
+            )
         self.value += amount
 
 
@@ -69,26 +73,42 @@ class Gauge:
 
     def set(self, value: float) -> None:
         """Say how much it is now."""
-        self.value = +value  # True is 1 in a scrape, and text is an error here and not there.
+        self.value = _added(0, value)  # True is 1 in a scrape, and text is an error here and not there.
 
     def inc(self, amount: float = 1) -> None:
         """Add ``amount``."""
-        self.value += amount
+        self.value = _added(self.value, amount)
 
     def dec(self, amount: float = 1) -> None:
         """Take ``amount`` away."""
-        self.value -= amount
+        self.value = _added(self.value, -amount)
+
+
+def _added(value: float, amount: float) -> float:
+    """Return a gauge's next number; raise a ValueError for a whole one that a scrape couldn't tell."""
+    try:
+        found = value + amount
+        float(found)
+    except OverflowError:
+        raise ValueError(f"{_shown(amount)} is too large for a gauge: no float holds what comes of it") from None
+    return found
+
+
+def _shown(value: float) -> str:
+    return f"a whole number of {value.bit_length()} bits" if isinstance(value, int) else repr(value)
 
 
 class Histogram:
     """How numbers from 0 up are distributed."""
 
-    __slots__ = ("bounds", "buckets", "counts", "sum", "template", "text", "told")
+    __slots__ = ("bounds", "buckets", "counts", "edges", "sum", "template", "text", "told")
 
     def __init__(self, buckets: Buckets = LATENCY) -> None:
         self.buckets = buckets
         self.bounds = buckets.bounds
-        self.counts = [0] * (len(self.bounds) + 1)
+        self.edges = [*self.bounds, MOST]
+        """Where a number's bucket ends; above the last of them is none."""
+        self.counts = [0] * len(self.edges)
         self.sum: float = 0.0
         self.template = ""
         self.text = ""
@@ -97,11 +117,14 @@ class Histogram:
 
     def observe(self, value: float) -> None:
         """Count one number, in the base unit: seconds, bytes."""
-        index = bisect_left(self.bounds, value)
+        index = bisect_left(self.edges, value)
         # What is no number from 0 up lands in the first bucket, too: so few have to be looked at, which is 20 ns less.
         if not index and not value >= 0:
-            raise ValueError(f"a histogram takes numbers from 0 up, not {value!r}")
-        self.counts[index] += 1
+            raise ValueError(f"a histogram takes numbers from 0 up, not {_shown(value)}")
+        try:
+            self.counts[index] += 1
+        except IndexError:
+            raise ValueError(f"a histogram takes numbers from 0 up to {MOST:g}, not {_shown(value)}") from None
         self.sum += value
 
     @property
