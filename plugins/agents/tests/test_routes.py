@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tta_agents import AGENT_REGISTRY, AGENTS, AgentCard, AgentId, AgentsMemory, AgentsPlugin
+from tta_agents import AGENT_REGISTRY, AGENTS, AgentCard, AgentId, AgentsMemory, AgentsPlugin, Statistics
 from tta_agents.testing import Echo
 from tta_http import HttpPlugin, HttpProblem
 from tta_http.testing import Caller
@@ -19,7 +19,10 @@ PLUGINS = {"http": HttpPlugin, "agents": AgentsPlugin, "agents-memory": AgentsMe
 async def kernel() -> AsyncIterator[Kernel]:
     """Run a deployment with an agent here, and one in another process."""
     async with Kernel(plugins=PLUGINS) as kernel:
-        card = AgentCard(AgentId("far", "b"), process="other", status="degraded", shared=True)
+        statistics = Statistics(calls=9, errors=5)
+        card = AgentCard(
+            AgentId("far", "b"), process="other", status="degraded", shared=True, statistics=statistics
+        )  # fmt: skip
         await kernel.get(AGENT_REGISTRY).register(card)
         async with kernel.get(AGENTS).serve(Echo(), instance="a"):
             yield kernel
@@ -39,7 +42,13 @@ async def test_agents_are_listed_by_address(kernel: Kernel) -> None:
 async def test_one_agent_is_shown_with_its_card(kernel: Kernel) -> None:
     answer = await Caller(kernel.hooks).get("/agents/far:b")
 
-    assert (answer["card"]["status"], answer["statistics"]) == ("degraded", None)
+    assert (answer["card"]["status"], answer["statistics"]["errors"]) == ("degraded", 5)
+
+
+async def test_how_an_agent_does_is_told_once(kernel: Kernel) -> None:
+    answer = await Caller(kernel.hooks).get("/agents")
+    assert [each["card"]["statistics"] for each in answer["items"]] == [None, None]
+    assert [each["statistics"]["calls"] for each in answer["items"]] == [0, 9]
 
 
 @pytest.mark.parametrize("address", ["nobody", "far:c", "far", ":b"])

@@ -97,7 +97,12 @@ async def test_an_agent_that_fails_again_and_again_is_degraded_until_it_succeeds
                     await agents.call(ECHO, Ask(text), key=str(n))
             assert [card.status for card in await processes.registry.list()] == ["degraded"]
             assert list(await processes.registry.discover("echo")) == []
+            health = (await kernel.health())["agents"]
+            assert (health.status, health.detail) == (
+                "degraded", f"{id}: its last 3 calls came to nothing (failed); its plugin's log says why",
+            )  # fmt: skip
             await agents.call(ECHO, Ask("good"), key="good")
+            assert (await kernel.health())["agents"].status == "ok"
             assert [card.id for card in await processes.registry.discover("echo")] == [id]
     changes = [(event.before, event.after) async for event in events]
     assert changes[0][1] == "degraded"

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from tta_http import Route
-from tta_kernel import Context, Event, Figure, Hooks, NoConfig, Plugin, Problem, hookimpl
+from tta_kernel import Context, Event, Figure, Health, Hooks, NoConfig, Plugin, Problem, hookimpl
 from tta_messages import MESSAGES, guard
 from tta_metrics import METRICS
 from tta_program import Subcommands
@@ -63,6 +63,9 @@ __all__ = [
     "CapabilityType", "Instance", "OnBeat", "OnPiece", "OnUndo", "RegistryError", "RegistrySnapshot", "RemoteAgent",
     "Replies", "Reply", "Report", "Statistics", "StepContext", "Undo", "Unknown", "guard_registry", "guard_replies",
 ]  # fmt: skip
+
+_TOLD = 5
+"""Of how many degraded agents the health says why."""
 
 
 class AgentsPlugin(Plugin[Config]):
@@ -122,6 +125,12 @@ class AgentsPlugin(Plugin[Config]):
     @hookimpl(optionalhook=True)
     async def forget(self, user: str) -> int:
         return await self._agents.forget(user)
+
+    @hookimpl
+    async def health(self) -> Health:
+        told = [f"{address}: {why}" for address, why in sorted(self._agents.troubles().items())]
+        more = f"; and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
+        return Health("degraded" if told else "ok", "; ".join(told[:_TOLD]) + more)
 
     @hookimpl
     def figures(self) -> Sequence[Figure]:

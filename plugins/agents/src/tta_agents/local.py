@@ -67,6 +67,10 @@ class LocalAgents:
         """How many of those served here are degraded."""
         return sum(served.degraded for group in self._served.values() for served in group)
 
+    def troubles(self) -> Mapping[str, str]:
+        """Say of each that is degraded why, by its address."""
+        return {str(s.id): s.trouble for group in self._served.values() for s in group if s.degraded}
+
     def publish_status(self, served: Served) -> None:
         """Publish the status, if it is another than was published last."""
         before, served.published = served.published, served.status

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
+from msgspec.structs import replace
 
 from tta_http import NOT_FOUND, UNAVAILABLE, Nothing, Paged, Part, Principal, Route, part_of
 
@@ -16,7 +17,7 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
 class AgentView(msgspec.Struct, frozen=True):
-    """A living agent: its card, how long ago it was heard of, and how it has done where this process knows."""
+    """A living agent: its card, how long ago it was heard of, and how it has done in its process."""
 
     address: str
     local: bool
@@ -79,9 +80,10 @@ class Known:
     def view(self, card: AgentCard) -> AgentView:
         """Show a card, with what is known beside it."""
         address = str(card.id)
-        statistics = self._agents.statistics().get(address)
+        statistics = self._agents.statistics().get(address) or card.statistics
         age = max(0.0, self._clock() - card.seen_at) if card.seen_at else 0.0
-        return AgentView(address, card.process == self._agents.process, age, card, statistics)
+        shown = replace(card, statistics=None)  # They stand beside it, and once.
+        return AgentView(address, card.process == self._agents.process, age, shown, statistics)
 
     @property
     def here(self) -> str:

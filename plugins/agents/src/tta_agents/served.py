@@ -30,7 +30,7 @@ class Served:
         self.published: Status = "idle"
         self.calls = self.errors = self.timeouts = self.running = 0
         self.seconds: deque[float] = deque(maxlen=100)
-        self._faults, self._faulty_at = 0, 0.0
+        self._faults, self._faulty_at, self._fault = 0, 0.0, ""
         self._times: tuple[float, float, float] | None = None
         """Mean, median and 95th percentile, until another call ends: a registry looks more often than that."""
 
@@ -44,6 +44,11 @@ class Served:
     def degraded(self) -> bool:
         return self.status == "degraded"
 
+    @property
+    def trouble(self) -> str:
+        """What its last calls came to."""
+        return f"its last {self._faults} calls came to nothing ({self._fault}); its plugin's log says why"
+
     def ended(self, seconds: float, code: str) -> None:
         """Count a call that came to ``code``, an empty one where to an answer."""
         self.running -= 1
@@ -52,7 +57,7 @@ class Served:
         self.timeouts += code == "timeout"
         self.errors += code not in ("", "cancelled")
         if code in _OWN_FAULTS:
-            self._faults, self._faulty_at = self._faults + 1, time.monotonic()
+            self._faults, self._faulty_at, self._fault = self._faults + 1, time.monotonic(), code
         elif not code:
             self._faults = 0
 

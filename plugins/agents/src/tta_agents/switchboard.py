@@ -174,6 +174,10 @@ class Switchboard:
         """How many of the agents that are served here are degraded."""
         return self._local.degraded()
 
+    def troubles(self) -> Mapping[str, str]:
+        """Say of each agent that is served here and degraded why, by its address."""
+        return self._local.troubles()
+
     def _instances(self, agent: Agent[Any, Any], name: str | None) -> list[Served]:
         """Decide under which names an agent is served: the given one, those of the config, or one made up."""
         config, type = self._config, agent.spec.type

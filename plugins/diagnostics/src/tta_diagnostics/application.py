@@ -88,10 +88,14 @@ class Application:
         self._prefix = secrets.token_hex(6)
         self._numbers = itertools.count(1)
 
+    def new_number(self) -> str:
+        """Return the correlation id of one more request."""
+        return f"{self._prefix}-{next(self._numbers):x}"
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; it never raises but for a cancellation."""
         connection = connection_of(request)
-        number = f"{self._prefix}-{next(self._numbers):x}"
+        number = self.new_number()
         correlation_id.set(number)
         started = self.recorder.clock()
         exchange = Exchange(self, request, connection, number)
@@ -126,6 +130,8 @@ class Exchange:
         self._request = request
         self._connection = connection
         self.number = number
+        self._authority: str | None = None
+        """The host that the target names, where it is a whole URL."""
         self.match: Match | None = None
         self.principal: Principal | None = None
 
@@ -167,7 +173,11 @@ class Exchange:
         if len(target) > MOST_TARGET or "#" in target:
             raise BAD_REQUEST("the target is too long, or has a fragment")
         if target.startswith(("http://", "https://")):  # as proxies are asked, and every server must understand
-            parts = urlsplit(target)
+            try:
+                parts = urlsplit(target)
+            except ValueError:
+                raise BAD_REQUEST("the target is no URL") from None
+            self._authority = parts.netloc
             return parts.path or "/", parts.query
         path, _, query = target.partition("?")
         return path, query
@@ -191,7 +201,9 @@ class Exchange:
         host = given[0] if given else ""
         hosts = self._application.hosts
         by_file = not isinstance(request.get_extra_info("sockname"), tuple)  # a Unix socket, which no page can reach
-        if given and not by_file and not hosts.accepts(host):
+        # A target's own host counts for more than the header, which a proxy may have written.
+        named = [name for name in (self._authority, host if given else None) if name is not None]
+        if not by_file and not all(map(hosts.accepts, named)):
             raise MISDIRECTED("plugins.diagnostics.config.hosts lists the names under which it may be asked")
         origin = request.headers.get("Origin")
         if origin is not None and not hosts.accepts_origin(origin, host, request.scheme):

@@ -52,6 +52,8 @@ class Connection(RequestHandler):
         """Of what came and hasn't become a request yet."""
         self._answered = 0
         self._when_lost: Callable[[], None] | None = None
+        self._ended = False
+        """Whether the other side has said that it sends no more."""
         self._unread = 0
         """Bytes that weren't read when somebody last looked."""
 
@@ -77,6 +79,8 @@ class Connection(RequestHandler):
     def on_lost(self, call: Callable[[], None]) -> None:
         """Call this when the other side has gone: for what would go on without anybody to read it."""
         self._when_lost = call
+        if self._ended:
+            self.force_close()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -91,6 +95,17 @@ class Connection(RequestHandler):
             self._refuse(HEADERS_TOO_LARGE())
         elif self._deadline is None:
             self._wait_for_header()
+
+    def eof_received(self) -> bool:
+        """Keep it open for what is still to be answered: whoever has said all may close that side of it.
+
+        A stream ends, since nobody else can say that its reader has gone; and TLS has no such half.
+        """
+        super().eof_received()
+        self._ended = True
+        if not self.busy or self._when_lost is not None or self.transport is None:
+            return False
+        return self.transport.get_extra_info("ssl_object") is None
 
     @property
     def busy(self) -> bool:
@@ -109,6 +124,8 @@ class Connection(RequestHandler):
     def end(self) -> None:
         """Note that a request is answered."""
         self._answered += 1
+        if self._ended and not self.busy:
+            self.close()  # once this answer is written
 
     def leave(self) -> None:
         """Close it unless something is on its way: a request that is answered, or the first of a new connection."""
@@ -134,7 +151,7 @@ class Connection(RequestHandler):
 
     def _refuse(self, problem: HttpProblem) -> None:
         if self.transport is not None:
-            self.transport.write(raw_problem(problem))
+            self.transport.write(raw_problem(problem, self._server.new_number()))
         self.force_close()
 
     def handle_error(
@@ -146,7 +163,8 @@ class Connection(RequestHandler):
     ) -> web.StreamResponse:
         """Answer what can't be read; `Application` lets nothing else come here."""
         self.end()
-        response = problem_response(HEADERS_TOO_LARGE() if isinstance(exc, LineTooLong) else BAD_REQUEST())
+        problem = HEADERS_TOO_LARGE() if isinstance(exc, LineTooLong) else BAD_REQUEST()
+        response = problem_response(problem, self._server.new_number())
         response.force_close()
         return response
 
@@ -175,8 +193,9 @@ def connection_of(request: web.BaseRequest) -> Connection:
 class Server(web.Server):
     """Makes the connections of one server, and knows which there are."""
 
-    def __init__(self, handle: Handle, config: Config) -> None:
+    def __init__(self, handle: Handle, config: Config, new_number: Callable[[], str]) -> None:
         super().__init__(handle)
+        self.new_number = new_number
         self.open: set[Connection] = set()
         self._config = config
         self._lost = anyio.Event()

@@ -20,13 +20,13 @@ TEXT = "text/plain; charset=utf-8"
 _encode = msgspec.json.Encoder().encode
 
 
-class Check(msgspec.Struct, frozen=True, rename={"component_type": "componentType"}):
-    """How one plugin is."""
+class Check(msgspec.Struct, frozen=True, omit_defaults=True, rename={"component_type": "componentType"}):
+    """How one plugin is; ``output`` says why it isn't well."""
 
     status: Status
-    output: str
     time: str
-    component_type: str = "component"
+    component_type: Literal["component"]
+    output: str = ""
 
 
 class HealthReport(msgspec.Struct, frozen=True, omit_defaults=True, rename={"release_id": "releaseId"}):
@@ -122,7 +122,8 @@ class HealthCache:
         checks = {}
         for name, status in self.checks().items():
             known = self._found.get(name)
-            checks[name] = [Check(status, _redacted(self._kernel, known.detail) if known else "", moment)]
+            why = _redacted(self._kernel, known.detail) if known and status != "pass" else ""
+            checks[name] = [Check(status, moment, "component", why)]
         bad = [name for name, each in checks.items() if each[0].status != "pass"]
         return HealthReport(self.status, ", ".join(bad), checks=checks)
 

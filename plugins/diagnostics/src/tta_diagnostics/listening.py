@@ -112,7 +112,7 @@ def _bound(listener: Listener, where: str) -> socket.socket:
         bound.setblocking(False)  # noqa: FBT003 - it takes it so
     except OSError as exc:
         bound.close()
-        raise _told(exc, listener, where) from exc
+        raise _told(exc, listener, where) from None  # It says all; a server that may fail would log a traceback.
     return bound
 
 
@@ -140,7 +140,7 @@ def _bound_file(path: Path, where: str) -> socket.socket:
     except OSError as exc:
         bound.close()
         what = "is in use by another process" if exc.errno == errno.EADDRINUSE else f"can't be made: {exc.strerror}"
-        raise PluginError("diagnostics", f"{where}.socket: {path} {what}", hint="choose another path") from exc
+        raise PluginError("diagnostics", f"{where}.socket: {path} {what}", hint="choose another path") from None
     return bound
 
 

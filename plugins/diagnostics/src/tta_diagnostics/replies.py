@@ -49,14 +49,15 @@ def problem_response(problem: HttpProblem, correlation_id: str = "") -> web.Resp
     return made
 
 
-def raw_problem(problem: HttpProblem) -> bytes:
+def raw_problem(problem: HttpProblem, correlation_id: str) -> bytes:
     """Return the bytes of an answer to what is no request yet; the connection is then closed."""
-    body = _encode(problem.details())
+    body = _encode(problem.details(correlation_id))
     lines = [
         f"HTTP/1.1 {problem.type.status} {HTTPStatus(problem.type.status).phrase}",
         f"Content-Type: {PROBLEM}",
         f"Content-Length: {len(body)}",
         "Connection: close",
+        f"{CORRELATION}: {correlation_id}",
         *(f"{name}: {value}" for name, value in HEADERS.items()),
     ]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

@@ -53,7 +53,7 @@ class Serving:
         """Serve for as long as the block; afterwards let what has begun come to its end."""
         demand_asyncio()
         self._ctx.start_soon(self._raise_interrupt)
-        server = self._server = Server(self.application.handle, self._config)
+        server = self._server = Server(self.application.handle, self._config, self.application.new_number)
         self.application.recorder.watch(lambda: len(server.open))
         await self._demand_proof()
         doors = bind_all(self._config.listeners)

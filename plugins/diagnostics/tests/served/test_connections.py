@@ -6,16 +6,19 @@ import json
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import anyio
 import pytest
 import trustme
 
-from tta_http import Nothing, Principal, Stream
+from tta_diagnostics import DiagnosticsPlugin
+from tta_http import HttpPlugin, Nothing, Principal, Stream
+from tta_kernel import Kernel, KernelSettings, PluginSettings
 from tta_kernel.errors import PluginError
 
-from .deployment import Serve, rest_of, route
+from .deployment import Ask, Serve, Told, rest_of, route
 
 GET = b"GET /things/7 HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -24,7 +27,9 @@ def told(answer: bytes) -> tuple[int, str]:
     """Return the status and the code of a problem."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"application/problem+json" in head, answer
-    return int(head.split()[1]), str(json.loads(body)["code"])
+    problem = json.loads(body)
+    assert f"X-Correlation-Id: {problem['correlation_id']}".encode() in head
+    return int(head.split()[1]), str(problem["code"])
 
 
 @pytest.mark.parametrize(
@@ -126,6 +131,30 @@ async def test_the_form_of_a_target_for_proxies_is_understood(serve: Serve) -> N
         answer = await deployment.send(line)
 
     assert answer.endswith(b'{"id":"7","many":2}')
+
+
+@pytest.mark.parametrize("authority", [b"evil.example", b"localhost.evil.example", b"", b"ops:key@localhost"])
+async def test_a_target_for_proxies_that_is_of_another_server_is_refused(serve: Serve, authority: bytes) -> None:
+    async with serve(route()) as deployment:
+        line = b"GET http://%s/things/7 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" % authority
+        status, code = told(await deployment.send(line))
+
+    assert (status, code) in ((421, "misdirected"), (400, "bad-request"))
+
+
+async def test_whoever_has_said_all_and_closes_that_side_is_answered(serve: Serve) -> None:
+    async def late(request: Ask, principal: Principal) -> Told:
+        await anyio.sleep(0.05)
+        return Told(request.id)
+
+    async with serve(route(handler=late), idle_timeout=30) as deployment:
+        with anyio.fail_after(10):
+            answer = await deployment.send(GET + b"\r\n", end=True)
+            both = await deployment.send(GET + b"\r\n" + GET.replace(b"/7", b"/8") + b"\r\n", end=True)
+        assert await deployment.send(GET, end=True) == b""
+
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert both.index(b'"id":"7"') < both.index(b'"id":"8"')
 
 
 async def test_whoever_reads_nothing_is_cut_off(serve: Serve) -> None:
@@ -241,3 +270,18 @@ async def test_a_port_that_is_taken_is_told_with_the_way_out(serve: Serve) -> No
                 raise AssertionError
     assert "is in use by another process" in str(caught.value)
     assert "0: any that is free" in str(caught.value)
+
+
+async def test_a_port_that_is_taken_under_a_server_that_may_fail_is_told_without_a_traceback(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serve(route()) as deployment:
+        listeners = [{"port": deployment.port}]
+        settings = KernelSettings(
+            plugins={"diagnostics": PluginSettings(required=False, config={"listeners": listeners})}
+        )
+        plugins: dict[str, Any] = {"http": HttpPlugin, "diagnostics": DiagnosticsPlugin}
+        async with Kernel(settings, plugins=plugins) as kernel:
+            assert "is in use by another process" in kernel.records["diagnostics"].reason
+    [told] = [record for record in caplog.records if "is in use by another process" in record.getMessage()]
+    assert told.exc_info is None

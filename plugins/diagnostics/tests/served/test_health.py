@@ -10,6 +10,7 @@ import anyio
 from tta_kernel import Context, Health, NoConfig, Plugin, hookimpl
 
 from .deployment import Deployment, Serve
+from .test_proof import GIVEN, KEYS, PLUGINS
 
 
 class Ailing(Plugin[NoConfig]):
@@ -54,6 +55,15 @@ async def test_a_deployment_that_is_well_says_so_and_no_more(serve: Serve) -> No
         assert await told(deployment) == (200, 200, "pass")
         assert answer.headers["Content-Type"] == "application/health+json"
         assert answer.json == {"status": "pass"}
+
+
+async def test_a_check_that_passes_says_nothing_of_why(serve: Serve) -> None:
+    async with serve(plugins={**PLUGINS, "ailing": ailing("degraded")}, configs={"access": GIVEN}) as deployment:
+        answer = await deployment.get("/health", Authorization=f"Bearer {KEYS['viewer']}")
+
+    [well], [unwell] = answer.json["checks"]["http"], answer.json["checks"]["ailing"]
+    assert (well["status"], "output" in well) == ("pass", False)
+    assert (unwell["status"], unwell["output"]) == ("warn", "SECRET detail")
 
 
 async def test_a_plugin_that_is_degraded_is_a_warning(serve: Serve) -> None:
