@@ -166,7 +166,7 @@ async def test_the_story_pauses_for_a_conversation_until_the_person_asks_for_it(
         play = partial(k.get(ORCHESTRATION).process_user_input, session="s")
         answers = [await play(text) for text in ("hello", "I took the pills", "look", "hm", "continue", "look")]
         outcomes = [answer.outcome for answer in answers]
-        assert outcomes == ["story", "supportive", "supportive", "supportive", "story", "story"]
+        assert outcomes == ["story", "supportive", "supportive", "supportive", "checked-in", "story"]
         assert all(answer.text and answer.kept for answer in answers)
         assert (await context(k))["flags"]["paused"] is False
 

@@ -2,24 +2,143 @@
 
 from __future__ import annotations
 
-from tta_safety import Verdict
-from tta_safety.support import converse
+import re
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tta_safety import KINDS, Finding, Verdict
+from tta_safety.support import Reply, Support, check_in, converse, reach_out, reaches_out
 
 SAFE = Verdict("checked", "safe")
-CRISIS = Verdict("checked", "warning", 0.9, ("suicide",))
+
+
+def disclosed(kind: str, severity: int = 0) -> Verdict:
+    found = Finding(rule="r@1", category=kind, level="warning", severity=severity, subject="self")
+    return Verdict("checked", "warning", 0.9, (kind,), findings=(found,))
+
+
+SUICIDE = disclosed("suicide", 3)
+
+
+def talk(first: Verdict, texts: Sequence[str]) -> list[Reply]:
+    """Hold a conversation that begins with a disclosure; the rest discloses nothing new."""
+    replies = [converse("it is too much", first, None, country="US", turn=1)]
+    for text in texts:
+        replies.append(converse(text, SAFE, replies[-1].support, country="US"))
+    return replies
 
 
 def test_the_story_goes_on_only_where_the_person_asks_for_it_and_says_nothing_of_a_crisis() -> None:
-    begun = converse("I took all the pills", CRISIS, None, turn=3).support
+    begun = converse("I can't any more", SUICIDE, None, turn=3).support
     assert begun is not None
-    assert converse("continue", CRISIS, begun).support is not None
+    assert converse("continue", SUICIDE, begun).support is not None
     assert converse("look around", SAFE, begun).support is not None
     assert converse("Continue.", SAFE, begun).support is None
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "continue",
+        "Go on",
+        "ok continue please",
+        "can we go on with the story",
+        "let's keep playing",
+        "back to the game",
+        "I want to play on",
+        "resume",
+    ],
+)
+def test_wanting_the_story_back_is_understood(text: str) -> None:
+    assert converse(text, SAFE, talk(SUICIDE, [])[-1].support).support is None
+
+
+@pytest.mark.parametrize(
+    "text", ["I can't go on", "I don't want to continue", "why go on", "play dead", "go to sleep forever"]
+)
+def test_a_word_of_it_within_something_else_is_not(text: str) -> None:
+    assert converse(text, SAFE, talk(SUICIDE, [])[-1].support).support is not None
+
+
+def test_after_something_very_serious_the_person_is_asked_whether_they_are_safe_before_the_story_goes_on() -> None:
+    _, asked, on = talk(disclosed("suicide", 5), ["continue", "yes I am"])
+    assert "safe right now" in asked.text
+    assert asked.support is not None
+    assert on.support is None
+    unsafe = converse("no", SAFE, asked.support)
+    assert unsafe.support is not None
+    assert "emergency" in unsafe.text
+
+
 def test_what_a_conversation_is_about_only_grows() -> None:
-    support = converse("x", CRISIS, None).support
-    support = converse("y", Verdict("checked", "warning", 0.5, ("panic",)), support).support
+    support = converse("x", SUICIDE, None).support
+    support = converse("y", disclosed("panic"), support).support
     assert support is not None
     assert support.kinds == ("suicide", "panic")
     assert support.replies == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_is_asked_about_directly_and_people_and_a_line_are_named(kind: str) -> None:
+    replies = talk(disclosed(kind, 2), ["hm"] * 12)
+    told = " ".join(reply.text for reply in replies)
+    assert "988" in replies[0].text
+    assert "?" in replies[0].text
+    assert "whom you trust" in told
+    assert re.search(r"doctor|counsellor|therapist", told)
+    assert re.search(r"killing yourself|ending your life|end your life", told)
+
+
+def test_where_there_are_thoughts_of_suicide_plan_intent_and_means_are_asked_after() -> None:
+    replies = talk(disclosed("depression"), ["yes"] * 5)
+    told = " ".join(reply.text for reply in replies[1:5])
+    assert re.search(r"how or when you would do it|Is there a plan", told)
+    assert re.search(r"act on", told)
+    assert re.search(r"near you that you might use|distance between yourself", told)
+
+
+def test_nothing_is_said_twice_within_six_turns() -> None:
+    for kind in KINDS:
+        replies = talk(disclosed(kind), ["hm", "yes", "no", "leave me alone", "I'm okay now", "look around"] * 5)
+        for number in range(len(replies) - 6):
+            assert len({reply.text for reply in replies[number : number + 6]}) == 6, kind
+
+
+def test_it_never_claims_to_be_somebody_nor_to_have_called_anybody() -> None:
+    replies = talk(SUICIDE, ["are you a real person?", "who can I call?", "hm"] * 10)
+    told = " ".join(reply.text for reply in replies)
+    assert not re.search(r"\bI(?:'m| am) (?:a |your )?(?:human|person|therapist|doctor|counsellor)\b", told)
+    assert not re.search(r"\bI(?:'ve| have)? (?:called|alerted|contacted|notified)\b", told)
+    assert re.search(r"no human|not a person|program|software", replies[1].text)
+    assert "988" in replies[2].text
+
+
+@given(st.lists(st.tuples(st.text(max_size=50), st.sampled_from([SAFE, *map(disclosed, KINDS)])), max_size=30))
+def test_whatever_is_written_is_answered_or_the_story_goes_on(turns: list[tuple[str, Verdict]]) -> None:
+    support: Support | None = None
+    for text, verdict in turns:
+        reply = converse(text, verdict, support)
+        assert reply.text
+        support = reply.support
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [
+        ("is there a real person I can call?", True), ("who can I call", True), ("I need help", True),
+        ("can I talk to someone real, a therapist maybe", True),
+        ("can I talk to a real human", True), ("give me a hotline", True),
+        ("talk to the innkeeper", False), ("call the dog", False), ("help the knight", False),
+    ],
+)  # fmt: skip
+def test_asking_for_a_person_or_a_line_is_known(text: str, asks: bool) -> None:
+    assert reaches_out(text) is asks
+    assert "988" in reach_out(country="US")
+
+
+def test_a_check_in_varies_and_names_a_line() -> None:
+    assert "988" in check_in(SAFE, country="US")
+    assert check_in(SAFE, turn=1) != check_in(SAFE, turn=2)

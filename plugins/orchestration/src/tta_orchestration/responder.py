@@ -127,11 +127,11 @@ class Responder:
             if reply.support is not None:
                 talking = msgspec.structs.replace(begun, support=reply.support)
                 return await self._say(talking, Instead("supportive", reply.text, instead and instead.failure))
-            begun = msgspec.structs.replace(begun, resumed=True)
+            begun = msgspec.structs.replace(begun, resumed=True, question=reply.text)
         elif instead is not None:
             return await self._say(begun, instead)
         elif verdict.doubtful and (not kept.checked_in or turn - kept.checked_in >= self._check_in_every):
-            question = check_in(verdict, locale=flags.locale, country=flags.country)
+            question = check_in(verdict, locale=flags.locale, country=flags.country, turn=turn)
             return msgspec.structs.replace(begun, question=question)
         return begun
 
