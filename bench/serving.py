@@ -1,7 +1,8 @@
 """What an answer costs with all that stands before it, next to a bare aiohttp and a bare Starlette: see README.md.
 
 Requests are counted by the second of the server's processor time: clients and servers share this machine, and what a
-client takes would hide what a server does.
+client takes would hide what a server does. The servers take short turns, and are compared within each
+turn: so what else the machine does meanwhile slows down all of them alike.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -24,7 +25,6 @@ import anyio
 
 KEY = f"ttak_{secrets.token_urlsafe(32)}"
 CLIENTS = 16
-TICK = os.sysconf("SC_CLK_TCK")
 MALFORMED = [
     b"GARBAGE\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00" * 9,
     b"GET / HTTP/1.1\r\nHost: a\r\nX: \x00\r\n\r\n",
@@ -166,8 +166,8 @@ async def asked(port: int, count: int, *, beside: bool = False) -> list[float]:
 
 
 def processor_time(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+    """Return the seconds that all threads of a process have run; `/proc/PID/stat` counts hundredths."""
+    return sum(int(each.read_text().split()[0]) for each in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
 
 def p99(took: list[float]) -> float:
@@ -178,23 +178,28 @@ def measure(rounds: int, count: int) -> dict[str, float]:
     """Let the servers take turns; return answers by the second of processor time, and what trouble beside costs."""
     rates: dict[str, list[float]] = {name: [] for name in SERVERS}
     slower: list[float] = []
-    for _ in range(rounds):
-        for name in SERVERS:
-            with served(name) as (pid, port):
-                anyio.run(asked, port, count // 10)
+    with ExitStack() as running:
+        servers = {name: running.enter_context(served(name)) for name in SERVERS}
+        for _, port in servers.values():
+            anyio.run(asked, port, count)
+        for _ in range(rounds):
+            for name, (pid, port) in servers.items():
                 before = processor_time(pid)
                 quiet = anyio.run(asked, port, count)
                 rates[name].append(len(quiet) / (processor_time(pid) - before))
                 if name == "ours":
                     troubled = anyio.run(partial(asked, port, count, beside=True))
                     slower.append(p99(troubled) / p99(quiet))
-    found = {f"{name}_per_cpu_second": median(each) for name, each in rates.items()}
     return {
-        **found,
-        "health_to_aiohttp": found["ours_per_cpu_second"] / found["aiohttp_per_cpu_second"],
-        "health_to_starlette": found["ours_per_cpu_second"] / found["starlette_per_cpu_second"],
+        **{f"{name}_per_cpu_second": median(each) for name, each in rates.items()},
+        "health_to_aiohttp": _ratio(rates["ours"], rates["aiohttp"]),
+        "health_to_starlette": _ratio(rates["ours"], rates["starlette"]),
         "health_p99_with_malformed": median(slower),
     }
+
+
+def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    return median(one / other for one, other in zip(ours, theirs, strict=True))
 
 
 def main() -> None:
@@ -202,8 +207,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--serve", choices=SERVERS)
     parser.add_argument("--port", type=int)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--requests", type=int, default=3_000)
     options = parser.parse_args()
     if options.serve:
         global KEY
