@@ -170,6 +170,9 @@ def agents(crises: StoredCrises, record: Record) -> Sequence[CrisisAgent]:
         return Done(done=True)
 
     async def pause(request: AboutSession, ctx: StepContext) -> Paused:
+        found = await _find(crises, request.intervention)
+        if request.paused and found is not None and found.status == "resolved":
+            return Paused(paused=False)  # This came late, and the story goes on already.
         if not await reach.pause(request.session, ctx.owner, paused=request.paused):
             raise AgentError("unavailable", "the session can't be changed", retryable=True)
         return Paused(request.paused)

@@ -18,12 +18,32 @@ _LONGEST = 1000
 _CLUES = 50
 _MAIL = re.compile(r"[^\s@<>()]{1,64}@[^\s@<>()]{1,255}")
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+|(?<!\w)@\w+", re.IGNORECASE)
-_NUMBER = re.compile(r"[+(]?\d[\d\s().,:/\-]*")
-_NAMED = re.compile(r"\b((?:my name is|my name's|i am called|i'm called)\s+)\w+(?:[ '\-][A-Z]\w*)*", re.IGNORECASE)
+_NUMBER = re.compile(r"[+(]?\d(?:[\d\s().,:/\-]*\d)?")
+_NAMED = re.compile(r"\b((?i:my name is|my name's|i am called|i'm called)\s+)\w+(?:[ '\-][A-Z]\w*)*")
 _TITLED = re.compile(r"\b((?i:call me|mr\.?|mrs\.?|ms\.?|miss|dr\.?|doctor|aunt|uncle)\s+)[A-Z]\w*(?:[ '\-][A-Z]\w*)*")
 _CAPITALISED = re.compile(r"\b\w[\w'\u2019\-]*")
 _SENTENCE_END = re.compile(r"(?:^|[.!?\u2026\n\"\u201c\u201d:])\s*$")
-_KEPT = frozenset({"i", "i'm", "i'll", "i'd", "i've", "ok", "okay", "god", "english", "german", "french", "spanish"})
+_KEPT = frozenset(
+    {
+        "dr",
+        "mr",
+        "mrs",
+        "ms",
+        "miss",
+        "i",
+        "i'm",
+        "i'll",
+        "i'd",
+        "i've",
+        "ok",
+        "okay",
+        "god",
+        "english",
+        "german",
+        "french",
+        "spanish",
+    }
+)
 
 
 class Telling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,7 +70,7 @@ TELLING: Mapping[AgeBand, Telling] = {
 def packet(intervention: Intervention, disclosure: Disclosure, flags: Flags, telling: Telling, *, most: int) -> Packet:
     """Make the packet of an intervention, with the last ``most`` turns, as far as these may be read."""
     reads = _reads(intervention, flags, telling)
-    shown = disclosure.turns[-most:] if reads != "withheld" else ()
+    shown = disclosure.turns[-most:] if most and reads != "withheld" else ()
     findings = [each for each in disclosure.verdict.findings if each.level != "safe"]
     return Packet(
         intervention=intervention.id, kind=intervention.kind, level=intervention.level,
