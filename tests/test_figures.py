@@ -25,6 +25,8 @@ from tta_messages.testing import TYPES, note
 from tta_messages_redis import RedisMessagesPlugin
 from tta_redis import RedisPlugin
 from tta_redis.testing import RedisServer, redis_server
+from tta_safety import SafetyPlugin
+from tta_safety_rules import SafetyRules
 from tta_schedules import SchedulesLocal, SchedulesPlugin
 from tta_schedules.testing import FakeWorkflows
 from tta_schedules_redis import SchedulesRedis
@@ -37,7 +39,7 @@ MEMORY: dict[str, type[Plugin[Any]]] = {
     "sessions-memory": SessionsMemory, "messages-memory": MessagesMemory, "access": AccessPlugin,
     "access-memory": AccessMemory, "audit-file": AuditFile, "workflows": WorkflowsPlugin,
     "workflows-local": WorkflowsLocal, "workflows-memory": WorkflowsMemory, "agents-memory": AgentsMemory,
-    "agents": AgentsPlugin,
+    "agents": AgentsPlugin, "safety": SafetyPlugin, "safety-rules": SafetyRules,
 }  # fmt: skip
 REDIS: dict[str, type[Plugin[Any]]] = {
     "redis": RedisPlugin, "sessions-redis": SessionsRedis, "messages-redis": RedisMessagesPlugin,

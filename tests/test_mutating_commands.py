@@ -22,13 +22,15 @@ CHANGES = {
     "messages dlq requeue", "messages recover", "runs cancel", "runs check", "runs export", "runs pause",
     "runs reconcile", "runs resume", "runs retry", "runs rollback", "runs signal", "schedules add",
     "schedules backfill", "schedules pause", "schedules remove", "schedules resume", "schedules run",
+    "safety rules add", "safety rules import", "safety rules remove",
 }  # fmt: skip
 """What others would see, and what takes out what persons have said: a new command stands here, or below."""
 LOOKS = {
     "agents list", "agents show", "audit list", "audit verify", "breakers list", "diagnose", "keys list",
     "messages dlq list",
     "messages dlq show", "messages stats", "metrics alerts", "metrics dashboard", "play", "runs diff", "runs list",
-    "runs show", "schedules list", "schedules show", "workflows check", "workflows graph", "workflows list",
+    "runs show", "safety check", "safety rules check", "safety rules export", "safety rules list",
+    "schedules list", "schedules show", "workflows check", "workflows graph", "workflows list",
     "workflows show",
 }  # fmt: skip
 """Those that change nothing that lasts, and `play`, which is no operator's."""

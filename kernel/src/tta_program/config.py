@@ -20,6 +20,7 @@ from .files import DEEPEST, TOO_DEEP, parse, read_text
 from .layers import Layer, Source, Text, TextMapping
 from .quarantine import Failures, Quarantine
 from .reader import Reader
+from .variables import with_variables
 from .watch import LIMIT
 
 Environ = Mapping[str, str] | None
@@ -70,8 +71,10 @@ class LayeredSettings(KernelSettings, frozen=True, kw_only=True):
         if self.in_quarantine(plugin):
             # So its class is known, and with it the hooks that it now answers with an error; but there is no instance.
             raise ConfigError(self.failures[plugin].problem(plugin))
+        path = f"plugins.{plugin}.config"
+        raw = with_variables(self.plugins.get(plugin, PluginSettings()).config, type_, path, self.source)
         reader = Reader(self.source, reveal=self.reveal)
-        found: S = reader.value(self.plugins.get(plugin, PluginSettings()).config, type_, f"plugins.{plugin}.config")
+        found: S = reader.value(raw, type_, path)
         if reader.problems:
             raise ConfigError(*reader.problems)
         return found

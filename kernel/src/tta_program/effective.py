@@ -15,6 +15,7 @@ from .defaults import default_of
 from .layers import Source
 from .reader import Reader, written
 from .secrets import REDACTED, mask
+from .variables import with_variables
 
 
 class Entry(Struct, frozen=True):
@@ -34,6 +35,8 @@ def entries(settings: LayeredSettings, types: Mapping[str, type[Struct]]) -> lis
         path = f"plugins.{name}"
         section = settings.plugins.get(name)
         raw: Any = section.config if section else {}
+        if name in types and isinstance(raw, Mapping):
+            raw = with_variables(raw, types[name], f"{path}.config", source)
         reader = Reader(source, reveal=False)
         reader.value(raw, types.get(name, Any), f"{path}.config")
         shown: dict[str, Any] = {"enabled": section.enabled, "required": section.required} if section else {}

@@ -1,22 +1,48 @@
 from __future__ import annotations
 
-from tta_kernel import State
+from pathlib import Path
+
+import pytest
+
+from tta_kernel import Kernel
 from tta_kernel.testing import problems, running
+from tta_safety import About, Channel, SafetyPlugin, Verdict, check_text, judge
 from tta_safety_rules import SafetyRules
 
 
-async def test_it_runs_until_the_kernel_stops() -> None:
-    kernel = running(SafetyRules)
-    states: list[State] = []
+def kernel(config: dict[str, object] | None = None) -> Kernel:
+    return running(SafetyRules, SafetyPlugin, config=config or {})
 
-    async with kernel:
-        states.append(kernel.records["safety-rules"].state)
-    states.append(kernel.records["safety-rules"].state)
 
-    assert states == [State.RUNNING, State.STOPPED]
+async def asked(running: Kernel, text: str, channel: Channel = "player", about: About | None = None) -> Verdict:
+    return judge(await running.ask(check_text, text, channel, "session", about or About()))
+
+
+async def test_a_crisis_is_named_and_a_story_is_not() -> None:
+    async with kernel() as running:
+        crisis = await asked(running, "I want to kill myself")
+        story = await asked(running, "I kill the dragon with my sword")
+
+    assert (crisis.status, crisis.kinds, crisis.by) == ("checked", ("suicide",), ("safety-rules",))
+    assert (story.status, story.level, story.kinds) == ("checked", "safe", ())
 
 
 def test_an_unknown_key_is_refused_before_anything_starts() -> None:
     [problem] = problems(SafetyRules, config={"colour": "blue"})
 
     assert problem.startswith("plugins.safety-rules.config.colour: ")
+
+
+def test_a_file_that_is_no_good_is_told_before_anything_starts(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("rules: [{id: a, category: x, patterns: ['(']}]")
+
+    [problem] = problems(SafetyRules, config={"file": str(file)})
+
+    assert "rules.yaml: rule a: pattern 1: missing )" in problem
+
+
+@pytest.mark.parametrize("text", ["", "\0", "\ud800 kill me", "a" * 100_000, "e" + "\u0301" * 100_000])
+async def test_any_text_gets_a_verdict(text: str) -> None:
+    async with kernel() as running:
+        assert (await asked(running, text)).status in ("checked", "unchecked")

@@ -9,7 +9,7 @@ import re2  # type: ignore[import-untyped]
 
 _MEMORY = 64 << 20
 """Bytes that one automaton may take; beyond, RE2 forgets what it has built, and builds it again."""
-_MOST = 200
+_MOST = 1000
 """How often one pattern is looked for in a piece of text."""
 
 

@@ -27,12 +27,16 @@ _ODD = (
 """What any of the steps below may be about; plain text has none of it."""
 _DIGITS = str.maketrans("013457@$!|+", "oieastasilt")
 _OTHER_DIGITS = str.maketrans("013457@$!|+", "oleastasllt")
-_MIXED = re.compile(r"[a-z0-9@$!|+]*(?:[a-z][0-9@$!|+]|[0-9@$!|+][a-z])[a-z0-9@$!|+]*")
-_SPACED = re.compile(r"(?<![a-z0-9'])(?:[a-z][\s.\-_/*,]{1,3}){2,200}[a-z](?![a-z0-9])")
-_STRETCHED = re.compile(r"[a-z]*([a-z])\1{2,}[a-z]*")
+_MIXED = re.compile(r"[a-z0-9@$!|+]+")
+_HAS_DIGIT = re.compile(r"[a-z][0-9@$!|+]|[0-9@$!|+][a-z]")
+_SPACED = re.compile(r"(?<![a-z0-9'])(?:[a-z][\s.\-_/*,]{1,3}){2,199}[a-z](?![a-z0-9])")
+_LETTERS = re.compile(r"[a-z]+")
+_STARRED = re.compile(r"[a-z*#@_$%.\-]+")
 _CENSORED = re.compile(r"[a-z]+[*#@_$%.\-]{1,8}[a-z]+|[a-z]{3,}\*{1,4}")
 _RUN = re.compile(r"([a-z])\1{2,}")
 _LONGEST_WORD = 40
+_LONGEST_KNOWN = 12
+_LONGEST_RUN = 200
 _WORD = re.compile(r"[a-z]{3,20}")
 
 
@@ -146,27 +150,30 @@ def _spaced(text: str) -> Iterator[Edit]:
 def _cut(letters: str) -> list[str] | None:
     """Cut letters into known words, as few as possible; None where that can't be done."""
     known = words().known
-    letters = letters[:400]
-    best: list[list[str] | None] = [[], *([None] * len(letters))]
+    letters = letters[:_LONGEST_RUN]
+    # For each place the fewest words that end there, and where the last of them begins.
+    fewest: list[tuple[int, int]] = [(0, 0), *([(_LONGEST_RUN, -1)] * len(letters))]
     for end in range(1, len(letters) + 1):
-        for start in range(max(0, end - 12), end):
-            before = best[start]
-            if before is None:
-                continue
-            word = letters[start:end]
-            if word not in known:
-                continue
-            now = best[end]
-            if now is None or len(before) + 1 < len(now):
-                best[end] = [*before, word]
-    return best[-1]
+        for start in range(max(0, end - _LONGEST_KNOWN), end):
+            count = fewest[start][0] + 1
+            if count < fewest[end][0] and letters[start:end] in known:
+                fewest[end] = (count, start)
+    end = len(letters)
+    if fewest[end][1] < 0:
+        return None
+    found = []
+    while end:
+        start = fewest[end][1]
+        found.append(letters[start:end])
+        end = start
+    return found[::-1]
 
 
 def _digits(text: str) -> Iterator[Edit]:
     """Read digits and signs as the letters that they look like, where that makes a known word."""
     for found in _MIXED.finditer(text):
         word = found[0]
-        if len(word) > _LONGEST_WORD:
+        if len(word) > _LONGEST_WORD or not _HAS_DIGIT.search(word):
             continue
         bare = word.rstrip("!|")
         for table in (_DIGITS, _OTHER_DIGITS):
@@ -199,17 +206,21 @@ def _squeezed(word: str) -> tuple[str, str]:
 def _stretched(text: str) -> Iterator[Edit]:
     """Squeeze letters that are there three times and more: to two, or to one where that makes a known word."""
     known = words().known
-    for found in _STRETCHED.finditer(text):
+    for found in _LETTERS.finditer(text):
+        if not _RUN.search(found[0]):
+            continue
         twice, once = _squeezed(found[0])
         yield found.start(), found.end(), once if once in known and twice not in known else twice
 
 
 def _censored(text: str) -> Iterator[Edit]:
     """Fill the stars of a word that matters: ``k*ll``, ``su*c*de``, ``d-i-e``."""
-    for found in _CENSORED.finditer(text):
-        meant = _uncensored(found[0])
-        if meant:
-            yield found.start(), found.end(), meant
+    for token in _STARRED.finditer(text):
+        # A longer one is no word, and would take its length squared.
+        for found in _CENSORED.finditer(token[0]) if len(token[0]) <= 2 * _LONGEST_WORD else ():
+            meant = _uncensored(found[0])
+            if meant:
+                yield token.start() + found.start(), token.start() + found.end(), meant
 
 
 def _uncensored(word: str) -> str:

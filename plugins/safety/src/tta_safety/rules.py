@@ -15,6 +15,8 @@ from .model import Channel, Level, Subject
 
 MOST_RULES = 2000
 LONGEST_PATTERN = 1000
+"""In characters, as it is written."""
+LONGEST_WRITTEN_OUT = 4000
 """In characters, with the parts that it names written out."""
 
 Modifier = Literal["negation", "subject", "time", "hypothetical", "quotation", "education", "hyperbole", "fiction"]
@@ -36,7 +38,7 @@ Kind = Literal[
 RuleId = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_.-]{0,79}$")]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_PATTERN)]
+Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_WRITTEN_OUT)]
 Short = Annotated[str, msgspec.Meta(max_length=2000)]
 
 
@@ -56,7 +58,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     """One rule: what it looks for, and what a match means.
 
     Patterns are RE2's, in lower case, since that is what texts are read as; any of them is enough. ``{name}`` stands
-    for a part that the layer, or one below it, defines.
+    for a part that the layer, or one below it, defines; a space for whatever may be between two words.
     """
 
     id: RuleId
@@ -70,6 +72,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     priority: Annotated[int, msgspec.Meta(ge=-1000, le=1000)] = 0
     """Which finding comes first, and is named where only one can be: the highest."""
     patterns: Annotated[tuple[Pattern, ...], msgspec.Meta(max_length=64)] = ()
+    unless: Annotated[tuple[Pattern, ...], msgspec.Meta(max_length=64)] = ()
+    """What takes a match away where it is in the same sentence: "cut myself" and "while shaving"."""
     validation: Validation = "context_aware"
     """``keyword``: a match stands as it is. ``sentiment`` has no patterns, and looks at the sentiment alone."""
     sensitivity: Share = 0.5

@@ -1,0 +1,164 @@
+"""A set of rules made ready: every rule tried on its own examples, then asked of texts, all of them at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from tta_kernel import Problem
+from tta_safety import Channel
+from tta_safety.layers import RulesError
+from tta_safety.rules import Example, Rule, RuleSet
+
+from .automata import PatternError, Patterns, view
+from .context import Circumstances, circumstances, unmodified
+from .folding import Folded, fold
+from .policy import level_of
+
+MOST_UNFILTERED = 20
+_SYNTAX = "RE2's syntax has no look-around, no back-references, and no repetition beyond 1,000"
+_END = re.compile(r"[.!?;\n]+(?=\s|$)|[\n;]")
+_AROUND = 120
+_MOST_READ = 100
+"""Around how many matches of a window is looked; those beyond count as they are."""
+
+
+class Hit(NamedTuple):
+    """A match of a rule, where it stands in the original, and what is around it."""
+
+    rule: Rule
+    span: tuple[int, int]
+    circumstances: Circumstances
+
+
+class Engine:
+    """All rules of a set, compiled; raises a `RulesError` that names every rule that can't be used.
+
+    ``known`` are rules that another engine has tried on their examples already.
+    """
+
+    def __init__(self, rules: RuleSet, known: Iterable[Rule] = ()) -> None:
+        self.rules = rules
+        self.notes: list[Problem] = []
+        """What an operator should know, and what keeps no rule from working."""
+        self._patterns = Patterns()
+        self._owners: list[Rule] = []
+        self._numbers: dict[str, list[int]] = {}
+        self._exceptions = Patterns()
+        self._unless: dict[str, list[int]] = {}
+        self.sentiment = tuple(it for it in rules.rules if it.enabled and it.validation == "sentiment")
+        problems: list[Problem] = []
+        good = [rule for rule in rules.rules if rule.enabled and self._added(rule, problems)]
+        self._patterns.compile()
+        problems += self._weak()
+        if not problems:
+            tried = {*map(_identity, known)}
+            for rule in good:
+                if _identity(rule) not in tried:
+                    problems += self._wrong_examples(rule)
+        if problems:
+            raise RulesError(*problems)
+
+    def _added(self, rule: Rule, problems: list[Problem]) -> bool:
+        before = len(problems)
+        for number, pattern in enumerate(rule.patterns, 1):
+            where = f"rule {rule.id}: pattern {number}"
+            try:
+                added = self._patterns.add(spaced(pattern))
+            except PatternError as error:
+                problems.append(Problem(where, str(error), _SYNTAX))
+                continue
+            self._owners.append(rule)
+            self._numbers.setdefault(rule.id, []).append(added)
+            if self._patterns.matches(added, ""):
+                problems.append(Problem(where, "matches where there is nothing", "say what must be there"))
+        for number, pattern in enumerate(rule.unless, 1):
+            try:
+                self._unless.setdefault(rule.id, []).append(self._exceptions.add(rf"\b(?:{spaced(pattern)})\b"))
+            except PatternError as error:
+                problems.append(Problem(f"rule {rule.id}: exception {number}", str(error), _SYNTAX))
+        return len(problems) == before
+
+    def _weak(self) -> Iterator[Problem]:
+        """Find what is looked for in every text, since it has no literal by which it could be left out."""
+        weak = sorted({self._owners[it].id for it in self._patterns.unfiltered()})
+        hint = "let each alternative have three letters or more in a row"
+        if len(weak) > MOST_UNFILTERED:
+            what = f"have no literal of three letters, and at most {MOST_UNFILTERED} rules may have none"
+            yield Problem(f"rules {', '.join(weak[:5])} and {len(weak) - 5} more", what, hint)
+        self.notes += (
+            Problem(f"rule {it}", "has no literal of three letters, so that every text pays for it", hint, note=True)
+            for it in weak
+        )
+
+    def _wrong_examples(self, rule: Rule) -> Iterator[Problem]:
+        for should, examples in ((True, rule.match), (False, rule.no_match)):
+            for number, each in enumerate(examples, 1):
+                example = each if isinstance(each, Example) else Example(text=each)
+                what = self._objection(rule, example, should=should)
+                if what:
+                    name = "match" if should else "no_match"
+                    yield Problem(f"rule {rule.id}: {name} {number}", what, "mend the pattern, or the example")
+
+    def _objection(self, rule: Rule, example: Example, *, should: bool) -> str:
+        """Say what is wrong with a rule's example: it speaks of the rule alone, whatever other rules find."""
+        channel = example.channel or rule.channels[0]
+        levels = [level_of(hit, channel) for hit in self.search(fold(example.text), channel, only=rule)]
+        worst = max(levels, key=("safe", "warning", "blocked").index, default="safe")
+        if not should:
+            return "" if worst == "safe" else "is a match, and must not be one"
+        if example.level is not None:
+            return "" if levels and worst == example.level else f"makes the level {worst}, and not {example.level}"
+        return "" if worst != "safe" else "is no match, and must be one"
+
+    def search(self, folded: Folded, channel: Channel, *, only: Rule | None = None) -> Iterator[Hit]:
+        """Yield the matches in a text, each with what is around it."""
+        seen: set[tuple[str, int, int]] = set()
+        for hit in self._search(folded, folded.text, channel, only=only):
+            seen.add((hit.rule.id, *hit.span))
+            yield hit
+        if folded.changed:
+            # What was undone may have been meant as it stood, or be in a language whose letters were folded.
+            for hit in self._search(folded, folded.plain, channel, only=only):
+                if (hit.rule.id, *hit.span) not in seen:
+                    yield hit
+
+    def _excepted(self, rule: Rule, text: str, span: tuple[int, int]) -> bool:
+        sentence = _sentence(text, span)
+        return any(self._exceptions.matches(it, sentence) for it in self._unless[rule.id])
+
+    def _search(self, folded: Folded, text: str, channel: Channel, *, only: Rule | None) -> Iterator[Hit]:
+        as_meant = text is folded.text
+        piece = view(text)
+        read = 0
+        for number in self._numbers[only.id] if only else self._patterns.found(piece):
+            rule = self._owners[number]
+            if channel not in rule.channels:
+                continue
+            for span in self._patterns.spans(number, piece):
+                if span[0] == span[1] or (rule.unless and self._excepted(rule, text, span)):
+                    continue
+                read += 1
+                around = circumstances(text, *span, rule) if read <= _MOST_READ else unmodified(rule)
+                yield Hit(rule, folded.origin(*span) if as_meant else span, around)
+                if read > _MOST_READ:
+                    break  # Whatever else of this rule is there, it has been found as it is.
+
+
+def _sentence(text: str, span: tuple[int, int]) -> str:
+    """Return what stands around a match, up to the ends of its sentence."""
+    before = _END.split(text[max(0, span[0] - _AROUND) : span[0]])[-1]
+    after = _END.split(text[span[1] : span[1] + _AROUND], maxsplit=1)[0]
+    return before + text[slice(*span)] + after
+
+
+def spaced(pattern: str) -> str:
+    """Return a pattern in which a space stands for what may be between words: up to four characters, none of a word."""
+    return pattern.replace(" ?", r"\W{0,4}").replace(" ", r"\W{1,4}")
+
+
+def _identity(rule: Rule) -> bytes:
+    return msgspec.msgpack.encode(rule)

@@ -1,0 +1,222 @@
+"""One verdict of what the rules, the heads and the turns before say: the stricter one counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from tta_safety import KINDS, Channel, Finding, Level, Verdict
+
+from . import state as memory
+from .alternatives import alternative_for
+from .engine import Hit
+from .policy import LEVELS, finding_of, kind_of, level_of, risk_of
+from .scores import CRISIS, Scores, Threshold
+
+_MOST = 50
+"""How many findings a verdict names; the worst ones."""
+_SEVERE, _NEGATIVE = -0.7, -0.3
+"""Below which sentiment a verdict is flagged."""
+
+
+class Opinion(NamedTuple):
+    """What the heads say together of a text, by which name, and from where on that counts."""
+
+    name: str
+    scores: Scores
+    thresholds: Mapping[str, Threshold]
+
+
+class Judged(NamedTuple):
+    """A verdict, and what it was made of: the risk by category, and who asks for a person."""
+
+    verdict: Verdict
+    risks: Mapping[str, float]
+    escalates: bool
+
+
+def together(one: Scores, other: Scores) -> Scores:
+    """Return what two heads say together: between both, on the scale of their odds, where both say something."""
+    both = one.risks.keys() & other.risks.keys()
+    risks = dict(one.risks) | dict(other.risks)
+    for name in both:
+        risks[name] = _probability((_odds(one.risks[name]) + _odds(other.risks[name])) / 2)
+    sentiment = other.sentiment if other.sentiment is not None else one.sentiment
+    return Scores(risks, sentiment, one.known, one.words)
+
+
+def _odds(probability: float) -> float:
+    inside = min(max(probability, 1e-6), 1 - 1e-6)
+    return math.log(inside / (1 - inside))
+
+
+def _probability(odds: float) -> float:
+    return 1 / (1 + math.exp(-odds))
+
+
+class Evidence:
+    """What is known of one text; made a verdict once everybody has spoken."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.findings: list[Finding] = []
+        self.risks: dict[str, float] = {}
+        self.kinds: list[str] = []
+        self.escalates = False
+        self._alternatives: list[tuple[Level, int, str, str]] = []
+
+    def add_hits(self, hits: Iterable[Hit]) -> None:
+        """Add what the rules have found; of each rule the worst match counts."""
+        worst: dict[str, tuple[tuple[int, int, float], Finding, Hit]] = {}
+        for hit in hits:
+            if hit.rule.shadow:
+                continue
+            level = level_of(hit, self.channel)
+            finding = finding_of(hit, level, self.channel)
+            risk = risk_of(hit, level)
+            kind = kind_of(hit, level, self.channel)
+            rank = (LEVELS.index(level), bool(kind), risk)
+            if hit.rule.id not in worst or rank > worst[hit.rule.id][0]:
+                worst[hit.rule.id] = (rank, finding, hit)
+            self._raise(finding.category, risk)
+            if kind and kind not in self.kinds:
+                self.kinds.append(kind)
+            if level != "safe" and risk >= hit.rule.escalation_threshold:
+                self.escalates = True
+        for _, finding, hit in worst.values():
+            self.findings.append(finding)
+            self._alternatives.append((finding.level, hit.rule.priority, hit.rule.alternative, finding.category))
+
+    def add_sentiment(self, rule_name: str, category: str, level: Level, why: str) -> None:
+        """Add what the sentiment alone says."""
+        self.findings.append(
+            Finding(rule=rule_name, category=category, level=level, polarity="possible", channel=self.channel, why=why)
+        )
+
+    def add_opinion(self, opinion: Opinion) -> None:
+        """Add what the heads say: a warning from the first threshold on, a kind of crisis from the second."""
+        for category, risk in opinion.scores.risks.items():
+            self._raise(category, risk)
+            threshold = opinion.thresholds.get(category)
+            if threshold is None or risk < threshold.warning:
+                continue
+            certain = risk >= threshold.escalate
+            named = self._likeliest(opinion.scores) if category == CRISIS else category
+            if certain and self.channel == "player" and named in KINDS and named not in self.kinds:
+                self.kinds.append(named)
+            self.escalates |= certain
+            blocks = certain and self.channel != "player"
+            self.findings.append(
+                Finding(
+                    rule=opinion.name,
+                    category=named,
+                    level="blocked" if blocks else "warning",
+                    subject="self" if self.channel == "player" else "unknown",
+                    polarity="affirmed" if certain else "possible",
+                    channel=self.channel,
+                    why="reads like it, to a statistical head",
+                )
+            )
+            self._alternatives.append(("blocked" if blocks else "warning", 0, "", named))
+
+    def add_turns_before(self, before: memory.State) -> None:
+        """Add what the turns before make of a doubt: several of them are one no more."""
+        doubt = self._doubt()
+        if not doubt or self.kinds or before.doubts + 1 < memory.ENOUGH:
+            return
+        self.kinds.append(doubt.category)
+        self._raise(doubt.category, 1 - (1 - self.risks.get(doubt.category, 0)) * (1 - before.risk))
+        why = f"the {before.doubts + 1}. doubtful turn of late"
+        self.findings.append(
+            Finding(
+                rule="turns@1", category=doubt.category, level="warning", severity=max(before.severity, doubt.severity),
+                subject="self", channel=self.channel, why=why,
+            )
+        )  # fmt: skip
+
+    def _doubt(self) -> Finding | None:
+        found = [it for it in self.findings if it.category in KINDS and it.level != "safe"]
+        return max(found, key=lambda it: (it.severity, self.risks.get(it.category, 0)), default=None)
+
+    def _likeliest(self, scores: Scores) -> str:
+        return max(KINDS, key=lambda kind: scores.risks.get(kind, 0.0))
+
+    def _raise(self, category: str, risk: float) -> None:
+        if risk > 0:
+            self.risks[category] = 1 - (1 - self.risks.get(category, 0.0)) * (1 - risk)
+
+    def level(self) -> Level:
+        """Return the highest level of all findings."""
+        return max((it.level for it in self.findings), key=LEVELS.index, default="safe")
+
+    def remembered(self, before: memory.State, turn: int, tail: str) -> memory.State:
+        """Return what the next turn should know."""
+        doubt = self._doubt()
+        return msgspec.structs.replace(
+            before,
+            risk=max(before.risk, max((self.risks.get(kind, 0.0) for kind in KINDS), default=0.0)),
+            severity=max([before.severity, *(it.severity for it in self.findings if it.level != "safe")]),
+            doubts=min(before.doubts + 1, 1000) if doubt and not self.kinds else 0 if self.kinds else before.doubts,
+            doubted=turn if doubt else before.doubted,
+            category=doubt.category if doubt else before.category,
+            turn=turn,
+            tail=tail,
+        )
+
+    def alternative(self, locale: str, country: str) -> str:
+        """Return what may be said in place of the text."""
+        level = self.level()
+        said = [it for it in self._alternatives if it[0] == level]
+        if level == "safe" or not said:
+            return ""
+        _, _, wanted, category = max(said, key=lambda it: it[1])
+        severity = max((it.severity for it in self.findings), default=0)
+        return alternative_for(wanted or category, level, severity=severity, locale=locale, country=country)
+
+    def judged(
+        self, *, sentiment: float | None, known: bool, flags: Sequence[str], state: bytes, alternative: str
+    ) -> Judged:
+        """Return the verdict."""
+        level = self.level()
+        findings = sorted(self.findings, key=lambda it: (-LEVELS.index(it.level), -it.severity))[:_MOST]
+        kinds = tuple(it for it in KINDS if it in self.kinds)
+        risk = min(1.0, max(self.risks.values(), default=0.0))
+        raised = [*flags, *self._flags(level, sentiment, kinds)]
+        unread = not known and level == "safe" and not kinds
+        if not known:
+            raised.append("language_unknown")
+        if unread:
+            findings.append(Finding(rule="language@1", category="language", level="warning", channel=self.channel))
+        verdict = Verdict(
+            "unchecked" if unread else "checked",
+            None if unread else level,
+            round(risk, 4),
+            kinds,
+            findings=tuple(findings),
+            sentiment=sentiment,
+            appropriateness=None if unread else self._appropriateness(sentiment or 0.0),
+            alternative=alternative,
+            flags=tuple(raised),
+            state=state,
+        )
+        return Judged(verdict, self.risks, self.escalates or bool(kinds))
+
+    def _flags(self, level: Level, sentiment: float | None, kinds: Sequence[str]) -> Iterable[str]:
+        if kinds:
+            yield "crisis_detected"
+        if sentiment is not None and sentiment < _NEGATIVE:
+            yield "severe_negative_sentiment" if sentiment < _SEVERE else "negative_sentiment"
+        if kinds or self.escalates:
+            yield "escalation_required"
+        if level == "blocked":
+            yield "content_blocked"
+
+    def _appropriateness(self, sentiment: float) -> float:
+        """Return how fit a text is for a therapeutic story: 0.4 less for what blocks, and 0.2 for a warning."""
+        count = {level: sum(it.level == level for it in self.findings) for level in LEVELS}
+        if not count["blocked"] and not count["warning"]:
+            return round(min(1.0, 0.8 + 0.2 * sentiment), 4)
+        return round(max(0.0, 1 - 0.4 * count["blocked"] - 0.2 * count["warning"]), 4)

@@ -1,0 +1,197 @@
+"""Rules from where they lie: built in, a file, a source that many processes share; whole, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import anyio
+import anyio.to_thread
+import msgspec
+
+from tta_kernel import Problem, as_failure
+from tta_program.files import read_text
+from tta_safety.layers import RulesError, merged, read_layer
+from tta_safety.rules import RuleSource, RuleText
+
+from .builtin import built_in
+from .engine import Engine
+
+_SOURCE_LIMIT = 5.0
+"""Seconds in which a source must answer."""
+
+
+class Stamp(NamedTuple):
+    """By what it shows that a file is another one than before, without reading it."""
+
+    changed: int
+    size: int
+    inode: int
+
+
+def stamp(path: Path | None) -> Stamp | None:
+    """Return a file's stamp; None where there is no file."""
+    if path is None:
+        return None
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return Stamp(found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def load_engine(file: Path | None, source: RuleText | None, known: Engine | None = None) -> Engine:
+    """Read all layers and make them ready; raise a `RulesError` with every problem, named by where it stands."""
+    layers = [*built_in()]
+    problems: list[Problem] = []
+    try:
+        texts = [it for it in (_from_file(file), source) if it is not None]
+    except RulesError as error:
+        texts = [source] if source is not None else []
+        problems += error.problems
+    for text in texts:
+        try:
+            layers.append(read_layer(text.text, text.where))
+        except RulesError as error:
+            problems += error.problems
+    if problems:
+        raise RulesError(*problems)
+    rules = merged(layers)
+    try:
+        return Engine(rules, known=known.rules.rules if known else ())
+    except RulesError as error:
+        raise RulesError(*(_placed(it, [layer.where for layer in layers], layers) for it in error.problems)) from None
+
+
+def _from_file(path: Path | None) -> RuleText | None:
+    if path is None:
+        return None
+    try:
+        text = read_text(path)
+    except ValueError as error:
+        hint = "plugins.safety-rules.config.file names it"
+        raise RulesError(Problem(str(path), str(error), hint)) from None
+    return RuleText(text, hashlib.sha256(text.encode(errors="replace")).hexdigest(), str(path))
+
+
+def _placed(problem: Problem, names: Sequence[str], layers: Sequence[object]) -> Problem:
+    """Return a problem of a compiled rule with the uppermost layer that says something of that rule."""
+    rule = problem.where.removeprefix("rule ").partition(":")[0]
+    for layer in reversed(layers):
+        if rule in getattr(layer, "rules", {}):
+            return msgspec.structs.replace(problem, where=f"{getattr(layer, 'where', '')}: {problem.where}")
+    return problem
+
+
+class Loader:
+    """Keeps the rules in force up to date; ``changed`` is called with each new engine, in the event loop.
+
+    What can't be used changes nothing: ``trouble`` says why, and ``failed`` is awaited with it.
+    """
+
+    def __init__(
+        self,
+        file: Path | None,
+        source: RuleSource | None,
+        log: logging.LoggerAdapter[logging.Logger] | logging.Logger,
+        *,
+        changed: Callable[[Engine], None],
+        failed: Callable[[RulesError], Awaitable[None]],
+    ) -> None:
+        self.file = file
+        self.source = source
+        self.engine: Engine | None = None
+        self.trouble: Sequence[Problem] = ()
+        self._log = log
+        self._changed = changed
+        self._failed = failed
+        self._tag = ""
+        self._lock = anyio.Lock()
+
+    async def start(self) -> Engine:
+        """Load the rules for the first time; a source that can't be read just now is left out, and told."""
+        text, wrong = await self._from_source()
+        engine = await anyio.to_thread.run_sync(load_engine, self.file, text, None)
+        self._take(engine, text)
+        self.trouble = wrong
+        return engine
+
+    async def reload(self) -> Engine:
+        """Load all layers again, and put the new rules in force at once; raise a `RulesError` where they can't be."""
+        async with self._lock:
+            text, wrong = await self._from_source()
+            try:
+                if wrong:
+                    raise RulesError(*wrong)
+                # In a thread: texts are checked meanwhile, by the rules that were in force.
+                engine = await anyio.to_thread.run_sync(load_engine, self.file, text, self.engine)
+            except RulesError as error:
+                self.trouble = error.problems
+                raise
+            self._take(engine, text)
+            self.trouble = ()
+            return engine
+
+    async def watch(self, every: float) -> None:
+        """Reload whenever the file, or what the source has, is another one; never ends."""
+        async with anyio.create_task_group() as group:
+            if self.file is not None:
+                group.start_soon(self._watch_file, self.file, every)
+            if self.source is not None:
+                group.start_soon(self._watch_source, self.source, every)
+            await anyio.sleep_forever()
+
+    async def _watch_file(self, path: Path, every: float) -> None:
+        loaded = seen = stamp(path)
+        while True:
+            await anyio.sleep(every)
+            now = stamp(path)
+            # Twice the same: whoever writes it has most likely come to the end.
+            if now == seen and now != loaded:
+                loaded = now
+                await self._try()
+            seen = now
+
+    async def _watch_source(self, source: RuleSource, every: float) -> None:
+        while True:
+            try:
+                with anyio.move_on_after(60):
+                    await source.changed(self._tag)
+            except BaseException as error:  # noqa: BLE001 - `as_failure` raises what must go on
+                self._log.warning("safety-rules: %s", _strange("can't be watched", as_failure(error)))
+                await anyio.sleep(max(every, 5.0))
+            await anyio.sleep(every)
+            text, wrong = await self._from_source()
+            if wrong or (text.tag if text else "") != self._tag or self.trouble:
+                await self._try()
+
+    async def _try(self) -> None:
+        try:
+            await self.reload()
+        except RulesError as error:
+            await self._failed(error)
+
+    async def _from_source(self) -> tuple[RuleText | None, Sequence[Problem]]:
+        if self.source is None:
+            return None, ()
+        try:
+            with anyio.fail_after(_SOURCE_LIMIT):
+                found = await self.source.read()
+            if found is not None:
+                found = msgspec.convert(msgspec.to_builtins(found), RuleText)
+        except BaseException as error:  # noqa: BLE001 - `as_failure` raises what must go on
+            return None, (Problem("rule source", _strange("can't be read", as_failure(error))),)
+        return found, ()
+
+    def _take(self, engine: Engine, text: RuleText | None) -> None:
+        self.engine = engine
+        self._tag = text.tag if text else ""
+        self._changed(engine)
+
+
+def _strange(what: str, error: BaseException) -> str:
+    """Say what a source did, without what it says itself, which may be anything."""
+    return f"the source of rules {what}: {type(error).__name__}"
