@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
+import anyio
 import msgspec
 from aiohttp import HttpVersion10, HttpVersion11, web
 
@@ -44,11 +45,12 @@ from .guard import called, encoded
 from .hosts import Hosts
 from .limiter import Limiter
 from .negotiation import choose, demand_json, essence
-from .ongoing import converse, stream
+from .ongoing import BrokenOff, converse, stream
 from .records import Recorder
 from .replies import JSON, PAGE_HEADERS, problem_response, response
 
 log = logging.getLogger("tta.diagnostics")
+UNRECORDED = "who reads people's text is recorded, and that isn't possible now"
 MOST_TARGET = 8_000
 """Characters of a path with its query."""
 LONGEST_DETAIL = 5_000
@@ -99,11 +101,15 @@ class Application:
         correlation_id.set(number)
         started = self.recorder.clock()
         exchange = Exchange(self, request, connection, number)
+        status = 0
         try:
             answer = await exchange.answer()
         except HttpProblem as problem:
             problem.detail = self.redact(problem.detail)[:LONGEST_DETAIL]
             answer = problem_response(problem, number)
+        except BrokenOff as broken:
+            answer = broken.answer
+            status = FAILED.status
         except BaseException as exc:
             if is_interrupt(exc):
                 self.interrupted(exc)
@@ -118,7 +124,7 @@ class Application:
             answer.force_close()
         else:
             connection.end()
-        self.recorder.count(exchange, answer.status, self.recorder.clock() - started)
+        self.recorder.count(exchange, status or answer.status, self.recorder.clock() - started)
         return answer
 
 
@@ -243,16 +249,32 @@ class Exchange:
         audited = route.changes or revealed
         recorder = self._application.recorder
         if not audited:
-            return await self._answered(match, asked, principal, kind)
+            return await self._in_time(match, asked, principal, kind)
+        if isinstance(form, Stream | Upgrade):
+            # What flows can't be held back once it does.
+            if not await recorder.record(self, "", 200, revealed=revealed) and revealed:
+                raise UNAVAILABLE(UNRECORDED)
+            return await self._in_time(match, asked, principal, kind)
         try:
-            answer = await self._answered(match, asked, principal, kind)
+            answer = await self._in_time(match, asked, principal, kind)
         except HttpProblem as problem:
             await recorder.record(self, problem.type.code, problem.type.status, revealed=revealed)
             raise
         # Text that nobody could say was shown is not shown.
         if not await recorder.record(self, "", answer.status, revealed=revealed) and revealed:
-            raise UNAVAILABLE("who reads people's text is recorded, and that isn't possible now")
+            raise UNAVAILABLE(UNRECORDED)
         return answer
+
+    async def _in_time(
+        self, match: Match, asked: msgspec.Struct, principal: Principal, kind: str
+    ) -> web.StreamResponse:
+        """Return the response, a problem where the server can't wait for it any more."""
+        try:
+            return await self._answered(match, asked, principal, kind)
+        except anyio.get_cancelled_exc_class():
+            if not self._connection.was_given_up():
+                raise
+            raise UNAVAILABLE("it is stopping", headers={"Retry-After": "1"}) from None
 
     async def _bound(self, match: Match, query: str) -> msgspec.Struct:
         """Return the request that the handler takes."""

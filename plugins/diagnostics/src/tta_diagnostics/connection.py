@@ -17,6 +17,8 @@ from .config import Config
 from .hosts import network_of
 from .replies import problem_response, raw_problem
 
+GIVING_UP = 0.3
+"""Seconds in which those are told who waited in vain, as it stops."""
 Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -54,6 +56,7 @@ class Connection(RequestHandler):
         self._when_lost: Callable[[], None] | None = None
         self._ended = False
         """Whether the other side has said that it sends no more."""
+        self._given_up = False
         self._unread = 0
         """Bytes that weren't read when somebody last looked."""
 
@@ -77,10 +80,12 @@ class Connection(RequestHandler):
             self._when_lost = None
 
     def on_lost(self, call: Callable[[], None]) -> None:
-        """Call this when the other side has gone: for what would go on without anybody to read it."""
+        """Call this when the other side has gone, or is to be left: for what would go on without anybody to read it."""
         self._when_lost = call
         if self._ended:
             self.force_close()
+        if self._server.leaving:
+            call()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -128,10 +133,31 @@ class Connection(RequestHandler):
             self.close()  # once this answer is written
 
     def leave(self) -> None:
-        """Close it unless something is on its way: a request that is answered, or the first of a new connection."""
+        """Close it unless something is on its way: a request that is answered, or the first of a new connection.
+
+        What goes on without end is ended.
+        """
+        if self._when_lost is not None:
+            self._when_lost()
+            return
         fresh = not self._answered and self._deadline is not None
         if not (self.busy or fresh):
             self.force_close()
+
+    def give_up(self) -> None:
+        """Cancel the handler that still hasn't answered, so that who asked is told so and not cut off."""
+        if self.busy and self._task_handler is not None:
+            self._given_up = True
+            self._task_handler.cancel()
+
+    def was_given_up(self) -> bool:
+        """Say whether it was `give_up` that cancelled the handler; then the task that asks goes on."""
+        if not self._given_up:
+            return False
+        task = asyncio.current_task(self._loop)
+        if task is not None:
+            task.uncancel()
+        return True
 
     def _wait_for_header(self) -> None:
         self._stop_waiting()
@@ -197,6 +223,7 @@ class Server(web.Server):
         super().__init__(handle)
         self.new_number = new_number
         self.open: set[Connection] = set()
+        self.leaving = False
         self._config = config
         self._lost = anyio.Event()
 
@@ -213,13 +240,24 @@ class Server(web.Server):
         self._lost.set()
 
     async def finish(self, within: float) -> None:
-        """Close what is idle, and wait while the rest is answered, so many seconds at most."""
+        """Close what is idle, and wait while the rest is answered, so many seconds at most.
+
+        Whoever waits longer is told that nothing will come of it.
+        """
+        self.leaving = True
+        for connection in [*self.open]:
+            connection.leave()
         with anyio.move_on_after(within):
-            for connection in [*self.open]:
-                connection.leave()
-            while self.open:
-                self._lost = anyio.Event()
-                await self._lost.wait()
+            await self._all_lost()
+        for connection in [*self.open]:
+            connection.give_up()
+        with anyio.move_on_after(GIVING_UP):
+            await self._all_lost()
+
+    async def _all_lost(self) -> None:
+        while self.open:
+            self._lost = anyio.Event()
+            await self._lost.wait()
 
     async def sweep(self) -> None:
         """Cut off, again and again, whoever doesn't read its answer."""

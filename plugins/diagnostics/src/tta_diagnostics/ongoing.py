@@ -6,9 +6,9 @@ import logging
 from typing import Any
 
 import anyio
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
-from tta_http import BAD_REQUEST, LATE, HttpProblem, Socket, Upgrade
+from tta_http import BAD_REQUEST, LATE, UNAVAILABLE, HttpProblem, Socket, Upgrade
 from tta_http.table import Match
 from tta_kernel import as_failure, raised_at
 
@@ -21,6 +21,15 @@ log = logging.getLogger("tta.diagnostics")
 
 
 _END = object()
+_STOPPING = "it is stopping"
+
+
+class BrokenOff(Exception):
+    """An answer that had begun, and that its handler has failed to bring to an end."""
+
+    def __init__(self, answer: web.StreamResponse) -> None:
+        super().__init__("it broke off")
+        self.answer = answer
 
 
 async def stream(
@@ -40,6 +49,8 @@ async def stream(
                     await answer.prepare(request)
                 if piece is _END or not await _sent(answer, piece, config):
                     break
+        if not answer.prepared and request.transport is not None:  # Nobody has gone: it stops.
+            raise UNAVAILABLE(_STOPPING, headers={"Retry-After": "1"})
     except BaseException as exc:
         failure = as_failure(exc)
         if not answer.prepared:
@@ -49,6 +60,7 @@ async def stream(
         # It can't become a problem by now; the connection that breaks off says so.
         log.error("%s: raised %s at %s", named(match), type(failure).__name__, raised_at(failure))  # noqa: TRY400
         request.protocol.force_close()
+        raise BrokenOff(answer) from None
     finally:
         close = getattr(pieces, "aclose", None)
         if close is not None:
@@ -118,15 +130,20 @@ async def converse(
     )
     if not inner.can_prepare(request):
         raise BAD_REQUEST("this is a WebSocket", headers={"Upgrade": "websocket"})
+    connection = connection_of(request)
     await inner.prepare(request)
-    code = 1000
+    code: int = WSCloseCode.OK
     try:
         with anyio.CancelScope() as while_connected:
-            connection_of(request).on_lost(while_connected.cancel)
+            connection.on_lost(while_connected.cancel)
             await match.route.handler(*arguments, WebSocket(inner))
+        if while_connected.cancel_called:
+            code = WSCloseCode.GOING_AWAY
     except BaseException as exc:  # noqa: BLE001 - `as_failure` raises what must go on
         failure = as_failure(exc)
-        code = 1011
+        code = WSCloseCode.INTERNAL_ERROR
         log.error("%s: raised %s at %s", named(match), type(failure).__name__, raised_at(failure))  # noqa: TRY400
     await inner.close(code=code)
+    if code == WSCloseCode.INTERNAL_ERROR:
+        raise BrokenOff(inner)
     return inner

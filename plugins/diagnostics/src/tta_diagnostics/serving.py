@@ -17,7 +17,7 @@ from tta_program.logs import Redactor
 from .application import Application
 from .check import PROOF
 from .config import Config
-from .connection import Server
+from .connection import GIVING_UP, Server
 from .doorkeeper import Doorkeeper
 from .health import HealthCache
 from .hosts import Hosts
@@ -88,8 +88,8 @@ class Serving:
         await anyio.sleep(self._config.drain)
         for door in doors:
             await door.close(server)
-        # As long as the kernel lets it, less what it takes to cut off the rest.
-        left = anyio.current_effective_deadline() - anyio.current_time() - 0.5
+        # As long as the kernel lets it, less what it takes to answer and cut off the rest.
+        left = anyio.current_effective_deadline() - anyio.current_time() - GIVING_UP - 0.3
         await server.finish(max(left, 0.0))
 
     def configure(self, config: Config) -> None:

@@ -63,29 +63,3 @@ async def test_readiness_goes_before_the_listener(serve: Serve) -> None:
 
     assert 503 in seen
     assert seen == sorted(seen), "once it isn't ready it stays so"
-
-
-async def test_one_that_does_not_come_to_an_end_is_cut_off_in_time(serve: Serve) -> None:
-    begun = anyio.Event()
-
-    async def endless(request: Ask, principal: Principal) -> Told:
-        begun.set()
-        await anyio.sleep_forever()
-        return Told("never")
-
-    answers: list[bytes] = []
-
-    async def ask(port: int) -> None:
-        async with await anyio.connect_tcp("127.0.0.1", port) as stream:
-            await stream.send(GET)
-            answers.append(await rest_of(stream))
-
-    async with (
-        anyio.create_task_group() as tasks,
-        serve(route(handler=endless, timeout=60.0), stop_timeout=2.0) as deployment,
-    ):
-        tasks.start_soon(ask, deployment.port)
-        await begun.wait()
-
-    assert answers == [b""]
-    assert deployment.kernel.records["diagnostics"].state == "stopped"
