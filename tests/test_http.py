@@ -1,21 +1,15 @@
-"""The routes of all plugins, served: what the OpenAPI document promises is kept, and a stop resets nobody."""
+"""The routes of all plugins, served: what the OpenAPI document promises is kept."""
 
 from __future__ import annotations
 
-import json
-import re
 import secrets
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-import anyio
-import anyio.abc
 import pytest
 
 from tta_diagnostics import ADDRESSES
@@ -25,11 +19,6 @@ from tta_program import BlockingKernel
 KEYS = {role: f"ttak_{secrets.token_urlsafe(32)}" for role in ("viewer", "operator", "admin")}
 ELSEWHERE = ("redis", "neo4j", "file", "play", "orchestration")
 """Parts of names of plugins that need a server, write into somebody's home, or have nothing to serve."""
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 @pytest.fixture
@@ -80,92 +69,3 @@ def test_what_the_document_promises_is_kept(address: str, role: str, tmp_path: P
 
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
-
-
-# A stop under load, of the program as it runs.
-
-CONFIG = """\
-kernel: {autoload: false, stop_timeout: 10s}
-plugins:
-  http: {enabled: true}
-  diagnostics: {enabled: true, config: {listeners: [{port: 0}], drain: 1s, rates: RATES}}
-"""
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """Run ``tta run`` until it serves, and return its port."""
-    rates = json.dumps({"probe": {"per_second": 1_000_000, "burst": 1_000_000}})
-    (tmp_path / "base.yaml").write_text("plugins: {}\n")
-    (tmp_path / "testing.yaml").write_text(CONFIG.replace("RATES", rates))
-    command = [sys.executable, "-m", "tta_program", "run", "--config", str(tmp_path), "--env", "testing"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            log = ""
-            # Where the machine is busy there are lines before, of whoever takes long to import.
-            while '"event":"running' not in log:
-                line = process.stderr.readline()
-                assert line, log
-                log += line
-            [port] = re.findall(r"diagnostics at http://127\.0\.0\.1:(\d+)", log)
-            yield process, int(port)
-        finally:
-            process.kill()
-            process.communicate()
-
-
-class Load:
-    """Clients that ask on and on: half on one connection each, half on a new one every time."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.statuses: list[tuple[float, int]] = []
-        self.broken: list[str] = []
-        self.refused_at = 0.0
-        self.under_way = anyio.Event()
-
-    async def ask(self, keep: bool) -> None:
-        while not self.refused_at:
-            try:
-                stream = await anyio.connect_tcp("127.0.0.1", self.port)
-            except OSError:
-                self.refused_at = self.refused_at or time.monotonic()
-                return
-            async with stream:
-                while await self._one(stream) and keep:
-                    pass
-
-    async def _one(self, stream: anyio.abc.SocketStream) -> bool:
-        """Ask once; False where the server said that it closes the connection."""
-        answer = b""
-        try:
-            await stream.send(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            while b"\r\n\r\n" not in answer or not answer.endswith((b"ok\n", b"ready\n")):
-                answer += await stream.receive()
-        except (anyio.EndOfStream, anyio.BrokenResourceError, OSError) as exc:
-            self.broken.append(f"{type(exc).__name__} after {answer!r}")
-            return False
-        self.statuses.append((time.monotonic(), int(answer.split()[1])))
-        if len(self.statuses) == 200:
-            self.under_way.set()
-        return b"Connection: close" not in answer
-
-
-async def test_a_stop_under_load_takes_readiness_first_and_resets_nobody(
-    program: tuple[subprocess.Popen[str], int],
-) -> None:
-    process, port = program
-    load = Load(port)
-    with anyio.fail_after(60):
-        async with anyio.create_task_group() as tasks:
-            for number in range(20):
-                tasks.start_soon(load.ask, bool(number % 2))
-            await load.under_way.wait()
-            process.send_signal(signal.SIGTERM)
-
-    ready = [at for at, status in load.statuses if status == 200]
-    unready = [at for at, status in load.statuses if status == 503]
-    assert load.broken == []
-    assert max(ready) < min(unready) < load.refused_at
-    assert await anyio.to_thread.run_sync(process.wait) == 0

@@ -7,10 +7,12 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import anyio
 
 from tta_kernel import PluginError
 
@@ -28,6 +30,7 @@ class Door:
         self._socket = socket
         self._context = context
         self._server: asyncio.Server | None = None
+        self._tls: Mapping[str, Any] = {}
 
     @property
     def address(self) -> str:
@@ -38,9 +41,11 @@ class Door:
         host, port = self._socket.getsockname()[:2]
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
-    async def open(self, server: Server) -> None:
-        """Take connections from now on."""
-        options: Any = {"sock": self._socket, "ssl": self._context, "backlog": BACKLOG}
+    async def open(self, server: Server, handshake_timeout: float) -> None:
+        """Take connections from now on; each has so many seconds for its handshake, where it has one."""
+        if self._context:
+            self._tls = {"ssl": self._context, "ssl_handshake_timeout": handshake_timeout}
+        options: Any = {"sock": self._socket, "backlog": BACKLOG, **self._tls}
         if self.listener.socket:
             self._server = await _loop().create_unix_server(server, **options)
         else:
@@ -57,9 +62,14 @@ class Door:
             self._server.close()
             self._server = None
         self.release()
-        for each in waiting:
-            each.setblocking(False)  # noqa: FBT003 - it takes it so
-            await _loop().connect_accepted_socket(server, each, ssl=self._context)
+        async with anyio.create_task_group() as tasks:
+            for each in waiting:
+                each.setblocking(False)  # noqa: FBT003 - it takes it so
+                tasks.start_soon(self._take, server, each)
+
+    async def _take(self, server: Server, accepted: socket.socket) -> None:
+        with suppress(OSError):  # Some have gone, or speak no TLS; that is for nobody to hear.
+            await _loop().connect_accepted_socket(server, accepted, **self._tls)
 
     def release(self) -> None:
         """Give back what was bound."""

@@ -59,7 +59,7 @@ class Serving:
         doors = bind_all(self._config.listeners)
         try:
             for door in doors:
-                await door.open(server)
+                await door.open(server, self._config.header_timeout)
             self._ctx.start_soon(server.sweep)
             self.addresses = tuple(door.address for door in doors)
             self._ctx.log.info("diagnostics at %s", ", ".join(self.addresses))

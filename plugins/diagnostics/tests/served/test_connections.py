@@ -263,6 +263,17 @@ async def test_it_speaks_tls(serve: Serve, tmp_path: Path) -> None:
             assert found.status == 200
 
 
+async def test_whoever_begins_tls_and_says_no_more_is_given_up(serve: Serve, tmp_path: Path) -> None:
+    certificate = trustme.CA().issue_cert("localhost")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    tls = {"certificate": str(tmp_path / "both.pem"), "key": str(tmp_path / "both.pem")}
+    async with serve(route(), listeners=[{"port": 0, "tls": tls}], wait=False, header_timeout=0.2) as deployment:
+        for sent in (b"", b"\x16\x03\x01\x02\x00"):
+            async with await anyio.connect_tcp("127.0.0.1", deployment.port) as stream:
+                await stream.send(sent)
+                assert await rest_of(stream) == b""
+
+
 async def test_a_port_that_is_taken_is_told_with_the_way_out(serve: Serve) -> None:
     async with serve(route()) as deployment:
         with pytest.raises(PluginError) as caught:
