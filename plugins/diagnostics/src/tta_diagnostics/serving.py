@@ -76,10 +76,17 @@ class Serving:
 
     async def _demand_proof(self) -> None:
         """Refuse to listen where others can come in, unless they can prove who they are."""
-        open_to_others = [each for each in self._config.listeners if not each.is_local]
-        if open_to_others and not await self._doorkeeper.ways():
-            what = f"{open_to_others[0].host} can be reached from other machines, and nobody has a key"
-            raise PluginError("diagnostics", what, hint=PROOF)
+        open_to_others = [(n, each) for n, each in enumerate(self._config.listeners) if not each.is_local]
+        ways = set(await self._doorkeeper.ways()) if open_to_others else set()
+        for number, each in open_to_others:
+            if not ways:
+                what = f"{each.host} can be reached from other machines, and nobody has a key"
+                raise PluginError("diagnostics", what, hint=PROOF)
+            if ways == {"mtls"} and (each.tls is None or each.tls.client_ca is None):
+                what = f"{each.host} can be reached from other machines, and no certificate can be shown there"
+                where = f"plugins.diagnostics.config.listeners.{number}.tls.client_ca"
+                hint = f"set {where}, or make a key by `tta keys create`"
+                raise PluginError("diagnostics", what, hint=hint)
 
     async def _leave(self, server: Server, doors: Sequence[Door]) -> None:
         self._health.draining = True

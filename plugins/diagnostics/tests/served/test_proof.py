@@ -155,6 +155,13 @@ async def test_others_may_only_come_in_where_somebody_can_prove_who_they_are(ser
             raise AssertionError
 
 
+async def test_roles_of_certificates_are_no_proof_where_no_certificate_can_be_shown(serve: Serve) -> None:
+    mtls = {"access": {"mtls": {"DNS:probe.example": ["viewer"]}}}
+    with pytest.raises(PluginError, match=r"no certificate can be shown there.*listeners\.1\.tls\.client_ca"):
+        async with serve(plugins=PLUGINS, configs=mtls, listeners=[{"port": 0}, {"host": "0.0.0.0", "port": 0}]):
+            raise AssertionError
+
+
 class FakeAccess:
     """Knows nobody but strangers."""
 
