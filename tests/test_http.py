@@ -1,28 +1,48 @@
-"""The routes of all plugins, served: what the OpenAPI document promises is kept."""
+"""The routes of all plugins, served: what the OpenAPI document promises is kept, of what is there and of what isn't."""
 
 from __future__ import annotations
 
+import json
+import re
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
+import anyio
+import anyio.lowlevel
 import pytest
 
+from tta_access import ACCESS, Credentials
+from tta_agents import AGENTS
+from tta_audit import AUDIT, Entry
+from tta_breakers import BREAKERS
 from tta_diagnostics import ADDRESSES
+from tta_http import NOT_FOUND, PUBLIC, Route, declared
 from tta_kernel import Kernel, KernelSettings, PluginSettings
+from tta_messages import FAILED, MESSAGES, Failure, Message
 from tta_program import BlockingKernel
+from tta_sessions import SESSIONS, Session
+from tta_workflows import WORKFLOWS, Workflows
 
 KEYS = {role: f"ttak_{secrets.token_urlsafe(32)}" for role in ("viewer", "operator", "admin")}
 ELSEWHERE = ("redis", "neo4j", "file", "play", "orchestration")
 """Parts of names of plugins that need a server, write into somebody's home, or have nothing to serve."""
+WORKFLOW_FILES = {
+    "asked": {"steps": [{"id": "agreed", "signal": "person", "timeout": "4m"}]},
+    "unheard": {"steps": [{"id": "agreed", "signal": "person", "timeout": "1ms"}]},
+    "quick": {"steps": [{"id": "pause", "wait": "1ms"}]},
+}
 
 
 @pytest.fixture
-def address(root: Path) -> Iterator[str]:
+def served(root: Path) -> Iterator[BlockingKernel]:
     """Serve what is installed, from memory, and let everybody ask as often as they like."""
     ours = {f"tta-{path.parent.name}" for path in root.glob("plugins/*/pyproject.toml")}
     names = {each.name for each in entry_points(group="tta.plugins") if each.dist and each.dist.name in ours}
@@ -33,8 +53,79 @@ def address(root: Path) -> Iterator[str]:
     )
     rates = dict.fromkeys(("probe", "read", "write", "costly"), rate)
     plugins["diagnostics"] = PluginSettings(config={"listeners": [{"port": 0}], "drain": 0, "rates": rates})
+    plugins["workflows"] = PluginSettings(config={"workflows": WORKFLOW_FILES})
     with BlockingKernel(Kernel(KernelSettings(plugins=plugins))) as blocking:
-        yield blocking.kernel.get(ADDRESSES)[0]
+        yield blocking
+
+
+class Known:
+    """What there is to ask for: of each parameter of a path a value that is found, of each body one that counts."""
+
+    def __init__(self) -> None:
+        self.parameters: dict[tuple[str, str], str] = {}
+        self.bodies: dict[tuple[str, str], Mapping[str, Any]] = {}
+
+    def in_document(self, document: bytes) -> bytes:
+        """Return the document with these as examples: schemathesis sends them as they are, and others besides."""
+        found: dict[str, Any] = json.loads(document)
+        for (method, path), value in self.parameters.items():
+            operation = found["paths"][path][method.lower()]
+            for parameter in operation["parameters"]:
+                if parameter["in"] == "path":
+                    parameter["examples"] = {"known": {"value": value}, "unknown": {"value": "nobody"}}
+            if (body := self.bodies.get((method, path))) is not None:
+                for content in operation["requestBody"]["content"].values():
+                    content["examples"] = {"known": {"value": body}}
+        return json.dumps(found).encode()
+
+
+async def settled(workflows: Workflows, run: str, status: str) -> None:
+    with anyio.fail_after(20):
+        while (found := await workflows.query(run)) is None or found.status != status:
+            await anyio.lowlevel.checkpoint()
+
+
+async def fill(kernel: Kernel) -> Known:
+    """Let there be something of all that has an address of its own; what is changed is each route's own."""
+    known = Known()
+    known.parameters["GET", "/readyz/{check}"] = "started"
+    await kernel.get(SESSIONS).commit(Session("s-1", "anna", context={"said": "hello", "turn": 2}))
+    known.parameters["GET", "/sessions/{id}"] = "s-1"
+    known.parameters["GET", "/agents/{id}"] = str(kernel.get(AGENTS).served()[0].id)
+
+    messages = kernel.get(MESSAGES)
+    for queue in ("letters", "requeued"):
+        await messages.send(*(Message.to(queue, FAILED, Failure("a test"), id=f"{queue}-{n}") for n in range(3)))
+        for delivery in await messages.receive(queue, limit=3):
+            await messages.nack(delivery, error="nobody reads it", permanent=True)
+    known.parameters["GET", "/messages/{queue}/dead"] = "letters"
+    known.parameters["POST", "/messages/{queue}/requeue"] = "requeued"
+    known.bodies["POST", "/messages/{queue}/requeue"] = {"ids": ["requeued-0"]}
+
+    await kernel.get(BREAKERS).trip("agent:closed", "a test")
+    kernel.get(BREAKERS).breaker("agent:tripped")
+    known.parameters["POST", "/breakers/{name}/reset"] = "agent:closed"
+    known.parameters["POST", "/breakers/{name}/trip"] = "agent:tripped"
+
+    workflows = kernel.get(WORKFLOWS)
+    await workflows.run("quick", {}, key="done")
+    for route in ("", "/history", "/rollback-history"):
+        known.parameters["GET", f"/runs/{{id}}{route}"] = "done"
+    await workflows.run("unheard", {}, key="retry")
+    await workflows.run("quick", {}, key="rollback")
+    for deed in ("cancel", "pause", "resume", "signal"):
+        await workflows.start("asked", {}, key=deed)
+    await workflows.pause("resume")
+    await settled(workflows, "resume", "paused")
+    for deed in ("cancel", "pause", "resume", "signal", "retry", "rollback"):
+        known.parameters["POST", f"/runs/{{id}}/{deed}"] = deed
+    known.bodies["POST", "/runs/{id}/signal"] = {"step": "agreed", "data": {"sure": True}}
+
+    for number in range(150):  # more than a page of each list
+        await kernel.get(AUDIT).record(
+            Entry(what="runs.cancel", who="anna", kind="key", outcome="done", target=str(number))
+        )
+    return known
 
 
 # An event that nobody publishes would be waited for each time.
@@ -52,16 +143,44 @@ def document(address: str) -> bytes:
     return found
 
 
+def permitted(served: BlockingKernel, role: str) -> Collection[tuple[str, str]]:
+    """Return the routes with a parameter in their path that a role may ask for."""
+    access = served.kernel.get(ACCESS)
+    principal = served.call(access.authenticate, Credentials(diag_key=KEYS.get(role, "")))
+    routes = [each.route for each in declared(served.kernel.hooks).owned if each.route.parameters]
+    return {
+        (each.method, each.path)
+        for each in routes
+        if each.permission == PUBLIC or access.allowed(principal, each.permission)
+    }
+
+
+def answered(har: Path, routes: Sequence[Route]) -> Mapping[tuple[str, str], set[int]]:
+    """Return which statuses each route was answered with."""
+    shapes = [(each, re.compile(re.sub(r"\{\w+\}", "[^/]+", each.path))) for each in routes]
+    found: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for entry in json.loads(har.read_bytes())["log"]["entries"]:
+        asked = entry["request"]
+        path = unquote(urlsplit(asked["url"]).path)
+        for route, shape in shapes:
+            if asked["method"] == route.method and shape.fullmatch(path):
+                found[route.method, route.path].add(entry["response"]["status"])
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("role", ["", *KEYS])
-def test_what_the_document_promises_is_kept(address: str, role: str, tmp_path: Path) -> None:
+def test_what_the_document_promises_is_kept(served: BlockingKernel, role: str, tmp_path: Path) -> None:
     """Let schemathesis try each route with each of its checks, as each role."""
-    file = tmp_path / "openapi.json"
-    file.write_bytes(document(address))
+    address = served.kernel.get(ADDRESSES)[0]
+    known = served.call(fill, served.kernel)
+    routes = [each.route for each in declared(served.kernel.hooks).owned if each.route.parameters]
+    file, har = tmp_path / "openapi.json", tmp_path / "asked.har"
+    file.write_bytes(known.in_document(document(address)))
     (tmp_path / "schemathesis.toml").write_text(SETTINGS)
     command = [str(Path(sys.executable).with_name("st")), "run", str(file), "--url", address, "--checks", "all"]
-    command += ["--max-examples", "3", "--seed", "1", "--no-color"]
+    command += ["--max-examples", "3", "--seed", "1", "--no-color", "--report", "har", "--report-har-path", str(har)]
     if role:
         command += ["-H", f"Authorization: Bearer {KEYS[role]}"]
 
@@ -69,3 +188,12 @@ def test_what_the_document_promises_is_kept(address: str, role: str, tmp_path: P
 
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
+    assert {(each.method, each.path) for each in routes} == known.parameters.keys(), "a route that nothing is there for"
+    statuses = answered(har, routes)
+    may = permitted(served, role)
+    for route in routes:
+        place = route.method, route.path
+        assert any(200 <= status < 300 for status in statuses[place]) is (place in may), (place, statuses[place])
+        if NOT_FOUND in route.problems:
+            # Others get 404 for what is no path at all.
+            assert place not in may or 404 in statuses[place], (place, statuses[place])
