@@ -181,6 +181,14 @@ async def test_a_human_pauses_a_story_and_lets_it_go_on() -> None:
         assert (await k.get(ORCHESTRATION).process_user_input("hello", "s")).outcome == "story"
 
 
+async def test_whoever_asks_for_a_person_gets_lines_and_the_story_does_not_pause() -> None:
+    async with kernel(safe) as k:
+        play = partial(k.get(ORCHESTRATION).process_user_input, session="s")
+        asked = await play("is there a real person I can call?")
+        assert (asked.outcome, "988" in asked.text) == ("supportive", True)
+        assert (await play("look")).outcome == "story"
+
+
 DOUBT = Verdict("checked", "warning", 0.4, findings=(Finding(rule="r@1", category="suicide", level="warning"),))
 
 

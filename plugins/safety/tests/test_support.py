@@ -132,6 +132,7 @@ def test_whatever_is_written_is_answered_or_the_story_goes_on(turns: list[tuple[
         ("can I talk to someone real, a therapist maybe", True),
         ("can I talk to a real human", True), ("give me a hotline", True),
         ("talk to the innkeeper", False), ("call the dog", False), ("help the knight", False),
+        ("I need help with the door", False),
     ],
 )  # fmt: skip
 def test_asking_for_a_person_or_a_line_is_known(text: str, asks: bool) -> None:

@@ -11,7 +11,7 @@ from tta_crisis import Exchange
 from tta_kernel import Context, as_failure
 from tta_kernel.shapes import fits
 from tta_safety import About, Action, CheckedTurn, Verdict, merge
-from tta_safety.support import Support, check_in, converse
+from tta_safety.support import Support, check_in, converse, reach_out, reaches_out
 from tta_workflows import Retracted, Run, RunHandle, Streamed, Workflows, WorkflowsUnavailable
 
 from . import texts
@@ -108,7 +108,8 @@ class Responder:
         """Check all that the player wrote, also what the story doesn't read; return what is told instead of a story.
 
         The text is never blocked. A crisis opens its interventions, whatever else failed, and pauses the story for a
-        conversation; so does one that goes on. What is doubtful lets the story be told, after a question.
+        conversation; so does one that goes on. Whoever asks for a person or a line gets that, and no story. What is
+        doubtful lets the story be told, after a question.
         """
         flags, kept, turn = standing.flags, standing.kept, standing.turn
         about = About(
@@ -130,6 +131,9 @@ class Responder:
             begun = msgspec.structs.replace(begun, resumed=True, question=reply.text)
         elif instead is not None:
             return await self._say(begun, instead)
+        elif reaches_out(text):
+            answer = reach_out(locale=flags.locale, country=flags.country, turn=turn)
+            return await self._say(begun, Instead("supportive", answer))
         elif verdict.doubtful and (not kept.checked_in or turn - kept.checked_in >= self._check_in_every):
             question = check_in(verdict, locale=flags.locale, country=flags.country, turn=turn)
             return msgspec.structs.replace(begun, question=question)

@@ -83,7 +83,8 @@ _ON = re.compile(
     re.IGNORECASE,
 )
 _REACH = re.compile(
-    r"\b(?:real (?:person|human|people)|(?:hot|help|crisis) ?line|need (?:some|real |professional )?help\b|get me help|"
+    r"\b(?:real (?:person|human|people)|(?:hot|help|crisis) ?line|get me help|"
+    r"need (?:some |real |professional )?help\b(?! with| to| from| finding| opening| getting)|"
     r"(?:talk|speak|chat) (?:to|with) (?:a |an |some)?(?:real |actual |other )?(?:person|human|one|body|counsell?or|"
     r"therapist)|(?:who|whom|someone|somebody|anyone|number) (?:can|could|should|do|to|that) (?:i |we )?"
     r"(?:call|text|phone|ring|talk to|reach)|(?:is there|any) (?:some|any)(?:one|body) (?:i|who|to))",
