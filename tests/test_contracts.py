@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from types import ModuleType
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -50,7 +51,7 @@ async def open_events(*, size: int = 100) -> AsyncIterator[Opened]:
     class Other(Plugin[NoConfig]):
         """Publishes events, and asks that somebody be forgotten."""
 
-        hookspecs = sessions_hooks
+        hookspecs: ClassVar[ModuleType | None] = sessions_hooks
 
         @asynccontextmanager
         async def lifespan(self, ctx: Context) -> AsyncIterator[None]:

@@ -83,18 +83,19 @@ def keys_of(config: type[msgspec.Struct], *, without: Collection[str] = ()) -> s
 
 
 def events_of(package: str) -> set[type[Event]]:
-    """Return the events that any module of ``package`` defines."""
+    """Return the events that any module of ``package`` defines, but for what its contract publishes."""
     module = importlib.import_module(package)
-    for found in pkgutil.walk_packages(module.__path__, f"{package}."):
-        if not found.name.endswith("__main__"):
-            importlib.import_module(found.name)
+    for info in pkgutil.walk_packages(module.__path__, f"{package}."):
+        if not info.name.endswith("__main__"):
+            importlib.import_module(info.name)
 
     def below(event: type[Event]) -> Iterator[type[Event]]:
         for subclass in event.__subclasses__():
             yield subclass
             yield from below(subclass)
 
-    return {e for e in below(Event) if e.__module__.partition(".")[0] == package}
+    found = {e for e in below(Event) if e.__module__.partition(".")[0] == package}
+    return {e for e in found if "testing" not in e.__module__.split(".")}
 
 
 def tag_of(event: type[Event]) -> object:

@@ -559,6 +559,36 @@ def test_a_hangup_reloads_and_a_broken_file_changes_nothing(folder: Path) -> Non
     assert "kernel.start_timeout" in reloaded
 
 
+def test_a_hangup_is_told_to_whoever_keeps_a_record_of_what_was_done(folder: Path, ship: Ship) -> None:
+    body = """
+import logging
+from tta_kernel import *
+
+
+class P(Plugin[NoConfig]):
+    @hookimpl(optionalhook=True)
+    async def command_ran(self, ran):
+        logging.getLogger("tta.keeping").warning("%s of %s: %s", ran.name, ran.target, ran.outcome)
+        if ran.outcome == "done":
+            raise OSError("the disk is full")
+"""
+    ship("keeping", "keeping = keeping:P", body)
+    name_them(folder, "keeping")
+    good = (folder / "development.yaml").read_text()
+    with running(folder) as (process, lines):
+        (folder / "development.yaml").write_text("kernel: {autolod: true}\n")
+        process.send_signal(signal.SIGHUP)
+        assert "nothing is reloaded" in next(lines)
+        assert "config reload of SIGHUP: wanting" in next(lines)
+        (folder / "development.yaml").write_text(good)
+        process.send_signal(signal.SIGHUP)
+        assert "reloaded; changed: []" in next(lines)
+        assert "config reload of SIGHUP: done" in next(lines)
+        assert "the reload is not recorded: plugin 'keeping'" in next(lines)
+        process.terminate()
+        assert process.wait(20) == 0
+
+
 def test_a_reload_that_runs_into_a_fault_of_a_plugin_s_ends_nothing(folder: Path, ship: Ship) -> None:
     body = "import msgspec\nclass C(msgspec.Struct):\n    size: int = 0\n    def __eq__(self, other): return 1 / 0\n"
     ship("odd", "odd = odd:P", body + PLUGIN.replace("NoConfig", "C"))

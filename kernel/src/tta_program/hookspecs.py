@@ -19,7 +19,8 @@ def register_commands(subcommands: Subcommands) -> None:
 class CommandRan(msgspec.Struct, frozen=True):
     """A command that changes something has run: its ``name``, such as ``runs cancel``, and what it acted upon.
 
-    ``outcome``: it is ``done``, or was found ``wanting`` and says so with its exit code, or has ``failed``.
+    A reload that SIGHUP has asked for is told likewise, as ``config reload``. ``outcome``: it is ``done``, or was
+    found ``wanting`` and says so with its exit code, or has ``failed``.
     """
 
     name: str

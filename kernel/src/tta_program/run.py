@@ -7,7 +7,7 @@ import logging
 import signal
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 from anyio.abc import TaskGroup
@@ -20,7 +20,9 @@ from tta_kernel.wiring import Wiring
 from . import leaving, logs
 from .config import LayeredSettings
 from .exits import DONE, NOT_STARTED, WANTING
+from .hookspecs import CommandRan, command_ran
 from .layers import Source
+from .output import unquoted
 from .reloading import reload
 from .signals import HUP, Signals
 from .starts import StartCount
@@ -119,13 +121,22 @@ async def _obey(kernel: Kernel, signals: Signals, tasks: TaskGroup) -> None:
 
 
 async def _reload(kernel: Kernel) -> None:
+    outcome: Literal["done", "wanting", "failed"] = "failed"
     try:
         await reload(kernel)
+        outcome = "done"
     except KernelError as exc:
         log.error("nothing is reloaded: %s", exc)  # noqa: TRY400 - its text says all
+        outcome = "wanting"
     except Exception:
         # Whatever a plugin's code did while it was asked: what runs goes on.
         log.exception("nothing is reloaded")
+    if kernel.changing is None:
+        return  # It has yet to start, and nobody who keeps records runs.
+    ran = CommandRan("config reload", "SIGHUP", outcome)
+    for name, answer in (await kernel.ask(command_ran, ran)).items():
+        if isinstance(answer, Exception):
+            log.error("the reload is not recorded: plugin %r: %s", name, unquoted(answer))
 
 
 class Watchdog:

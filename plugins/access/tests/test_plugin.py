@@ -25,7 +25,7 @@ from tta_access import (
 )  # fmt: skip
 from tta_access import commands as access_commands
 from tta_http import HttpPlugin
-from tta_kernel import Kernel, PluginError
+from tta_kernel import ConfigError, Kernel, PluginError
 from tta_kernel.hookspecs import health, snapshot
 from tta_kernel.testing import problems, running
 from tta_program import Subcommands
@@ -48,6 +48,16 @@ async def tta(kernel: Kernel, *arguments: str) -> int:
     access_commands.add(Subcommands(parser), ROLES)
     options = parser.parse_args(arguments)
     return int(await options.command.run(kernel, options))
+
+
+@pytest.mark.parametrize(
+    ("key", "why"), [("change-me", "shorter than"), ("change-me-now-please-or-else", "default"), ("ab" * 20, "repeats")]
+)
+async def test_nothing_starts_with_a_key_that_is_short_or_looks_like_a_default(file: Path, key: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=why) as caught:
+        async with kernel_of(file, keys={"ci": {"key": key, "roles": ["admin"]}}):
+            raise AssertionError
+    assert key not in str(caught.value)
 
 
 async def until_denied(access: Access, shown: Credentials) -> None:

@@ -101,7 +101,7 @@ class Connection(RequestHandler):
         elif self._deadline is None:
             self._wait_for_header()
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio heeds it; aiohttp has none to say
         """Keep it open for what is still to be answered: whoever has said all may close that side of it.
 
         A stream ends, since nobody else can say that its reader has gone; and TLS has no such half.
