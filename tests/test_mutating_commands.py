@@ -19,7 +19,8 @@ from tta_program.commands import Command
 
 CHANGES = {
     "breakers reset", "breakers trip", "forget", "keys create", "keys revoke", "messages dlq purge",
-    "messages dlq requeue", "messages recover", "runs cancel", "runs check", "runs export", "runs pause",
+    "messages dlq requeue", "messages recover", "notify acknowledge", "runs cancel", "runs check", "runs export",
+    "runs pause",
     "runs reconcile", "runs resume", "runs retry", "runs rollback", "runs signal", "schedules add",
     "schedules backfill", "schedules pause", "schedules remove", "schedules resume", "schedules run",
     "safety rules add", "safety rules import", "safety rules remove",
@@ -28,9 +29,9 @@ CHANGES = {
 LOOKS = {
     "agents list", "agents show", "audit list", "audit verify", "breakers list", "diagnose", "keys list",
     "messages dlq list",
-    "messages dlq show", "messages stats", "metrics alerts", "metrics dashboard", "play", "runs diff", "runs list",
-    "runs show", "safety check", "safety rules check", "safety rules export", "safety rules list",
-    "schedules list", "schedules show", "workflows check", "workflows graph", "workflows list",
+    "messages dlq show", "messages stats", "metrics alerts", "metrics dashboard", "notify list", "notify test", "play",
+    "runs diff", "runs list", "runs show", "safety check", "safety rules check", "safety rules export",
+    "safety rules list", "schedules list", "schedules show", "workflows check", "workflows graph", "workflows list",
     "workflows show",
 }  # fmt: skip
 """Those that change nothing that lasts, and `play`, which is no operator's."""

@@ -134,7 +134,7 @@ def test_whatever_brings_channels_those_of_others_can_be_used(stranger: Stranger
 async def test_whoever_follows_up_in_vain_is_known_and_told_again(stranger: Stranger) -> None:
     kernel = running(
         NotifyPlugin, NotifyMemory, plugin_that("notification_acknowledged", stranger),
-        settings=LayeredSettings(hook_timeouts={"notification_acknowledged": LIMIT}),
+        config={"need_humans": False}, settings=LayeredSettings(hook_timeouts={"notification_acknowledged": LIMIT}),
     )  # fmt: skip
     async with kernel:
         notifier = kernel.get(NOTIFY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .channels import Accepted, Channel, ChannelError, Message
 from .config import Config, Person, Rule
-from .memory import MemoryOutbox
+from .memory import MemoryOutbox, without_person
 from .model import (
     SEVERITIES,
     Acknowledged,
@@ -26,12 +26,12 @@ from .model import (
 )
 from .notifier import NOTIFY, Notifier, UnknownNotification
 from .outbox import OUTBOX, Added, Changed, Full, NotHeld, Outbox, OutboxError, Taken
-from .plugin import NotifyMemory, NotifyPlugin
+from .plugin import NotifyLocal, NotifyMemory, NotifyPlugin
 
 __all__ = [
     "NOTIFY", "OUTBOX", "SEVERITIES", "Accepted", "Acknowledged", "Acknowledgement", "Added", "Changed", "Channel",
     "ChannelError", "Config", "Delivery", "Entry", "Full", "How", "Link", "MemoryOutbox", "Message", "NotHeld",
-    "Notification", "NotificationAccepted", "NotificationAcknowledged", "NotificationDead", "Notifier", "NotifyMemory",
-    "NotifyPlugin", "Outbox", "OutboxError", "Page", "Person", "Receipt", "Rule", "Severity", "Status", "Taken", "Text",
-    "UnknownNotification", "key_of",
+    "Notification", "NotificationAccepted", "NotificationAcknowledged", "NotificationDead", "Notifier", "NotifyLocal",
+    "NotifyMemory", "NotifyPlugin", "Outbox", "OutboxError", "Page", "Person", "Receipt", "Rule", "Severity", "Status",
+    "Taken", "Text", "UnknownNotification", "key_of", "without_person",
 ]  # fmt: skip

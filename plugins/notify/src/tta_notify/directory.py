@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from tta_kernel import Hooks, PluginError, Problem
+from tta_kernel import Context, Hooks, PluginError, Problem
 
 from . import hookspecs
 from .channels import Channel, is_channel
@@ -23,7 +23,7 @@ class Directory(msgspec.Struct, frozen=True):
     problems: Sequence[Problem] = ()
 
 
-def channels_of(hooks: Hooks) -> Directory:
+def channels_of(hooks: Hooks | Context) -> Directory:
     """Ask all plugins for their channels; of two with one name, the first plugin's is used."""
     found: dict[str, Channel] = {}
     owners = {QUEUE: "notify"}
@@ -49,7 +49,7 @@ def channels_of(hooks: Hooks) -> Directory:
     return Directory(found, wrong)
 
 
-async def follow_up(hooks: Hooks, entry: Entry) -> Sequence[str]:
+async def follow_up(hooks: Hooks | Context, entry: Entry) -> Sequence[str]:
     """Tell everybody who follows up that a human has seen it; return who couldn't be told, or could do nothing."""
     said = entry.acknowledgement
     assert said is not None

@@ -50,7 +50,7 @@ class MemoryOutbox:
         if (key := self._joined(entry, window)) is not None:
             return Added("joined", key)
         if len(self._entries) >= self._most and not self._make_room():
-            raise Full(f"there are {len(self._entries)} notifications, and none is finished")
+            raise Full(f"there are {len(self._entries)} notifications, and all are still to be looked at")
         self._store(entry)
         self._change.set()
         return Added("stored", entry.key)
@@ -134,10 +134,10 @@ class MemoryOutbox:
         return None
 
     def _make_room(self) -> bool:
-        finished = next((key for key in self._entries if self._read(key).finished), None)
-        if finished is not None:
-            self._delete([finished])
-        return finished is not None
+        oldest = next(iter(self._ends), None)
+        if oldest is not None:
+            self._delete([oldest])
+        return oldest is not None
 
     def _expect(self, entry: Entry, lease: str) -> None:
         if lease and self._leases.get(entry.key, ("", 0.0))[0] != lease:

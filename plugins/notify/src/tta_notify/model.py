@@ -74,7 +74,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """A notification on its way to one address. ``id`` is what the receiver knows it by, however often it is sent.
 
     ``person``: a name of the roster, or nobody's in particular. ``said``: a code of how the last try ended, such as
-    ``time-limit``; ``next``: when the next one is due.
+    ``time-limit``; ``next``: when the next one is due. ``at``: since when it is there; ``begins``: when whom it is for
+    works first.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     next: float = 0.0
     said: str = ""
     at: float = 0.0
+    begins: float = 0.0
 
 
 class Acknowledgement(msgspec.Struct, frozen=True):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -19,6 +20,7 @@ from .model import (
     Acknowledgement,
     Entry,
     How,
+    Link,
     Notification,
     NotificationAcknowledged,
     Page,
@@ -29,17 +31,25 @@ from .model import (
     key_of,
 )
 from .outbox import Added, Changed, Outbox, OutboxError, guard
+from .sender import Sender
+from .worker import FollowUp, Worker
 
 _STORE_LIMIT = 1.0
 """Seconds that the outbox has to store a notification before that goes out from memory."""
 _MOST_WAITING = 1000
 """How many may wait for the outbox at once; what comes beyond goes out from memory."""
+_FIRST = 86400.0
+"""How many seconds before its time something critical is due, so that it is taken before all else."""
 _TRIES = 20
 """How often a change is tried again because another was quicker."""
 
 
 class UnknownNotification(Exception):
     """There is no notification of that id or key; it may have ended."""
+
+
+async def _nobody(entry: Entry) -> Sequence[str]:
+    return ()
 
 
 class _Handover:
@@ -64,6 +74,9 @@ class Notifier:
         """What the outbox hasn't got yet; from here it goes out all the same."""
         self.trouble = ""
         """Why the outbox couldn't be used the last time; empty where it could."""
+        self.handed_over = 0
+        self.sender = Sender({}, config, log, notify=self.notify)
+        self.follow_up: FollowUp = _nobody
         self._log, self._publish = log, publish
         self._tasks: TaskGroup | None = None
         self._waiting = 0
@@ -90,8 +103,11 @@ class Notifier:
         Raises a ValueError for what has no id or an unknown severity, and nothing else.
         """
         notification = fitted(notification)
+        self.handed_over += 1
         now = self.clock.now()
-        entry = Entry(key=key_of(notification.id), notification=notification, created_at=now, wake=now)
+        # What is critical stands first among what is due.
+        wake = now - _FIRST if notification.severity == "critical" else now
+        entry = Entry(key=key_of(notification.id), notification=notification, created_at=now, wake=wake)
         handover = _Handover()
         if self._tasks is not None and self._waiting < _MOST_WAITING:
             self._waiting += 1
@@ -105,11 +121,11 @@ class Notifier:
             return Receipt(notification.id, entry.key, "kept")
         return Receipt(notification.id, added.key, added.status)
 
-    async def acknowledge(self, id: str, by: str, how: How = "api") -> Entry:
+    async def acknowledge(self, id: str, by: str, how: How = "api", *, used: Link | None = None) -> Entry:
         """Keep that a human, ``by``, has seen a notification; whoever follows up on it is told.
 
-        ``id`` may also be its key. Who was first stays. Raises `UnknownNotification`, and `OutboxError` while the
-        outbox is away and this process doesn't know of it.
+        ``id`` may also be its key; ``used``: by which link they did, which is used up. Who was first stays.
+        Raises `UnknownNotification`, and `OutboxError` while the outbox is away and this process doesn't know of it.
         """
         if not by.strip():
             raise ValueError("whoever acknowledges a notification has a name")
@@ -123,8 +139,9 @@ class Notifier:
                     return entry
                 said = Acknowledgement(by.strip()[:200], self.clock.now(), how)
                 changed = replace(
-                    entry, status="acknowledged", acknowledgement=said, wake=said.at, links=(), told=False
-                )
+                    entry, status="acknowledged", acknowledgement=said, wake=said.at, escalate_at=None, told=False,
+                    links=tuple(each for each in entry.links if each != used),
+                )  # fmt: skip
                 try:
                     stored = await outbox.put(changed)
                 except Changed:
@@ -141,6 +158,13 @@ class Notifier:
     async def page(self, cursor: str = "", most: int = 100, *, status: Status | None = None) -> Page:
         """Return notifications, the newest first. Raises `OutboxError`."""
         return await self.outbox.page(cursor, most, status=status)
+
+    def worker(self, outbox: Outbox, log: logging.Logger, **settings: Any) -> Worker:
+        """Return what sends the notifications of an outbox through this process's channels."""
+        return Worker(
+            outbox, self.sender, log, follow_up=self.follow_up, publish=self.publish,
+            clock=self.clock, link=self.config.link, **settings,
+        )  # fmt: skip
 
     async def _store(self, entry: Entry, handover: _Handover) -> None:
         window = 0.0 if entry.notification.severity == "critical" else self.config.window

@@ -30,7 +30,7 @@ class NotHeld(OutboxError):
 
 
 class Full(OutboxError):
-    """There are as many notifications as may be, and none of them is finished: nothing was stored."""
+    """There are as many notifications as may be, and all are still to be looked at: nothing was stored."""
 
 
 class Added(msgspec.Struct, frozen=True):
@@ -56,7 +56,7 @@ class Outbox(Protocol):
         """Store an entry of a new key, whatever its version, and return; one that is known stays as it is.
 
         With a ``window`` it joins one of its notification's group that was added within so many seconds, and counts
-        there as a repeat. Where there is no room, what finished first goes; else it raises `Full`.
+        there as a repeat. Where there is no room, the oldest goes that nobody needs to look at; else it raises `Full`.
         """
 
     async def take(self, now: float, most: int, ttl: float) -> Sequence[Taken]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .channels import RecordingChannel, bringing
 from .clock import HeldClock
 from .eventually import eventually
 from .outbox import OutboxContract, Passing, entry
 
-__all__ = ["HeldClock", "OutboxContract", "Passing", "entry", "eventually"]
+__all__ = ["HeldClock", "OutboxContract", "Passing", "RecordingChannel", "bringing", "entry", "eventually"]

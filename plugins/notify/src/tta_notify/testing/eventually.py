@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import anyio
 
 
-async def eventually(happened: Callable[[], bool], limit: float = 20.0) -> None:
+async def eventually(happened: Callable[[], bool | Awaitable[bool]], limit: float = 20.0) -> None:
     """Return when it has happened, or fail after ``limit`` seconds."""
     with anyio.fail_after(limit):
-        while not happened():  # noqa: ASYNC110 - whoever brings it about tells nobody
+        while True:
+            found = happened()
+            if found if isinstance(found, bool) else await found:
+                return
             await anyio.sleep(0.005)

@@ -23,7 +23,8 @@ def entry(
     notification = Notification(
         id=id, topic="crisis", severity=severity, subject="somebody needs you", owner=owner, group=group
     )
-    return Entry(**({"wake": at, "key": key_of(id), "notification": notification, "created_at": at} | more))
+    fields: dict[str, Any] = {"wake": at, "key": key_of(id), "notification": notification, "created_at": at, **more}
+    return Entry(**fields)
 
 
 class OutboxContract:
@@ -47,7 +48,7 @@ class OutboxContract:
             deliveries=(
                 Delivery(
                     id="d", channel="mail", person="anna", tier=2, round=3, status="accepted", tries=4, next=5.0,
-                    said="250", at=6.0,
+                    said="250", at=6.0, begins=6.5,
                 ),
             ),
             acknowledgement=Acknowledgement("anna", 7.0, "link"), links=(Link("00", "anna", 8.0),), repeats=3,
@@ -188,7 +189,7 @@ class OutboxContract:
         await sleep(0.6)
         assert (await outbox.add(entry("5", group="g"), window=0.5)).status == "stored"
 
-    async def test_where_there_is_no_room_what_is_finished_goes(self, small: Outbox) -> None:
+    async def test_where_there_is_no_room_what_nobody_needs_to_look_at_goes(self, small: Outbox) -> None:
         await small.add(entry("1"))
         await small.add(entry("2", status="dead", wake=None))
         await small.add(entry("3"))
