@@ -23,6 +23,8 @@ from tta_kernel.testing import running, wrong_figures
 from tta_messages import FAILED, MESSAGES, MessagesMemory, MessagesPlugin
 from tta_messages.testing import TYPES, note
 from tta_messages_redis import RedisMessagesPlugin
+from tta_notify import NotifyMemory, NotifyPlugin
+from tta_notify_redis import NotifyRedis
 from tta_redis import RedisPlugin
 from tta_redis.testing import RedisServer, redis_server
 from tta_safety import SafetyPlugin
@@ -39,13 +41,15 @@ MEMORY: dict[str, type[Plugin[Any]]] = {
     "sessions-memory": SessionsMemory, "messages-memory": MessagesMemory, "access": AccessPlugin,
     "access-memory": AccessMemory, "audit-file": AuditFile, "workflows": WorkflowsPlugin,
     "workflows-local": WorkflowsLocal, "workflows-memory": WorkflowsMemory, "agents-memory": AgentsMemory,
-    "agents": AgentsPlugin, "safety": SafetyPlugin, "safety-rules": SafetyRules,
+    "agents": AgentsPlugin, "safety": SafetyPlugin, "safety-rules": SafetyRules, "notify": NotifyPlugin,
+    "notify-memory": NotifyMemory,
 }  # fmt: skip
 REDIS: dict[str, type[Plugin[Any]]] = {
     "redis": RedisPlugin, "sessions-redis": SessionsRedis, "messages-redis": RedisMessagesPlugin,
     "agents-redis": AgentsRedis, "agents": AgentsPlugin, "workflows-redis": WorkflowsRedis,
     "breakers": BreakersPlugin, "audit-redis": AuditRedis, "breakers-redis": BreakersRedis,
     "schedules": SchedulesPlugin, "schedules-local": SchedulesLocal, "schedules-redis": SchedulesRedis,
+    "notify": NotifyPlugin, "notify-redis": NotifyRedis,
 }  # fmt: skip
 
 
@@ -63,6 +67,7 @@ def server() -> Iterator[RedisServer]:
 def kernel(server: RedisServer, backends: dict[str, type[Plugin[Any]]]) -> Kernel:
     vocabulary: dict[str, type[Plugin[Any]]] = {"sessions": SessionsPlugin, "messages": MessagesPlugin}
     configs = {"redis": msgspec.to_builtins(server.config())} if backends is REDIS else {}
+    configs["notify"] = {"need_humans": False}
     services = {WORKFLOWS: FakeWorkflows(time.time)} if backends is REDIS else {}
     return running(vocabulary, declaring(), backends, configs=configs, services=services)
 

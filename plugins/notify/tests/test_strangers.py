@@ -28,7 +28,7 @@ from tta_notify import (
     Page,
 )
 from tta_notify.directory import channels_of, follow_up
-from tta_notify.outbox import Added, guard
+from tta_notify.outbox import Added, Taken, guard
 from tta_notify.testing import HeldClock, eventually
 from tta_program import LayeredSettings
 
@@ -54,8 +54,14 @@ class Odd:
     def __init__(self, stranger: Stranger) -> None:
         self._outbox, self._stranger = MemoryOutbox(HeldClock()), stranger
 
+        self.asked = 0
+
     def __getattr__(self, name: str) -> Any:
-        return self._stranger
+        def call(*_: object, **__: object) -> Any:
+            self.asked += 1
+            return self._stranger()
+
+        return call
 
 
 @pytest.mark.boundary("tta_notify.Outbox", "tta_notify.Notifier.__init__.outbox")
@@ -74,6 +80,18 @@ async def test_what_an_outbox_does_instead_of_answering_is_an_error_of_ours(stra
     outbox = guard(cast(Outbox, Odd(stranger)), limit=LIMIT)
     with anyio.fail_after(20), pytest.raises(OutboxError, match="test_strangers"):
         await outbox.page()
+
+
+@pytest.mark.boundary("tta_notify.Notifier.worker.outbox")
+@pytest.mark.parametrize("stranger", going_on(strangers("async", returns=Sequence[Taken])), ids=str)
+async def test_whatever_an_outbox_does_whoever_sends_goes_on(stranger: Stranger) -> None:
+    notifier = Notifier(MemoryOutbox(HeldClock()), Config(), LOG, publish=lambda event: None)
+    odd = Odd(stranger)
+    worker = notifier.worker(guard(cast(Outbox, odd), limit=LIMIT), LOG, poll=0.01)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(worker.run)
+        await eventually(lambda: odd.asked >= 2)
+        tasks.cancel_scope.cancel()
 
 
 @pytest.mark.boundary("tta_notify.Notifier.__init__.publish")

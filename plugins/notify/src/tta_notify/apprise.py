@@ -23,7 +23,7 @@ _THREADS = 8
 class AppriseConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Apprise's addresses by the names of their channels; ``{to}`` in one stands for a person's own."""
 
-    channels: Mapping[str, Secret]
+    channels: Mapping[str, Secret] = {}
 
 
 class AppriseChannel(Channel):

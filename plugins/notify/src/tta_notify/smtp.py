@@ -28,8 +28,8 @@ class SmtpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``ca_file``: whom to trust in place of the system's authorities.
     """
 
-    host: str
-    sender: Annotated[str, Meta(pattern=r"^[^@\s<>]+@[^@\s<>]+$")]
+    host: str = ""
+    sender: Annotated[str, Meta(pattern=r"^([^@\s<>]+@[^@\s<>]+)?$")] = ""
     port: Annotated[int, Meta(ge=1, le=65535)] = 587
     tls: Literal["starttls", "implicit", "none"] = "starttls"
     user: str = ""
@@ -116,6 +116,9 @@ class NotifySmtp(Plugin[SmtpConfig]):
     def check(self) -> Sequence[Problem]:
         config, where = self.config, "plugins.notify-smtp.config"
         found = []
+        if not config.host or not config.sender:
+            what = "mail needs a server, and an address that it is from"
+            found.append(Problem(where, what, "say `host` and `sender`", deployment_only=True))
         if config.tls == "none" and config.user:
             found.append(
                 Problem(f"{where}.tls", "the password would be sent in the clear", "say starttls, or implicit")

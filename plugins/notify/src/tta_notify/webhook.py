@@ -32,7 +32,7 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class WebhookConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Channels by their names."""
 
-    channels: Mapping[str, Endpoint]
+    channels: Mapping[str, Endpoint] = {}
 
 
 class WebhookChannel(Channel):
