@@ -23,6 +23,8 @@ from tta_access import ACCESS, Credentials
 from tta_agents import AGENTS
 from tta_audit import AUDIT, Entry
 from tta_breakers import BREAKERS
+from tta_crisis import CRISIS
+from tta_crisis.testing import disclosure
 from tta_diagnostics import ADDRESSES
 from tta_http import NOT_FOUND, PUBLIC, Route, declared
 from tta_kernel import Kernel, KernelSettings, PluginSettings
@@ -53,6 +55,7 @@ def served(root: Path) -> Iterator[BlockingKernel]:
     )
     rates = dict.fromkeys(("probe", "read", "write", "costly"), rate)
     plugins["diagnostics"] = PluginSettings(config={"listeners": [{"port": 0}], "drain": 0, "rates": rates})
+    plugins["crisis"] = PluginSettings(config={"need_durable": False})
     plugins["workflows"] = PluginSettings(config={"workflows": WORKFLOW_FILES})
     with BlockingKernel(Kernel(KernelSettings(plugins=plugins))) as blocking:
         yield blocking
@@ -120,6 +123,11 @@ async def fill(kernel: Kernel) -> Known:
     for deed in ("cancel", "pause", "resume", "signal", "retry", "rollback"):
         known.parameters["POST", f"/runs/{{id}}/{deed}"] = deed
     known.bodies["POST", "/runs/{id}/signal"] = {"step": "agreed", "data": {"sure": True}}
+
+    for method, deed in ("GET", ""), ("POST", "/acknowledge"), ("POST", "/resolve"):
+        (opened, *_) = await kernel.get(CRISIS).open(disclosure(f"r{deed.replace('/', '-')}"))
+        known.parameters[method, f"/crises/{{id}}{deed}"] = opened.id
+    known.bodies["POST", "/crises/{id}/resolve"] = {"resolution": "helped"}
 
     for number in range(150):  # more than a page of each list
         await kernel.get(AUDIT).record(
