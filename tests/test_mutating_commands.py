@@ -18,7 +18,8 @@ from tta_program import Subcommands
 from tta_program.commands import Command
 
 CHANGES = {
-    "breakers reset", "breakers trip", "forget", "keys create", "keys revoke", "messages dlq purge",
+    "breakers reset", "breakers trip", "crises acknowledge", "crises feedback", "crises packet", "crises resolve",
+    "forget", "keys create", "keys revoke", "messages dlq purge",
     "messages dlq requeue", "messages recover", "notify acknowledge", "runs cancel", "runs check", "runs export",
     "runs pause",
     "runs reconcile", "runs resume", "runs retry", "runs rollback", "runs signal", "schedules add",
@@ -27,10 +28,12 @@ CHANGES = {
 }  # fmt: skip
 """What others would see, and what takes out what persons have said: a new command stands here, or below."""
 LOOKS = {
-    "agents list", "agents show", "audit list", "audit verify", "breakers list", "diagnose", "keys list",
+    "agents list", "agents show", "audit list", "audit verify", "breakers list", "crises export", "crises list",
+    "crises show", "diagnose", "keys list",
     "messages dlq list",
     "messages dlq show", "messages stats", "metrics alerts", "metrics dashboard", "notify list", "notify test", "play",
-    "runs diff", "runs list", "runs show", "safety check", "safety rules check", "safety rules export",
+    "runs diff", "runs list", "runs show", "safety check", "safety report", "safety rules check",
+    "safety rules export",
     "safety rules list", "schedules list", "schedules show", "workflows check", "workflows graph", "workflows list",
     "workflows show",
 }  # fmt: skip
