@@ -54,8 +54,9 @@ class Counter:
 
     def inc(self, amount: float = 1) -> None:
         """Count ``amount`` more, from 0 up to `MOST`."""
-        # Written so that it catches what is no number, too: the counter would be none from then on.
-        if not 0 <= amount <= MOST:
+        # Written so that it catches what is no number, too: the counter would be none from then on. Nearly all count
+        # one, which needs no look at both ends: that is 20 ns of 75.
+        if amount != 1 and not 0 <= amount <= MOST:
             raise ValueError(
                 f"a counter only grows, and by 0 to {MOST:g}, not {_shown(amount)}; a gauge goes both ways"
             )
