@@ -11,6 +11,7 @@ from tta_agents import AgentError, AgentSpec, StepContext
 from tta_kernel import as_failure
 from tta_notify import Notification
 from tta_safety import support
+from tta_safety.lines import help_lines
 from tta_safety.model import Verdict
 
 from .crises import StoredCrises
@@ -183,7 +184,7 @@ def agents(crises: StoredCrises, record: Record) -> Sequence[CrisisAgent]:
         return Text(said.text)
 
     async def resources(request: AboutHelp, ctx: StepContext) -> Text:
-        return Text(support.help_lines(locale=request.locale, country=request.country, kind=request.kind))
+        return Text(help_lines(locale=request.locale, country=request.country, kind=request.kind))
 
     async def log(request: AboutLog, ctx: StepContext) -> Done:
         await record("crisis.protocol", request.intervention, ctx.owner)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from types import ModuleType
 from typing import ClassVar
 
-from tta_kernel import Event, NoConfig, Plugin, hookimpl
+import msgspec
+
+from tta_kernel import Event, Health, Plugin, PositiveDuration, hookimpl
 
 from . import hookspecs
 from .hookspecs import check_text, turn_checked
+from .lines import outdated
 from .merging import each, judge, known_kinds, merge
 from .model import (
     CATEGORIES,
@@ -39,7 +43,20 @@ __all__ = [
 ]  # fmt: skip
 
 
-class SafetyPlugin(Plugin[NoConfig]):
+_NAMED = 3
+"""How many outdated lines a health check names; the rest is a number."""
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``lines_max_age``: how long ago a page may have been read that says a crisis line's number.
+
+    A year, as numbers of national lines live for many years, and a warning that is always there is read by nobody.
+    """
+
+    lines_max_age: PositiveDuration = 365 * 86400.0
+
+
+class SafetyPlugin(Plugin[Config]):
     """Brings the hook ``check_text``; it checks nothing itself."""
 
     hookspecs: ClassVar[ModuleType | None] = hookspecs
@@ -47,3 +64,16 @@ class SafetyPlugin(Plugin[NoConfig]):
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:
         return (CheckFailed,)
+
+    def today(self) -> date:
+        """Return the day by which what was read is old, or isn't; in UTC, where a day more or less doesn't matter."""
+        return datetime.now(UTC).date()
+
+    @hookimpl
+    async def health(self) -> Health:
+        old = outdated(self.today(), self.config.lines_max_age)
+        if not old:
+            return Health("ok")
+        more = f" and {len(old) - _NAMED} more" if len(old) > _NAMED else ""
+        named = ", ".join(old[:_NAMED])
+        return Health("degraded", f"crisis lines to be verified again: {named}{more} (docs/crisis.md says how)")

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import yaml
 
+from .lines import help_lines
 from .model import Verdict
 
 Mood = Literal["heard", "yes", "no", "safe", "angry", "what_am_i", "listening"]
@@ -171,14 +172,6 @@ def reach_out(*, locale: str = "", country: str = "", turn: int = 0) -> str:
     """Return the answer to whoever asks for a person, a line or help."""
     variants = _texts(locale)["reach_out"]
     return str(variants[turn % len(variants)]).format(lines=help_lines(locale=locale, country=country))
-
-
-def help_lines(*, locale: str = "", country: str = "", kind: str = "") -> str:
-    """Return whom to call, in a sentence or two."""
-    return (
-        "If you are in danger right now, please reach out to your local emergency number, to a crisis line "
-        "(in the US and Canada call or text 988), or to someone you trust."
-    )
 
 
 def _mood(text: str, *, new: bool) -> Mood:
