@@ -29,12 +29,13 @@ from tta_diagnostics import ADDRESSES
 from tta_http import NOT_FOUND, PUBLIC, Route, declared
 from tta_kernel import Kernel, KernelSettings, PluginSettings
 from tta_messages import FAILED, MESSAGES, Failure, Message
+from tta_notify import NOTIFY, Notification
 from tta_program import BlockingKernel
 from tta_sessions import SESSIONS, Session
 from tta_workflows import WORKFLOWS, Workflows
 
 KEYS = {role: f"ttak_{secrets.token_urlsafe(32)}" for role in ("viewer", "operator", "admin")}
-ELSEWHERE = ("redis", "neo4j", "file", "play", "orchestration")
+ELSEWHERE = ("redis", "neo4j", "smtp", "file", "play", "orchestration")
 """Parts of names of plugins that need a server, write into somebody's home, or have nothing to serve."""
 WORKFLOW_FILES = {
     "asked": {"steps": [{"id": "agreed", "signal": "person", "timeout": "4m"}]},
@@ -56,6 +57,7 @@ def served(root: Path) -> Iterator[BlockingKernel]:
     rates = dict.fromkeys(("probe", "read", "write", "costly"), rate)
     plugins["diagnostics"] = PluginSettings(config={"listeners": [{"port": 0}], "drain": 0, "rates": rates})
     plugins["crisis"] = PluginSettings(config={"need_durable": False})
+    plugins["notify"] = PluginSettings(config={"need_humans": False, "roster": {"anna": {"addresses": {}}}})
     plugins["workflows"] = PluginSettings(config={"workflows": WORKFLOW_FILES})
     with BlockingKernel(Kernel(KernelSettings(plugins=plugins))) as blocking:
         yield blocking
@@ -128,6 +130,12 @@ async def fill(kernel: Kernel) -> Known:
         (opened, *_) = await kernel.get(CRISIS).open(disclosure(f"r{deed.replace('/', '-')}"))
         known.parameters[method, f"/crises/{{id}}{deed}"] = opened.id
     known.bodies["POST", "/crises/{id}/resolve"] = {"resolution": "helped"}
+
+    for method, deed in ("GET", ""), ("POST", "/acknowledge"):
+        alarm = Notification(id=f"n{deed.replace('/', '-')}", topic="crisis", severity="critical", subject="a test")
+        await kernel.get(NOTIFY).notify(alarm)
+        known.parameters[method, f"/notifications/{{id}}{deed}"] = alarm.id
+    known.bodies["POST", "/notifications/{id}/acknowledge"] = {"by": "anna"}
 
     for number in range(150):  # more than a page of each list
         await kernel.get(AUDIT).record(
