@@ -108,6 +108,7 @@ bench-durability: $(DEV)
 # Minutes, not seconds: `make chaos ARGS="--minutes 30 --seed 7 --only sentinel"`.
 chaos: $(DEV)
 	PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m notifications $(ARGS)
 
 # In an environment of its own, since its peer is nothing that the tree needs.
 bench-bus:

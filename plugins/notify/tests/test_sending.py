@@ -89,7 +89,7 @@ def deployment(
     memory = [NotifyMemory] if outbox is None else []
     return running(
         NotifyPlugin, NotifyLocal, *memory, bringing(*channels), *plugins, config=settings,
-        configs={"notify-local": {"poll": 0.05}}, services={} if outbox is None else {OUTBOX: outbox},
+        configs={"notify-local": {"poll": 0.05, "lease": 0.2}}, services={} if outbox is None else {OUTBOX: outbox},
     )  # fmt: skip
 
 
@@ -209,6 +209,22 @@ async def test_an_outbox_that_goes_away_while_it_is_sent_hears_what_became_of_it
         outbox.away = False
         await becomes(kernel, "accepted")
         assert len(mail.taken) == 1
+
+
+async def test_what_is_critical_is_escalated_while_the_outbox_is_away() -> None:
+    mail, outbox = RecordingChannel(), Away()
+    async with deployment(mail, outbox=outbox, severities={"critical": {"escalate_after": 0.3}}) as kernel:
+        await kernel.get(NOTIFY).notify(ALARM)
+        await becomes(kernel, "accepted")
+        outbox.away = True
+        await eventually(lambda: len(mail.taken) == 2)
+        assert mail.taken[1].to == "bert@example.org"
+        outbox.away = False
+        await eventually(lambda: not len(kernel.get(NOTIFY).lane))
+        entry = await kernel.get(NOTIFY).get("a")
+        assert entry is not None
+        assert [each.status for each in entry.deliveries] == ["accepted", "accepted"]
+        assert len(mail.taken) == 2
 
 
 async def test_somebody_reads_it_in_their_own_language() -> None:

@@ -160,7 +160,9 @@ class RedisOutbox:
         with anyio.move_on_after(wait):
             # Set also by what has changed since the last call.
             await self._change.wait()
-        self._change = anyio.Event()
+        # Another who waits may wait for a new one already.
+        if self._change.is_set():
+            self._change = anyio.Event()
 
     async def remove(self, entry: Entry, *, lease: str = "") -> None:
         arguments = [entry.key, place_of(entry), str(entry.version), lease]

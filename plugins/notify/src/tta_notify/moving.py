@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Never
 
@@ -25,15 +26,18 @@ _LATEST = 1e12
 class Mover:
     """Moves all that is in ``lane`` into ``outbox``; what is being sent just now comes when that is done."""
 
-    def __init__(self, lane: MemoryOutbox, outbox: Outbox, clock: Clock, log: logging.Logger) -> None:
-        self._lane, self._outbox, self._clock, self._log = lane, outbox, clock, log
+    def __init__(
+        self, lane: MemoryOutbox, outbox: Outbox, clock: Clock, log: logging.Logger, *, back: Callable[[], None]
+    ) -> None:
+        self._lane, self._outbox, self._clock, self._log, self._back = lane, outbox, clock, log, back
 
     async def run(self) -> Never:
         """Move until cancelled."""
         backoff = Backoff(self._log, "notifications of this process can't be stored yet")
         while True:
             if not len(self._lane):
-                await self._lane.changed(wait=3600.0)
+                # Whoever sends from there may have heard of it alone.
+                await self._lane.changed(wait=_POLL)
                 continue
             try:
                 # Nothing is held back for an outbox that isn't there.
@@ -43,6 +47,7 @@ class Mover:
                 await backoff.wait(exc)
                 continue
             backoff.over()
+            self._back()
             if len(self._lane):
                 await anyio.sleep(_POLL)
 

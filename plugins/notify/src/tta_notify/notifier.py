@@ -161,18 +161,21 @@ class Notifier:
 
     def worker(self, outbox: Outbox, log: logging.Logger, **settings: Any) -> Worker:
         """Return what sends the notifications of an outbox through this process's channels."""
+        lane = None if outbox is self.lane else self.lane
         return Worker(
-            outbox, self.sender, log, follow_up=self.follow_up, publish=self.publish,
+            outbox, self.sender, log, lane=lane, follow_up=self.follow_up, publish=self.publish,
             clock=self.clock, link=self.config.link, **settings,
         )  # fmt: skip
 
     async def _store(self, entry: Entry, handover: _Handover) -> None:
         window = 0.0 if entry.notification.severity == "critical" else self.config.window
         try:
-            with anyio.move_on_after(_STORE_LIMIT) as late:
+            # Where it was away a moment ago nobody waits to hear that it is: the lane finds out when it is back.
+            limit = self.config.patience if self.trouble else _STORE_LIMIT
+            with anyio.move_on_after(limit) as late:
                 handover.added = await self.outbox.add(entry, window=window)
             if late.cancelled_caught:
-                self._is_away(f"did not answer within {_STORE_LIMIT:g} s")
+                self._is_away(f"did not answer within {limit:g} s")
         except OutboxError as exc:
             self._is_away(str(exc))
         finally:
@@ -181,9 +184,8 @@ class Notifier:
                 self._idle.set()
         if handover.added is None:
             await self._keep(entry)
-        elif self.trouble:
-            self.trouble = ""
-            self._log.info("the outbox can be used again")
+        else:
+            self.is_back()
         handover.done.set()
 
     async def _keep(self, entry: Entry) -> None:
@@ -191,6 +193,12 @@ class Notifier:
             await self.lane.add(entry)
         except OutboxError:
             self._log.critical("nothing more fits into memory: notification %s is lost", entry.key)
+
+    def is_back(self) -> None:
+        """Take down that the outbox can be used."""
+        if self.trouble:
+            self.trouble = ""
+            self._log.info("the outbox can be used again")
 
     def _is_away(self, why: str) -> None:
         if not self.trouble:

@@ -70,7 +70,7 @@ class NotifyPlugin(Plugin[Config]):
             directory.channels, self.config, ctx.log, notify=notifier.notify, public_url=http.public_url if http else ""
         )
         notifier.follow_up = partial(follow_up, ctx)
-        mover = Mover(notifier.lane, notifier.outbox, notifier.clock, ctx.log)
+        mover = Mover(notifier.lane, notifier.outbox, notifier.clock, ctx.log, back=notifier.is_back)
         async with notifier.running():
             ctx.start_soon(notifier.worker(notifier.lane, ctx.log).run)
             ctx.start_soon(mover.run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Never
 
@@ -15,6 +16,7 @@ from tta_messages import Backoff
 
 from .clock import Clock
 from .links import new_token, with_link
+from .memory import MemoryOutbox
 from .model import Delivery, Entry, NotificationAccepted, NotificationDead
 from .outbox import Changed, NotHeld, Outbox, OutboxError, Taken
 from .plan import settled
@@ -23,6 +25,8 @@ from .sender import Result, Sender
 FollowUp = Callable[[Entry], Awaitable[Sequence[str]]]
 """Tells whoever follows up on an acknowledgement, and returns who couldn't be told."""
 _LONGEST_RETRY = 300.0
+_MOST_OPEN = 1000
+"""How many critical notifications are kept at hand."""
 _RECORD_FOR = 300.0
 """Seconds for which it is tried to keep what became of a message, while the outbox is away."""
 
@@ -30,17 +34,21 @@ _RECORD_FOR = 300.0
 class Worker:
     """Works on ``at_once`` notifications at once, each under a lease of ``lease`` seconds.
 
-    ``poll``: how long, in seconds, it waits at most before it looks again.
+    ``poll``: how long, in seconds, it waits at most before it looks again. ``lane``: what is critical goes on from
+    there where the outbox is away for longer than a lease.
     """
 
     def __init__(
         self, outbox: Outbox, sender: Sender, log: logging.Logger, *, follow_up: FollowUp,
-        publish: Callable[[Event], None], clock: Clock, link: Duration, at_once: int = 16, lease: float = 20.0,
-        poll: float = 5.0,
+        publish: Callable[[Event], None], clock: Clock, lane: MemoryOutbox | None, link: Duration,
+        at_once: int = 16, lease: float = 20.0, poll: float = 5.0,
     ) -> None:  # fmt: skip
         self._outbox, self._sender, self._log = outbox, sender, log
         self._follow_up, self._publish, self._clock = follow_up, publish, clock
         self._link, self._at_once, self._lease, self._poll = link, at_once, lease, poll
+        self._lane = lane
+        self._open: OrderedDict[str, Entry] = OrderedDict()
+        self._away_since: float | None = None
         self._working = 0
         self._freed = anyio.Event()
 
@@ -56,9 +64,34 @@ class Worker:
             try:
                 await self._take(tasks)
             except OutboxError as exc:
+                await self._go_on_from_memory()
                 await backoff.wait(exc)
                 continue
             backoff.over()
+            self._away_since = None
+
+    async def _go_on_from_memory(self) -> None:
+        """Let the lane see to what is critical and due, once the outbox has been away for as long as a lease lasts."""
+        now = self._clock.now()
+        if self._away_since is None:
+            self._away_since = now
+        if self._lane is None or now - self._away_since < self._lease:
+            return
+        for entry in [each for each in self._open.values() if each.wake is not None and each.wake <= now]:
+            del self._open[entry.key]
+            # Whoever else has worked on it may do the same: its messages have the same ids.
+            try:
+                await self._lane.add(entry)
+            except OutboxError as exc:
+                self._log.critical("notification %s waits for the outbox: %s", entry.key, exc)
+
+    def _remember(self, entry: Entry) -> None:
+        """Keep at hand what is critical and not at its end, in case the outbox goes away."""
+        self._open.pop(entry.key, None)
+        if entry.notification.severity == "critical" and entry.wake is not None and entry.acknowledgement is None:
+            self._open[entry.key] = entry
+            if len(self._open) > _MOST_OPEN:
+                self._open.popitem(last=False)
 
     async def _take(self, tasks: TaskGroup) -> None:
         """Begin to work on what is due, or wait until something is, or there is a hand free."""
@@ -84,9 +117,12 @@ class Worker:
                 await self._tell(taken)
             else:
                 await self._send(taken)
-        except (Changed, NotHeld):
+        except NotHeld:
             # Whoever has it by now does the rest.
             pass
+        except Changed:
+            # A human was quicker. It is given back as it is now, and taken again at its time.
+            await self._keep(taken, taken.entry, lambda each: each)
         except OutboxError as exc:
             self._log.warning("notification %s waits for the outbox: %s", taken.entry.key, exc)
         finally:
@@ -193,7 +229,9 @@ class Worker:
         with anyio.move_on_after(_RECORD_FOR):
             while True:
                 try:
-                    return await self._outbox.put(change(entry), lease=lease, release=release and bool(lease))
+                    changed = change(entry)
+                    self._remember(changed)
+                    return await self._outbox.put(changed, lease=lease, release=release and bool(lease))
                 except NotHeld:
                     lease = ""
                 except Changed:

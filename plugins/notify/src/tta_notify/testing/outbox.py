@@ -228,6 +228,22 @@ class OutboxContract:
         assert other.notification.owner == "v"
         assert await outbox.forget("u") == 0
 
+    async def test_of_several_who_wait_nobody_is_left_behind(self, outbox: Outbox) -> None:
+        heard: list[int] = []
+
+        async def hear(number: int) -> None:
+            for _ in range(3):
+                await outbox.changed(wait=20.0)
+                heard.append(number)
+
+        with anyio.fail_after(15):
+            async with anyio.create_task_group() as tasks:
+                for number in range(2):
+                    tasks.start_soon(hear, number)
+                while len(heard) < 6:
+                    await outbox.add(entry(str(anyio.current_time())))
+                    await anyio.sleep(0.01)
+
     async def test_who_waits_hears_of_what_is_new(self, outbox: Outbox) -> None:
         with anyio.fail_after(30):
             async with anyio.create_task_group() as tasks:

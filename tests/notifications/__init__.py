@@ -1,0 +1,1 @@
+"""Notifications under faults of channels, processes and Redis: none is lost, and no machine acknowledges one."""
