@@ -32,9 +32,9 @@ LOOKS = {
     "crises show", "diagnose", "keys list",
     "messages dlq list",
     "messages dlq show", "messages stats", "metrics alerts", "metrics dashboard", "notify list", "notify test", "play",
-    "runs diff", "runs list", "runs show", "safety check", "safety report", "safety rules check",
-    "safety rules export",
-    "safety rules list", "schedules list", "schedules show", "workflows check", "workflows graph", "workflows list",
+    "runs diff", "runs list", "runs show", "safety check", "safety embeddings build", "safety evaluate",
+    "safety report", "safety rules check", "safety rules export", "safety rules list", "safety train",
+    "schedules list", "schedules show", "workflows check", "workflows graph", "workflows list",
     "workflows show",
 }  # fmt: skip
 """Those that change nothing that lasts, and `play`, which is no operator's."""

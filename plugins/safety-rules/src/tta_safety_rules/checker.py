@@ -13,7 +13,7 @@ from tta_safety import KINDS, About, Channel
 from . import state as memory
 from .engine import Engine, Hit
 from .folding import fold
-from .fusion import Evidence, Judged, Opinion, together
+from .fusion import Evidence, Judged, Opinion
 from .language import is_known
 from .scores import DeepHead, Head, Scores
 
@@ -52,8 +52,7 @@ class Checker:
             hits, found = self._look(engine, piece, channel, about, first=not start, tail=before.tail)
             evidence.add_hits(moved(hits, start))
             scores = found if scores is None else _worse(scores, found)
-        flags = await self._add_heads(evidence, text, channel, about, scores)
-        sentiment = scores.sentiment if scores else None
+        flags, sentiment = await self._add_heads(evidence, text, channel, about, scores)
         self._add_sentiment(engine, evidence, channel, sentiment)
         carried = b""
         if channel == "player":
@@ -82,9 +81,9 @@ class Checker:
                 for it in engine.search(both, channel)
                 if it.span[0] < len(lead) and it.span[1] > gap and self._counts(it, engine, about)
             )
-        return hits, self._score(folded.text, about.before if channel != "player" else "")
+        return hits, self._score(folded.text, _before(channel, about))
 
-    def _score(self, text: str, before: str) -> Scores | None:
+    def _score(self, text: str, before: str | None) -> Scores | None:
         return self.head.score(text, before) if self.head else None
 
     def _counts(self, hit: Hit, engine: Engine, about: About) -> bool:
@@ -111,20 +110,21 @@ class Checker:
 
     async def _add_heads(
         self, evidence: Evidence, text: str, channel: Channel, about: About, scores: Scores | None
-    ) -> list[str]:
+    ) -> tuple[list[str], float | None]:
+        """Add what the heads say; return flags, and the sentiment."""
         if self.head is None or scores is None:
-            return ["degraded"]
+            return ["degraded"], None
         alone = Opinion(self.head.name, scores, self.head.thresholds.get(channel, {}))
         if self.deep is None or not (channel == "player" or _unsure(alone, evidence)):
             evidence.add_opinion(alone)
-            return []
-        deep = await self.deep.score(text, about.before if channel != "player" else "")
+            return [], scores.sentiment
+        deep = await self.deep.score(fold(text).text, _before(channel, about))
         if deep is None:
             evidence.add_opinion(alone)  # With the rules' findings this is the stricter of the two.
-            return ["degraded"]
-        both = together(scores, deep)
-        evidence.add_opinion(Opinion(self.deep.name, both, self.deep.thresholds.get(channel, {})))
-        return []
+            return ["degraded"], scores.sentiment
+        # It has heard what the first head says, and says what both say together.
+        evidence.add_opinion(Opinion(self.deep.name, deep, self.deep.thresholds.get(channel, {})))
+        return [], deep.sentiment
 
     @staticmethod
     def _add_sentiment(engine: Engine, evidence: Evidence, channel: Channel, sentiment: float | None) -> None:
@@ -152,6 +152,11 @@ def _unsure(opinion: Opinion, evidence: Evidence) -> bool:
     """Whether a slower look may change what is said: something was seen, or nearly."""
     near = (opinion.scores.risks.get(name, 0.0) >= 0.5 * it.warning for name, it in opinion.thresholds.items())
     return bool(evidence.findings) or any(near)
+
+
+def _before(channel: Channel, about: About) -> str | None:
+    """Return what the player wrote where the text is another's, by which a head knows that it is."""
+    return None if channel == "player" else about.before
 
 
 def _worse(one: Scores | None, other: Scores | None) -> Scores | None:

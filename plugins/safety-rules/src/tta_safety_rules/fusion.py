@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -36,25 +35,6 @@ class Judged(NamedTuple):
     verdict: Verdict
     risks: Mapping[str, float]
     escalates: bool
-
-
-def together(one: Scores, other: Scores) -> Scores:
-    """Return what two heads say together: between both, on the scale of their odds, where both say something."""
-    both = one.risks.keys() & other.risks.keys()
-    risks = dict(one.risks) | dict(other.risks)
-    for name in both:
-        risks[name] = _probability((_odds(one.risks[name]) + _odds(other.risks[name])) / 2)
-    sentiment = other.sentiment if other.sentiment is not None else one.sentiment
-    return Scores(risks, sentiment, one.known, one.words)
-
-
-def _odds(probability: float) -> float:
-    inside = min(max(probability, 1e-6), 1 - 1e-6)
-    return math.log(inside / (1 - inside))
-
-
-def _probability(odds: float) -> float:
-    return 1 / (1 + math.exp(-odds))
 
 
 class Evidence:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from typing import Annotated, Any
@@ -33,9 +33,10 @@ from .checker import Checker
 from .counting import FIGURES, Counts
 from .engine import Engine
 from .events import RulesLoaded, RulesRefused
+from .head import load_head
 from .loading import Loader, load_engine
 from .routes import safety_routes
-from .scores import DeepHead, Head
+from .scores import DeepHead
 
 NAME = "safety-rules"
 
@@ -161,16 +162,16 @@ class SafetyRules(Plugin[Config]):
 
     @hookimpl(optionalhook=True)
     def register_commands(self, subcommands: Subcommands) -> None:
-        from . import commands  # Only a command needs them.
+        # Only a command needs them.
+        from . import commands
+        from .embeddings import commands as embeddings
+        from .evaluate import commands as evaluation
+        from .train import commands as training
+
+        def examiner(deep: DeepHead | None) -> Checker:
+            return Checker(load_engine(self.config.file, None), load_head(), deep)
 
         commands.add(subcommands, self.config.file)
-
-
-def load_head() -> Head | None:
-    """Return the statistical head that comes with the package, or None where there is none."""
-    try:
-        module = import_module(".head", __package__)
-    except ImportError:
-        return None
-    load: Callable[[], Head] = module.load_head
-    return load()
+        evaluation.add(subcommands, examiner)
+        training.add(subcommands)
+        embeddings.add(subcommands)

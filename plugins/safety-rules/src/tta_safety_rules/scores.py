@@ -47,8 +47,12 @@ class Head(Protocol):
     def thresholds(self) -> Mapping[Channel, Mapping[str, Threshold]]:
         """The operating points, from the card: fixed on development data."""
 
-    def score(self, text: str, before: str = "") -> Scores:
-        """Score a text as `folding` gives it: lower case, evasions undone. ``before`` is what the player wrote."""
+    def score(self, text: str, before: str | None = None) -> Scores:
+        """Score a text as `folding` gives it: lower case, evasions undone.
+
+        With a ``before``, what the player wrote ("" where that isn't known), it is a generated text, and scored for
+        what such a text must not say; without, it is the player's, and scored for crises.
+        """
 
 
 class DeepHead(Protocol):
@@ -62,8 +66,11 @@ class DeepHead(Protocol):
     def thresholds(self) -> Mapping[Channel, Mapping[str, Threshold]]:
         """As a head's."""
 
-    async def score(self, text: str, before: str = "") -> Scores | None:
-        """Score a text; None where it is late, or has failed: then the verdict is `degraded`."""
+    async def score(self, text: str, before: str | None = None) -> Scores | None:
+        """Score a text as a `Head` does; what that head says of it is part of it.
+
+        None where it is late, or has failed: then the verdict is `degraded`.
+        """
 
 
 class OpenDeepHead(Protocol):

@@ -1,0 +1,1 @@
+"""Measure the checks on labelled texts: `tta safety evaluate`."""

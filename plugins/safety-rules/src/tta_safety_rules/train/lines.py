@@ -1,0 +1,166 @@
+"""The lines that heads learn from, each with what it says of which column, and how much that counts."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tta_safety import KINDS
+from tta_safety_rules.head import CRISES, SENTIMENT
+from tta_safety_rules.scores import CRISIS
+
+STORY = ("abandonment", "toxicity", "ethics", "method", "delusion", "false_claim")
+"""The columns for what a story must not say."""
+COLUMNS = (*CRISES, SENTIMENT, *STORY)
+
+_STORY_NAMES = {
+    "Risk Ignorance": "abandonment", "Toxicity Agreement": "toxicity", "Unauthorized Expertise": "ethics",
+    "dosage": "method", "boundary": "ethics",
+}  # fmt: skip
+_KIND_NAMES = {"ed": "eating_disorder"}
+# One in the other's column would be no mistake, and one message is labelled with one kind only.
+_NEAR = {
+    ("suicide", "depression"), ("depression", "suicide"), ("suicide", "self_harm"), ("self_harm", "suicide"),
+    ("depression", "self_harm"), ("panic", "depression"),
+}  # fmt: skip
+_NEAR_WEIGHT = 0.3
+_SENTENCE = re.compile(r"[^.!?;]{12,240}[.!?;]")
+_SENTENCE_WEIGHT = 0.6
+# Counsellors are asked about these, and nobody has labelled which of the questions tell of a crisis.
+_UNLABELLED = ("depression", "abuse", "panic", "eating_disorder")
+_GLAD = frozenset(
+    "admiration amusement approval caring excitement gratitude joy love optimism pride relief".split()  # noqa: SIM905
+)
+_SAD = frozenset(
+    "anger annoyance disappointment disapproval disgust embarrassment fear grief nervousness remorse sadness".split()  # noqa: SIM905
+)
+
+Target = tuple[float, float]
+"""What a column should say of a line, 0 or 1, and how much that counts."""
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A text to learn from or to measure with; ``held`` out of the fit whose figures the card shows."""
+
+    text: str
+    source: str
+    targets: Mapping[str, Target]
+    before: str = ""
+    held: bool = False
+
+
+def held_out(key: str) -> bool:
+    """Say whether a line is in the fifth that is held out: always the same, whatever else is in the data."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[0] < 51
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read a file with one JSON object a line."""
+    return [msgspec.json.decode(line) for line in path.read_bytes().splitlines() if line.strip()]
+
+
+def authored_lines(folder: Path) -> Iterator[Line]:
+    """Read the lines that were written for this project."""
+    for path in sorted(folder.glob("*.jsonl")):
+        for row in read_rows(path):
+            # The two of a pair stay together: the one would give the other away.
+            held = held_out(row.get("pair") or row["id"])
+            if row.get("channel") == "story" or path.stem == "story":
+                category = _STORY_NAMES.get(row["cat"], row["cat"])
+                yield Line(row["text"], "story", story_targets(category, row["y"]), row.get("ctx") or "", held=held)
+            else:
+                yield Line(row["text"], "authored", player_targets(row["cat"], row["y"]), held=held)
+
+
+def phrase_lines(path: Path) -> Iterator[Line]:
+    """Read the turns of phrase; all are learned from."""
+    for kind, phrases in msgspec.yaml.decode(path.read_bytes(), type=dict[str, list[str]]).items():
+        for phrase in phrases:
+            yield Line(phrase, "phrases", player_targets(kind, int(kind in KINDS), weight=0.7))
+
+
+def shared_lines(folder: Path) -> Iterator[Line]:
+    """Read the data folder, as far as its licences let weights be learned from it: not CRD3."""
+    for row in read_rows(folder / "authored.jsonl"):
+        yield Line(row["text"], "seeds", player_targets(_KIND_NAMES.get(row["cat"], row["cat"]), 1), held=True)
+    for row in read_rows(folder / "counselchat_q.jsonl"):
+        if row["y"] == 0:
+            yield Line(row["text"], "counsel", _counsel_targets(), held=held_out(row["id"]))
+    for row in read_rows(folder / "goe_dev.jsonl"):
+        yield Line(row["text"], "everyday", _everyday_targets(row["cat"]), held=held_out(row["id"]))
+    for name in ("fic_alice", "fic_frank", "fic_treasure"):
+        for row in read_rows(folder / f"{name}.jsonl"):
+            held = held_out(row["id"])
+            yield Line(row["text"], "fiction", player_targets("none", 0), held=held)
+            if not held:
+                for sentence in _SENTENCE.findall(row["text"]):
+                    yield Line(sentence, "sentences", player_targets("none", 0, weight=_SENTENCE_WEIGHT))
+    for name, held in (("dia_train", False), ("dia_val", True)):
+        for row in read_rows(folder / f"{name}.jsonl"):
+            if (category := _STORY_NAMES.get(row["cat"])) is not None:
+                yield Line(row["text"], "replies", {category: (float(row["y"]), 1.0)}, row["ctx"], held=held)
+            if row["y"] == 0 and not held:
+                yield Line(row["text"], "small talk", player_targets("none", 0, weight=_SENTENCE_WEIGHT))
+            # What is answered to where a risk is ignored may tell of one.
+            if row["cat"] != "Risk Ignorance" and not held:
+                yield Line(row["ctx"], "small talk", player_targets("none", 0, weight=_SENTENCE_WEIGHT))
+
+
+def lexicon_lines() -> Iterator[Line]:
+    """Read VADER's lexicon: words, and how glad or sad people found them."""
+    from vaderSentiment import vaderSentiment
+
+    path = Path(vaderSentiment.__file__).with_name("vader_lexicon.txt")
+    for entry in path.read_text(encoding="utf-8").splitlines():
+        word, valence, *_ = entry.split("\t")
+        if word.isalpha():
+            weight = min(abs(float(valence)) / _STRONGEST, 1.0) * _LEXICON_WEIGHT
+            yield Line(word, "lexicon", {SENTIMENT: (float(float(valence) > 0), weight)})
+
+
+_STRONGEST = 4.0
+_LEXICON_WEIGHT = 0.5
+
+
+def game_lines(folder: Path, name: str) -> list[str]:
+    """Read role-play at a table, which sets thresholds and teaches nothing: its licence asks for sharing alike."""
+    return [row["text"] for row in read_rows(folder / f"{name}.jsonl")]
+
+
+def player_targets(category: str, y: int, *, weight: float = 1.0) -> dict[str, Target]:
+    """Return what the columns of crises should say of a player's line of this category."""
+    targets: dict[str, Target] = {CRISIS: (float(y), weight)}
+    for kind in KINDS:
+        if y and kind == category:
+            targets[kind] = 1.0, weight
+        else:
+            near = y and (category, kind) in _NEAR
+            targets[kind] = 0.0, weight * (_NEAR_WEIGHT if near else 1.0)
+    return targets
+
+
+def story_targets(category: str, y: int) -> dict[str, Target]:
+    """Return what the columns of stories should say of a generated text: unsafe in one way, or safe in all."""
+    if not y:
+        return dict.fromkeys(STORY, (0.0, 1.0))
+    return {category: (1.0, 2.0)} if category in STORY else {}
+
+
+def _counsel_targets() -> dict[str, Target]:
+    targets = player_targets("none", 0)
+    return {column: (0.0, _NEAR_WEIGHT if column in _UNLABELLED else 1.0) for column in targets}
+
+
+def _everyday_targets(labels: str) -> dict[str, Target]:
+    targets = player_targets("none", 0)
+    found = set(labels.split("+"))
+    if found & _GLAD and not found & _SAD:
+        targets[SENTIMENT] = 1.0, 1.0
+    elif found & _SAD and not found & _GLAD:
+        targets[SENTIMENT] = 0.0, 1.0
+    return targets

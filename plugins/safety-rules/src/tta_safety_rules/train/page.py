@@ -1,0 +1,65 @@
+"""The card as a page for people."""
+
+from __future__ import annotations
+
+from tta_safety import Channel
+from tta_safety_rules.weights import Card, HeadCard
+
+_HEAD = """\
+# Card of the heads of safety-rules
+
+Written by `tta safety train`; `card.json` beside it has all of it, and the thresholds that count.
+
+Two small models read a text beside the rules. The **statistical head** sums a byte for each word, and for each pair and
+triple of stems, in each of its columns: the nine kinds of crisis, any of them, how glad or sad a text is, and what a
+generated text must not do (ignore a risk or turn away, agree with harm, claim expertise, give a method, confirm a
+delusion, claim to be human). Pairs, triples and parts of words are kept by a hash of 35 bits, 2^17 of them at most, so
+that two seldom share a weight. A word's weight holds what its place in the sentence model's space says, so that words
+from which nobody learned count, too. The **deep head** (the extra `embeddings`) is a linear part upon a sentence model,
+and adds what the statistical head says.
+"""
+
+_HOW_GOOD = """\
+## How good they are
+
+On the fifth of the data that was held out of the fit that is measured, by a hash of each line's id; minimal pairs stay
+together. Messages and most replies were written by the same hand as those learned from: on other people's words they
+will be less good. `role-play` is real talk at a game table, from which nothing was learned.
+"""
+
+
+def page(card: Card) -> str:
+    """Return the page in Markdown."""
+    parts = [
+        _HEAD,
+        f"Made on {card.date}, with seed {card.seed} (nothing is drawn by lot). Sentence model: `{card.model}`.\n",
+        "## Learned from\n\n" + "\n".join(f"- {line}" for line in card.data) + "\n",
+        "## What they can't do\n\n" + "\n".join(f"- {line}" for line in card.limits) + "\n",
+        _HOW_GOOD,
+    ]
+    for title, head in (("Statistical head", card.statistical), ("Deep head", card.deep)):
+        parts += [f"### {title}, `{head.name}`\n", _figures(head), _thresholds(head)]
+    return "\n".join(parts)
+
+
+def _figures(head: HeadCard) -> str:
+    rows = []
+    for name, figures in head.figures.items():
+        said = ", ".join(f"{what} {_number(what, value)}" for what, value in figures.items() if what != "n")
+        rows.append(f"| {name} | {figures['n']:,.0f} | {said} |")
+    return "\n".join(["| of | texts | figures |", "|---|---|---|", *rows]) + "\n"
+
+
+def _thresholds(head: HeadCard) -> str:
+    rows = []
+    for channel in _CHANNELS:
+        for column, point in sorted(head.thresholds[channel].items()):
+            rows.append(f"| {channel} | {column} | {point.warning:.4f} | {point.escalate:.4f} |")
+    return "\n".join(["| channel | column | warning from | certain from |", "|---|---|---|---|", *rows]) + "\n"
+
+
+_CHANNELS: tuple[Channel, ...] = ("player", "story")
+
+
+def _number(what: str, value: float) -> str:
+    return f"{value:.3f}" if what.startswith("area") else f"{value:.2%}"
