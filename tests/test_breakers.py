@@ -86,7 +86,7 @@ async def test_a_teller_that_fails_again_and_again_is_left_alone_by_all_and_its_
             assert (await turn(there)).text == texts.FAILED
             assert (await events.next()).after == "open"
         await eventually(lambda: here.get(BREAKERS).breaker("agent:teller").record.status == "open")
-        assert [(await turn(each)).text for each in (here, there)] == [texts.RESTING] * 2
+        assert [(await turn(each)).text for each in (here, there)] == [texts.said(texts.RESTING)] * 2
         assert (Here.calls, There.calls) == (1, 1)
         Here.ill = There.ill = False
         await here.get(BREAKERS).reset("agent:teller")
@@ -115,5 +115,5 @@ async def test_a_workflow_that_fails_again_and_again_is_told_as_well() -> None:
 
     names = {"workflow:*": {**SETTINGS, "open": "10m"}, "agent:*": {"enabled": False}}
     async with kernel(Whole, None, **names) as k:
-        assert [(await turn(k)).text for _ in range(3)] == [texts.FAILED, texts.FAILED, texts.RESTING]
+        assert [(await turn(k)).text for _ in range(3)] == [texts.FAILED, texts.FAILED, texts.said(texts.RESTING)]
         assert Whole.calls == 2

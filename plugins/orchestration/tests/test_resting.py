@@ -27,7 +27,7 @@ async def turn(teller: type[Teller], *steps: Any) -> OrchestrationResponse:
 
 async def test_who_needs_an_agent_that_rests_is_asked_to_come_back_and_nothing_has_happened() -> None:
     response = await turn(Resting)
-    assert (response.text, response.outcome) == (texts.RESTING, "failed")
+    assert (response.text, response.outcome) == (texts.said(texts.RESTING), "failed")
     assert response.failure == Failure("workflow", "breaker_open")
     assert response.workflow["error"] == "breaker_open"
 
@@ -39,7 +39,7 @@ async def test_who_comes_where_too_much_goes_on_is_asked_to_say_it_again(code: s
             raise AgentError(code, "1000 calls wait already")
 
     response = await turn(Crowded)
-    assert (response.text, response.outcome) == (texts.CROWDED, "failed")
+    assert (response.text, response.outcome) == (texts.said(texts.CROWDED), "failed")
     assert response.failure == Failure("workflow", code)
 
 

@@ -233,17 +233,29 @@ async def test_each_check_gets_its_state_back_in_the_next_turn_that_was_kept() -
     assert seen == [{}, {"checker-0": b"1"}, {"checker-0": b"2"}]
 
 
+async def test_where_a_check_fails_the_person_hears_of_lines_of_their_country_in_their_language() -> None:
+    async with kernel(lambda text, channel, about: Verdict("failed")) as k:
+        unknown = await k.get(ORCHESTRATION).process_user_input("hello", "s")
+        await set_flags(k.get(SESSIONS), "s", "", locale="de-AT", country="AT")
+        known = await k.get(ORCHESTRATION).process_user_input("hello", "s")
+    assert (unknown.outcome, known.outcome) == ("fallback", "fallback")
+    assert "support you" in unknown.text
+    assert "findahelpline.com" in unknown.text
+    assert "988" in unknown.text
+    assert "Telefonseelsorge (Telefon 142" in known.text
+
+
 async def test_a_check_hears_which_language_and_country_it_is() -> None:
-    seen: list[About] = []
+    seen: set[tuple[Channel, str, str]] = set()
 
     def check(text: str, channel: Channel, about: About) -> Verdict:
-        seen.append(about)
+        seen.add((channel, about.locale, about.country))
         return SAFE
 
     async with kernel(check) as k:
         await set_flags(k.get(SESSIONS), "s", "", locale="de-AT", country="AT")
         await k.get(ORCHESTRATION).process_user_input("hello", "s")
-    assert (seen[0].locale, seen[0].country) == ("de-AT", "AT")
+    assert seen == {(channel, "de-AT", "AT") for channel in ("player", "story", "tool")}
 
 
 async def test_what_a_turn_changes_in_the_world_is_checked_and_else_the_world_stays_as_it_was() -> None:

@@ -27,6 +27,16 @@ async def test_a_crisis_is_named_and_a_story_is_not() -> None:
     assert (story.status, story.level, story.kinds) == ("checked", "safe", ())
 
 
+async def test_what_may_be_said_instead_fits_the_country_and_the_language() -> None:
+    async with kernel() as running:
+        crisis = await asked(running, "I want to kill myself", about=About(locale="de-AT", country="AT"))
+        foreign = await asked(running, "Мне сегодня очень плохо и грустно", about=About(locale="ru"))
+
+    assert "Telefonseelsorge (Telefon 142" in crisis.alternative
+    assert foreign.status == "unchecked"
+    assert "Я понимаю только: English." in foreign.alternative
+
+
 def test_an_unknown_key_is_refused_before_anything_starts() -> None:
     [problem] = problems(SafetyRules, config={"colour": "blue"})
 

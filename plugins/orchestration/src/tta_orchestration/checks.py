@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tta_kernel import Context
 from tta_safety import About, Channel, CheckFailed, Verdict, check_text, each, merge
+from tta_safety.alternatives import fallback
 
 from . import texts
 from .model import Failure, Outcome
@@ -50,13 +51,14 @@ class Checks:
             await self._oversight.check_failed(session, channel, failed)
         blocked = any(one.objects for one in verdicts.values())
         states = {name: one.state for name, one in verdicts.items() if one.state}
-        return Checked(verdict, self._instead(verdict, channel, blocked=blocked), states)
+        return Checked(verdict, self._instead(verdict, channel, about, blocked=blocked), states)
 
-    def _instead(self, verdict: Verdict, channel: Channel, *, blocked: bool) -> Instead | None:
+    def _instead(self, verdict: Verdict, channel: Channel, about: About, *, blocked: bool) -> Instead | None:
         if verdict.status == "failed" or (verdict.status == "unchecked" and not self._allow_unchecked):
             # A check that knows why it can't judge, as one that doesn't know the language, says what helps.
             text = verdict.alternative if verdict.status == "unchecked" else ""
-            return Instead("fallback", text or texts.FALLBACK, Failure("safety", verdict.status))
+            text = text or fallback(about.locale, about.country)
+            return Instead("fallback", text, Failure("safety", verdict.status))
         if channel == "player" or not blocked:
             return None
         return Instead("supportive", verdict.alternative or texts.REPLACED)

@@ -11,7 +11,9 @@ from tta_crisis import Exchange
 from tta_kernel import Context, as_failure
 from tta_kernel.shapes import fits
 from tta_safety import About, Action, CheckedTurn, Verdict, merge
+from tta_safety.alternatives import fallback
 from tta_safety.support import Support, check_in, converse, reach_out, reaches_out
+from tta_sessions import Flags
 from tta_workflows import Retracted, Run, RunHandle, Streamed, Workflows, WorkflowsUnavailable
 
 from . import texts
@@ -99,6 +101,7 @@ class Responder:
         self._workflow, self._timeout, self._check_in_every = workflow, timeout, check_in_every
         self._session, self._owner = session, owner
         self._send = send
+        self._flags = Flags()
         self._asked = False
         """Whether the reader has the question that goes before the story."""
         self.broken_off: Answer | None = None
@@ -112,6 +115,7 @@ class Responder:
         doubtful lets the story be told, after a question.
         """
         flags, kept, turn = standing.flags, standing.kept, standing.turn
+        self._flags = flags  # What is said later in the turn is said to the same person.
         about = About(
             user=self._owner, turn=turn, locale=flags.locale, country=flags.country, state=kept.states
         )  # fmt: skip
@@ -147,7 +151,10 @@ class Responder:
         ``again``: another process has left the turn; what a person was told of it stands. ``anew``: it was told from
         something that others have changed meanwhile.
         """
-        about = About(user=self._owner, turn=input.turn, before=input.text)
+        about = About(
+            user=self._owner, locale=self._flags.locale, country=self._flags.country, turn=input.turn,
+            before=input.text,
+        )  # fmt: skip
         told = hold.admission.told if again else 0
         telling = _Telling(hold)
         keys = [key]
@@ -208,7 +215,8 @@ class Responder:
         return msgspec.structs.replace(answer, failure=answer.failure or failure)
 
     async def _say(self, answer: Answer, instead: Instead) -> Answer:
-        text = ("\n\n" if answer.text else "") + instead.text
+        text = texts.said(instead.text, locale=self._flags.locale, country=self._flags.country)
+        text = ("\n\n" if answer.text else "") + text
         if self._send is not None:
             await self._send(text)
         return msgspec.structs.replace(
@@ -334,7 +342,8 @@ class Responder:
         self._ctx.log.critical("workflow %s: %s; the player got the fallback", self._workflow, why)
         failed = StoreFailed(session=self._session, part="workflow", code="unavailable", owner=self._owner)
         self._ctx.publish(failed)
-        return Instead("fallback", texts.FALLBACK, Failure("workflow", "unavailable"))
+        text = fallback(self._flags.locale, self._flags.country)
+        return Instead("fallback", text, Failure("workflow", "unavailable"))
 
 
 class _Telling:

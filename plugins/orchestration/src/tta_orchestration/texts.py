@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-SUPPORTIVE = (
-    "Let us set the story down for a moment. What you wrote sounds heavy, and it matters. "
-    "You don't have to carry it alone: someone you trust, or a crisis line, can be there with you right now. "
-    "In the US and Canada you can call or text 988 at any hour; elsewhere your local emergency number "
-    "or findahelpline.com will know whom to call. "
-    "I'm here to support you, and the story will wait for as long as you like."
-)
+from tta_safety.lines import help_lines
+
 REPLACED = (
     "The story goes quiet here for a moment, on purpose. You are safe where you are, and I'm here to support you. "
     "Take a breath, if you like; when you are ready, say what you would like to do next."
 )
-FALLBACK = (
-    "Let us pause here for a moment. I can't be sure of finding the right words just now, "
-    "and you deserve the right ones. If anything feels too heavy, please reach out to someone you trust, "
-    "or to your local emergency number or a crisis line (in the US and Canada call or text 988). "
-    "Nothing you did is lost, and I'm here to support you."
-)
 FAILED = "The story lost its thread for a moment. Nothing you did is lost; try that again, or something else."
 SIMPLER = "a voice of the story is away just now, so this was told more simply than usual"
 
-_HEAVY = (
-    "If anything feels too heavy, please reach out to someone you trust, or to your local emergency number "
-    "or a crisis line (in the US and Canada call or text 988). I'm here to support you."
-)
+_HEAVY = "If anything feels too heavy, please reach out to someone you trust. {lines} I'm here to support you."
+"""``{lines}`` is for `said`."""
 RESTING = (
     "Let us pause here for a moment. A voice that this story needs is resting, and that is nothing you did. "
     "What you said just now hasn't happened yet, so try it again in a minute or two. " + _HEAVY
@@ -68,3 +55,8 @@ NOT_YOURS = (
     "this story belongs to somebody else, or to another name of yours: choose another session name, "
     "or play as the person who began it"
 )
+
+
+def said(text: str, *, locale: str = "", country: str = "") -> str:
+    """Return one of these texts as it is told: with the lines to call where the person is, if it names some."""
+    return text.replace("{lines}", help_lines(locale=locale, country=country))

@@ -60,11 +60,11 @@ class Checker:
             tail = "" if evidence.kinds else memory.tail(f"{before.tail} {text}".strip())
             carried = memory.write(evidence.remembered(before, about.turn, tail))
         return evidence.judged(
+            about,
             sentiment=sentiment,
             known=is_known(text, scores),
             flags=flags,
             state=carried,
-            alternative=evidence.alternative(about.locale, about.country),
         )
 
     def _look(

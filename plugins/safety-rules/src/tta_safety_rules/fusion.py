@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from tta_safety import KINDS, Channel, Finding, Level, Verdict
+from tta_safety import KINDS, About, Channel, Finding, Level, Verdict
+from tta_safety.alternatives import alternative, fallback
 
 from . import state as memory
-from .alternatives import alternative_for
 from .engine import Hit
+from .language import LANGUAGES
 from .policy import LEVELS, finding_of, kind_of, level_of, risk_of
 from .scores import CRISIS, Scores, Threshold
 
@@ -146,18 +147,22 @@ class Evidence:
             tail=tail,
         )
 
-    def alternative(self, locale: str, country: str) -> str:
-        """Return what may be said in place of the text."""
+    def _alternative(self, about: About, *, unread: bool) -> str:
+        """Return what may be said in place of the text; a rule has words of its own, or the name of a category."""
+        if unread:
+            return fallback(about.locale, about.country, languages=LANGUAGES)
         level = self.level()
         said = [it for it in self._alternatives if it[0] == level]
         if level == "safe" or not said:
             return ""
         _, _, wanted, category = max(said, key=lambda it: it[1])
+        if " " in wanted.strip():
+            return wanted
         severity = max((it.severity for it in self.findings), default=0)
-        return alternative_for(wanted or category, level, severity=severity, locale=locale, country=country)
+        return alternative(wanted or category, severity, about.locale, about.country)
 
     def judged(
-        self, *, sentiment: float | None, known: bool, flags: Sequence[str], state: bytes, alternative: str
+        self, about: About, *, sentiment: float | None, known: bool, flags: Sequence[str], state: bytes
     ) -> Judged:
         """Return the verdict."""
         level = self.level()
@@ -178,7 +183,7 @@ class Evidence:
             findings=tuple(findings),
             sentiment=sentiment,
             appropriateness=None if unread else self._appropriateness(sentiment or 0.0),
-            alternative=alternative,
+            alternative=self._alternative(about, unread=unread),
             flags=tuple(raised),
             state=state,
         )
