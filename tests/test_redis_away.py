@@ -44,6 +44,7 @@ async def kernel(server: RedisServer, root: Path, tmp_path: Path) -> AsyncIterat
         "access": {"config": {"keys": keys, "cache_ttl": 0.001}},
         "diagnostics": {"config": {"listeners": [{"port": 0}], "drain": 0}},
         "play": {"enabled": False},
+        "notify": {"config": {"need_humans": False}},
     }
     (config / "production.yaml").write_text(
         yaml.safe_dump(merged(yaml.safe_load((config / "production.yaml").read_text()), plugins))

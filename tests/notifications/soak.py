@@ -182,7 +182,7 @@ class _Soak:
                     # Between two sends of what was truly accepted somebody was killed before it could be kept.
                     if before.truly and not any(before.at - 1.0 <= at <= after.at for at in self._faults):
                         wrong.append(f"{id}: {each.channel} got twice what it had accepted")
-        statuses = Counter(each.status for each in entries)
+        statuses = Counter(str(each.status) for each in entries)
         return Outcome(
             wrong, len(self._ids), dict(statuses), len(self._asked), lied, repeated, len(self._faults), seconds
         )  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import pytest
 
 from tta_kernel import Context, Kernel, NoConfig, Plugin, hookimpl
@@ -16,6 +17,7 @@ from tta_notify import (
     OUTBOX,
     Acknowledged,
     Added,
+    Config,
     Entry,
     MemoryOutbox,
     Notification,
@@ -23,7 +25,9 @@ from tta_notify import (
     NotifyMemory,
     NotifyPlugin,
     OutboxError,
+    Person,
     Text,
+    key_of,
 )
 from tta_notify.testing import RecordingChannel, bringing, eventually
 
@@ -225,6 +229,41 @@ async def test_what_is_critical_is_escalated_while_the_outbox_is_away() -> None:
         assert entry is not None
         assert [each.status for each in entry.deliveries] == ["accepted", "accepted"]
         assert len(mail.taken) == 2
+
+
+async def test_what_is_being_sent_when_the_process_stops_is_not_sent_again_by_the_next() -> None:
+    class Slow(RecordingChannel):
+        async def send(self, message: Any) -> Any:
+            self.tries += 1
+            await anyio.sleep(0.2)
+            return await super().send(message)
+
+    mail, outbox = Slow(), Away()
+    async with deployment(mail, outbox=outbox) as kernel:
+        await kernel.get(NOTIFY).notify(ALARM)
+        await eventually(lambda: mail.tries == 1)
+    entry = await outbox.get(key_of("a"))
+    assert entry.status == "accepted"
+    assert len(mail.taken) == 1
+
+
+async def test_what_could_not_be_stored_when_the_process_stops_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    outbox = Away()
+    outbox.away = True
+    async with deployment(RecordingChannel(), outbox=outbox) as kernel:
+        await kernel.get(NOTIFY).notify(ALARM)
+        await eventually(lambda: len(kernel.get(NOTIFY).lane) == 1)
+    assert "1 notifications end with this process" in caplog.text
+
+
+async def test_a_new_roster_counts_from_the_next_notification_on() -> None:
+    mail = RecordingChannel()
+    async with deployment(mail) as kernel:
+        roster = {"carla": Person({"mail": "carla@example.org"})}
+        kernel.get(NOTIFY).configure(Config(need_humans=False, roster=roster))
+        await kernel.get(NOTIFY).notify(ALARM)
+        await eventually(lambda: bool(mail.taken))
+    assert mail.taken[0].to == "carla@example.org"
 
 
 async def test_somebody_reads_it_in_their_own_language() -> None:

@@ -16,6 +16,7 @@ from tta_notify import (
     Accepted,
     Acknowledged,
     Channel,
+    ChannelError,
     Config,
     MemoryOutbox,
     Message,
@@ -27,6 +28,7 @@ from tta_notify import (
     OutboxError,
     Page,
 )
+from tta_notify.channels import send_through
 from tta_notify.directory import channels_of, follow_up
 from tta_notify.outbox import Added, Taken, guard
 from tta_notify.testing import HeldClock, eventually
@@ -135,6 +137,30 @@ class Mailing(Plugin[NoConfig]):
     @hookimpl
     def notification_channels(self) -> Sequence[Channel]:
         return [Mail()]
+
+
+class Strange(Channel):
+    """A channel that does what a stranger does."""
+
+    name = "strange"
+
+    def __init__(self, stranger: Stranger) -> None:
+        self._stranger = stranger
+
+    async def send(self, message: Message) -> Accepted:
+        return cast(Accepted, await self._stranger())
+
+
+@pytest.mark.parametrize("stranger", going_on(strangers("async", returns=Accepted)), ids=str)
+async def test_whatever_a_channel_does_it_has_accepted_or_failed_in_time(stranger: Stranger) -> None:
+    message = Message(id="a", key="a", topic="t", severity="low", subject="s", body="", at=1.0)
+    with anyio.fail_after(20):
+        if stranger.outcome in (Outcome.FAILURE, Outcome.TIME_LIMIT) and stranger.name != "answers late":
+            with pytest.raises(ChannelError) as caught:
+                await send_through(Strange(stranger), message, LIMIT)
+            assert caught.value.retryable
+        else:
+            assert isinstance(await send_through(Strange(stranger), message, LIMIT), Accepted)
 
 
 @pytest.mark.boundary("tta_notify.notification_channels")

@@ -11,6 +11,7 @@ import anyio
 import msgspec
 
 from tta_kernel import KernelError, as_failure, raised_at
+from tta_kernel.shapes import fits
 
 from .model import Severity
 
@@ -74,7 +75,7 @@ async def send_through(channel: Channel, message: Message, limit: float) -> Acce
     with anyio.CancelScope(deadline=anyio.current_time() + limit):
         try:
             answer: object = await channel.send(message)
-            if isinstance(answer, Accepted):
+            if isinstance(answer, Accepted) and fits(answer, Accepted):
                 return Accepted(_code(answer.said, ""))
             code = "wrong-answer"
         except BaseException as exc:  # noqa: BLE001 - `as_failure` raises what must go on

@@ -51,6 +51,13 @@ class Mover:
             if len(self._lane):
                 await anyio.sleep(_POLL)
 
+    async def finish(self, limit: float) -> None:
+        """Move what is there for the last time; what is left after ``limit`` seconds ends with this process."""
+        with anyio.move_on_after(limit), suppress(OutboxError):
+            await self.move()
+        if left := len(self._lane):
+            self._log.critical("the outbox is away, and %d notifications end with this process", left)
+
     async def move(self) -> None:
         """Move what is not being sent, or raise `OutboxError`; then the rest stays where it is."""
         for taken in await self._lane.take(_LATEST, _AT_ONCE, _LEASE):

@@ -167,8 +167,13 @@ class Notifier:
             clock=self.clock, link=self.config.link, **settings,
         )  # fmt: skip
 
+    def configure(self, config: Config) -> None:
+        """Go by another config from now on."""
+        self.config = config
+        self.sender.configure(config)
+
     async def _store(self, entry: Entry, handover: _Handover) -> None:
-        window = 0.0 if entry.notification.severity == "critical" else self.config.window
+        window = self._window(entry)
         try:
             # Where it was away a moment ago nobody waits to hear that it is: the lane finds out when it is back.
             limit = self.config.patience if self.trouble else _STORE_LIMIT
@@ -190,9 +195,13 @@ class Notifier:
 
     async def _keep(self, entry: Entry) -> None:
         try:
-            await self.lane.add(entry)
+            await self.lane.add(entry, window=self._window(entry))
         except OutboxError:
             self._log.critical("nothing more fits into memory: notification %s is lost", entry.key)
+
+    def _window(self, entry: Entry) -> float:
+        # What is critical is told each time.
+        return 0.0 if entry.notification.severity == "critical" else self.config.window
 
     def is_back(self) -> None:
         """Take down that the outbox can be used."""

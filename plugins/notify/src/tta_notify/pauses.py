@@ -7,12 +7,16 @@ class Pause:
     """What this process knows of one channel; times are its clock's."""
 
     def __init__(self, after: int, length: float) -> None:
-        self._after, self._length = after, length
+        self.configure(after, length)
         self._failures = 0
         self._until = 0.0
         self._probe_until = 0.0
         self.said = ""
         """How the last try ended; empty where it went well."""
+
+    def configure(self, after: int, length: float) -> None:
+        """Leave it alone for ``length`` seconds after so many failures in a row."""
+        self._after, self._length = after, length
 
     @property
     def failing(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from types import ModuleType
@@ -14,7 +14,9 @@ from msgspec import Meta
 
 from tta_http import HTTP, Route
 from tta_kernel import (
+    ConfigError,
     Context,
+    Duration,
     Event,
     Figure,
     Health,
@@ -40,6 +42,8 @@ from .routes import notification_routes
 from .sender import Sender
 from .worker import Worker
 
+_LAST = 1.0
+"""Seconds that storing what went out from memory has at the end."""
 FIGURES = (
     Figure("notify.accepted", "messages that a channel says it has taken, by channel", "counter", label="channel"),
     Figure("notify.failures", "tries of this process that came to nothing, by channel", "counter", label="channel"),
@@ -75,7 +79,16 @@ class NotifyPlugin(Plugin[Config]):
             ctx.start_soon(notifier.worker(notifier.lane, ctx.log).run)
             ctx.start_soon(mover.run)
             ctx.provide(NOTIFY, notifier)
-            yield
+            try:
+                yield
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await mover.finish(_LAST)
+
+    async def prepare(self, config: Config) -> Callable[[], None]:
+        if wrong := [*problems(config)]:
+            raise ConfigError(*wrong)
+        return lambda: self._running.configure(config)
 
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:
@@ -136,11 +149,15 @@ class NotifyPlugin(Plugin[Config]):
 
 
 class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How this process sends: ``at_once`` so many, each under a lease of its own; it looks every ``poll`` seconds."""
+    """How this process sends: ``at_once`` so many, each under a lease of its own; it looks every ``poll`` seconds.
+
+    ``grace``: how long what is being sent has to be done when the process stops.
+    """
 
     at_once: Annotated[int, Meta(ge=1, le=1000)] = 16
     lease: PositiveDuration = 20.0
     poll: PositiveDuration = 5.0
+    grace: Duration = 5.0
 
 
 class NotifyLocal(Plugin[LocalConfig]):
@@ -151,12 +168,17 @@ class NotifyLocal(Plugin[LocalConfig]):
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         settings = msgspec.structs.asdict(self.config)
+        grace = settings.pop("grace")
         outbox: Outbox = guard(ctx.get(OUTBOX))
         worker: Worker = ctx.get(NOTIFY).worker(outbox, ctx.log, **settings)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(worker.run)
-            yield
-            tasks.cancel_scope.cancel()
+            try:
+                yield
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await worker.finish(grace)
+                tasks.cancel_scope.cancel()
 
 
 class MemoryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -34,13 +34,19 @@ class Sender:
         self, channels: Mapping[str, Channel], config: Config, log: logging.Logger, *, notify: Notify,
         public_url: str = "",
     ) -> None:  # fmt: skip
-        self.plan = Plan(config, channels)
         self.pauses = {name: Pause(config.pause_after, config.pause) for name in channels}
         self.accepted: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
         self.offers_links = bool(public_url)
-        self._channels, self._config, self._log, self._notify = channels, config, log, notify
-        self._public_url = public_url
+        self._channels, self._log, self._notify, self._public_url = channels, log, notify, public_url
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Go by another config from now on: another roster, other rules."""
+        self._config = config
+        self.plan = Plan(config, self._channels)
+        for pause in self.pauses.values():
+            pause.configure(config.pause_after, config.pause)
 
     async def send(self, entry: Entry, delivery: Delivery, token: str, now: float) -> Result:
         """Try once, within the config's limit."""

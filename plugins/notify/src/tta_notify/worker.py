@@ -50,6 +50,7 @@ class Worker:
         self._open: OrderedDict[str, Entry] = OrderedDict()
         self._away_since: float | None = None
         self._working = 0
+        self._closing = False
         self._freed = anyio.Event()
 
     async def run(self) -> Never:
@@ -57,6 +58,14 @@ class Worker:
         async with anyio.create_task_group() as tasks:
             await self._take_all(tasks)
         raise AssertionError("it ends by being cancelled")
+
+    async def finish(self, grace: float) -> None:
+        """Take no more, and wait up to ``grace`` seconds for what is being sent: else it would be sent once more."""
+        self._closing = True
+        with anyio.move_on_after(grace):
+            while self._working:
+                self._freed = anyio.Event()
+                await self._freed.wait()
 
     async def _take_all(self, tasks: TaskGroup) -> Never:
         backoff = Backoff(self._log, "notifications can't be taken from the outbox")
@@ -95,14 +104,14 @@ class Worker:
 
     async def _take(self, tasks: TaskGroup) -> None:
         """Begin to work on what is due, or wait until something is, or there is a hand free."""
-        free = self._at_once - self._working
+        free = 0 if self._closing else self._at_once - self._working
         taken = await self._outbox.take(self._clock.now(), free, self._lease) if free else ()
         for each in taken:
             self._working += 1
             tasks.start_soon(self._work, each)
         if len(taken) == free:
             self._freed = anyio.Event()
-            if self._working >= self._at_once:
+            if self._closing or self._working >= self._at_once:
                 await self._freed.wait()
             return
         if not taken:
