@@ -35,7 +35,7 @@ def merged(below: object, above: object) -> object:
     return above
 
 
-@pytest.fixture(params=SHOWN, ids=lambda block: " ".join(re.findall(r"url|sentinel|cluster|tls", block)))
+@pytest.fixture(params=SHOWN, ids=lambda block: " ".join(re.findall(r"url|sentinel|cluster|tls|roster", block)))
 def shown(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """Lay a block of the page over production."""
     (tmp_path / "base.yaml").write_bytes((ROOT / "config/base.yaml").read_bytes())
