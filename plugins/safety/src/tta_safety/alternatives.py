@@ -1,4 +1,4 @@
-"""What is said in place of a text that may not stand: reviewed sentences, by category, severity and language.
+"""What is said in place of a text that may not stand: fixed sentences, by category, severity and language.
 
 No model has a part in them. ``alternatives.yaml`` has the sentences, and what they keep to.
 """
