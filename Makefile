@@ -34,12 +34,12 @@ EMBEDDING = .venv-embedding/$(STAMP)
 .DEFAULT_GOAL = help
 .PHONY: help demo dev test test-servers test-embedding lint format map docs check chaos constraints clean \
   bench-kernel bench-metrics bench-bus bench-matching bench-messages bench-durability bench-calls bench-connection \
-  bench-workflows bench-flow bench-http
+  bench-workflows bench-flow bench-http bench-crisis
 
 help:
 	@sed -n 's/^#   //p' Makefile
 	@echo "make test-servers | test-embedding | lint | format | map | docs | check | chaos | constraints | clean"
-	@echo "make bench-workflows | bench-flow | bench-http | bench-kernel | bench-metrics | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls | bench-connection"
+	@echo "make bench-workflows | bench-flow | bench-http | bench-crisis | bench-kernel | bench-metrics | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls | bench-connection"
 
 demo: $(DEMO)
 	@printf '> %s\n\n' "$$TTA_DEMO_INPUT"
@@ -96,6 +96,9 @@ bench-matching: $(DEV)
 bench-calls: $(DEV)
 	$(BIN)/python bench/calls.py $(ARGS)
 
+bench-crisis: $(DEV)
+	$(BIN)/python bench/crisis.py $(ARGS)
+
 bench-metrics: $(DEV)
 	$(BIN)/python bench/metrics.py
 
@@ -105,10 +108,12 @@ bench-connection: $(DEV)
 bench-durability: $(DEV)
 	$(BIN)/python bench/durability.py $(ARGS)
 
+# With ten thousand escalations in crises: `make chaos ESCALATIONS="--count 500 --seed 7"` has fewer.
 # Minutes, not seconds: `make chaos ARGS="--minutes 30 --seed 7 --only sentinel"`.
 chaos: $(DEV)
 	PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
 	PYTHONPATH=tests $(BIN)/python -m notifications $(ARGS)
+	PYTHONPATH=tests $(BIN)/python -m escalations $(ESCALATIONS)
 
 # In an environment of its own, since its peer is nothing that the tree needs.
 bench-bus:

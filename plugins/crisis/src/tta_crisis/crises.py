@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 
 import anyio
 from msgspec.structs import replace
 
-from tta_kernel import Event
-from tta_kernel.isolation import as_failure
+from tta_kernel import Event, as_failure, raised_at
 from tta_safety import KINDS
 from tta_sessions import Flags
 
@@ -26,6 +26,7 @@ from .model import (
     CrisisQuery,
     CrisisResolved,
     Disclosure,
+    Exchange,
     Feedback,
     FeedbackPage,
     Intervention,
@@ -70,11 +71,16 @@ class StoredCrises:
 
     async def _open_all(self, disclosure: Disclosure, opened: list[Intervention]) -> None:
         try:
+            disclosure = self._fitted(disclosure)
             flags, earlier = await self._known(disclosure.session)
             new = [self._new(disclosure, kind, flags, earlier) for kind in _kinds(disclosure)]
         except BaseException as exc:  # noqa: BLE001 - `as_failure` raises what must go on
-            self._log.critical("a disclosure can't be read, and humans are told so", exc_info=as_failure(exc))
-            await self.reach.alarm("a disclosure of a crisis can't be read", session=str(disclosure.session)[:100])
+            failure = as_failure(exc)
+            # Nothing of its text: it may quote what was written.
+            where = raised_at(failure)
+            self._log.critical("a disclosure can't be read: %s at %s", type(failure).__name__, where)
+            session = _storable(str(getattr(disclosure, "session", "")))[:100]
+            await self.reach.alarm("a disclosure of a crisis can't be read", session=session)
             return
         # All at once: the more kinds there are, the less there is time for one after the other.
         async with anyio.create_task_group() as tasks:
@@ -210,6 +216,16 @@ class StoredCrises:
                     tasks.start_soon(count)
         return flags, earlier
 
+    def _fitted(self, disclosure: Disclosure) -> Disclosure:
+        """Return a disclosure as it can be stored: that a name isn't UTF-8 is no reason to lose it."""
+        at = disclosure.at
+        return replace(
+            disclosure, session=_storable(disclosure.session), user=_storable(disclosure.user),
+            locale=_storable(disclosure.locale)[:35], country=_storable(disclosure.country)[:2],
+            at=at if math.isfinite(at) and at > 0 else self.clock(),
+            turns=tuple(Exchange(each.turn, _storable(each.said), _storable(each.told)) for each in disclosure.turns),
+        )  # fmt: skip
+
     def _new(self, disclosure: Disclosure, kind: str, flags: Flags, earlier: int) -> Intervention:
         found = assess(disclosure.verdict, kind, earlier=earlier, age_band=flags.age_band)
         admission = disclosure.admission
@@ -221,7 +237,7 @@ class StoredCrises:
             admission=admission, channel=disclosure.channel, turn=disclosure.turn,
             locale=disclosure.locale or flags.locale, country=disclosure.country or flags.country,
             protocol=protocol(self.config.protocols, kind, found.level), run=f"crisis:{id}",
-            opened_at=disclosure.at or self.clock(),
+            opened_at=disclosure.at,
         )  # fmt: skip
 
     def _packet(self, intervention: Intervention, disclosure: Disclosure, flags: Flags) -> Packet:
@@ -265,6 +281,10 @@ class StoredCrises:
 def _kinds(disclosure: Disclosure) -> Sequence[str]:
     """Return the kinds of a verdict, each once; what nobody knows is a crisis all the same."""
     return list(dict.fromkeys(str(kind)[:50] for kind in disclosure.verdict.kinds))
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _name(by: str) -> str:

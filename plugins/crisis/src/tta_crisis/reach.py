@@ -43,6 +43,8 @@ class Reach:
         self._log, self._clock = log, clock
         self._notifier, self._workflows, self._sessions = notifier, workflows, sessions
         self._definitions, self._start_limit = definitions, start_limit
+        self.limit = _LIMIT
+        """How long, in seconds, whoever is asked may take."""
         self._waiting: OrderedDict[str, Intervention] = OrderedDict()
         self._more = anyio.Event()
         self._alarmed: dict[str, float] = {}
@@ -198,8 +200,9 @@ class Reach:
 
         return await self._answer("paused" if paused else "resumed", change) or False
 
-    async def _answer(self, what: str, call: Callable[[], Awaitable[T]], *, limit: float = _LIMIT) -> T | None:
+    async def _answer(self, what: str, call: Callable[[], Awaitable[T]], *, limit: float = 0.0) -> T | None:
         """Return what a call answers in time, or None where it doesn't."""
+        limit = limit or self.limit
         with anyio.move_on_after(limit):
             try:
                 return await call()

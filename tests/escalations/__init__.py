@@ -1,0 +1,1 @@
+"""Ten thousand crises under faults: processes are killed, Redis goes away, channels fail, hang and lie."""

@@ -1,0 +1,128 @@
+"""Kills processes and Redis while interventions are opened, and judges what has become of each of them."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import anyio
+import msgspec
+
+from tta_crisis import CRISIS
+from tta_notify import NOTIFY
+from tta_redis import REDIS
+from tta_redis.testing import RedisServer, redis_server
+
+from .worker import AT_ONCE, LIED, RECEIVED, Spec, id_of, kernel
+
+FAULTS = 0.15
+PATIENCE = 600.0
+"""Seconds in which what was left must be told, once nothing is killed any more."""
+
+
+class Verdict(msgspec.Struct, kw_only=True):
+    """What became of ``count`` interventions; ``wrong`` says which were lost, or acknowledged by a machine."""
+
+    count: int
+    kills: int = 0
+    restarts: int = 0
+    received: int = 0
+    duplicates: int = 0
+    lied: int = 0
+    seconds: float = 0.0
+    wrong: list[str] = []
+
+
+def soak(count: int, seed: int) -> Verdict:
+    """Open ``count`` interventions under faults, and judge."""
+    chance, began = random.Random(seed), time.monotonic()
+    verdict = Verdict(count=count, wrong=[])
+    with redis_server("--appendonly", "yes", "--appendfsync", "always", own=True) as server:
+        spec = Spec(server.url, f"soak{seed}", seed, faults=FAULTS)
+        left = set(range(count))
+        while left:
+            numbers = tuple(sorted(left)[: max(50, count // 8)])
+            life = msgspec.structs.replace(spec, numbers=numbers, seed=chance.randrange(10**6))
+            _one_life(life, server, left, chance, verdict)
+        _settle(msgspec.structs.replace(spec, all=count))
+        anyio.run(_judge, spec, verdict)
+    verdict.seconds = time.monotonic() - began
+    return verdict
+
+
+def _one_life(spec: Spec, server: RedisServer, left: set[int], chance: random.Random, verdict: Verdict) -> None:
+    """Let a process open interventions until it is through, or killed in the middle."""
+    process = started(spec)
+    ends_after = chance.randrange(len(spec.numbers) // 4, len(spec.numbers) * 5 // 4)
+    redis_after = chance.randrange(len(spec.numbers)) if chance.random() < 0.5 else -1
+    assert process.stdout is not None
+    for opened, line in enumerate(process.stdout, start=1):
+        said, _, number = line.decode().strip().partition(" ")
+        if said != "opened":
+            break
+        left.discard(int(number))
+        if opened == redis_after:
+            server.kill()
+            time.sleep(chance.random())  # noqa: TID251 - so long nobody reaches it
+            server.start()
+            verdict.restarts += 1
+        if opened == ends_after:
+            process.kill()
+            verdict.kills += 1
+            break
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def _settle(spec: Spec) -> None:
+    process = started(spec)
+    killer = threading.Timer(PATIENCE, process.kill)
+    killer.start()
+    assert process.stdout is not None
+    said = process.stdout.read().decode()
+    process.wait()
+    killer.cancel()
+    process.stdout.close()
+    if "settled" not in said:
+        raise AssertionError(f"what was left was not told within {PATIENCE:g} s")
+
+
+def started(spec: Spec) -> subprocess.Popen[bytes]:
+    """Start a worker."""
+    words = [sys.executable, "-m", "escalations.worker", msgspec.json.encode(spec).decode()]
+    folder = Path(__file__).resolve().parents[1]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=folder)
+
+
+async def _judge(spec: Spec, verdict: Verdict) -> None:
+    async with kernel(spec) as found:
+        crises, notifier, redis = found.get(CRISIS), found.get(NOTIFY), found.get(REDIS)
+        for number in range(verdict.count):
+            id = id_of(number)
+            intervention = await crises.get(id)
+            entry = await notifier.get(f"crisis.{id}")
+            if intervention is None:
+                verdict.wrong.append(f"{id} is lost")
+            elif intervention.status != "open":
+                verdict.wrong.append(f"{id} is {intervention.status}, and no human has seen it")
+            if entry is None or entry.status != "accepted":
+                verdict.wrong.append(f"nobody was told of {id}")
+            elif entry.acknowledgement is not None:
+                verdict.wrong.append(f"a machine has acknowledged {id}")
+        received = await redis.execute("LRANGE", redis.key(RECEIVED), 0, -1)
+        lied = await redis.execute("SMEMBERS", redis.key(LIED))
+    verdict.received, verdict.lied = len(received), len(lied)
+    counts: dict[bytes, int] = {}
+    for each in received:
+        counts[each] = counts.get(each, 0) + 1
+    twice = [id for id, count in counts.items() if count > 1]
+    verdict.duplicates = len(twice)
+    honest = [id for id in twice if id not in lied]
+    # What a killed process had sent, and not yet said so, is sent once more: nobody else knows.
+    if len(honest) > AT_ONCE * (verdict.kills + verdict.restarts):
+        verdict.wrong.append(f"{len(honest)} were told twice though the channel told the truth")
