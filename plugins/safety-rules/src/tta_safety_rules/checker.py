@@ -8,7 +8,7 @@ from hashlib import blake2b
 
 import anyio.lowlevel
 
-from tta_safety import KINDS, About, Channel
+from tta_safety import About, Channel
 
 from . import state as memory
 from .engine import Engine, Hit
@@ -99,11 +99,8 @@ class Checker:
             return frozenset()
         key = (engine.rules.digest, blake2b(text.encode(errors="replace"), digest_size=16).digest())
         if key not in self._disclosed:
-            evidence = Evidence("player")
-            for start in windows(min(len(text), 4 * WINDOW)):
-                evidence.add_hits(engine.search(fold(text[start : start + WINDOW]), "player"))
-            doubts = (it.category for it in evidence.findings if it.level != "safe" and it.category in KINDS)
-            self._disclosed[key] = frozenset({*evidence.kinds, *doubts})
+            pieces = (text[start : start + WINDOW] for start in windows(min(len(text), 4 * WINDOW)))
+            self._disclosed[key] = frozenset().union(*map(engine.disclosed, pieces))
             if len(self._disclosed) > _REMEMBERED:
                 self._disclosed.popitem(last=False)
         return self._disclosed[key]

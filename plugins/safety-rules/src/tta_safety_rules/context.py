@@ -116,15 +116,16 @@ def _negated(before: str, after: str) -> bool:
 
 
 def _subject(before: str, match: str, rule: Rule) -> Subject:
-    if rule.subject != "unknown":
+    if rule.subject not in ("unknown", "self"):
         return rule.subject
     if _FIRST.search(match):
         return "self"
     first = [*_FIRST.finditer(before)]
     others = [*_OTHERS.finditer(before)]
-    if others and (not first or others[-1].start() > first[-1].start()):
+    # "My" friend is somebody else, and so is she of whom I know that she does it.
+    if others and (not first or others[-1].end() > first[-1].end()):
         return "other"
-    return "self" if first else "unknown"
+    return "self" if first else rule.subject
 
 
 def _when(sentence: str) -> Temporality:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from tta_kernel import Problem
-from tta_safety import Channel
+from tta_safety import KINDS, Channel
 from tta_safety.layers import RulesError
 from tta_safety.rules import Example, Rule, RuleSet
 
@@ -106,13 +106,23 @@ class Engine:
     def _objection(self, rule: Rule, example: Example, *, should: bool) -> str:
         """Say what is wrong with a rule's example: it speaks of the rule alone, whatever other rules find."""
         channel = example.channel or rule.channels[0]
-        levels = [level_of(hit, channel) for hit in self.search(fold(example.text), channel, only=rule)]
+        hits = [*self.search(fold(example.text), channel, only=rule)]
+        if rule.given and self.disclosed(example.before).isdisjoint(rule.given):
+            hits = []
+        levels = [level_of(hit, channel) for hit in hits]
         worst = max(levels, key=("safe", "warning", "blocked").index, default="safe")
         if not should:
             return "" if worst == "safe" else "is a match, and must not be one"
         if example.level is not None:
             return "" if levels and worst == example.level else f"makes the level {worst}, and not {example.level}"
         return "" if worst != "safe" else "is no match, and must be one"
+
+    def disclosed(self, text: str) -> frozenset[str]:
+        """Return the kinds of crisis that a player's text speaks of, or may."""
+        hits = self.search(fold(text), "player")
+        return frozenset(
+            it.rule.category for it in hits if it.rule.category in KINDS and level_of(it, "player") != "safe"
+        )
 
     def search(self, folded: Folded, channel: Channel, *, only: Rule | None = None) -> Iterator[Hit]:
         """Yield the matches in a text, each with what is around it."""

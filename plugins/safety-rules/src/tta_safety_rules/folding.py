@@ -31,6 +31,9 @@ _MIXED = re.compile(r"[a-z0-9@$!|+]+")
 _HAS_DIGIT = re.compile(r"[a-z][0-9@$!|+]|[0-9@$!|+][a-z]")
 _SPACED = re.compile(r"(?<![a-z0-9'])(?:[a-z][\s.\-_/*,]{1,3}){2,199}[a-z](?![a-z0-9])")
 _LETTERS = re.compile(r"[a-z]+")
+_MARKS = re.compile(r"[.\-_/*,]")
+_SPACE = re.compile(r"\s+")
+_LONE_ONE = re.compile(r"(?<![a-z0-9.,:$])1(?=(?:'[a-z]{1,2})?[ ,])(?! ?[0-9])")
 _STARRED = re.compile(r"[a-z*#@_$%.\-]+")
 _CENSORED = re.compile(r"[a-z]+[*#@_$%.\-]{1,8}[a-z]+|[a-z]{3,}\*{1,4}")
 _RUN = re.compile(r"([a-z])\1{2,}")
@@ -137,10 +140,11 @@ def _glyphs(text: str) -> Iterator[Edit]:
 def _spaced(text: str) -> Iterator[Edit]:
     """Join single letters, and cut them into words: ``k i l l m y s e l f``."""
     for found in _SPACED.finditer(text):
-        run = re.sub(r"[.\-_/*,]", " ", found[0]).strip()
-        # Letters with one space in a word and more between words say where the words end.
-        parts = re.split(r"\s{2,}", run)
-        joined = ["".join(part.split()) for part in parts]
+        run = found[0]
+        marked = _MARKS.search(run) is not None and _SPACE.search(run) is not None
+        # Where letters are joined by marks, or by one space, what is wider says where a word ends.
+        parts = _SPACE.split(run) if marked else re.split(r"\s{2,}", _MARKS.sub(" ", run))
+        joined = ["".join(_LETTERS.findall(part)) for part in parts]
         if len("".join(joined)) == 3 and "".join(joined) not in words().matter:
             continue  # Initials, most likely.
         cut = [" ".join(_cut(part) or [part]) for part in joined]
@@ -171,20 +175,24 @@ def _cut(letters: str) -> list[str] | None:
 
 def _digits(text: str) -> Iterator[Edit]:
     """Read digits and signs as the letters that they look like, where that makes a known word."""
-    for found in _MIXED.finditer(text):
-        word = found[0]
-        if len(word) > _LONGEST_WORD or not _HAS_DIGIT.search(word):
-            continue
-        bare = word.rstrip("!|")
-        for table in (_DIGITS, _OTHER_DIGITS):
-            for candidate in (word, bare):
-                meant = _known(candidate.translate(table))
-                if meant and candidate.translate(table) != candidate:
-                    yield found.start(), found.start() + len(candidate), meant
-                    break
-            else:
-                continue
-            break
+    found = [edit for it in _MIXED.finditer(text) if (edit := _read_digits(it))]
+    if found:
+        # Who writes so writes "1" for "I", which alone would be a number.
+        found += ((it.start(), it.end(), "i") for it in _LONE_ONE.finditer(text))
+    yield from sorted(found)
+
+
+def _read_digits(found: re.Match[str]) -> Edit | None:
+    word = found[0]
+    if len(word) > _LONGEST_WORD or not _HAS_DIGIT.search(word):
+        return None
+    for table in (_DIGITS, _OTHER_DIGITS):
+        for candidate in (word, word.rstrip("!|")):
+            letters = candidate.translate(table)
+            meant = _known(letters) if letters != candidate else ""
+            if meant:
+                return found.start(), found.start() + len(candidate), meant
+    return None
 
 
 def _known(word: str) -> str:
@@ -210,7 +218,7 @@ def _stretched(text: str) -> Iterator[Edit]:
         if not _RUN.search(found[0]):
             continue
         twice, once = _squeezed(found[0])
-        yield found.start(), found.end(), once if once in known and twice not in known else twice
+        yield found.start(), found.end(), twice if twice in known else once
 
 
 def _censored(text: str) -> Iterator[Edit]:
