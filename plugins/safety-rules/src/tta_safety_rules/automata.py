@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import re2  # type: ignore[import-untyped]
@@ -54,14 +55,22 @@ class Patterns:
     def __init__(self) -> None:
         self._filter = re2.Filter()
         self._single: list[Any] = []
+        self._numbers: dict[str, int] = {}
+
+    def number(self, pattern: str) -> int | None:
+        """Return the number of a pattern that is here, else None."""
+        return self._numbers.get(pattern)
 
     def add(self, pattern: str) -> int:
         """Add a pattern and return its number; raise a `PatternError` that says why it can't be used."""
+        if pattern in self._numbers:
+            return self._numbers[pattern]
         try:
             number: int = self._filter.Add(pattern, _options())
         except re2.error:
             raise PatternError(_reason(pattern)) from None
         self._single.append(self._filter.re(number))
+        self._numbers[pattern] = number
         return number
 
     def compile(self) -> None:
@@ -91,6 +100,26 @@ class Patterns:
     def matches(self, number: int, text: str) -> bool:
         """Say whether a text has a pattern."""
         return self._single[number].search(text.encode(errors="replace")) is not None
+
+
+class Single:
+    """One pattern by itself."""
+
+    def __init__(self, pattern: str) -> None:
+        try:
+            self._pattern = re2.compile(pattern, _options())
+        except re2.error:
+            raise PatternError(_reason(pattern)) from None
+
+    def matches(self, text: str) -> bool:
+        """Say whether a text has the pattern."""
+        return self._pattern.search(text.encode(errors="replace")) is not None
+
+
+@lru_cache(maxsize=4096)
+def single(pattern: str) -> Single:
+    """Return one pattern, made ready once; raise a `PatternError` that says why it can't be used."""
+    return Single(pattern)
 
 
 _CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789 '\".,-!?"

@@ -6,14 +6,12 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import msgspec
-
 from tta_kernel import Problem
 from tta_safety import KINDS, Channel
 from tta_safety.layers import RulesError
 from tta_safety.rules import Example, Rule, RuleSet
 
-from .automata import PatternError, Patterns, view
+from .automata import PatternError, Patterns, Single, View, single, view
 from .context import Circumstances, circumstances, unmodified
 from .folding import Folded, fold
 from .policy import level_of
@@ -34,57 +32,77 @@ class Hit(NamedTuple):
     circumstances: Circumstances
 
 
+class _Group(NamedTuple):
+    """Patterns that are looked for together, and by their numbers whose they are."""
+
+    patterns: Patterns
+    owners: dict[int, list[Rule]]
+
+
 class Engine:
     """All rules of a set, compiled; raises a `RulesError` that names every rule that can't be used.
 
-    ``known`` are rules that another engine has tried on their examples already.
+    ``base`` has patterns that needn't be compiled again, and rules that were tried on their examples, as do ``known``.
     """
 
-    def __init__(self, rules: RuleSet, known: Iterable[Rule] = ()) -> None:
+    def __init__(self, rules: RuleSet, base: Engine | None = None, known: Iterable[Rule] = ()) -> None:
         self.rules = rules
-        self.notes: list[Problem] = []
+        self.notes: list[Problem] = [*base.notes] if base else []
         """What an operator should know, and what keeps no rule from working."""
-        self._patterns = Patterns()
-        self._owners: list[Rule] = []
-        self._numbers: dict[str, list[int]] = {}
-        self._exceptions = Patterns()
-        self._unless: dict[str, list[int]] = {}
+        self._base: _Group | None = _Group(base.patterns, {}) if base else None
+        self._own: _Group = _Group(Patterns(), {})
+        self._groups = [it for it in (self._base, self._own) if it is not None]
+        self._places: dict[str, list[tuple[_Group, int]]] = {}
+        self._unless: dict[str, list[Single]] = {}
         self.sentiment = tuple(it for it in rules.rules if it.enabled and it.validation == "sentiment")
         problems: list[Problem] = []
         good = [rule for rule in rules.rules if rule.enabled and self._added(rule, problems)]
-        self._patterns.compile()
+        self._own.patterns.compile()
         problems += self._weak()
         if not problems:
-            tried = {*map(_identity, known)}
+            tried = {*known, *(base.rules.rules if base else ())}
             for rule in good:
-                if _identity(rule) not in tried:
+                if rule not in tried:
                     problems += self._wrong_examples(rule)
         if problems:
             raise RulesError(*problems)
+
+    @property
+    def patterns(self) -> Patterns:
+        """The patterns that were compiled here, and may be looked for by another engine, too."""
+        return self._own.patterns
 
     def _added(self, rule: Rule, problems: list[Problem]) -> bool:
         before = len(problems)
         for number, pattern in enumerate(rule.patterns, 1):
             where = f"rule {rule.id}: pattern {number}"
             try:
-                added = self._patterns.add(spaced(pattern))
+                group, added = self._placed(spaced(pattern))
             except PatternError as error:
                 problems.append(Problem(where, str(error), _SYNTAX))
                 continue
-            self._owners.append(rule)
-            self._numbers.setdefault(rule.id, []).append(added)
-            if self._patterns.matches(added, ""):
+            group.owners.setdefault(added, []).append(rule)
+            self._places.setdefault(rule.id, []).append((group, added))
+            if group is self._own and group.patterns.matches(added, ""):
                 problems.append(Problem(where, "matches where there is nothing", "say what must be there"))
         for number, pattern in enumerate(rule.unless, 1):
             try:
-                self._unless.setdefault(rule.id, []).append(self._exceptions.add(rf"\b(?:{spaced(pattern)})\b"))
+                self._unless.setdefault(rule.id, []).append(single(rf"\b(?:{spaced(pattern)})\b"))
             except PatternError as error:
                 problems.append(Problem(f"rule {rule.id}: exception {number}", str(error), _SYNTAX))
         return len(problems) == before
 
+    def _placed(self, pattern: str) -> tuple[_Group, int]:
+        """Return where a pattern is looked for: among those that are compiled already, where it is one of them."""
+        there = self._base.patterns.number(pattern) if self._base else None
+        if self._base is not None and there is not None:
+            return self._base, there
+        return self._own, self._own.patterns.add(pattern)
+
     def _weak(self) -> Iterator[Problem]:
         """Find what is looked for in every text, since it has no literal by which it could be left out."""
-        weak = sorted({self._owners[it].id for it in self._patterns.unfiltered()})
+        numbers = self._own.patterns.unfiltered()
+        weak = sorted({rule.id for number in numbers for rule in self._own.owners.get(number, ())})
         hint = "let each alternative have three letters or more in a row"
         if len(weak) > MOST_UNFILTERED:
             what = f"have no literal of three letters, and at most {MOST_UNFILTERED} rules may have none"
@@ -138,17 +156,16 @@ class Engine:
 
     def _excepted(self, rule: Rule, text: str, span: tuple[int, int]) -> bool:
         sentence = _sentence(text, span)
-        return any(self._exceptions.matches(it, sentence) for it in self._unless[rule.id])
+        return any(it.matches(sentence) for it in self._unless[rule.id])
 
     def _search(self, folded: Folded, text: str, channel: Channel, *, only: Rule | None) -> Iterator[Hit]:
         as_meant = text is folded.text
         piece = view(text)
         read = 0
-        for number in self._numbers[only.id] if only else self._patterns.found(piece):
-            rule = self._owners[number]
+        for rule, patterns, number in self._places_of(only) if only else self._found(piece):
             if channel not in rule.channels:
                 continue
-            for span in self._patterns.spans(number, piece):
+            for span in patterns.spans(number, piece):
                 if span[0] == span[1] or (rule.unless and self._excepted(rule, text, span)):
                     continue
                 read += 1
@@ -156,6 +173,16 @@ class Engine:
                 yield Hit(rule, folded.origin(*span) if as_meant else span, around)
                 if read > _MOST_READ:
                     break  # Whatever else of this rule is there, it has been found as it is.
+
+    def _found(self, piece: View) -> Iterator[tuple[Rule, Patterns, int]]:
+        for group in self._groups:
+            for number in group.patterns.found(piece):
+                for rule in group.owners.get(number, ()):
+                    yield rule, group.patterns, number
+
+    def _places_of(self, rule: Rule) -> Iterator[tuple[Rule, Patterns, int]]:
+        for group, number in self._places.get(rule.id, ()):
+            yield rule, group.patterns, number
 
 
 def _sentence(text: str, span: tuple[int, int]) -> str:
@@ -168,7 +195,3 @@ def _sentence(text: str, span: tuple[int, int]) -> str:
 def spaced(pattern: str) -> str:
     """Return a pattern in which a space stands for what may be between words: up to four characters, none of a word."""
     return pattern.replace(" ?", r"\W{0,4}").replace(" ", r"\W{1,4}")
-
-
-def _identity(rule: Rule) -> bytes:
-    return msgspec.msgpack.encode(rule)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from tta_safety.rules import RuleSource, RuleText
 from .builtin import built_in
 from .engine import Engine
 
-_SOURCE_LIMIT = 5.0
+SOURCE_LIMIT = 5.0
 """Seconds in which a source must answer."""
 
 
@@ -43,6 +44,12 @@ def stamp(path: Path | None) -> Stamp | None:
     return Stamp(found.st_mtime_ns, found.st_size, found.st_ino)
 
 
+@cache
+def built_in_engine() -> Engine:
+    """Return the built-in rules, made ready once: other layers change little of them."""
+    return Engine(merged(built_in()))
+
+
 def load_engine(file: Path | None, source: RuleText | None, known: Engine | None = None) -> Engine:
     """Read all layers and make them ready; raise a `RulesError` with every problem, named by where it stands."""
     layers = [*built_in()]
@@ -59,9 +66,11 @@ def load_engine(file: Path | None, source: RuleText | None, known: Engine | None
             problems += error.problems
     if problems:
         raise RulesError(*problems)
+    if not texts:
+        return built_in_engine()
     rules = merged(layers)
     try:
-        return Engine(rules, known=known.rules.rules if known else ())
+        return Engine(rules, built_in_engine(), known.rules.rules if known else ())
     except RulesError as error:
         raise RulesError(*(_placed(it, [layer.where for layer in layers], layers) for it in error.problems)) from None
 
@@ -100,6 +109,7 @@ class Loader:
         *,
         changed: Callable[[Engine], None],
         failed: Callable[[RulesError], Awaitable[None]],
+        limit: float = SOURCE_LIMIT,
     ) -> None:
         self.file = file
         self.source = source
@@ -108,12 +118,15 @@ class Loader:
         self._log = log
         self._changed = changed
         self._failed = failed
+        self._limit = limit
         self._tag = ""
+        self._stamp: Stamp | None = None
         self._lock = anyio.Lock()
 
     async def start(self) -> Engine:
         """Load the rules for the first time; a source that can't be read just now is left out, and told."""
         text, wrong = await self._from_source()
+        self._stamp = stamp(self.file)
         engine = await anyio.to_thread.run_sync(load_engine, self.file, text, None)
         self._take(engine, text)
         self.trouble = wrong
@@ -123,6 +136,7 @@ class Loader:
         """Load all layers again, and put the new rules in force at once; raise a `RulesError` where they can't be."""
         async with self._lock:
             text, wrong = await self._from_source()
+            self._stamp = stamp(self.file)  # Before it is read: what is written meanwhile is another one.
             try:
                 if wrong:
                     raise RulesError(*wrong)
@@ -145,13 +159,12 @@ class Loader:
             await anyio.sleep_forever()
 
     async def _watch_file(self, path: Path, every: float) -> None:
-        loaded = seen = stamp(path)
+        seen = self._stamp
         while True:
             await anyio.sleep(every)
             now = stamp(path)
             # Twice the same: whoever writes it has most likely come to the end.
-            if now == seen and now != loaded:
-                loaded = now
+            if now == seen and now != self._stamp:
                 await self._try()
             seen = now
 
@@ -178,10 +191,11 @@ class Loader:
         if self.source is None:
             return None, ()
         try:
-            with anyio.fail_after(_SOURCE_LIMIT):
+            with anyio.fail_after(self._limit):
                 found = await self.source.read()
             if found is not None:
                 found = msgspec.convert(msgspec.to_builtins(found), RuleText)
+                found = msgspec.structs.replace(found, where=unquoted_name(found.where))
         except BaseException as error:  # noqa: BLE001 - `as_failure` raises what must go on
             return None, (Problem("rule source", _strange("can't be read", as_failure(error))),)
         return found, ()
@@ -190,6 +204,11 @@ class Loader:
         self.engine = engine
         self._tag = text.tag if text else ""
         self._changed(engine)
+
+
+def unquoted_name(where: str) -> str:
+    """Return what a source calls itself, as a terminal and a log can show it."""
+    return "".join(it if it.isprintable() else "?" for it in where[:200]) or "the source of rules"
 
 
 def _strange(what: str, error: BaseException) -> str:

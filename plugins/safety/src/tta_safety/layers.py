@@ -12,7 +12,7 @@ from tta_kernel import ConfigError, Problem, suggest
 from tta_program.files import parse
 
 from .model import Level, category
-from .rules import LONGEST_PATTERN, LONGEST_WRITTEN_OUT, MOST_RULES, Name, Rule, RuleSet, Short, TherapeuticContext
+from .rules import LONGEST_PATTERN, MOST_RULES, Name, Rule, RuleSet, Short, TherapeuticContext
 
 LARGEST = 4_000_000
 """How many characters a layer may have."""
@@ -168,8 +168,6 @@ def _written_out(fields: Mapping[str, Any], parts: Mapping[str, str]) -> tuple[d
 
 def expand(pattern: str, parts: Mapping[str, str]) -> str:
     """Write out the parts that a pattern names as ``{name}``; raise a ValueError that says why that can't be."""
-    if len(pattern) > LONGEST_PATTERN:
-        raise ValueError(f"has more than {LONGEST_PATTERN:,} characters")
     for _ in range(_DEEPEST):
         found = _PART.search(pattern)
         if not found:
@@ -179,8 +177,8 @@ def expand(pattern: str, parts: Mapping[str, str]) -> str:
             hint = suggest(missing[0], parts)
             raise ValueError(f"names the part {missing[0]!r}, which nobody defines" + (f"; {hint}" if hint else ""))
         pattern = _PART.sub(lambda it: f"(?:{parts[it[1]]})", pattern)
-        if len(pattern) > LONGEST_WRITTEN_OUT:
-            raise ValueError(f"has more than {LONGEST_WRITTEN_OUT:,} characters, with its parts written out")
+        if len(pattern) > LONGEST_PATTERN:
+            raise ValueError(f"has more than {LONGEST_PATTERN:,} characters, with its parts written out")
     raise ValueError("names parts that name each other without end")
 
 

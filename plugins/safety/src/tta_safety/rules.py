@@ -14,10 +14,8 @@ from tta_kernel import Service
 from .model import Channel, Level, Subject
 
 MOST_RULES = 2000
-LONGEST_PATTERN = 1000
-"""In characters, as it is written."""
-LONGEST_WRITTEN_OUT = 4000
-"""In characters, with the parts that it names written out."""
+LONGEST_PATTERN = 4000
+"""In characters, with the parts that it names written out; most have a few hundred."""
 
 Modifier = Literal["negation", "subject", "time", "hypothetical", "quotation", "education", "hyperbole", "fiction"]
 """What around a match may change what it means: see the package that applies the rules."""
@@ -38,7 +36,7 @@ Kind = Literal[
 RuleId = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_.-]{0,79}$")]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_WRITTEN_OUT)]
+Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_PATTERN)]
 Short = Annotated[str, msgspec.Meta(max_length=2000)]
 
 
