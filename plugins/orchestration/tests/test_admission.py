@@ -109,6 +109,18 @@ async def test_what_was_told_stands_and_only_the_rest_is_checked_anew(stores: St
     assert await stores.pages() == [("hello", response.text)]
 
 
+async def test_where_the_run_is_gone_of_which_a_part_was_told_all_of_the_next_is_checked(stores: Stores) -> None:
+    def objects_to_all(text: str, channel: Channel, about: About) -> Verdict:
+        return Verdict("checked", "safe" if channel == "player" else "blocked", risk=1.0)
+
+    await stores.admit("1", told=len(TOLD[0]))
+    async with stores.process(objects_to_all) as k:
+        response = await k.get(ORCHESTRATION).resume("s", "anna")
+    assert response is not None
+    assert response.outcome == "supportive"
+    assert "You said" not in response.text
+
+
 async def test_what_was_told_to_its_end_is_kept_as_it_is(stores: Stores) -> None:
     input = {"text": "hello", "seed": 7, "turn": 1, "world": None}
     async with stores.process() as k:

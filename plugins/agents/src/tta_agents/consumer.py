@@ -234,7 +234,7 @@ class CallConsumer:
             reply, kept = await self._local.answer(served.id, call.request, context, by=served)
             return Answered(message.id, execution.id, reply, outbox.pieces, kept, attempt)
         except AgentError as exc:
-            return Failed(message.id, execution.id, exc.code, exc.detail, exc.retryable, attempt)
+            return Failed(message.id, execution.id, exc.code, exc.detail, exc.retryable, attempt, exc.own)
         finally:
             self._beats.discard(outbox)
 

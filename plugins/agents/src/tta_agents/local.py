@@ -20,6 +20,9 @@ from .model import AgentCalled, AgentError, AgentId, AgentStatusChanged, Registr
 from .served import Served
 from .turns import Turns
 
+_LONGEST = 1000
+"""How many characters of what an agent says of its failure travel to its caller."""
+
 
 class LocalAgents:
     """Runs agents of this process; replies are kept for ``window`` seconds, those of shared agents in ``store``.
@@ -114,7 +117,7 @@ class LocalAgents:
             with anyio.move_on_after(spec.timeout) as scope:
                 listener.stop = scope.cancel
                 listener.beat()
-                answer = await served.agent.process(decoded, context)
+                answer = await _asked(served, decoded, context)
                 if listener.failure is None:
                     output = self._encode(served, answer, context)
                     seconds = time.perf_counter() - started
@@ -207,3 +210,15 @@ def _path(exc: Exception) -> str:
     if missing := re.search(r"missing required field `([^`]+)`", str(exc)):
         return f"the field {missing[1]} is missing" + (f" at {path.rstrip('`')}" if found else "")
     return f"the field {path.rstrip('`')} does not fit" if found else "it does not fit its declared shape"
+
+
+async def _asked(served: Served, request: Any, context: CallContext) -> Any:
+    """Let an agent answer; what it raises of its own is known as that from here on."""
+    try:
+        return await served.agent.process(request, context)
+    except AgentError as exc:
+        code, detail = getattr(exc, "code", ""), getattr(exc, "detail", "")
+        raise AgentError(
+            code if isinstance(code, str) else "", detail[:_LONGEST] if isinstance(detail, str) else "",
+            retryable=getattr(exc, "retryable", False) is True, own=True,
+        ) from None  # fmt: skip

@@ -115,17 +115,29 @@ class Agent(Protocol[In, Out]):
         """Answer one request; the caller's cancel scope is the deadline."""
 
 
+CODE = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
+"""What an error's code looks like."""
+
+
 class AgentError(Exception):
     """A call didn't come to an answer; it never carries a person's text.
 
     ``code``: ``not_served``, ``bad_request``, ``bad_output``, ``timeout``, ``failed``, ``too_large``, ``overloaded``,
-    ``unavailable``, ``stream_broken``, ``undo_refused``, ``given_up``, ``forgotten`` or an agent's own; ``retryable``:
-    calling again with the same key may help.
+    ``unavailable``, ``stream_broken``, ``undo_refused``, ``given_up``, ``forgotten`` or an agent's own, which is a word
+    as these are (`CODE`); ``retryable``: calling again with the same key may help. ``own``: an agent has put it into
+    words of its own, which nobody has checked: ``detail`` is for whoever called, and ``shown`` for everybody else.
     """
 
-    def __init__(self, code: str, detail: str = "", *, retryable: bool = False) -> None:
-        super().__init__(f"{code}: {detail}" if detail else code)
-        self.code, self.detail, self.retryable = code, detail, retryable
+    def __init__(self, code: str, detail: str = "", *, retryable: bool = False, own: bool = False) -> None:
+        if not CODE.fullmatch(code):
+            code = "failed"  # It is a text, and not what a definition, a log or a counter could name.
+        super().__init__(f"{code}: {detail}" if detail and not own else code)
+        self.code, self.detail, self.retryable, self.own = code, detail, retryable, own
+
+    @property
+    def shown(self) -> str:
+        """What records, logs and people may see of ``detail``: nothing of an agent's own words."""
+        return "" if self.own else self.detail
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -113,7 +113,7 @@ class PendingCall:
             case Released():
                 self._begin("", "")
             case Failed():
-                self._fail(signal.code, signal.detail, retryable=signal.retryable)
+                self._fail(signal.code, signal.detail, retryable=signal.retryable, own=signal.own)
             case Answered():
                 self._answered = signal
             case Pieces():
@@ -156,5 +156,5 @@ class PendingCall:
         # Not over: the execution that goes on is to be told that nobody listens.
         self.error = AgentError("stream_broken", f"{self.agent} was taken over, and tells something else")
 
-    def _fail(self, code: str, detail: str, *, retryable: bool) -> None:
-        self.error, self.over = self.error or AgentError(code, detail, retryable=retryable), True
+    def _fail(self, code: str, detail: str, *, retryable: bool, own: bool = False) -> None:
+        self.error, self.over = self.error or AgentError(code, detail, retryable=retryable, own=own), True

@@ -155,6 +155,7 @@ class Failed(Signal, frozen=True):
     detail: str = ""
     retryable: bool = False
     delivery: int = 0
+    own: bool = False
 
 
 class Died(Signal, frozen=True):

@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from tta_kernel import Context
 from tta_safety import About, Channel, CheckFailed, Verdict, check_text, each, merge
 from tta_safety.alternatives import fallback
+from tta_workflows import Run
 
 from . import texts
 from .model import Failure, Outcome
 from .oversight import Oversight
+
+_CODES = frozenset({
+    "", "bad_output", "bad_request", "breaker_open", "failed", "held", "key_taken", "not_served", "overloaded",
+    "rate_limited", "stream_broken", "timeout", "too_large", "unavailable",
+})  # fmt: skip
+"""Codes of errors that are no agent's own, and so no text of anybody."""
 
 
 class Instead(NamedTuple):
@@ -53,6 +62,19 @@ class Checks:
         states = {name: one.state for name, one in verdicts.items() if one.state}
         return Checked(verdict, self._instead(verdict, channel, about, blocked=blocked), states)
 
+    async def shown(self, run: Run, session: str, about: About) -> Run:
+        """Return a run of which its player may read all but the output: what is said of its errors is checked, too."""
+        said = {run.detail, *(step.detail for step in run.steps)}
+        said |= {run.error, *(step.error for step in run.steps)} - _CODES
+        said.discard("")
+        if not said:
+            return run
+        _, instead, _ = await self.check("\n".join(sorted(said)), "tool", session, about)
+        if instead is None:
+            return run
+        steps = tuple(replace(step, error=_code(step.error), detail="") for step in run.steps)
+        return replace(run, steps=steps, error=_code(run.error), detail="")
+
     def _instead(self, verdict: Verdict, channel: Channel, about: About, *, blocked: bool) -> Instead | None:
         if verdict.status == "failed" or (verdict.status == "unchecked" and not self._allow_unchecked):
             # A check that knows why it can't judge, as one that doesn't know the language, says what helps.
@@ -62,3 +84,7 @@ class Checks:
         if channel == "player" or not blocked:
             return None
         return Instead("supportive", verdict.alternative or texts.REPLACED)
+
+
+def _code(code: str) -> str:
+    return code if code in _CODES else "failed"

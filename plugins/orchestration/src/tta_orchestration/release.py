@@ -70,7 +70,12 @@ class Release:
             return False
         self._sentences = Sentences()
         self._stale = False
+        self.stand_for_nothing()
         return True
+
+    def stand_for_nothing(self) -> None:
+        """Check all that is added from now on: it isn't what was told, and checked, before."""
+        self._stands = 0
 
     async def end(self) -> None:
         """Tell what is left, since nothing more will come."""

@@ -24,7 +24,7 @@ from .oversight import Oversight
 from .queue import Hold, NotNow, TurnLost
 from .release import Release, Send
 from .standing import Standing
-from .worlds import parts, texts_in
+from .worlds import NoWorld, parts, texts_in
 
 _IN_PLACE = {
     "too_large": texts.FULL, "conflict": texts.ELSEWHERE, "busy": texts.ELSEWHERE, "taken_over": texts.TAKEN,
@@ -186,7 +186,11 @@ class Responder:
     async def _with_world(self, answer: Answer, input: TurnInput, about: About, key: str) -> Answer:
         """Check what a turn changes in the world, which its player may get to read; else the world stays as it was."""
         world = answer.run.output.get("world") if answer.run else None
-        changed = texts_in(world) - texts_in(input.world)
+        try:
+            changed = texts_in(world) - texts_in(input.world)
+        except NoWorld as exc:
+            self._ctx.log.error("workflow %s: its world is not kept: %s", self._workflow, exc)  # noqa: TRY400
+            return msgspec.structs.replace(answer, world=False)
         verdict: Verdict | None = None
         for part in parts(sorted(changed)):
             one, instead, _ = await self._checks.check(part, "tool", self._session, about)
@@ -235,6 +239,7 @@ class Responder:
                 run, told = await self._read(input, keys, release, telling, again=again)
                 if not fits(run, Run):
                     raise TypeError("the service of workflows returned no run")
+                run = await self._checks.shown(run, self._session, About(user=self._owner, before=input.text))
             if again and await self._is_unknown(run, telling):
                 raise NotNow
         except (TurnLost, NotKept, NotNow):
@@ -263,7 +268,11 @@ class Responder:
         self, input: TurnInput, keys: Sequence[str], release: Release, telling: _Telling, *, again: bool
     ) -> tuple[Run, bool]:
         """Return the run, and whether what was told of its text still counts; after an objection it is cancelled."""
-        handle = telling.handle = await self._begun(input, keys, was_told=again and telling.was_told)
+        handle = telling.handle = await self._last_of(keys) if again and telling.was_told else None
+        if handle is None:
+            # What was told is of a run that nobody knows any more; another one may tell something else.
+            release.stand_for_nothing()
+            handle = telling.handle = await self._begun(input, keys)
         async with handle.stream() as pieces:
             async for piece in pieces:
                 if isinstance(piece, Retracted):
@@ -277,14 +286,12 @@ class Responder:
                     return await handle.cancel(by="orchestration"), True
         return await handle.result(), True
 
-    async def _begun(self, input: TurnInput, keys: Sequence[str], *, was_told: bool) -> RunHandle:
+    async def _begun(self, input: TurnInput, keys: Sequence[str]) -> RunHandle:
         """Return the run that tells the turn, which may have been begun by a process that has left it.
 
         The same input under the same key is the same run. Where others have committed the session meanwhile the turn
-        begins from somewhere else, and its run has another key; but what a person was told of one stands.
+        begins from somewhere else, and its run has another key.
         """
-        if was_told and (last := await self._last_of(keys)) is not None:
-            return last
         handle = await self._start(input, keys[0])
         for key in keys[1:]:
             if (await handle.query()).error != "key_taken":

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 PART = 4000
 """How many characters of a world are checked at once."""
 
 
+class NoWorld(Exception):
+    """A value holds what no store keeps, or itself, so that nobody can say which texts are in it."""
+
+
 def texts_in(value: object) -> set[str]:
-    """Return each text in a value of builtins, names of fields, too."""
+    """Return each text in a value, names of fields, too, and bytes as the text that they may be."""
+    try:
+        plain = msgspec.to_builtins(value, builtin_types=(bytes, bytearray))
+    except (TypeError, ValueError, OverflowError, RecursionError) as exc:
+        raise NoWorld(f"it can't be read: {type(exc).__name__}") from None
     found: set[str] = set()
-    waiting = [value]
+    waiting = [plain]
     while waiting:
         match waiting.pop():
             case str(text):
                 found.add(text)
+            case bytes() | bytearray() as raw:
+                found.add(raw.decode(errors="replace"))
             case dict() as fields:
                 waiting.extend(fields.keys())
                 waiting.extend(fields.values())
-            case list() | tuple() | set() as items:
+            case list() | tuple() | set() | frozenset() as items:
                 waiting.extend(items)
     return found
 

@@ -169,11 +169,11 @@ class Attempts:
         wanted = error.code in retry.on if retry.on else error.retryable
         if not wanted or made >= retry.attempts:
             raise GivenUp(
-                Failed(at=now, step=path, attempt=attempt, code=error.code, detail=error.detail, seconds=seconds)
+                Failed(at=now, step=path, attempt=attempt, code=error.code, detail=error.shown, seconds=seconds)
             )
         self._run.hand_in(
             Failed(
-                at=now, step=path, attempt=attempt, code=error.code, detail=error.detail, seconds=seconds,
+                at=now, step=path, attempt=attempt, code=error.code, detail=error.shown, seconds=seconds,
                 again=now + self._engine.pause(retry, made),
             )
         )  # fmt: skip

@@ -46,7 +46,7 @@ class Compensation:
             self._run.hand_in(
                 Undone(
                     at=clock.time(), step=effect.step, number=effect.number, attempt=attempt, again=again,
-                    code=error.code if error else "", detail=error.detail if error else "",
+                    code=error.code if error else "", detail=error.shown if error else "",
                 )
             )  # fmt: skip
             await self._run.write()

@@ -191,6 +191,16 @@ class AgentsContract(StreamsContract, ProgressContract):
         async with deployment.serving[0].serve(Echo(work)):
             error = await error_of(deployment.calling, Ask("x"))
         assert (error.code, error.detail, error.retryable) == ("tired", "after a long day", True)
+        assert (error.own, error.shown, str(error)) == (True, "", "tired")
+
+    @pytest.mark.parametrize("code", ["What they said to me.", "", "x" * 65])
+    async def test_an_error_s_code_that_is_no_word_travels_as_failed(self, deployment: Deployment, code: str) -> None:
+        async def work(request: Ask, ctx: StepContext) -> Any:
+            raise AgentError(code)
+
+        async with deployment.serving[0].serve(Echo(work)):
+            error = await error_of(deployment.calling, Ask("x"))
+        assert (error.code, str(error)) == ("failed", "failed")
 
     async def test_an_agent_past_its_time_is_a_timeout_that_may_be_tried_again(self, deployment: Deployment) -> None:
         async def work(request: Ask, ctx: StepContext) -> Any:

@@ -1,0 +1,1 @@
+"""Texts are followed from an agent to each surface: nothing is read that nobody has checked."""
