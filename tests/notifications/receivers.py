@@ -20,8 +20,10 @@ from tta_notify.testing.receivers import serving
 
 Mood = Literal["takes", "refuses", "takes and denies", "takes and closes", "drops", "is slow"]
 _MOODS: tuple[Mood, ...] = ("refuses", "takes and denies", "takes and closes", "drops", "is slow")
-SLOW = 3.0
-"""Seconds; longer than a try may take."""
+LIMIT = 5.0
+"""Seconds that a try may take."""
+SLOW = 7.0
+"""Seconds that a channel takes which is slow."""
 
 
 class Taken(msgspec.Struct, frozen=True):

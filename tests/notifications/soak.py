@@ -22,7 +22,7 @@ from tta_kernel import Kernel
 from tta_notify import NOTIFY, Entry, Notification, Notifier, OutboxError, UnknownNotification, key_of
 from tta_redis.testing import RedisServer, redis_server
 
-from .receivers import Receiver
+from .receivers import LIMIT, Receiver
 from .worker import Spec, kernel, spec
 
 _PYTHONPATH = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
@@ -68,6 +68,8 @@ class _Soak:
         config = msgspec.structs.replace(self._server.config(), socket_timeout=1.0, connect_timeout=1.0)
         redis = {name: getattr(config, name) for name in ("url", "prefix", "socket_timeout", "connect_timeout")}
         async with AsyncExitStack() as stack:
+            stack.enter_context(self._to_acknowledge)
+            stack.enter_context(self._arrivals)
             hook = await stack.enter_async_context(self._pager.http())
             mail = await stack.enter_async_context(self._mail.smtp())
             made = spec(redis, hook, mail)
@@ -105,13 +107,15 @@ class _Soak:
         command = [sys.executable, "-m", "notifications.worker", msgspec.json.encode(made).decode()]
         environment = {**os.environ, "PYTHONPATH": _PYTHONPATH}
         while not self._stopping:
-            process = await anyio.open_process(command, stdin=None, stdout=None, stderr=None, env=environment)
+            process = await anyio.open_process(command, stdout=None, stderr=None, env=environment)
             self._workers.append(process)
             try:
                 await process.wait()
             finally:
                 if process.returncode is None:
                     process.kill()
+                with anyio.CancelScope(shield=True):
+                    await process.aclose()
             # It gives up where Redis is away while it starts; then it is started again, as whoever runs it would.
             await anyio.sleep(0.1)
 
@@ -142,14 +146,16 @@ class _Soak:
         with anyio.move_on_after(60 + self._count / 10):
             while True:
                 try:
-                    entries = await _all(notifier)
+                    # Alarms about the channels are beside the point.
+                    entries = [each for each in await _all(notifier) if each.notification.topic == "soak"]
                 except OutboxError:
                     entries = ()
                 done = [each for each in entries if each.wake is None]
                 humans = [each for each in entries if each.acknowledgement is not None]
                 if len(done) == self._count and len(humans) == len(self._asked) and not len(notifier.lane):
                     break
-                await anyio.sleep(0.2)
+                # To look at all of them takes time from those who send.
+                await anyio.sleep(max(0.2, self._count / 2000))
         return entries
 
     def _judge(self, entries: Sequence[Entry], seconds: float) -> Outcome:
@@ -179,8 +185,10 @@ class _Soak:
                 lied += sum(not it.truly for it in taken)
                 repeated += max(0, len(taken) - 1)
                 for before, after in pairwise(taken):
-                    # Between two sends of what was truly accepted somebody was killed before it could be kept.
-                    if before.truly and not any(before.at - 1.0 <= at <= after.at for at in self._faults):
+                    # Between two sends of what was truly accepted somebody was killed before it could be kept; or the
+                    # machine was so busy that the answer came after its time.
+                    was_killed = any(before.at - LIMIT <= at <= after.at for at in self._faults)
+                    if before.truly and not was_killed and after.at - before.at < LIMIT:
                         wrong.append(f"{id}: {each.channel} got twice what it had accepted")
         statuses = Counter(str(each.status) for each in entries)
         return Outcome(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import msgspec
 
 from tta_kernel import Kernel, KernelSettings, Plugin, PluginSettings
@@ -15,6 +16,8 @@ from tta_notify.smtp import NotifySmtp
 from tta_notify.webhook import NotifyWebhook
 from tta_notify_redis import NotifyRedis
 from tta_redis import RedisPlugin
+
+from .receivers import LIMIT
 
 PLUGINS: Mapping[str, type[Plugin[Any]]] = {
     "redis": RedisPlugin, "notify": NotifyPlugin, "notify-redis": NotifyRedis, "notify-local": NotifyLocal,
@@ -33,10 +36,10 @@ def spec(redis: dict[str, Any], hook: str, mail: int) -> Spec:
     notify = {
         "roster": {"anna": {"addresses": {"mail": "anna@example.org"}}},
         "severities": {name: {"channels": ["mail", "pager"]} for name in ("high", "critical")},
-        "retry": 0.2, "longest_retry": 1.0, "tries": 1000, "limit": 2.0, "pause_after": 5, "pause": 0.5,
+        "retry": 0.2, "longest_retry": 1.0, "tries": 1000, "limit": LIMIT, "pause_after": 5, "pause": 0.5,
     }  # fmt: skip
     configs: dict[str, dict[str, Any]] = {
-        "redis": redis, "notify": notify, "notify-redis": {}, "notify-local": {"lease": 5.0, "poll": 0.5},
+        "redis": redis, "notify": notify, "notify-redis": {}, "notify-local": {"lease": 15.0, "poll": 0.5},
         "notify-smtp": {"host": "127.0.0.1", "port": mail, "tls": "none", "sender": "tta@example.org"},
         "notify-webhook": {"channels": {"pager": {"url": hook, "secret": "sixteen bytes and more"}}},
     }  # fmt: skip
@@ -52,8 +55,8 @@ def kernel(spec: Spec, *, without: str = "") -> Kernel:
 
 async def main(spec: Spec) -> None:
     async with kernel(spec):
-        print("ready", flush=True)
-        await anyio.sleep_forever()
+        # Its input ends with whoever has started it, be that killed.
+        await anyio.to_thread.run_sync(sys.stdin.read)
 
 
 if __name__ == "__main__":
