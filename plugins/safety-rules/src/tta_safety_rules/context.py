@@ -18,6 +18,8 @@ from tta_safety.rules import Modifier, Rule
 
 _REACH = 160
 """How many characters before and after a match are looked at."""
+_UNSURE: frozenset[Modifier] = frozenset({"hypothetical", "quotation", "hyperbole", "fiction"})
+"""What leaves open whether it is meant."""
 _SCOPE = 6
 """How many words a negation reaches."""
 
@@ -93,7 +95,7 @@ def circumstances(text: str, start: int, end: int, rule: Rule) -> Circumstances:
     counted = frozenset(seen.intersection(rule.modifiers))
     return Circumstances(
         subject if subject != "other" or "subject" in counted else rule.subject,
-        "negated" if "negation" in counted else "possible" if "hypothetical" in counted else "affirmed",
+        "negated" if "negation" in counted else "possible" if counted & _UNSURE else "affirmed",
         _temporality(when, counted),
         counted,
     )

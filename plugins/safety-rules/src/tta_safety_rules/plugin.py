@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
 from typing import Annotated, Any
 
+import anyio.to_thread
 from msgspec import Meta, Struct
 
 from tta_http import Route
@@ -67,7 +68,7 @@ class SafetyRules(Plugin[Config]):
         self._loader = Loader(self.config.file, ctx.find(RULES), ctx.log, changed=self._take, failed=self._refused)
         self._checker: Checker | None = None
         async with AsyncExitStack() as stack:
-            head = load_head()
+            head = await anyio.to_thread.run_sync(load_head)  # It takes a while, and others start meanwhile.
             deep = await self._open_deep_head(stack)
             engine = await self._loader.start()
             self._checker = Checker(engine, head, deep)
