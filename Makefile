@@ -1,6 +1,6 @@
 # Needs a POSIX shell, make, and Python 3.11 or newer with its venv module.
 #
-#   make demo                                  one turn of the story, its steps, and one that is tried again
+#   make demo                                  one turn of the story, its steps, one that is tried again, and a crisis
 #   make demo INPUT="I walk to the lighthouse" a turn of your own
 #   make test                                  every test
 #   make test ARGS="-k lifespan -x"            some of them
@@ -48,6 +48,8 @@ demo: $(DEMO)
 	@.venv/bin/tta workflows graph turn
 	@printf '\n'
 	@.venv/bin/python scripts/demo_retry.py
+	@printf '\n'
+	@.venv/bin/python scripts/demo_crisis.py
 
 dev: $(DEV)
 

@@ -7,6 +7,7 @@ import os
 import sys
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,12 @@ collect_ignore = ["embedding"]
 def root() -> Path:
     """Return the top of the tree."""
     return ROOT
+
+
+@pytest.fixture
+def playable() -> dict[str, Any]:
+    """Return config of plugins under which a turn is played with no server, and nobody to tell of a crisis."""
+    return {"crisis": {"config": {"need_durable": False}}, "notify": {"config": {"need_humans": False}}}
 
 
 def pytest_report_header() -> list[str]:

@@ -13,12 +13,11 @@ import pytest
 
 @pytest.fixture
 def at(root: Path, tmp_path: Path) -> Path:
-    """Stand at the top of a tree whose ``development.yaml`` nobody has changed."""
+    """Stand at the top of a tree in which nobody has changed the config."""
     (tmp_path / "config").mkdir()
     shutil.copy(root / "config/base.yaml", tmp_path / "config")
     shutil.copytree(root / "config/workflows", tmp_path / "config/workflows")
-    development = "plugins: {orchestration: {config: {allow_unchecked: true}}}\n"
-    (tmp_path / "config/development.yaml").write_text(development, encoding="utf-8")
+    shutil.copy(root / "config/development.yaml", tmp_path / "config")
     return tmp_path
 
 
@@ -35,6 +34,7 @@ def test_the_demo_runs_what_is_tried_here(root: Path) -> None:
     recipe = (root / "Makefile").read_text(encoding="utf-8").partition("\ndemo: ")[2].partition("\n\n")[0]
     assert "tta workflows graph turn" in recipe
     assert "scripts/demo_retry.py" in recipe
+    assert "scripts/demo_crisis.py" in recipe
 
 
 def test_the_turn_is_drawn(at: Path) -> None:
@@ -50,3 +50,12 @@ def test_a_step_that_fails_once_is_tried_again(root: Path, at: Path) -> None:
         ["light", "attempt", "2", "started"], ["light", "attempt", "2", "done"],
     ]  # fmt: skip
     assert said[-1][:5] == ["the", "run", "is", "done:", "the"]
+
+
+def test_a_crisis_is_answered_opened_and_told_to_somebody(root: Path, at: Path) -> None:
+    said = run(at, str(root / "scripts/demo_crisis.py"))
+    answer, _, after = said.partition("what was opened for it:")
+    opened, _, told = after.partition("who was told of it:")
+    assert "I'm here" in answer or "with you" in answer
+    assert opened.split() == ["suicide", "critical", "open"]
+    assert told.split()[-2:] == ["queue", "accepted"]

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,14 +19,13 @@ def page(root: Path) -> str:
 
 
 @pytest.fixture
-def development(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def development(root: Path, tmp_path: Path, playable: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand at the top of a tree in which a turn needs no server."""
     folder = tmp_path / "config"
     folder.mkdir()
     (folder / "base.yaml").write_bytes((root / "config/base.yaml").read_bytes())
     shutil.copytree(root / "config/workflows", folder / "workflows")
-    layer = {"plugins": {"orchestration": {"config": {"allow_unchecked": True}}}}
-    (folder / "development.yaml").write_bytes(msgspec.yaml.encode(layer))
+    (folder / "development.yaml").write_bytes(msgspec.yaml.encode({"plugins": playable}))
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TTA_ENV", raising=False)
     monkeypatch.delenv("TTA_CONFIG", raising=False)

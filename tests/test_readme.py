@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import msgspec
 import pytest
@@ -29,14 +30,14 @@ def readme(root: Path) -> str:
 
 
 @pytest.fixture
-def development(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def development(root: Path, tmp_path: Path, playable: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand where a reader does, at the top of a tree whose ``development.yaml`` nobody has changed."""
     folder = tmp_path / "config"
     folder.mkdir()
     (folder / "base.yaml").write_bytes((root / "config/base.yaml").read_bytes())
     shutil.copytree(root / "config/workflows", folder / "workflows")
     kernel = msgspec.yaml.decode((root / "config/development.yaml").read_bytes())["kernel"]
-    layer = {"kernel": kernel, "plugins": {"orchestration": {"config": {"allow_unchecked": True}}}}
+    layer = {"kernel": kernel, "plugins": playable}
     (folder / "development.yaml").write_bytes(msgspec.yaml.encode(layer))
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TTA_ENV", raising=False)

@@ -158,7 +158,8 @@ def written_config(folder: Path, secret: str) -> Path:
             "enabled": True,
             "config": {"listeners": [{"port": 0}], "drain": 0, "health_interval": 0.05, "rates": RATES},
         },
-        "orchestration": {"config": {"allow_unchecked": True}},
+        "crisis": {"config": {"need_durable": False}},
+        "notify": {"config": {"need_humans": False}},
         "workflows": {"config": {"workflows": {"turn": TURN}}},
     }
     place = folder / "config"

@@ -66,7 +66,8 @@ def configuration(root: Path, printed: str, at: Path) -> Path:
     (folder / "workflows").mkdir(parents=True)
     (folder / "base.yaml").write_bytes((root / "config/base.yaml").read_bytes())
     kernel = msgspec.yaml.decode((root / "config/development.yaml").read_bytes())["kernel"]
-    layer = {"kernel": kernel, "plugins": {"orchestration": {"config": {"allow_unchecked": True}}}}
+    plugins = {"crisis": {"config": {"need_durable": False}}, "notify": {"config": {"need_humans": False}}}
+    layer = {"kernel": kernel, "plugins": plugins}
     (folder / "development.yaml").write_bytes(msgspec.yaml.encode(layer))
     (folder / "workflows/turn.yaml").write_text(block(printed), encoding="utf-8")
     return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -22,7 +23,7 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
     return "asyncio", {"use_uvloop": True}
 
 
-async def test_a_story_on_redis_is_told_on_uvloop(root: Path, tmp_path: Path) -> None:
+async def test_a_story_on_redis_is_told_on_uvloop(root: Path, tmp_path: Path, playable: dict[str, Any]) -> None:
     shutil.copy(root / "config" / "base.yaml", tmp_path)
     shutil.copytree(root / "config" / "workflows", tmp_path / "workflows")
     with redis_server() as server:
@@ -30,7 +31,7 @@ async def test_a_story_on_redis_is_told_on_uvloop(root: Path, tmp_path: Path) ->
             **{name: {"enabled": False} for name in MEMORY}, **{name: {"enabled": True} for name in REDIS},
             "redis": {"enabled": True, "config": {"url": server.url}},
             "agents": {"config": {"auto_register": True}},
-            "orchestration": {"config": {"allow_unchecked": True}},
+            **playable,
         }  # fmt: skip
         settings = {"kernel": {"autoload": True}, "plugins": plugins}
         (tmp_path / "test.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")

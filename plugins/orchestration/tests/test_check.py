@@ -94,4 +94,4 @@ def test_a_deployment_in_which_nobody_checks_text_is_objected_to(
 ) -> None:
     wiring = telling(*checkers, allow_unchecked=allowed).wiring
     wiring.check()
-    assert ["checks text" in note.what for note in wiring.notes] == [True] * problems
+    assert ["checks text" in problem.what for problem in wiring.problems] == [True] * problems

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from tta_agents import AgentCalled, StepContext
-from tta_kernel import Context, Kernel, KernelSettings, NoConfig, Plugin, Service
+from tta_kernel import ConfigError, Context, Kernel, KernelSettings, NoConfig, Plugin, Service
 from tta_kernel.testing import logged, published, running
 from tta_kernel.testing.strangers import LIMIT, Outcome, Stranger, strangers
 from tta_orchestration import (
@@ -437,10 +437,10 @@ async def test_an_objection_is_heard_even_where_another_check_could_not_look() -
         assert response.verdicts["story"].status == "unchecked"
 
 
-async def test_with_nobody_to_ask_the_turn_is_unchecked_and_falls_back() -> None:
-    async with kernel() as k:
-        response = await k.get(ORCHESTRATION).process_user_input("hello", "s")
-        assert (response.outcome, response.verdicts["player"].status) == ("fallback", "unchecked")
+async def test_with_nobody_to_ask_the_kernel_does_not_start_and_says_what_to_do() -> None:
+    with pytest.raises(ConfigError, match=r"no enabled plugin checks text.*enable one that implements"):
+        async with kernel():
+            pass
 
 
 async def test_with_nobody_to_ask_the_turn_is_played_unchecked_where_config_says_so() -> None:

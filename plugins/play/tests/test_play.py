@@ -154,13 +154,10 @@ def test_bad_lines_are_answered_and_the_session_goes_on(tta: Tta) -> None:
     assert len(lines[-1]) > 40
 
 
-def test_where_somebody_must_check_and_nobody_does_the_player_gets_the_fallback(tta: Tta) -> None:
+def test_where_somebody_must_check_and_nobody_does_no_story_begins(tta: Tta) -> None:
     done = tta.play("--json", "--", "look around", env="production")
-    response = json.loads(done.stdout)
-    assert response["outcome"] == "fallback"
-    assert "support" in response["text"]
-    assert response["verdicts"]["player"]["status"] == "unchecked"
-    assert response["failure"] == {"part": "safety", "code": "unchecked"}
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert b"no enabled plugin checks text" in done.stderr
 
 
 def test_a_misspelt_environment_is_an_error_with_a_suggestion(tta: Tta) -> None:

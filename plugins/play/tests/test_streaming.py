@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import re
 import signal
 import subprocess
 import sys
@@ -210,12 +209,3 @@ def test_a_pipe_gets_one_line_when_all_of_it_was_told(theatre: Theatre) -> None:
         theatre.go()
         out, _ = process.communicate(b"look\nlook again\n", timeout=50)
     assert out.decode().splitlines() == ["The first sentence. And then the second."] * 2
-
-
-def test_at_a_terminal_where_nobody_checks_the_fallback_is_told(theatre: Theatre) -> None:
-    theatre.environ["TTA__PLUGINS__ORCHESTRATION__CONFIG__ALLOW_UNCHECKED"] = "false"
-    terminal = theatre.terminal("look", "around")
-    terminal.expect("support you")
-    terminal.expect(pexpect.EOF)
-    said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.before or "")
-    assert "sentence" not in said

@@ -84,7 +84,7 @@ class OrchestrationPlugin(Plugin[Config]):
             return ()
         what = "no enabled plugin checks text, and a story that nobody has checked is not told"
         hint = "enable one that implements the hook check_text, such as 'safety-rules'; or set allow_unchecked"
-        return (Problem("plugin 'orchestration'", what, hint, note=True),)
+        return (Problem("plugin 'orchestration'", what, hint),)
 
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:
