@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from types import ModuleType
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 
-from tta_kernel import Event, Health, Plugin, PositiveDuration, hookimpl
+from tta_kernel import Context, Event, Figure, Health, Plugin, PositiveDuration, Size, hookimpl
 
 from . import hookspecs
 from .hookspecs import check_text, turn_checked
 from .lines import outdated
+from .memory import MemoryReviews
 from .merging import each, judge, known_kinds, merge
 from .model import (
     CATEGORIES,
@@ -38,8 +41,9 @@ from .reviews import REVIEWS, Review, Reviews, ReviewsError
 
 __all__ = [
     "CATEGORIES", "KINDS", "REVIEWS", "STATE", "TOLD", "About", "Action", "Channel", "CheckFailed", "CheckedTurn",
-    "Finding", "Level", "Polarity", "Review", "Reviews", "ReviewsError", "SafetyPlugin", "Status", "Subject",
-    "Temporality", "Verdict", "category", "check_text", "each", "judge", "known_kinds", "merge", "turn_checked",
+    "Finding", "Level", "Polarity", "Review", "Reviews", "ReviewsError", "SafetyMemory", "SafetyPlugin", "Status",
+    "Subject", "Temporality", "Verdict", "category", "check_text", "each", "judge", "known_kinds", "merge",
+    "turn_checked",
 ]  # fmt: skip
 
 
@@ -77,3 +81,37 @@ class SafetyPlugin(Plugin[Config]):
         more = f" and {len(old) - _NAMED} more" if len(old) > _NAMED else ""
         named = ", ".join(old[:_NAMED])
         return Health("degraded", f"crisis lines to be verified again: {named}{more} (docs/crisis.md says how)")
+
+
+class MemoryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many texts that were kept from players wait for a human, of how many bytes in all, and for how long."""
+
+    most: Annotated[int, msgspec.Meta(ge=1, le=10**6)] = 1000
+    size: Annotated[Size, msgspec.Meta(ge=1, le=2**40)] = 16 * 2**20
+    keep: PositiveDuration = 7 * 86400.0
+
+
+class SafetyMemory(Plugin[MemoryConfig]):
+    """Keeps what was kept from players in the memory of this process; it ends with it."""
+
+    provides = (REVIEWS,)
+    fallback = True
+
+    @asynccontextmanager
+    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        config = self.config
+        self._reviews = MemoryReviews(time.time, most=config.most, size=config.size, keep=config.keep)
+        ctx.provide(REVIEWS, self._reviews)
+        yield
+
+    @hookimpl(optionalhook=True)
+    async def forget(self, user: str) -> int:
+        return await self._reviews.forget(user)
+
+    @hookimpl
+    def figures(self) -> Sequence[Figure]:
+        return (Figure("safety.reviews", "texts kept from players that wait in memory for a human"),)
+
+    @hookimpl
+    async def snapshot(self) -> Mapping[str, Any]:
+        return {"safety.reviews": len(self._reviews)}
