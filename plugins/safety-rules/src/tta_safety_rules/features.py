@@ -6,8 +6,8 @@ import re
 import zlib
 from collections.abc import Iterator
 
-WINDOW = 32
-STEP = 16
+WINDOW = 24
+STEP = 12
 """A long text is read through a window of so many words, which moves on by so many: one sentence may decide."""
 _SLACK = 8
 _PART = 4

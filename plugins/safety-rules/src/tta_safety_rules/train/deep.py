@@ -16,7 +16,7 @@ from .lines import COLUMNS, STORY, Line
 from .solver import Rows, solve
 from .statistical import POSITIVE, by_line
 
-_STRENGTH = 2e-3
+_STRENGTH = 5e-3
 
 
 class DeepSolution(NamedTuple):

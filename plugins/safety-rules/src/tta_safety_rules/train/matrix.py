@@ -118,5 +118,5 @@ def place_words(words: Sequence[str], vectors: Floats, counts: Counter[str]) -> 
 _OFTEN = 8000
 _PLACES = 128
 _EVERYDAY = 1e-3
-_STRENGTH = 2.0
+_STRENGTH = 1.0
 """How much a word's place counts beside the word itself; by trial on what is held out."""
