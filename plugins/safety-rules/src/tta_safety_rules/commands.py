@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import msgspec
 
 from tta_kernel import Kernel, PluginError, Problem
@@ -47,7 +48,7 @@ class _Commands:
     async def look(self, kernel: Kernel, options: argparse.Namespace) -> int:
         file = options.file or self._file
         try:
-            engine = load_engine(file, None)
+            engine = await anyio.to_thread.run_sync(load_engine, file, None)
         except RulesError as error:
             _problems(error)
             return WANTING
@@ -58,7 +59,7 @@ class _Commands:
         return DONE
 
     async def list(self, kernel: Kernel, options: argparse.Namespace) -> int:
-        rules = [it for it in _in_force(self._file, kernel) if options.category in ("", it.category)]
+        rules = [it for it in await _in_force(self._file) if options.category in ("", it.category)]
         if options.json:
             print_json(rules)
             return DONE
@@ -67,7 +68,7 @@ class _Commands:
         return DONE
 
     async def export(self, kernel: Kernel, options: argparse.Namespace) -> int:
-        rules = [msgspec.to_builtins(rule) for rule in _in_force(self._file, kernel)]
+        rules = [msgspec.to_builtins(rule) for rule in await _in_force(self._file)]
         print(written({"version": 1, "rules": rules}), end="")
         return DONE
 
@@ -120,7 +121,8 @@ class _Commands:
     async def _put(self, kernel: Kernel, raw: Mapping[str, Any], *, shared: bool) -> int:
         before, source = await self._layer(kernel, shared=shared)
         text = written({"version": 1, **{key: value for key, value in raw.items() if value}})
-        whole = load_engine(self._file if shared else None, RuleText(text, "", before.where))
+        below = self._file if shared else None
+        whole = await anyio.to_thread.run_sync(load_engine, below, RuleText(text, "", before.where))
         if source is not None:
             try:
                 await source.write(text, tag=before.tag)
@@ -191,8 +193,8 @@ def add(subcommands: Subcommands, file: Path | None) -> None:
     parser.add_argument("--shared", action="store_true", help="where all processes find them, and not in the file")
 
 
-def _in_force(file: Path | None, kernel: Kernel) -> tuple[Rule, ...]:
-    return load_engine(file, None).rules.rules
+async def _in_force(file: Path | None) -> tuple[Rule, ...]:
+    return (await anyio.to_thread.run_sync(load_engine, file, None)).rules.rules
 
 
 def _source(kernel: Kernel) -> RuleSource:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -15,8 +15,8 @@ import msgspec
 
 from tta_kernel import Problem, as_failure
 from tta_program.files import read_text
-from tta_safety.layers import RulesError, merged, read_layer
-from tta_safety.rules import RuleSource, RuleText
+from tta_safety.layers import Layer, RulesError, merged, read_layer
+from tta_safety.rules import Rule, RuleSet, RuleSource, RuleText
 
 from .builtin import built_in
 from .engine import Engine
@@ -52,6 +52,24 @@ def built_in_engine() -> Engine:
 
 def load_engine(file: Path | None, source: RuleText | None, known: Engine | None = None) -> Engine:
     """Read all layers and make them ready; raise a `RulesError` with every problem, named by where it stands."""
+    rules, layers = _read_rules(file, source)
+    if len(layers) == len(built_in()):
+        return built_in_engine()
+    return _compiled(rules, layers, built_in_engine(), known.rules.rules if known else ())
+
+
+def check_file(file: Path) -> Sequence[Problem]:
+    """Say what is wrong with a file of rules; what the package brings is not tried again, so that this is quick."""
+    try:
+        rules, layers = _read_rules(file, None)
+        brought = {*merged(built_in()).rules}
+        own = tuple(it for it in rules.rules if it not in brought)
+        return _compiled(msgspec.structs.replace(rules, rules=own), layers, None).notes
+    except RulesError as error:
+        return error.problems
+
+
+def _read_rules(file: Path | None, source: RuleText | None) -> tuple[RuleSet, Sequence[Layer]]:
     layers = [*built_in()]
     problems: list[Problem] = []
     try:
@@ -66,13 +84,14 @@ def load_engine(file: Path | None, source: RuleText | None, known: Engine | None
             problems += error.problems
     if problems:
         raise RulesError(*problems)
-    if not texts:
-        return built_in_engine()
-    rules = merged(layers)
+    return merged(layers), layers
+
+
+def _compiled(rules: RuleSet, layers: Sequence[Layer], base: Engine | None, known: Iterable[Rule] = ()) -> Engine:
     try:
-        return Engine(rules, built_in_engine(), known.rules.rules if known else ())
+        return Engine(rules, base, known)
     except RulesError as error:
-        raise RulesError(*(_placed(it, [layer.where for layer in layers], layers) for it in error.problems)) from None
+        raise RulesError(*(_placed(it, layers) for it in error.problems)) from None
 
 
 def _from_file(path: Path | None) -> RuleText | None:
@@ -86,19 +105,20 @@ def _from_file(path: Path | None) -> RuleText | None:
     return RuleText(text, hashlib.sha256(text.encode(errors="replace")).hexdigest(), str(path))
 
 
-def _placed(problem: Problem, names: Sequence[str], layers: Sequence[object]) -> Problem:
+def _placed(problem: Problem, layers: Sequence[Layer]) -> Problem:
     """Return a problem of a compiled rule with the uppermost layer that says something of that rule."""
     rule = problem.where.removeprefix("rule ").partition(":")[0]
     for layer in reversed(layers):
-        if rule in getattr(layer, "rules", {}):
-            return msgspec.structs.replace(problem, where=f"{getattr(layer, 'where', '')}: {problem.where}")
+        if rule in layer.rules:
+            return msgspec.structs.replace(problem, where=f"{layer.where}: {problem.where}")
     return problem
 
 
 class Loader:
     """Keeps the rules in force up to date; ``changed`` is called with each new engine, in the event loop.
 
-    What can't be used changes nothing: ``trouble`` says why, and ``failed`` is awaited with it.
+    What can't be used changes nothing: ``trouble`` says why, and ``failed`` is awaited with it. ``ready`` is called
+    with each engine before that, in a thread, to do what the first text would otherwise wait for.
     """
 
     def __init__(
@@ -107,6 +127,7 @@ class Loader:
         source: RuleSource | None,
         log: logging.LoggerAdapter[logging.Logger] | logging.Logger,
         *,
+        ready: Callable[[Engine], None] = lambda engine: None,
         changed: Callable[[Engine], None],
         failed: Callable[[RulesError], Awaitable[None]],
         limit: float = SOURCE_LIMIT,
@@ -116,6 +137,7 @@ class Loader:
         self.engine: Engine | None = None
         self.trouble: Sequence[Problem] = ()
         self._log = log
+        self._ready = ready
         self._changed = changed
         self._failed = failed
         self._limit = limit
@@ -127,7 +149,7 @@ class Loader:
         """Load the rules for the first time; a source that can't be read just now is left out, and told."""
         text, wrong = await self._from_source()
         self._stamp = stamp(self.file)
-        engine = await anyio.to_thread.run_sync(load_engine, self.file, text, None)
+        engine = await anyio.to_thread.run_sync(self._load, text)
         self._take(engine, text)
         self.trouble = wrong
         return engine
@@ -141,13 +163,18 @@ class Loader:
                 if wrong:
                     raise RulesError(*wrong)
                 # In a thread: texts are checked meanwhile, by the rules that were in force.
-                engine = await anyio.to_thread.run_sync(load_engine, self.file, text, self.engine)
+                engine = await anyio.to_thread.run_sync(self._load, text)
             except RulesError as error:
                 self.trouble = error.problems
                 raise
             self._take(engine, text)
             self.trouble = ()
             return engine
+
+    def _load(self, text: RuleText | None) -> Engine:
+        engine = load_engine(self.file, text, self.engine)
+        self._ready(engine)
+        return engine
 
     async def watch(self, every: float) -> None:
         """Reload whenever the file, or what the source has, is another one; never ends."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -35,9 +36,10 @@ from .counting import FIGURES, Counts
 from .engine import Engine
 from .events import RulesLoaded, RulesRefused
 from .head import load_head
-from .loading import Loader, load_engine
+from .loading import Loader, check_file, load_engine
 from .routes import safety_routes
 from .scores import DeepHead
+from .warming import warm
 
 NAME = "safety-rules"
 
@@ -65,10 +67,17 @@ class SafetyRules(Plugin[Config]):
         self._ctx = ctx
         self._since = time.time()
         self._counts = Counts(ctx.find(METRICS))
-        self._loader = Loader(self.config.file, ctx.find(RULES), ctx.log, changed=self._take, failed=self._refused)
         self._checker: Checker | None = None
+        head = await anyio.to_thread.run_sync(load_head)
+        self._loader = Loader(
+            self.config.file,
+            ctx.find(RULES),
+            ctx.log,
+            ready=partial(warm, head=head),
+            changed=self._take,
+            failed=self._refused,
+        )
         async with AsyncExitStack() as stack:
-            head = await anyio.to_thread.run_sync(load_head)  # It takes a while, and others start meanwhile.
             deep = await self._open_deep_head(stack)
             engine = await self._loader.start()
             self._checker = Checker(engine, head, deep)
@@ -81,7 +90,8 @@ class SafetyRules(Plugin[Config]):
         if not self.config.deep:
             return None
         try:
-            module = import_module(".deep", __package__)
+            # In a thread: what it imports takes a second where the disk is slow.
+            module = await anyio.to_thread.run_sync(import_module, ".deep", __package__)
             opened: DeepHead = await stack.enter_async_context(module.open_deep_head(limit=self.config.deep_limit))
         except (ImportError, OSError) as error:
             # An extra: without it the statistical head decides alone, by its own thresholds.
@@ -129,10 +139,8 @@ class SafetyRules(Plugin[Config]):
 
     @hookimpl
     def check(self) -> Sequence[Problem]:
-        try:
-            return load_engine(self.config.file, None).notes
-        except RulesError as error:
-            return error.problems
+        # In the event loop: all rules are compiled and tried as it starts, in a thread.
+        return check_file(self.config.file) if self.config.file else ()
 
     @hookimpl
     async def health(self) -> Health:
