@@ -39,7 +39,7 @@ EMBEDDING = .venv-embedding/$(STAMP)
 help:
 	@sed -n 's/^#   //p' Makefile
 	@echo "make test-servers | test-embedding | lint | format | map | docs | check | chaos | constraints | clean"
-	@echo "make bench-workflows | bench-flow | bench-http | bench-crisis | bench-kernel | bench-metrics | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls | bench-connection"
+	@echo "make bench-workflows | bench-flow | bench-http | bench-safety | bench-llm-guard | bench-crisis | bench-kernel | bench-metrics | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls | bench-connection"
 
 demo: $(DEMO)
 	@printf '> %s\n\n' "$$TTA_DEMO_INPUT"
@@ -166,6 +166,15 @@ bench-http:
 	@build/bench-http/bin/python $(PIP) install -c constraints.txt --no-build-isolation -e ./kernel -e ./plugins/http \
 	  -e ./plugins/access -e ./plugins/audit -e ./plugins/metrics -e ./plugins/diagnostics
 	build/bench-http/bin/python bench/serving.py $(ARGS)
+
+bench-safety: $(DEV)
+	$(BIN)/python bench/safety.py $(ARGS)
+
+# A rival of bench-safety with heavy needs, torch among them: gigabytes, for whoever wants to see it run.
+bench-llm-guard:
+	$(call require_python)
+	@test -e build/bench-llm-guard/bin/python || $(PYTHON) -m venv build/bench-llm-guard
+	@build/bench-llm-guard/bin/python $(PIP) install "llm-guard==0.3.16"
 
 # Secrets are in place only where they are used.
 check: $(DEV)
