@@ -6,7 +6,7 @@ import json
 import sys
 import time
 
-from llm_guard.input_scanners import Regex
+from llm_guard.input_scanners import Regex  # type: ignore[import-not-found]
 
 
 def main() -> None:
