@@ -27,11 +27,12 @@ import msgspec
 from tta_audit import Entry
 from tta_safety import About, Verdict, judge
 from tta_safety.layers import merged, read_layer
-from tta_safety.rules import RuleSet
+from tta_safety.rules import RuleSet, RuleText
 from tta_safety_rules.builtin import built_in
 from tta_safety_rules.checker import Checker
 from tta_safety_rules.engine import Engine, spaced
 from tta_safety_rules.head import load_head
+from tta_safety_rules.loading import load_engine
 from tta_safety_rules.warming import warm
 
 ROOT = Path(__file__).parent.parent
@@ -123,6 +124,11 @@ def layer(count: int, *, version: int = 1) -> str:
     return json.dumps({"version": 1, "rules": rules})
 
 
+def made_up(version: int) -> RuleText:
+    """Return as many rules as are missing beside the built-in ones."""
+    return RuleText(layer(RULES - len(merged(built_in()).rules), version=version), str(version), "made up")
+
+
 def rule_set(count: int) -> RuleSet:
     """Return the built-in rules and as many made-up ones as are missing; of ten all are made up."""
     brought = [] if count < 100 else [*built_in()]
@@ -201,8 +207,8 @@ def guard(rules: RuleSet, texts: Sequence[str]) -> Times | None:
 
 
 def ready(count: int) -> Engine:
-    """Return a warm engine that has seen no text."""
-    engine = Engine(rule_set(count))
+    """Return an engine as it is loaded, that has seen no text; of ten rules all are made up."""
+    engine = load_engine(None, made_up(1)) if count == RULES else Engine(rule_set(count))
     warm(engine, None)
     return engine
 
@@ -222,14 +228,14 @@ class Reload(NamedTuple):
 async def reload(texts: Sequence[str], ahead: Engine) -> Reload:
     """Check texts on and on while other rules are loaded in a thread."""
     checker = Checker(ahead, load_head())
-    told = [layer(RULES - 20, version=number) for number in (2, 3, 4)]
+    told = [made_up(number) for number in (2, 3, 4)]
     spans: list[float] = []
     gaps: list[float] = []
     mixed = checked = 0
     loading = True
 
-    def load(text: str) -> Engine:
-        engine = Engine(merged([*built_in(), read_layer(text, "made up")]), known=checker.engine.rules.rules)
+    def load(text: RuleText) -> Engine:
+        engine = load_engine(None, text, checker.engine)
         warm(engine, None)
         return engine
 

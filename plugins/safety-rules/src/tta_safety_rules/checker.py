@@ -25,6 +25,8 @@ _CONTEXT = 300
 """How many characters of what was told before are searched with a piece of a story."""
 _SHORT = 200
 """Up to how many characters a text may be the end of what began in the turn before."""
+_REACH = 100
+"""How far what begins in one text and ends in the next may reach into each of them."""
 _REMEMBERED = 64
 
 
@@ -74,7 +76,8 @@ class Checker:
         hits = [it for it in engine.search(folded, channel) if self._counts(it, engine, about)]
         lead = about.told[-_CONTEXT:] if channel != "player" else tail if len(piece) <= _SHORT else ""
         if first and lead:
-            both = fold(f"{lead} {piece}")
+            lead = _end(lead)
+            both = fold(f"{lead} {piece[:_REACH]}")
             gap = len(lead) + 1
             hits += (
                 Hit(it.rule, (0, it.span[1] - gap), it.circumstances)
@@ -130,6 +133,11 @@ class Checker:
         for rule in engine.sentiment:
             if channel in rule.channels and not rule.shadow and sentiment <= -rule.sensitivity:
                 evidence.add_sentiment(rule.reference, rule.category, rule.level, rule.why)
+
+
+def _end(text: str) -> str:
+    """Return the end of a text, from the beginning of a word."""
+    return text if len(text) <= _REACH else text[-_REACH:].partition(" ")[2]
 
 
 def windows(length: int) -> range:

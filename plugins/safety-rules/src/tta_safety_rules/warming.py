@@ -13,14 +13,14 @@ from .folding import fold
 from .fusion import Evidence
 from .scores import Head
 
-_MOST = 300
-"""Of how many rules an example is looked at; those beyond take a millisecond more when they first match."""
+_MOST = 1000
+"""How many examples are looked at; what only others need takes a millisecond more when it first matches."""
 _EVASION = "s0 t1red of l i f e, k*ll meee \u0455 \U0001f52a"
 """Something for each step of folding."""
 
 
 def warm(engine: Engine, head: Head | None) -> None:
-    """Look at an example of each rule, by all that a text goes through; takes a while, and belongs into a thread."""
+    """Look at the examples of the rules, by all that a text goes through; takes a while, and belongs into a thread."""
     for text, channel in islice(_examples(engine), _MOST):
         folded = fold(text)
         evidence = Evidence(channel)
@@ -34,5 +34,5 @@ def warm(engine: Engine, head: Head | None) -> None:
 def _examples(engine: Engine) -> Iterator[tuple[str, Channel]]:
     yield _EVASION, "player"
     for rule in engine.rules.rules:
-        for example in rule.match[:1]:
+        for example in (*rule.match, *rule.no_match):
             yield example.text if isinstance(example, Example) else example, rule.channels[0]

@@ -96,4 +96,6 @@ def _kind(name: str) -> str:
 
 
 def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
     return "".join(char for char in text if char.isprintable() or char == "\n")
