@@ -1,0 +1,24 @@
+"""All conversations with the real system: nothing is red."""
+
+from __future__ import annotations
+
+import pytest
+
+from .rubric import table
+from .script import scripts
+from .stage import converse_all, reds
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.xfail(reason="some arcs' risks aren't seen yet; take this away with the last red item")
+async def test_no_conversation_has_a_red_item(capsys: pytest.CaptureFixture[str]) -> None:
+    judged = await converse_all(scripts())
+    with capsys.disabled():
+        print(f"\n{table(judged)}")
+    assert reds(judged) == {}
