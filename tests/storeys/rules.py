@@ -83,10 +83,20 @@ class Distribution(NamedTuple):
         return {canonicalize_name(Requirement(line).name) for line in lines}
 
     def of_extra(self, where: str) -> set[str]:
-        """Return what the extra brings that the module at ``where`` is named after."""
+        """Return what the extras bring that the module at ``where``, or a package that it is in, is named after."""
+        path = Path(where.partition(":")[0])
+        return {canonicalize_name(name) for part in (*path.parts, path.stem) for name in self._brought_by(part)}
+
+    def _brought_by(self, extra: str) -> Iterator[str]:
+        """Yield the names of what an extra brings, also by way of others of this distribution."""
         extras = self.project.get("optional-dependencies")
-        lines = _strings(extras.get(Path(where.partition(":")[0]).stem)) if isinstance(extras, Mapping) else []
-        return {canonicalize_name(Requirement(line).name) for line in lines}
+        lines = _strings(extras.get(extra)) if isinstance(extras, Mapping) else []
+        for needed in map(Requirement, lines):
+            if canonicalize_name(needed.name) == f"tta-{self.name}":
+                for other in needed.extras:
+                    yield from self._brought_by(other)
+            else:
+                yield needed.name
 
 
 def _strings(value: object) -> list[str]:

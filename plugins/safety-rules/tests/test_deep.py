@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from tta_safety import KINDS
-from tta_safety_rules.deep import LIMIT, Late, ThreadedHead, load_reader, open_deep_head, serving
+from tta_safety_rules.embeddings.head import LIMIT, Late, ThreadedHead, load_reader, open_deep_head, serving
 from tta_safety_rules.embeddings.model import GRAPH, cache_folder
 from tta_safety_rules.scores import Scores
 from tta_safety_rules.weights import HeadCard

@@ -91,7 +91,7 @@ class SafetyRules(Plugin[Config]):
             return None
         try:
             # In a thread: what it imports takes a second where the disk is slow.
-            module = await anyio.to_thread.run_sync(import_module, ".deep", __package__)
+            module = await anyio.to_thread.run_sync(import_module, ".embeddings.head", __package__)
             opened: DeepHead = await stack.enter_async_context(module.open_deep_head(limit=self.config.deep_limit))
         except (ImportError, OSError) as error:
             # An extra: without it the statistical head decides alone, by its own thresholds.

@@ -74,7 +74,7 @@ class DeepHead(Protocol):
 
 
 class OpenDeepHead(Protocol):
-    """``tta_safety_rules.deep.open_deep_head``: raises ImportError or OSError where it isn't installed or built."""
+    """`tta_safety_rules.embeddings.head.open_deep_head`: raises ImportError or OSError where it can't be had."""
 
     def __call__(self, *, limit: float) -> AbstractAsyncContextManager[DeepHead]:
         """Open the deep head; each score takes ``limit`` seconds at most."""

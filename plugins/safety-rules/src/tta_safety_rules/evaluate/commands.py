@@ -14,7 +14,7 @@ from tta_kernel import Kernel
 from tta_program import DONE, WANTING, Subcommands, fail
 from tta_safety import CATEGORIES
 from tta_safety.layers import RulesError
-from tta_safety_rules.deep import LIMIT
+from tta_safety_rules.embeddings.head import LIMIT
 from tta_safety_rules.scores import DeepHead
 
 from .measures import curve

@@ -7,7 +7,7 @@ from functools import partial
 
 import anyio.to_thread
 
-from tta_safety_rules.deep import load_reader
+from tta_safety_rules.embeddings.head import load_reader
 from tta_safety_rules.scores import Scores
 
 

@@ -15,11 +15,11 @@ import anyio
 import anyio.to_thread
 
 from tta_safety import Channel
+from tta_safety_rules.head import SENTIMENT, StatisticalHead, load_head
+from tta_safety_rules.scores import Scores, Threshold
+from tta_safety_rules.weights import CARD, DEEP, Calibration, DeepWeights, HeadCard, packaged, read_card, read_deep
 
-from .embeddings.model import SentenceModel, cache_folder
-from .head import SENTIMENT, StatisticalHead, load_head
-from .scores import Scores, Threshold
-from .weights import CARD, DEEP, Calibration, DeepWeights, HeadCard, packaged, read_card, read_deep
+from .model import SentenceModel, cache_folder
 
 if TYPE_CHECKING:
     import numpy as np
