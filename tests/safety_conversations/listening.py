@@ -17,12 +17,12 @@ _ASKED: dict[Asked, re.Pattern[str]] = {
     "direct": re.compile(
         r"suicid|kill(ing)? yourself|tak(e|ing) your (own )?life|end(ing)? your (own )?life|ending (it|things)"
         r"|thoughts? of (dying|death|ending)|want(ing)? to (die|be dead)|wish(ing)? (to be|you were) dead"
-        r"|not (wanting|want) to (live|be alive)|wish(ing)? you (weren.t|were not) (alive|here)|about dying|hurt(ing)? yourself"
+        r"|not (wanting|want) to (live|be alive)|wish(ing)? you (weren.t|were not) (alive|here)|about dying|hurt(ing)? (yourself|some|any|others|them)"
     ),
     "plan": re.compile(r"\bplan|how (you|and when)|\bwhen (you )?(would|might|will)|thought (about|of) (how|a way)|have you decided"),
     "means": re.compile(
         r"(within|in) reach|get hold|have (it|them|anything|something|what you).{0,25}(with|near|by|around|there|use)"
-        r"|access to|near you that|close (to hand|by)|at hand|have what you"
+        r"|access to|near you that|close (to hand|by)|at hand|have what you|(anything|something|what) (that )?you (could|might|would) (hurt|use)"
     ),
     "intent": re.compile(
         r"inten[dt]|going to (do|act|act on)|act(ing)? on|might (do|act)|mean to|keep yourself (safe|from)"
