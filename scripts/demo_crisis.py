@@ -6,7 +6,7 @@ import anyio
 
 from tta_crisis import CRISIS, CrisisQuery
 from tta_kernel import Kernel
-from tta_notify import NOTIFY
+from tta_notify import NOTIFY, Entry
 from tta_orchestration import ORCHESTRATION
 from tta_program import load, table
 
@@ -26,7 +26,7 @@ async def main() -> None:
         page = await kernel.get(CRISIS).page(CrisisQuery(session="demo-crisis"))
         table([("", "", each.kind, each.level, each.status) for each in page.interventions])
         print("\nwho was told of it:")
-        notified = []
+        notified: list[Entry] = []
         with anyio.move_on_after(_PATIENCE):
             while not notified:
                 entries = (await kernel.get(NOTIFY).page()).entries

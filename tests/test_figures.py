@@ -29,7 +29,7 @@ from tta_notify import NotifyMemory, NotifyPlugin
 from tta_notify_redis import NotifyRedis
 from tta_redis import RedisPlugin
 from tta_redis.testing import RedisServer, redis_server
-from tta_safety import SafetyPlugin
+from tta_safety import SafetyMemory, SafetyPlugin
 from tta_safety_rules import SafetyRules
 from tta_schedules import SchedulesLocal, SchedulesPlugin
 from tta_schedules.testing import FakeWorkflows
@@ -45,7 +45,7 @@ MEMORY: dict[str, type[Plugin[Any]]] = {
     "access-memory": AccessMemory, "audit-file": AuditFile, "workflows": WorkflowsPlugin,
     "workflows-local": WorkflowsLocal, "workflows-memory": WorkflowsMemory, "agents-memory": AgentsMemory,
     "agents": AgentsPlugin, "safety": SafetyPlugin, "safety-rules": SafetyRules, "notify": NotifyPlugin,
-    "notify-memory": NotifyMemory,
+    "notify-memory": NotifyMemory, "safety-memory": SafetyMemory,
 }  # fmt: skip
 REDIS: dict[str, type[Plugin[Any]]] = {
     "crisis": CrisisPlugin, "crisis-redis": CrisisRedis,
