@@ -163,7 +163,7 @@ bench-http:
 	@test -e build/bench-http/bin/python || $(PYTHON) -m venv build/bench-http
 	@build/bench-http/bin/python $(PIP) install -r bench/requirements-http.txt
 	@build/bench-http/bin/python $(PIP) install -c constraints.txt hatchling editables opentelemetry-sdk prometheus_client
-	@build/bench-http/bin/python $(PIP) install -c constraints.txt --no-build-isolation -e ./kernel -e ./plugins/http \
+	@build/bench-http/bin/python $(PIP) install -c constraints.txt --no-build-isolation -e ./kernel -e ./plugins/http -e ./plugins/safety \
 	  -e ./plugins/access -e ./plugins/audit -e ./plugins/metrics -e ./plugins/diagnostics
 	build/bench-http/bin/python bench/serving.py $(ARGS)
 
