@@ -23,12 +23,12 @@ class Fake:
             "story": {"toxicity": Threshold(0.5, 0.9)},
         }
 
-    def score(self, text: str, before: str = "") -> Scores:
+    def score(self, text: str, before: str | None = None) -> Scores:
         return Scores({"panic": self.risk, "toxicity": self.risk}, 0.0, self.known, len(text.split()))
 
 
 class Late(Fake):
-    async def score(self, text: str, before: str = "") -> Scores | None:  # type: ignore[override]
+    async def score(self, text: str, before: str | None = None) -> Scores | None:  # type: ignore[override]
         return None
 
 
