@@ -124,3 +124,9 @@ def test_an_old_name_of_a_category_is_understood() -> None:
     (rule,) = merged(layers("rules: [{id: a, category: severe_depression, patterns: [abc]}]")).rules
 
     assert rule.category == "depression"
+
+
+@pytest.mark.parametrize("text", ["", "\n \n"])
+def test_an_empty_layer_is_refused_since_a_file_that_is_being_written_looks_so(text: str) -> None:
+    assert ["is empty" in it and "rules: []" in it for it in problems(text)] == [True]
+    assert not merged(layers("rules: []")).rules

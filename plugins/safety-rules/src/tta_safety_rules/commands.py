@@ -214,6 +214,8 @@ def _read(path: Path) -> str:
 
 def _raw(text: RuleText) -> dict[str, Any]:
     """Return a layer as it is written, once it has proved to be one."""
+    if not text.text.strip():
+        return {"rules": []}  # Whoever adds to it, or takes away, sees that there is nothing.
     read_layer(text.text, text.where)
     raw = parse(text.text, text.where) or {}
     return {**raw, "rules": list(raw.get("rules") or [])}

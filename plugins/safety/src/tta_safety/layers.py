@@ -48,6 +48,10 @@ def read_layer(text: str, where: str) -> Layer:
     """Read a layer from YAML or JSON; raise a `RulesError` that names what is wrong, and never half of it."""
     if len(text) > LARGEST:
         raise RulesError(Problem(where, f"has more than {LARGEST:,} characters", "split it, or shorten it"))
+    if not text.strip():
+        # So looks a file that is being written, or was cut: its rules, floors among them, must not just vanish.
+        hint = "where there are to be none, write `rules: []`, or take it away"
+        raise RulesError(Problem(where, "is empty", hint))
     try:
         raw = parse(text, where)
     except ConfigError as error:
