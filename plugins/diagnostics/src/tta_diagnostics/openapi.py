@@ -16,6 +16,7 @@ from tta_http import (
     LATE,
     MISDIRECTED,
     NOT_ACCEPTABLE,
+    NOT_FOUND,
     PUBLIC,
     RATE_LIMITED,
     REQUEST_TIMEOUT,
@@ -153,14 +154,14 @@ def _of_bytes(kind: str) -> dict[str, Any]:
 def _problems(route: Route, named: Mapping[type, Any]) -> dict[str, Any]:
     """Return what a request may come to instead, by status; a status of the route's own keeps its meaning."""
     found: dict[int, list[ProblemType]] = {}
-    for kind in (*_of_server(route), *route.problems):
+    for kind in dict.fromkeys((*_of_server(route), *route.problems)):
         found.setdefault(kind.status, []).append(kind)
     content = {PROBLEM: {"schema": named[ProblemDetails]}}
     answers: dict[str, Any] = {}
     for status, kinds in sorted(found.items()):
         told = {"description": "; ".join(f"{kind.title} (`{kind.code}`)" for kind in kinds), "content": content}
         form = route.response
-        if isinstance(form, Media) and status in form.statuses:
+        if isinstance(form, Media | Html) and status in form.statuses:
             own = _success(route, named)[str(status)]
             told = {**told, "content": {**own["content"], **content}}
         if status == RATE_LIMITED.status:
@@ -173,6 +174,8 @@ def _of_server(route: Route) -> Iterable[ProblemType]:
     """Yield what any route of its kind can come to."""
     yield from (BAD_REQUEST, NOT_ACCEPTABLE, INVALID, RATE_LIMITED, FAILED, UNAVAILABLE, LATE, FORBIDDEN)
     yield UNAUTHENTICATED
+    if route.parameters:
+        yield NOT_FOUND  # What stands in its place may be nothing that a path can hold.
     if route.limited_as != "probe":
         yield MISDIRECTED
     if route.takes_body:

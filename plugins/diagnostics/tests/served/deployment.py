@@ -94,7 +94,8 @@ async def serving(
         def routes(self) -> Sequence[Route]:
             return routes
 
-    given = {"listeners": [{"port": 0}], "drain": 0, **config}
+    often = {"probe": {"per_second": 10_000, "burst": 10_000}}  # Whoever waits here for all to be ready asks often.
+    given = {"listeners": [{"port": 0}], "drain": 0, "rates": often, **config}
     settings = KernelSettings(
         stop_timeout=stop_timeout,
         hook_timeouts=dict(hook_timeouts or {}),

@@ -190,6 +190,7 @@ def _plain(answer: Any) -> Any:
     if isinstance(answer, list | tuple):
         return list(answer)
     if hasattr(answer, "waiting"):
-        counts = {name: getattr(answer, name) for name in answer.__struct_fields__}
+        # Two stores that are asked one after the other don't agree on how long something has waited.
+        counts = {name: getattr(answer, name) for name in answer.__struct_fields__ if name != "oldest_age"}
         return counts | {"waiting": {name: n for name, n in answer.waiting.items() if n}}
     return answer
