@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from urllib.request import Request, urlopen
 
 import anyio
 import anyio.lowlevel
+import msgspec
 import pytest
 
 from tta_access import ACCESS, Credentials
@@ -29,7 +31,8 @@ from tta_diagnostics import ADDRESSES
 from tta_http import NOT_FOUND, PUBLIC, Route, declared
 from tta_kernel import Kernel, KernelSettings, PluginSettings
 from tta_messages import FAILED, MESSAGES, Failure, Message
-from tta_notify import NOTIFY, Notification
+from tta_notify import NOTIFY, Changed, Notification, Notifier
+from tta_notify.links import new_token, with_link
 from tta_program import BlockingKernel
 from tta_sessions import SESSIONS, Session
 from tta_workflows import WORKFLOWS, Workflows
@@ -90,6 +93,19 @@ async def settled(workflows: Workflows, run: str, status: str) -> None:
             await anyio.lowlevel.checkpoint()
 
 
+async def linked(notifier: Notifier, id: str) -> str:
+    """Return the token of a link to a notification of that id, as it would be sent."""
+    key = (await notifier.notify(Notification(id=id, topic="crisis", severity="critical", subject="a test"))).key
+    token = new_token(key)
+    while True:
+        entry = await notifier.outbox.get(key)
+        assert entry is not None
+        links = with_link(entry.links, token, "anna", notifier.clock.now() + 3600)
+        with suppress(Changed):  # Whoever sends it has been quicker.
+            await notifier.outbox.put(msgspec.structs.replace(entry, links=links))
+            return token
+
+
 async def fill(kernel: Kernel) -> Known:
     """Let there be something of all that has an address of its own; what is changed is each route's own."""
     known = Known()
@@ -136,6 +152,8 @@ async def fill(kernel: Kernel) -> Known:
         await kernel.get(NOTIFY).notify(alarm)
         known.parameters[method, f"/notifications/{{id}}{deed}"] = alarm.id
     known.bodies["POST", "/notifications/{id}/acknowledge"] = {"by": "anna"}
+    for method in "GET", "POST":
+        known.parameters[method, "/notifications/link/{token}"] = await linked(kernel.get(NOTIFY), f"link-{method}")
 
     for number in range(150):  # more than a page of each list
         await kernel.get(AUDIT).record(

@@ -290,7 +290,8 @@ class Exchange:
             if request.body_exists and (request.content_length != 0):
                 raise BAD_REQUEST("this route takes no body")
             return bind(route, match.parameters, pairs)
-        if essence(request.headers.get("Content-Type", "")) != "application/x-www-form-urlencoded":
+        is_form = essence(request.headers.get("Content-Type", "")) == "application/x-www-form-urlencoded"
+        if request.body_exists and not is_form:
             raise UNSUPPORTED_MEDIA_TYPE("send the form of the page")
         if request.headers.get("Origin") is None and "Cookie" in request.headers:
             # A browser always says where a form comes from; without that nobody knows whose page it is.
