@@ -116,13 +116,16 @@ def agents(crises: StoredCrises, record: Record) -> Sequence[CrisisAgent]:
     """Make the agents of protocols."""
     reach = crises.reach
 
-    async def notify(request: AboutCrisis, ctx: StepContext) -> Told:
-        status = await reach.notify(
-            about(request.intervention, request.kind, request.level, request.session, request.turn, owner=ctx.owner)
-        )
+    async def tell(notification: Notification) -> Told:
+        status = await reach.notify(notification)
         if status is None:
             raise AgentError("unavailable", "nobody could be told", retryable=True)
         return Told(status)
+
+    async def notify(request: AboutCrisis, ctx: StepContext) -> Told:
+        return await tell(
+            about(request.intervention, request.kind, request.level, request.session, request.turn, owner=ctx.owner)
+        )
 
     async def escalate(request: AboutCrisis, ctx: StepContext) -> Done:
         found = await _find(crises, request.intervention)
@@ -130,14 +133,12 @@ def agents(crises: StoredCrises, record: Record) -> Sequence[CrisisAgent]:
             return Done(done=False, why="gone")
         if found.status != "open":
             return Done(done=False, why=found.status)
-        status = await reach.notify(
+        await tell(
             about(
                 request.intervention, request.kind, request.level, request.session, request.turn, owner=ctx.owner,
                 escalated=True,
             )
         )  # fmt: skip
-        if status is None:
-            raise AgentError("unavailable", "nobody could be told", retryable=True)
         await _stored(crises.escalated(request.intervention))
         await record("crisis.escalate", request.intervention, ctx.owner)
         return Done(done=True)
@@ -148,9 +149,7 @@ def agents(crises: StoredCrises, record: Record) -> Sequence[CrisisAgent]:
             return Done(done=False, why="gone")
         if found.resolution == "false-alarm":
             return Done(done=False, why="false-alarm")
-        status = await reach.notify(_reminder(found))
-        if status is None:
-            raise AgentError("unavailable", "nobody could be told", retryable=True)
+        await tell(_reminder(found))
         now = crises.clock()
         await _stored(
             crises.change(
@@ -164,9 +163,7 @@ def agents(crises: StoredCrises, record: Record) -> Sequence[CrisisAgent]:
         why = crises.config.withholds(flags, request.kind)
         if why:
             return Done(done=False, why=why)
-        status = await reach.notify(_ask_to_tell(request, flags.contact, ctx.owner))
-        if status is None:
-            raise AgentError("unavailable", "nobody could be told", retryable=True)
+        await tell(_ask_to_tell(request, flags.contact, ctx.owner))
         await record("crisis.contact", request.intervention, ctx.owner)
         return Done(done=True)
 
