@@ -9,21 +9,19 @@ from typing import Annotated, Any
 import msgspec
 
 from tta_crisis import CRISIS_STORE
-from tta_kernel import Context, Figure, Health, Plugin, PluginError, PositiveDuration, hookimpl
-from tta_redis import REDIS
+from tta_kernel import Context, Figure, PositiveDuration, hookimpl
+from tta_redis import REDIS, StoreConfig, StorePlugin
 
 from .store import RedisCrisisStore
 
 
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Config(StoreConfig, frozen=True, forbid_unknown_fields=True):
     """How many interventions there may be, and how long things are kept, in seconds; see `RedisCrisisStore`."""
 
     most: Annotated[int, msgspec.Meta(ge=1, le=10**6)] = 100_000
     retention: PositiveDuration = 90 * 86400.0
     packets: PositiveDuration = 30 * 86400.0
     quarantine: PositiveDuration = 30 * 86400.0
-    wait_replicas: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
-    wait_timeout: Annotated[PositiveDuration, msgspec.Meta(le=60)] = 1.0
 
 
 FIGURES = (
@@ -32,33 +30,17 @@ FIGURES = (
 )
 
 
-class CrisisRedis(Plugin[Config]):
+class CrisisRedis(StorePlugin[Config]):
     """Interventions that outlive their process, and that any process sees to."""
 
-    requires = (REDIS,)
     provides = (CRISIS_STORE,)
-    autoload = False
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self._store: RedisCrisisStore | None = None
+    store: RedisCrisisStore
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        self._store = RedisCrisisStore(ctx.get(REDIS), **msgspec.structs.asdict(self.config))
-        ctx.provide(CRISIS_STORE, self._store)
+        self.store = RedisCrisisStore(ctx.get(REDIS), **msgspec.structs.asdict(self.config))
+        ctx.provide(CRISIS_STORE, self.store)
         yield
-
-    @hookimpl(optionalhook=True)
-    async def forget(self, user: str) -> int:
-        if self._store is None:
-            raise PluginError("crisis-redis", "has no connection, and so can't forget anybody")
-        return await self._store.forget(user)
-
-    @hookimpl
-    async def health(self) -> Health:
-        unconfirmed = self._store.unconfirmed if self._store else ""
-        return Health("degraded" if unconfirmed else "ok", unconfirmed)
 
     @hookimpl
     def figures(self) -> Sequence[Figure]:
@@ -66,6 +48,4 @@ class CrisisRedis(Plugin[Config]):
 
     @hookimpl
     async def snapshot(self) -> Mapping[str, Any]:
-        if self._store is None:
-            return {}
-        return {"crisis.stored": self._store.puts, "crisis.conflicts": self._store.conflicts}
+        return {"crisis.stored": self.store.puts, "crisis.conflicts": self.store.conflicts}

@@ -9,8 +9,9 @@ from .plugin import RedisPlugin, unwritable
 from .replication import Replication
 from .scripts import Script
 from .signals import Signal
+from .stores import StoreConfig, StorePlugin
 
 __all__ = [
     "REDIS", "ClusterConfig", "Config", "Redis", "RedisDown", "RedisPlugin", "Replication", "RetryConfig", "Script",
-    "SentinelConfig", "Signal", "StoreErrors", "Tls", "connect", "unwritable",
+    "SentinelConfig", "Signal", "StoreConfig", "StoreErrors", "StorePlugin", "Tls", "connect", "unwritable",
 ]  # fmt: skip

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 
 import msgspec
 
-from tta_kernel import Context, Figure, Health, Plugin, PositiveDuration, hookimpl
-from tta_redis import REDIS
+from tta_kernel import Context, Figure, PositiveDuration, hookimpl
+from tta_redis import REDIS, StoreConfig, StorePlugin
 from tta_schedules import HISTORY, SCHEDULE_STORE
 
 from .store import RedisScheduleStore
 
 
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Config(StoreConfig, frozen=True, forbid_unknown_fields=True):
     """How many schedules there may be, and how long things are kept, in seconds; see `RedisScheduleStore`."""
 
     most: Annotated[int, msgspec.Meta(ge=1, le=10**6)] = 10_000
@@ -23,8 +23,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     history_ttl: PositiveDuration = 90 * 86400.0
     ended: PositiveDuration = 30 * 86400.0
     quarantine: PositiveDuration = 7 * 86400.0
-    wait_replicas: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
-    wait_timeout: Annotated[PositiveDuration, msgspec.Meta(le=60)] = 1.0
 
 
 FIGURES = (
@@ -33,28 +31,18 @@ FIGURES = (
 )
 
 
-class SchedulesRedis(Plugin[Config]):
+class SchedulesRedis(StorePlugin[Config]):
     """Schedules that outlive their process, and of which one of many processes fires each due time."""
 
-    requires = (REDIS,)
     provides = (SCHEDULE_STORE,)
-    autoload = False
+    store: RedisScheduleStore
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        self._store = RedisScheduleStore(ctx.get(REDIS), **msgspec.structs.asdict(self.config))
-        async with self._store.listening():
-            ctx.provide(SCHEDULE_STORE, self._store)
+        self.store = RedisScheduleStore(ctx.get(REDIS), **msgspec.structs.asdict(self.config))
+        async with self.store.listening():
+            ctx.provide(SCHEDULE_STORE, self.store)
             yield
-
-    @hookimpl(optionalhook=True)
-    async def forget(self, user: str) -> int:
-        return await self._store.forget(user)
-
-    @hookimpl
-    async def health(self) -> Health:
-        unconfirmed = self._store.unconfirmed
-        return Health("degraded" if unconfirmed else "ok", unconfirmed)
 
     @hookimpl
     def figures(self) -> Sequence[Figure]:
@@ -62,4 +50,4 @@ class SchedulesRedis(Plugin[Config]):
 
     @hookimpl
     async def snapshot(self) -> Mapping[str, Any]:
-        return {"schedules.stored": self._store.puts, "schedules.conflicts": self._store.conflicts}
+        return {"schedules.stored": self.store.puts, "schedules.conflicts": self.store.conflicts}

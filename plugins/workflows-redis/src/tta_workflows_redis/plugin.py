@@ -8,14 +8,14 @@ from typing import Annotated, Any
 
 import msgspec
 
-from tta_kernel import Context, Figure, Health, Plugin, PositiveDuration, Size, hookimpl
-from tta_redis import REDIS
+from tta_kernel import Context, Figure, PositiveDuration, Size, hookimpl
+from tta_redis import REDIS, StoreConfig, StorePlugin
 from tta_workflows.journal import JOURNAL
 
 from .journal import RedisJournal
 
 
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Config(StoreConfig, frozen=True, forbid_unknown_fields=True):
     """How large a run may be, and how long things are kept, in bytes and seconds; see `RedisJournal`."""
 
     most_records: Annotated[int, msgspec.Meta(ge=10, le=1_000_000)] = 10_000
@@ -25,8 +25,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quarantine: PositiveDuration = 7 * 86400.0
     sweep: PositiveDuration = 30.0
     poll: PositiveDuration = 5.0
-    wait_replicas: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
-    wait_timeout: Annotated[PositiveDuration, msgspec.Meta(le=60)] = 1.0
 
 
 FIGURES = (
@@ -36,28 +34,18 @@ FIGURES = (
 )
 
 
-class WorkflowsRedis(Plugin[Config]):
+class WorkflowsRedis(StorePlugin[Config]):
     """Runs that outlive their process: any other that shares the Redis finishes them."""
 
-    requires = (REDIS,)
     provides = (JOURNAL,)
-    autoload = False
+    store: RedisJournal
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        self._journal = RedisJournal(ctx.get(REDIS), **msgspec.structs.asdict(self.config))
-        async with self._journal.listening():
-            ctx.provide(JOURNAL, self._journal)
+        self.store = RedisJournal(ctx.get(REDIS), **msgspec.structs.asdict(self.config))
+        async with self.store.listening():
+            ctx.provide(JOURNAL, self.store)
             yield
-
-    @hookimpl(optionalhook=True)
-    async def forget(self, user: str) -> int:
-        return await self._journal.forget(user)
-
-    @hookimpl
-    async def health(self) -> Health:
-        unconfirmed = self._journal.unconfirmed
-        return Health("degraded" if unconfirmed else "ok", unconfirmed)
 
     @hookimpl
     def figures(self) -> Sequence[Figure]:
@@ -66,7 +54,7 @@ class WorkflowsRedis(Plugin[Config]):
     @hookimpl
     async def snapshot(self) -> Mapping[str, Any]:
         return {
-            "workflows.commits": self._journal.commits,
-            "workflows.fenced": self._journal.fenced,
-            "workflows.claimed": self._journal.claimed,
+            "workflows.commits": self.store.commits,
+            "workflows.fenced": self.store.fenced,
+            "workflows.claimed": self.store.claimed,
         }
