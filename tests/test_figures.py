@@ -30,6 +30,7 @@ from tta_notify_redis import NotifyRedis
 from tta_redis import RedisPlugin
 from tta_redis.testing import RedisServer, redis_server
 from tta_safety import SafetyMemory, SafetyPlugin
+from tta_safety_redis import SafetyRedis
 from tta_safety_rules import SafetyRules
 from tta_schedules import SchedulesLocal, SchedulesPlugin
 from tta_schedules.testing import FakeWorkflows
@@ -53,7 +54,7 @@ REDIS: dict[str, type[Plugin[Any]]] = {
     "agents-redis": AgentsRedis, "agents": AgentsPlugin, "workflows-redis": WorkflowsRedis,
     "breakers": BreakersPlugin, "audit-redis": AuditRedis, "breakers-redis": BreakersRedis,
     "schedules": SchedulesPlugin, "schedules-local": SchedulesLocal, "schedules-redis": SchedulesRedis,
-    "notify": NotifyPlugin, "notify-redis": NotifyRedis,
+    "notify": NotifyPlugin, "notify-redis": NotifyRedis, "safety": SafetyPlugin, "safety-redis": SafetyRedis,
 }  # fmt: skip
 
 

@@ -11,6 +11,8 @@ from tta_kernel.testing import running
 from tta_program import Subcommands
 from tta_safety import SafetyPlugin
 from tta_safety.layers import RulesError
+from tta_safety.rules import RULES
+from tta_safety.testing import MemoryRuleSource
 from tta_safety_rules import SafetyRules, commands
 from tta_safety_rules.importing import imported
 from tta_safety_rules.loading import load_engine
@@ -26,13 +28,14 @@ OLD = """
 """
 
 
-async def tta(config: dict[str, object], *arguments: str) -> int:
+async def tta(config: dict[str, object], *arguments: str, shared: MemoryRuleSource | None = None) -> int:
     """Run a command as the program does, beside a kernel that runs."""
     parser = argparse.ArgumentParser()
     file = config.get("file")
     commands.add(Subcommands(parser), Path(str(file)) if file else None)
     options = parser.parse_args(["safety", *arguments])
-    kernel: Kernel = running(SafetyRules, SafetyPlugin, config=config)
+    services = {RULES: shared} if shared is not None else {}
+    kernel: Kernel = running(SafetyRules, SafetyPlugin, config=config, services=services)
     async with kernel:
         code: int = await options.command.run(kernel, options)
     return code
@@ -73,6 +76,22 @@ async def test_rules_are_added_listed_switched_off_and_exported(
     exported = tmp_path / "all.yaml"
     exported.write_text(capsys.readouterr().out)
     assert await tta(config, "rules", "check", str(exported)) == 0
+
+
+async def test_rules_that_many_processes_share_are_added_listed_and_taken_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared, new = MemoryRuleSource(), tmp_path / "new.yaml"
+    new.write_text("{id: house.lantern, category: boundary, patterns: [purple lantern], match: [a purple lantern]}")
+
+    assert await tta({}, "rules", "add", str(new), "--shared", shared=shared) == 0
+    assert await tta({}, "rules", "list", "--category", "boundary", shared=shared) == 0
+    assert "house.lantern@1" in capsys.readouterr().out
+    assert await tta({}, "check", "a purple lantern", shared=shared) == 1
+    assert await tta({}, "rules", "remove", "house.lantern", "--shared", shared=shared) == 0
+    assert await tta({}, "check", "a purple lantern", shared=shared) == 0
+    assert await tta({}, "rules", "add", str(new), "--shared") == 1
+    assert "enable a plugin that has one, such as safety-redis" in capsys.readouterr().err
 
 
 async def test_what_would_make_the_rules_useless_is_not_written(

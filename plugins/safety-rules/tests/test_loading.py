@@ -12,7 +12,8 @@ import pytest
 from tta_kernel.testing import Outcome, Stranger, strangers
 from tta_safety import About
 from tta_safety.layers import RulesError
-from tta_safety.rules import RuleText
+from tta_safety.rules import RuleSourceError, RuleText
+from tta_safety.testing import MemoryRuleSource
 from tta_safety_rules.checker import Checker
 from tta_safety_rules.engine import Engine
 from tta_safety_rules.loading import Loader, load_engine
@@ -134,6 +135,54 @@ async def test_rules_that_did_not_change_are_not_tried_again(file: Path) -> None
     assert load_engine(file, None, known).rules.digest != known.rules.digest
 
 
+class Away(MemoryRuleSource):
+    """A source that can be reached now, and then not."""
+
+    away = ""
+
+    async def read(self) -> RuleText | None:
+        if self.away:
+            raise RuleSourceError(self.away)
+        return await super().read()
+
+    async def changed(self, tag: str) -> None:
+        if not self.away:
+            await super().changed(tag)
+
+
+async def test_without_a_source_that_can_t_be_read_it_begins_only_where_config_says_so(file: Path) -> None:
+    source = Away()
+    source.away = "connection refused\x1b"
+
+    with pytest.raises(RulesError, match=r"connection refused\?; mend it; or .*config\.alone"):
+        await loader(file, source).start()
+    rules = Loader(file, source, LOG, changed=lambda engine: None, failed=ignored, alone=True)
+    engine = await rules.start()
+
+    assert any(rule.id == "house.lantern" for rule in engine.rules.rules)
+    assert "connection refused?" in str(rules.trouble[0])
+
+
+async def test_a_source_that_is_away_changes_nothing_and_is_told_once_until_it_is_back(file: Path) -> None:
+    source, told, taken = Away(), list[RulesError](), list[Engine]()
+
+    async def failed(error: RulesError) -> None:
+        told.append(error)
+
+    await source.write("rules: [{id: house.lantern, level: blocked}]", tag="")
+    rules = Loader(file, source, LOG, changed=taken.append, failed=failed)
+    good = await rules.start()
+    for away in ("gone", "gone", "paused", "paused", ""):
+        source.away = away
+        await rules._try()
+        assert rules.engine is good if away else rules.engine is not None
+    source.away = "gone"
+    await rules._try()
+
+    assert [str(error).partition("read: ")[2] for error in told] == ["gone", "paused", "gone"]
+    assert len(taken) == 2
+
+
 LIMIT = 0.2
 
 
@@ -143,7 +192,7 @@ async def test_whatever_a_source_does_the_other_rules_are_in_force(stranger: Str
         async def read(self) -> RuleText | None:
             return await stranger()  # type: ignore[no-any-return]
 
-    rules = Loader(file, Odd(""), LOG, changed=lambda engine: None, failed=ignored, limit=LIMIT)
+    rules = Loader(file, Odd(""), LOG, changed=lambda engine: None, failed=ignored, alone=True, limit=LIMIT)
     if stranger.outcome is Outcome.STOP:
         with pytest.raises((KeyboardInterrupt, BaseExceptionGroup)):
             await rules.start()

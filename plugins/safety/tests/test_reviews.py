@@ -7,7 +7,8 @@ import pytest
 from tta_kernel.testing import running
 from tta_safety import REVIEWS, SafetyMemory, SafetyPlugin
 from tta_safety.memory import MemoryReviews
-from tta_safety.testing import Passing, ReviewsContract, review
+from tta_safety.rules import RuleSource
+from tta_safety.testing import MemoryRuleSource, Passing, ReviewsContract, RuleSourceContract, review
 
 
 class Clock:
@@ -33,6 +34,13 @@ class TestMemory(ReviewsContract):
     def passing(self) -> Passing:
         clock = Clock()
         return MemoryReviews(clock, most=100, size=10**6, keep=1.0), clock.wait
+
+
+class TestRulesInMemory(RuleSourceContract):
+    @pytest.fixture
+    def sources(self) -> tuple[RuleSource, RuleSource]:
+        source = MemoryRuleSource()
+        return source, source
 
 
 async def test_no_more_bytes_are_kept_than_may_be() -> None:

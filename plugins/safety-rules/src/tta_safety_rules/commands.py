@@ -13,16 +13,16 @@ from typing import Any
 import anyio.to_thread
 import msgspec
 
-from tta_kernel import Kernel, PluginError, Problem
+from tta_kernel import Kernel, KernelError, Problem
 from tta_program import DONE, USAGE, WANTING, Subcommands, fail, print_json, table
 from tta_program.files import parse, read_text
 from tta_safety import About, Verdict, check_text, judge
 from tta_safety.layers import RulesError, read_layer
-from tta_safety.rules import RULES, Rule, RulesChanged, RuleSource, RuleText
+from tta_safety.rules import RULES, Rule, RulesChanged, RuleSource, RuleSourceError, RuleText
 
 from .builtin import built_in
 from .importing import imported, written
-from .loading import load_engine
+from .loading import load_engine, read_source
 
 _CHANNELS = ("player", "story", "tool")
 
@@ -59,7 +59,7 @@ class _Commands:
         return DONE
 
     async def list(self, kernel: Kernel, options: argparse.Namespace) -> int:
-        rules = [it for it in await _in_force(self._file) if options.category in ("", it.category)]
+        rules = [it for it in await self._in_force(kernel) if options.category in ("", it.category)]
         if options.json:
             print_json(rules)
             return DONE
@@ -68,7 +68,7 @@ class _Commands:
         return DONE
 
     async def export(self, kernel: Kernel, options: argparse.Namespace) -> int:
-        rules = [msgspec.to_builtins(rule) for rule in await _in_force(self._file)]
+        rules = [msgspec.to_builtins(rule) for rule in await self._in_force(kernel)]
         print(written({"version": 1, "rules": rules}), end="")
         return DONE
 
@@ -98,6 +98,14 @@ class _Commands:
         if known:
             kept.append({"id": options.id, "enabled": False})
         return await self._put(kernel, {**raw, "rules": kept}, shared=options.shared)
+
+    async def _in_force(self, kernel: Kernel) -> tuple[Rule, ...]:
+        shared = None
+        if RULES in kernel.hooks.providers:
+            shared, wrong = await read_source(kernel.get(RULES))
+            if wrong:
+                raise RulesError(*wrong)
+        return (await anyio.to_thread.run_sync(load_engine, self._file, shared)).rules.rules
 
     async def _write(self, kernel: Kernel, options: argparse.Namespace, new: Any) -> int:
         """Lay rules over those of the layer; one of the same id takes the other's place."""
@@ -148,6 +156,8 @@ def add(subcommands: Subcommands, file: Path | None) -> None:
             except RulesError as error:
                 _problems(error)
                 return WANTING
+            except RuleSourceError as error:
+                return fail("safety", str(error))
             except (OSError, ValueError) as error:
                 fail("safety", str(error))
                 return USAGE
@@ -157,8 +167,9 @@ def add(subcommands: Subcommands, file: Path | None) -> None:
 
     subcommands.group("safety", help="check texts, and look after the rules")
     parser = subcommands.add(
-        "safety check", guarded(commands.check), help="say what is found in a text, and why", asks=(check_text,)
-    )
+        "safety check", guarded(commands.check), help="say what is found in a text, and why", requires=(RULES,),
+        asks=(check_text,),
+    )  # fmt: skip
     parser.add_argument("text", help="the text; - reads it from the standard input, so that it stands in no history")
     parser.add_argument("--channel", choices=_CHANNELS, default="player", help="whose text it is")
     parser.add_argument("--before", default="", help="what the player wrote, where the text is a story")
@@ -168,18 +179,21 @@ def add(subcommands: Subcommands, file: Path | None) -> None:
     subcommands.group("safety rules", help="look at rules, and change them")
     parser = subcommands.add("safety rules check", guarded(commands.look), help="try a file of rules, and its examples")
     parser.add_argument("file", nargs="?", type=Path, help="the file; else the one that is configured")
-    parser = subcommands.add("safety rules list", guarded(commands.list), help="list the rules of this deployment")
+    parser = subcommands.add(
+        "safety rules list", guarded(commands.list), help="list the rules of this deployment", requires=(RULES,)
+    )
     parser.add_argument("--category", default="", help="those of one category")
     parser.add_argument("--json", action="store_true", help="print JSON")
     subcommands.add(
-        "safety rules export", guarded(commands.export), help="print all rules, with their parts written out"
-    )
+        "safety rules export", guarded(commands.export), help="print all rules, with their parts written out",
+        requires=(RULES,),
+    )  # fmt: skip
     for name, act, text in (
         ("add", commands.add, "lay rules over those that are there"),
         ("import", commands.bring, "turn a file of the predecessor's rules into ours"),
     ):
         parser = subcommands.add(
-            f"safety rules {name}", guarded(act), help=text, asks=(check_text,), mutates=True, target=""
+            f"safety rules {name}", guarded(act), help=text, requires=(RULES,), mutates=True, target=""
         )
         parser.add_argument("rules", help="a file of rules" + ("; - is the standard input" if name == "add" else ""))
         parser.add_argument("--shared", action="store_true", help="where all processes find them, and not in the file")
@@ -187,20 +201,16 @@ def add(subcommands: Subcommands, file: Path | None) -> None:
             parser.add_argument("--write", action="store_true", help="put them in force; else they are printed")
     parser = subcommands.add(
         "safety rules remove", guarded(commands.remove), help="take a rule away, or switch a built-in one off",
-        asks=(check_text,), mutates=True, target="id",
+        requires=(RULES,), mutates=True, target="id",
     )  # fmt: skip
     parser.add_argument("id", help="the rule, as `tta safety rules list` shows it, without its version")
     parser.add_argument("--shared", action="store_true", help="where all processes find them, and not in the file")
 
 
-async def _in_force(file: Path | None) -> tuple[Rule, ...]:
-    return (await anyio.to_thread.run_sync(load_engine, file, None)).rules.rules
-
-
 def _source(kernel: Kernel) -> RuleSource:
     try:
         return kernel.get(RULES)
-    except PluginError:
+    except KernelError:
         hint = "enable a plugin that has one, such as safety-redis"
         raise RulesError(Problem("safety rules", "no source of shared rules runs here", hint)) from None
 

@@ -16,7 +16,7 @@ import msgspec
 from tta_kernel import Problem, as_failure
 from tta_program.files import read_text
 from tta_safety.layers import Layer, RulesError, merged, read_layer
-from tta_safety.rules import Rule, RuleSet, RuleSource, RuleText
+from tta_safety.rules import Rule, RuleSet, RuleSource, RuleSourceError, RuleText
 
 from .builtin import built_in
 from .engine import Engine
@@ -114,11 +114,25 @@ def _placed(problem: Problem, layers: Sequence[Layer]) -> Problem:
     return problem
 
 
+async def read_source(source: RuleSource, limit: float = SOURCE_LIMIT) -> tuple[RuleText | None, Sequence[Problem]]:
+    """Return what a source has, or why it can't be read within ``limit`` seconds."""
+    try:
+        with anyio.fail_after(limit):
+            found = await source.read()
+        if found is not None:
+            found = msgspec.convert(msgspec.to_builtins(found), RuleText)
+            found = msgspec.structs.replace(found, where=printable(found.where))
+    except BaseException as error:  # noqa: BLE001 - `as_failure` raises what must go on
+        return None, (Problem("rule source", _strange("can't be read", as_failure(error))),)
+    return found, ()
+
+
 class Loader:
     """Keeps the rules in force up to date; ``changed`` is called with each new engine, in the event loop.
 
-    What can't be used changes nothing: ``trouble`` says why, and ``failed`` is awaited with it. ``ready`` is called
-    with each engine before that, in a thread, to do what the first text would otherwise wait for.
+    What can't be used changes nothing: ``trouble`` says why, and ``failed`` is awaited with it, once for the same.
+    ``ready`` is called with each engine before that, in a thread, to do what the first text would otherwise wait for.
+    With ``alone`` it may begin without a source that can't be read.
     """
 
     def __init__(
@@ -130,6 +144,7 @@ class Loader:
         ready: Callable[[Engine], None] = lambda engine: None,
         changed: Callable[[Engine], None],
         failed: Callable[[RulesError], Awaitable[None]],
+        alone: bool = False,
         limit: float = SOURCE_LIMIT,
     ) -> None:
         self.file = file
@@ -140,14 +155,19 @@ class Loader:
         self._ready = ready
         self._changed = changed
         self._failed = failed
+        self._alone = alone
         self._limit = limit
+        self._told: Sequence[Problem] = ()
         self._tag = ""
         self._stamp: Stamp | None = None
         self._lock = anyio.Lock()
 
     async def start(self) -> Engine:
-        """Load the rules for the first time; a source that can't be read just now is left out, and told."""
+        """Load the rules for the first time; raise a `RulesError` where they can't be used."""
         text, wrong = await self._from_source()
+        if wrong and not self._alone:
+            hint = "mend it; or start by the other rules alone: plugins.safety-rules.config.alone"
+            raise RulesError(*(msgspec.structs.replace(it, hint=hint) for it in wrong))
         self._stamp = stamp(self.file)
         engine = await anyio.to_thread.run_sync(self._load, text)
         self._take(engine, text)
@@ -212,20 +232,15 @@ class Loader:
         try:
             await self.reload()
         except RulesError as error:
-            await self._failed(error)
+            # A source that is away is looked for again and again: whoever was told needn't hear it each time.
+            told, self._told = self._told, error.problems
+            if told != error.problems:
+                await self._failed(error)
+        else:
+            self._told = ()
 
     async def _from_source(self) -> tuple[RuleText | None, Sequence[Problem]]:
-        if self.source is None:
-            return None, ()
-        try:
-            with anyio.fail_after(self._limit):
-                found = await self.source.read()
-            if found is not None:
-                found = msgspec.convert(msgspec.to_builtins(found), RuleText)
-                found = msgspec.structs.replace(found, where=unquoted_name(found.where))
-        except BaseException as error:  # noqa: BLE001 - `as_failure` raises what must go on
-            return None, (Problem("rule source", _strange("can't be read", as_failure(error))),)
-        return found, ()
+        return await read_source(self.source, self._limit) if self.source is not None else (None, ())
 
     def _take(self, engine: Engine, text: RuleText | None) -> None:
         self.engine = engine
@@ -233,11 +248,13 @@ class Loader:
         self._changed(engine)
 
 
-def unquoted_name(where: str) -> str:
-    """Return what a source calls itself, as a terminal and a log can show it."""
-    return "".join(it if it.isprintable() else "?" for it in where[:200]) or "the source of rules"
+def printable(where: str) -> str:
+    """Return what a source says, as a terminal and a log can show it."""
+    return "".join(it if it.isprintable() else "?" for it in where[:300]) or "the source of rules"
 
 
 def _strange(what: str, error: BaseException) -> str:
-    """Say what a source did, without what it says itself, which may be anything."""
+    """Say what a source did, without what it says itself, which may be anything, but for what it says on purpose."""
+    if isinstance(error, RuleSourceError):
+        return f"the source of rules {what}: {printable(str(error))}"
     return f"the source of rules {what}: {type(error).__name__}"

@@ -51,6 +51,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """A file of rules over the built-in ones."""
     poll: PositiveDuration = 1.0
     """How often the file is looked at."""
+    alone: bool = False
+    """Whether it may start by the other rules alone where those that many processes share can't be read."""
     deep: bool = True
     """Whether the deep head is used where it is installed and built."""
     deep_limit: PositiveDuration = 0.02
@@ -76,6 +78,7 @@ class SafetyRules(Plugin[Config]):
             ready=partial(warm, head=head),
             changed=self._take,
             failed=self._refused,
+            alone=self.config.alone,
         )
         async with AsyncExitStack() as stack:
             deep = await self._open_deep_head(stack)

@@ -110,7 +110,7 @@ class SafetyMemory(Plugin[MemoryConfig]):
 
     @hookimpl
     def figures(self) -> Sequence[Figure]:
-        return (Figure("safety.reviews", "texts kept from players that wait in memory for a human"),)
+        return (Figure("safety.reviews", "texts kept from players that wait for a human"),)
 
     @hookimpl
     async def snapshot(self) -> Mapping[str, Any]:

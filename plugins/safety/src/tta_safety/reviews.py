@@ -14,6 +14,8 @@ from .model import Channel
 
 LONGEST = 20_000
 """How many characters of a text are kept for a review."""
+LARGEST = 2**18
+"""How many bytes a review with such a text may have, encoded."""
 
 
 class Review(msgspec.Struct, frozen=True, kw_only=True):

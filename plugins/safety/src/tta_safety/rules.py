@@ -135,8 +135,15 @@ class RulesChanged(Exception):
     """The text to be written over isn't what it was when it was read."""
 
 
+class RuleSourceError(Exception):
+    """The source can't be reached, or what it has isn't what was written; the message says which."""
+
+
 class RuleSource(Protocol):
-    """A further layer of rules, which many processes share; it only keeps text, and judges none."""
+    """A further layer of rules, which many processes share; it only keeps text, and judges none.
+
+    Any call may raise `RuleSourceError`.
+    """
 
     async def read(self) -> RuleText | None:
         """Return the layer as it is, or None where there is none."""
