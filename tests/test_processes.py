@@ -114,7 +114,7 @@ class SlowPlugin(Plugin[NoConfig]):
 def sections(redis: Config, **agents: Any) -> dict[str, dict[str, Any]]:
     """Return what each plugin is configured to in every process."""
     return {
-        "redis": {"url": redis.url, "prefix": redis.prefix},
+        "redis": msgspec.to_builtins(redis),
         "agents": {"auto_register": True, "visibility": f"{TTL}s", **agents},
         "agents-redis": {"ttl": f"{TTL}s", "interval": "500ms"},
         "messages": {},

@@ -40,7 +40,7 @@ async def kernel(server: RedisServer, root: Path, tmp_path: Path) -> AsyncIterat
     shutil.copytree(root / "config", config)
     keys = {"tester": {"key": ADMIN, "roles": ["admin"]}}
     plugins: dict[str, Any] = {
-        "redis": {"config": {"url": server.url}},
+        "redis": {"config": server.section()},
         "access": {"config": {"keys": keys, "cache_ttl": 0.001}},
         "diagnostics": {"config": {"listeners": [{"port": 0}], "drain": 0}},
         "play": {"enabled": False},

@@ -29,7 +29,7 @@ async def test_a_story_on_redis_is_told_on_uvloop(root: Path, tmp_path: Path, pl
     with redis_server() as server:
         plugins = {
             **{name: {"enabled": False} for name in MEMORY}, **{name: {"enabled": True} for name in REDIS},
-            "redis": {"enabled": True, "config": {"url": server.url}},
+            "redis": {"enabled": True, "config": server.section()},
             "agents": {"config": {"auto_register": True}},
             **playable,
         }  # fmt: skip

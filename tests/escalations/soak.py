@@ -42,7 +42,7 @@ def soak(count: int, seed: int) -> Verdict:
     chance, began = random.Random(seed), time.monotonic()
     verdict = Verdict(count=count, wrong=[])
     with redis_server("--appendonly", "yes", "--appendfsync", "always", own=True) as server:
-        spec = Spec(server.url, f"soak{seed}", seed, faults=FAULTS)
+        spec = Spec(server.config(), seed, faults=FAULTS)
         left = set(range(count))
         while left:
             numbers = tuple(sorted(left)[: max(50, count // 8)])

@@ -24,7 +24,7 @@ def anyio_backend() -> str:
 
 async def test_a_protocol_goes_on_where_a_killed_process_left_it() -> None:
     with redis_server("--appendonly", "yes", own=True) as server:
-        spec = Spec(server.url, "killed", 1, numbers=(0,), patience="1s")
+        spec = Spec(server.config(), 1, numbers=(0,), patience="1s")
         process = started(spec)
         assert process.stdout is not None
         with process:

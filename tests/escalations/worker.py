@@ -24,7 +24,7 @@ from tta_kernel import Context, Kernel, NoConfig, Plugin, hookimpl
 from tta_kernel.testing import running
 from tta_notify import NOTIFY, Accepted, Channel, ChannelError, Message, NotifyLocal, NotifyPlugin, OutboxError
 from tta_notify_redis import NotifyRedis
-from tta_redis import REDIS, Redis, RedisPlugin
+from tta_redis import REDIS, Config, Redis, RedisPlugin
 from tta_sessions import SessionsPlugin
 from tta_sessions_redis import SessionsRedis
 from tta_workflows import WORKFLOWS, WorkflowsLocal, WorkflowsPlugin, WorkflowsUnavailable
@@ -40,8 +40,7 @@ class Spec(msgspec.Struct, frozen=True):
     ``patience``: how long a short protocol waits until others are told; without it, it is the one of the package.
     """
 
-    url: str
-    prefix: str
+    redis: Config
     seed: int
     numbers: tuple[int, ...] = ()
     faults: float = 0.0
@@ -103,7 +102,7 @@ def kernel(spec: Spec) -> Kernel:
         "notify-redis": NotifyRedis, "crisis": CrisisPlugin, "crisis-redis": CrisisRedis, "pager": pager(spec),
     }  # fmt: skip
     configs: Mapping[str, Mapping[str, Any]] = {
-        "redis": {"url": spec.url, "prefix": spec.prefix},
+        "redis": msgspec.to_builtins(spec.redis),
         "workflows-local": {"lease": "2s", "pools": {"crisis": {"limit": 32, "reserved": True}}},
         "notify": {
             "need_humans": False, "limit": "500ms", "retry": "100ms", "longest_retry": "500ms", "tries": 1000,

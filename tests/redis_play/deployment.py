@@ -99,7 +99,7 @@ class Deployment:
         shutil.copy(self._root / "config" / "base.yaml", config)
         shutil.copytree(self._root / "config" / "workflows", config / "workflows")
         plugins: dict[str, dict[str, Any]] = {name: {"enabled": True} for name in names}
-        limits = {"connect_timeout": "1s", "socket_timeout": "1s", "command_timeout": "2s"}
+        limits = {"connect_timeout": "10s", "socket_timeout": "1s", "command_timeout": "2s"}
         given: dict[str, Mapping[str, Any]] = {
             "orchestration": {"allow_unchecked": True},
             "redis": {"url": self.server.url, "prefix": self.folder.name[-20:], **limits},

@@ -92,7 +92,8 @@ def test_while_redis_is_dead_each_turn_is_a_fallback_and_then_the_story_goes_on(
     visits = [each["updated_context"]["world"]["player"]["visits"] for each in (before, after)]
     assert visits[0] == visits[1]
     assert player.leave() == 0
-    told = [json.loads(line) for line in player.errors.splitlines()]
+    # What comes before the logs are set up is plain text: on a busy machine, that an import takes its time.
+    told = [json.loads(line) for line in player.errors.splitlines() if line.startswith("{")]
     critical = [line["event"] for line in told if line["level"] == "critical"]
     assert len(critical) == 2
     assert all(line.startswith("a turn went without its session: sessions.get: ") for line in critical)

@@ -41,7 +41,7 @@ def kernel(server: RedisServer) -> Kernel:
     (example,) = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
     config = msgspec.yaml.decode(example)["plugins"]["crisis-redis"]["config"]
     plugins = {"redis": RedisPlugin, "crisis-redis": CrisisRedis}
-    return running(plugins, configs={"redis": {"url": server.url}, "crisis-redis": config})
+    return running(plugins, configs={"redis": server.section(), "crisis-redis": config})
 
 
 async def test_interventions_outlive_their_process(server: RedisServer) -> None:
@@ -55,7 +55,7 @@ async def test_interventions_outlive_their_process(server: RedisServer) -> None:
 async def test_a_change_that_too_few_replicas_have_is_stored_and_degrades_the_health(server: RedisServer) -> None:
     config = {"wait_replicas": 1, "wait_timeout": "50ms"}
     plugins = {"redis": RedisPlugin, "crisis-redis": CrisisRedis}
-    async with running(plugins, configs={"redis": {"url": server.url}, "crisis-redis": config}) as kernel:
+    async with running(plugins, configs={"redis": server.section(), "crisis-redis": config}) as kernel:
         store = kernel.get(CRISIS_STORE)
         other = intervention("replicated")
         stored = await store.open(other, packet_of(other))

@@ -32,8 +32,7 @@ PLUGINS = {
 
 
 def settings(server: RedisServer) -> KernelSettings:
-    where = server.config()
-    redis = PluginSettings(config={"url": where.url, "prefix": where.prefix})
+    redis = PluginSettings(config=server.section(prefix=server.config().prefix))
     return KernelSettings(plugins={"redis": redis, "messages-redis": PluginSettings(config={"batch": 5})})
 
 

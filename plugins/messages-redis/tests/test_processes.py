@@ -19,7 +19,7 @@ from tta_messages import (
 from tta_messages.testing import Note, note
 from tta_messages_redis import RedisMessages, layout
 from tta_redis import connect
-from tta_redis.testing import RedisServer, redis_server
+from tta_redis.testing import PATIENT, RedisServer, redis_server
 
 OpenRedis = Callable[..., AbstractAsyncContextManager[RedisMessages]]
 
@@ -59,7 +59,7 @@ from tta_messages_redis import open_messages
 from tta_redis import Config as RedisConfig, connect
 
 async def main():
-    async with connect(RedisConfig(url={where.url!r}, prefix={where.prefix!r})) as redis:
+    async with connect(RedisConfig(url={where.url!r}, prefix={where.prefix!r}, **{PATIENT})) as redis:
         async with open_messages(redis, MessagesConfig(), TYPES) as m:
             held = await m.receive("q", limit=3, wait=10, visibility=0.3)
             print(len(held), flush=True)

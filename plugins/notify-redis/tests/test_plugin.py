@@ -39,7 +39,7 @@ def kernel(server: RedisServer) -> Kernel:
     (example,) = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
     config = msgspec.yaml.decode(example)["plugins"]["notify-redis"]["config"]
     plugins = {"redis": RedisPlugin, "notify-redis": NotifyRedis}
-    return running(plugins, configs={"redis": {"url": server.url}, "notify-redis": config})
+    return running(plugins, configs={"redis": server.section(), "notify-redis": config})
 
 
 async def test_notifications_outlive_their_process(server: RedisServer) -> None:
@@ -57,7 +57,7 @@ async def test_notifications_outlive_their_process(server: RedisServer) -> None:
 async def test_a_change_that_too_few_replicas_have_is_stored_and_degrades_the_health(server: RedisServer) -> None:
     config = {"wait_replicas": 1, "wait_timeout": "50ms"}
     plugins = {"redis": RedisPlugin, "notify-redis": NotifyRedis}
-    async with running(plugins, configs={"redis": {"url": server.url}, "notify-redis": config}) as kernel:
+    async with running(plugins, configs={"redis": server.section(), "notify-redis": config}) as kernel:
         outbox = kernel.get(OUTBOX)
         added = await outbox.add(entry("replicated", owner="u"))
         found = (await kernel.ask(health))["notify-redis"]

@@ -27,7 +27,7 @@ async def test_the_plugin_offers_the_client_and_says_how_it_is(
     shared_redis: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "tta.redis")
-    async with kernel(url=shared_redis.url, prefix="x") as running:
+    async with kernel(**shared_redis.section(prefix="x")) as running:
         redis: Redis = running.get(REDIS)
         assert await redis.execute("PING") == b"PONG"
         found = (await running.ask(health))["redis"]
@@ -44,7 +44,7 @@ async def test_the_plugin_offers_the_client_and_says_how_it_is(
 
 async def test_the_health_says_since_when_the_server_is_gone() -> None:
     with redis_server(own=True) as server:
-        async with kernel(url=server.url, connect_timeout=0.3) as running:
+        async with kernel(**server.section()) as running:
             server.kill()
             first, second = [(await running.ask(health))["redis"] for _ in range(2)]
             assert isinstance(first, Health)
@@ -60,7 +60,7 @@ async def test_the_health_says_since_when_the_server_is_gone() -> None:
 
 async def test_the_health_says_why_nothing_can_be_written() -> None:
     with redis_server(own=True) as server:
-        async with kernel(url=server.url) as running:
+        async with kernel(**server.section()) as running:
             server.command("CONFIG", "SET", "maxmemory", 1)
             without = (await running.ask(health))["redis"]
             server.command("CONFIG", "SET", "maxmemory", 0)
@@ -110,7 +110,7 @@ async def test_a_refused_password_is_said_at_once(password: str) -> None:
         redis_server(password="right") as server,
         pytest.raises(PluginError, match="it refuses the username or password") as caught,
     ):
-        async with kernel(url=f"redis://127.0.0.1:{server.port}", password=password):
+        async with kernel(**server.section(url=f"redis://127.0.0.1:{server.port}", password=password)):
             pass
     assert "wrong" not in str(caught.value)
 
@@ -118,7 +118,7 @@ async def test_a_refused_password_is_said_at_once(password: str) -> None:
 async def test_a_sentinel_is_no_server() -> None:
     with sentinel(replicas=0, sentinels=1) as several:
         with pytest.raises(PluginError, match="it is a Sentinel; set sentinel, not url"):
-            async with kernel(url=several.watchers[0].url):
+            async with kernel(**several.watchers[0].section()):
                 pass
         hosts = [f"127.0.0.1:{several.watchers[0].port}"]
         with pytest.raises(PluginError, match="the Sentinels know no master 'other'"):
@@ -131,7 +131,7 @@ async def test_a_replica_is_refused_at_the_start() -> None:
         redis_server("--replicaof", "127.0.0.1", "1") as server,
         pytest.raises(PluginError, match="it is a replica and refuses writes"),
     ):
-        async with kernel(url=server.url):
+        async with kernel(**server.section()):
             pass
 
 

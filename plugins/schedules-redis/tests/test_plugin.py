@@ -41,7 +41,7 @@ def kernel(server: RedisServer) -> Kernel:
     (example,) = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
     config = msgspec.yaml.decode(example)["plugins"]["schedules-redis"]["config"]
     plugins = {"redis": RedisPlugin, "schedules-redis": SchedulesRedis}
-    return running(plugins, configs={"redis": {"url": server.url}, "schedules-redis": config})
+    return running(plugins, configs={"redis": server.section(), "schedules-redis": config})
 
 
 async def test_schedules_outlive_their_process(server: RedisServer) -> None:
@@ -55,7 +55,7 @@ async def test_schedules_outlive_their_process(server: RedisServer) -> None:
 async def test_a_change_that_too_few_replicas_have_is_stored_and_degrades_the_health(server: RedisServer) -> None:
     config = {"wait_replicas": 1, "wait_timeout": "50ms"}
     plugins = {"redis": RedisPlugin, "schedules-redis": SchedulesRedis}
-    async with running(plugins, configs={"redis": {"url": server.url}, "schedules-redis": config}) as kernel:
+    async with running(plugins, configs={"redis": server.section(), "schedules-redis": config}) as kernel:
         store = kernel.get(SCHEDULE_STORE)
         stored = await store.put(entry("replicated"))
         found = (await kernel.ask(health))["schedules-redis"]

@@ -355,7 +355,7 @@ async def test_sessions_are_there_after_a_failover() -> None:
 async def test_sessions_outlive_their_process_and_the_hook_forgets_them(shared_redis: RedisServer) -> None:
     (example,) = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
     config = {name: it["config"] for name, it in yaml.safe_load(example)["plugins"].items()}
-    config["redis"] = {"url": shared_redis.url, "prefix": "outlive"}
+    config["redis"] = shared_redis.section(prefix="outlive")
     settings = KernelSettings(plugins={name: PluginSettings(config=it) for name, it in config.items()})
     plugins = {"redis": RedisPlugin, "sessions": SessionsPlugin, "sessions-redis": SessionsRedis}
     async with Kernel(settings, plugins=plugins) as kernel:
@@ -460,7 +460,7 @@ async def test_forgetting_that_too_few_replicas_have_confirmed_is_an_error_until
 async def test_without_replicas_that_are_to_be_waited_for_all_goes_on_and_health_is_degraded(
     shared_redis: RedisServer,
 ) -> None:
-    redis = {"url": shared_redis.url, "prefix": "unconfirmed"}
+    redis = shared_redis.section(prefix="unconfirmed")
     sections: dict[str, dict[str, Any]] = {
         "redis": redis,
         "sessions-redis": {"wait_replicas": 1, "wait_timeout": "20ms"},

@@ -28,7 +28,7 @@ def server() -> object:
 def kernel(server: RedisServer, **config: object) -> Kernel:
     settings = KernelSettings(
         plugins={
-            "redis": PluginSettings(config={"url": server.url}),
+            "redis": PluginSettings(config=server.section()),
             "workflows-redis": PluginSettings(config=config),
         }
     )

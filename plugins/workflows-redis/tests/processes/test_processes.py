@@ -71,7 +71,7 @@ class Worker:
     """Another process; it is killed at the end, if it still lives."""
 
     def __init__(self, where: Config, **spec: Any) -> None:
-        self._spec = Spec(url=where.url, prefix=where.prefix, **spec)
+        self._spec = Spec(redis=where, **spec)
 
     async def __aenter__(self) -> Self:
         arguments = [sys.executable, str(WORKER), msgspec.json.encode(self._spec).decode()]

@@ -51,8 +51,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     ``holds``: its agents stop in the middle of what they do, until SIGUSR1 says that they go on.
     """
 
-    url: str = ""
-    prefix: str = ""
+    redis: Config = Config()
     name: str = "worker"
     lease: float = 1.0
     start: int = 0
@@ -130,7 +129,7 @@ def say(line: str) -> None:
 
 async def main(spec: Spec) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGUSR1) as signals:
-        async with connect(Config(url=spec.url, prefix=spec.prefix)) as redis:
+        async with connect(spec.redis) as redis:
             journal, work = RedisJournal(redis), Work(redis, spec)
             processes = Processes(journal, work.agents(), settings=Settings(lease=spec.lease, grace=0.2))
             async with journal.listening(), processes.running(None, **DEFINITIONS) as executor:

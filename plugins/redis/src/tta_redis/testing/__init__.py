@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from .programs import program
-from .server import RedisServer, free_port, redis, redis_server, shared_redis, wait_until
+from .server import PATIENT, RedisServer, free_port, redis, redis_server, shared_redis, wait_until
 from .topologies import OnACluster, RedisCluster, Sentinels, cluster, sentinel
 
 __all__ = [
-    "OnACluster", "RedisCluster", "RedisServer", "Sentinels", "cluster", "free_port", "program", "redis",
+    "PATIENT", "OnACluster", "RedisCluster", "RedisServer", "Sentinels", "cluster", "free_port", "program", "redis",
     "redis_server", "sentinel", "shared_redis", "wait_until",
 ]  # fmt: skip

@@ -28,6 +28,8 @@ from .programs import program, without_tls
 
 PATIENCE = 15.0
 """How long, in seconds, a server may take to do what a test waits for."""
+PATIENT = {"connect_timeout": 10.0, "socket_timeout": 10.0, "slow": 10.0}
+"""Limits of clients whose server may be starved by what runs beside it; a test that is about limits sets its own."""
 _UNTIL_WE_END = "read -r _; kill -9 $0 2>/dev/null"
 """What a shell does beside a server: its input ends with this process, be that killed."""
 _turns = itertools.count(os.getpid() * 200)
@@ -68,7 +70,12 @@ class RedisServer:
     def config(self, **changes: Any) -> Config:
         """Return the config of a client, with a prefix of its own."""
         prefix = f"t{uuid.uuid4().hex[:12]}"
-        return msgspec.structs.replace(Config(url=self.url, prefix=prefix, tls=self.tls), **changes)
+        config = Config(url=self.url, prefix=prefix, tls=self.tls)
+        return msgspec.structs.replace(config, **{**PATIENT, **changes})
+
+    def section(self, **changes: Any) -> dict[str, Any]:
+        """Return what a configuration says of the plugin ``redis``: this server, under the common prefix."""
+        return {"url": self.url, **PATIENT, **changes}
 
     def start(self) -> None:
         """Start, and wait until commands are answered."""
@@ -125,7 +132,7 @@ class RedisServer:
         files: dict[str, Any] = {}
         if self.tls:
             files = {"ssl_ca_certs": self.tls.ca, "ssl_certfile": self.tls.cert, "ssl_keyfile": self.tls.key}
-        limits: dict[str, Any] = {"socket_timeout": 5, "socket_connect_timeout": 5, "retry": Retry(NoBackoff(), 0)}
+        limits: dict[str, Any] = {"socket_timeout": 10, "socket_connect_timeout": 10, "retry": Retry(NoBackoff(), 0)}
         return redis_py.Redis.from_url(self.url, protocol=2, **limits, **files)
 
     def stop(self) -> None:

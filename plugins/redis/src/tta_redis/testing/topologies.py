@@ -15,7 +15,7 @@ import pytest
 from tta_redis.client import Redis, connect
 from tta_redis.config import ClusterConfig, Config, SentinelConfig
 
-from .server import RedisServer, wait_until
+from .server import PATIENT, RedisServer, wait_until
 
 NAME = "mymaster"
 
@@ -34,7 +34,7 @@ class Sentinels:
         config = Config(
             sentinel=sentinel, password=self.servers[0].password, prefix=f"t{uuid.uuid4().hex[:12]}"
         )  # fmt: skip
-        return msgspec.structs.replace(config, **changes)
+        return msgspec.structs.replace(config, **{**PATIENT, **changes})
 
     def master(self, watcher: int = 0) -> RedisServer:
         """Return whom a Sentinel calls the master."""
@@ -103,7 +103,7 @@ class RedisCluster:
         config = Config(
             cluster=ClusterConfig(nodes=nodes), password=self.nodes[0].password, prefix=f"t{uuid.uuid4().hex[:12]}"
         )  # fmt: skip
-        return msgspec.structs.replace(config, **changes)
+        return msgspec.structs.replace(config, **{**PATIENT, **changes})
 
     def owner(self, key: str, asked: int = -1) -> RedisServer:
         """Return the master of a key, as one node sees it."""
