@@ -96,6 +96,13 @@ class Tool:
                     raise ToolError("invalid_arguments", detail, path=name) from None
         return given
 
+    def call(self, arguments: Mapping[str, Any], on_progress: OnProgress) -> Any:
+        """Call the function with arguments of builtins, as `typed` makes them; a coroutine if it is async."""
+        given = self.typed(arguments)
+        if self.progress:
+            given[self.progress] = lambda text="", fraction=None: on_progress(Progress(text, fraction))
+        return self.function(**given)
+
 
 def tool(*, name: str, version: str, **declared: Any) -> Callable[[Callable[..., Any]], Tool]:
     """Declare the function below as a tool, as `Tool.of` does; on a module's function, others can find it by reference.
