@@ -89,4 +89,4 @@ class _Columns:
 
 
 def _worst(views: Sequence[Sequence[float]]) -> Sequence[float]:
-    return views[0] if len(views) == 1 else [max(sums) for sums in zip(*views, strict=True)]
+    return views[0] if len(views) == 1 else list(map(max, *views))
