@@ -34,6 +34,8 @@ from tta_messages import FAILED, MESSAGES, Failure, Message
 from tta_notify import NOTIFY, Changed, Notification, Notifier
 from tta_notify.links import new_token, with_link
 from tta_program import BlockingKernel
+from tta_safety import REVIEWS
+from tta_safety.testing import review
 from tta_sessions import SESSIONS, Session
 from tta_workflows import WORKFLOWS, Workflows
 
@@ -154,6 +156,10 @@ async def fill(kernel: Kernel) -> Known:
     known.bodies["POST", "/notifications/{id}/acknowledge"] = {"by": "anna"}
     for method in "GET", "POST":
         known.parameters[method, "/notifications/link/{token}"] = await linked(kernel.get(NOTIFY), f"link-{method}")
+
+    for method in "GET", "DELETE":
+        await kernel.get(REVIEWS).add(review(id=f"r-{method}:story"))
+        known.parameters[method, "/reviews/{id}"] = f"r-{method}:story"
 
     for number in range(150):  # more than a page of each list
         await kernel.get(AUDIT).record(

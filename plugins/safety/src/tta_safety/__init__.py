@@ -11,7 +11,9 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
+from tta_http import Route
 from tta_kernel import Context, Event, Figure, Health, Plugin, PositiveDuration, Size, hookimpl
+from tta_program import Subcommands
 
 from . import hookspecs
 from .hookspecs import check_text, turn_checked
@@ -37,13 +39,14 @@ from .model import (
     Verdict,
     category,
 )
-from .reviews import REVIEWS, Review, Reviews, ReviewsError
+from .reviews import REVIEWS, Review, Reviews, ReviewsError, guard_reviews
+from .routes import review_routes
 
 __all__ = [
     "CATEGORIES", "KINDS", "REVIEWS", "STATE", "TOLD", "About", "Action", "Channel", "CheckFailed", "CheckedTurn",
     "Finding", "Level", "Polarity", "Review", "Reviews", "ReviewsError", "SafetyMemory", "SafetyPlugin", "Status",
-    "Subject", "Temporality", "Verdict", "category", "check_text", "each", "judge", "known_kinds", "merge",
-    "turn_checked",
+    "Subject", "Temporality", "Verdict", "category", "check_text", "each", "guard_reviews", "judge", "known_kinds",
+    "merge", "turn_checked",
 ]  # fmt: skip
 
 
@@ -61,9 +64,29 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SafetyPlugin(Plugin[Config]):
-    """Brings the hook ``check_text``; it checks nothing itself."""
+    """Brings the hook ``check_text``, and shows what was kept from players; it checks nothing itself."""
 
+    after = (REVIEWS,)
     hookspecs: ClassVar[ModuleType | None] = hookspecs
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._reviews: Reviews | None = None
+
+    @asynccontextmanager
+    async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        self._reviews = ctx.find(REVIEWS)
+        yield
+
+    @hookimpl(optionalhook=True)
+    def routes(self) -> Sequence[Route]:
+        return review_routes(lambda: self._reviews)
+
+    @hookimpl(optionalhook=True)
+    def register_commands(self, subcommands: Subcommands) -> None:
+        from . import commands  # Only a command needs them.
+
+        commands.add(subcommands)
 
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Protocol, cast, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from tta_kernel import Service
+from tta_kernel.shapes import fits
+from tta_messages.guard import Check, Guarded
 
 from .model import Channel
 
@@ -18,6 +20,11 @@ LARGEST = 2**18
 """How many bytes a review with such a text may have, encoded."""
 
 
+CALL_LIMIT = 5.0
+"""Seconds that whoever looks at reviews waits for a store."""
+ReviewId = Annotated[str, Meta(min_length=1, max_length=300)]
+
+
 class Review(msgspec.Struct, frozen=True, kw_only=True):
     """A text that a check has blocked, with what it was blocked for; ``text`` is shown with `text:read` alone.
 
@@ -25,7 +32,7 @@ class Review(msgspec.Struct, frozen=True, kw_only=True):
     story it was to be in. ``at`` is in seconds since the epoch.
     """
 
-    id: Annotated[str, Meta(min_length=1, max_length=300)]
+    id: ReviewId
     session: str
     turn: int
     channel: Channel
@@ -66,3 +73,17 @@ def position(review: Review) -> str:
 
 
 REVIEWS = Service[Reviews]("safety-reviews")
+
+
+def guard_reviews(reviews: Reviews, *, limit: float = CALL_LIMIT) -> Reviews:
+    """Return ``reviews`` such that each call ends within ``limit`` seconds, rightly or with a `ReviewsError`."""
+    return cast(Reviews, reviews if isinstance(reviews, Guarded) else Guarded(reviews, _CHECKS, ReviewsError, limit))
+
+
+def _check_of(wanted: Any) -> Check:
+    return lambda answer, *_: fits(answer, wanted)
+
+
+_CHECKS: Mapping[str, Check] = {
+    name: _check_of(get_type_hints(method)["return"]) for name, method in vars(Reviews).items() if name[0] != "_"
+}
