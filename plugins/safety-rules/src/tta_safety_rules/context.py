@@ -1,5 +1,8 @@
 """What is around a match and changes what it means: negation, whose it is, when, whether it is said or only told.
 
+A frame of fiction makes a doubt at most, and none where a person speaks of themselves: "she is basically me", "not in
+the game", or the first person amid phones, schools and bosses. Nor is laughter one where they say that they mean it.
+
 A small ConText (Harkema et al., 2009; NegEx, Chapman et al., 2001), for short messages and for stories: triggers before
 and after a match, pseudo-triggers that look like one and are none, a scope in words, and words that end it. It is
 asked of matches alone, so plain text never pays for it.
@@ -50,9 +53,18 @@ _CLAUSE = _words("clause")
 _NEGATION = _words("negation")
 _NO_NEGATION = _words("no_negation")
 _OTHERS = _words("others")
-_FIRST = re.compile(r"\b(?:i|i'm|im|i've|ive|i'll|i'd|id|me|my|myself|mine)\b")
+_FIRST = re.compile(r"\b(?:i|i'm|im|i've|ive|i'll|i'd|id|me|my|myself|mine|us|our)\b")
+_SPEAKER = re.compile(r"\b(?:i|i'm|im|i've|ive|i'll|i'd|id|me|myself|mine)\b|\bmy\W*$")
+"""The first person as somebody of whom something is said: in "the boy in my class" it is the boy."""
+_PART = re.compile(r"[,;:.!?]\s")
+_OWN_STATE = frozenset({"suicide", "self_harm", "substance", "eating_disorder", "panic", "depression"})
+"""What somebody has themselves: it is about whom a match begins with. What others do is told with their names."""
+_OWN = _words("own")
+_MODERN = _words("modern")
+_EARNEST = _words("earnest")
 _PAST = _words("past")
 _STILL = _words("still")
+_RECOVERED = _words("recovered")
 _RECENT = _words("recent")
 _IMMINENT = _words("imminent")
 _HYPOTHETICAL = _words("hypothetical")
@@ -73,13 +85,16 @@ def circumstances(text: str, start: int, end: int, rule: Rule) -> Circumstances:
     after_sentence = _SENTENCE.split(after, maxsplit=1)[0]
     match = text[start:end]
     sentence = before_sentence + match + after_sentence
+    around = before + match + after
     seen: set[Modifier] = set()
     if _negated(before_sentence, after_sentence):
         seen.add("negation")
-    subject = _subject(before_sentence, match, rule)
+    own = _OWN.search(around) is not None
+    subject = _subject(before_sentence, match, rule, own=own)
     if subject == "other":
         seen.add("subject")
-    when = _when(sentence)
+    # What comes after a match that ends in another sentence says nothing of when it was.
+    when = _when(before_sentence + _SENTENCE.split(match + after, maxsplit=1)[0], sentence)
     if when == "past":
         seen.add("time")
     if _HYPOTHETICAL.search(before_sentence[-60:]):
@@ -88,9 +103,11 @@ def circumstances(text: str, start: int, end: int, rule: Rule) -> Circumstances:
         seen.add("quotation")
     if _EDUCATION.search(sentence):
         seen.add("education")
-    if _LAUGH.search(before + match + after) or _MUNDANE.search(f"{before_sentence} {after_sentence}"):
+    if not _EARNEST.search(around) and (
+        _LAUGH.search(around) or _MUNDANE.search(f"{before_sentence} {after_sentence}")
+    ):
         seen.add("hyperbole")
-    if _FICTION.search(before + match + after):
+    if not own and _FICTION.search(around) and not (_FIRST.search(match) and _MODERN.search(sentence)):
         seen.add("fiction")
     counted = frozenset(seen.intersection(rule.modifiers))
     return Circumstances(
@@ -117,12 +134,20 @@ def _negated(before: str, after: str) -> bool:
     return bool(re.match(r"\s*(?:\?\s*)?(?:no(?:pe)?\b|never\b|is not\b|isn'?t\b|not (?:at all|anymore)\b)", after))
 
 
-def _subject(before: str, match: str, rule: Rule) -> Subject:
+def _subject(before: str, match: str, rule: Rule, *, own: bool) -> Subject:
+    """Say whose a match is; a figure that somebody says they are is themselves."""
+    if rule.subject == "fictional" and own:
+        return "self"
     if rule.subject not in ("unknown", "self"):
         return rule.subject
+    if rule.category in _OWN_STATE:
+        # A pattern may reach into what is said next: "my sister has panic attacks, how do I help".
+        match = _PART.split(match, maxsplit=1)[0]
+        if _OTHERS.match(match) and not _SPEAKER.search(match):
+            return "other"
     if _FIRST.search(match):
         return "self"
-    first = [*_FIRST.finditer(before)]
+    first = [*_SPEAKER.finditer(before)]
     others = [*_OTHERS.finditer(before)]
     # "My" friend is somebody else, and so is she of whom I know that she does it.
     if others and (not first or others[-1].end() > first[-1].end()):
@@ -130,8 +155,8 @@ def _subject(before: str, match: str, rule: Rule) -> Subject:
     return "self" if first else rule.subject
 
 
-def _when(sentence: str) -> Temporality:
-    if _PAST.search(sentence) and not _STILL.search(sentence):
+def _when(first: str, sentence: str) -> Temporality:
+    if _PAST.search(first) and (not _STILL.search(first) or _RECOVERED.search(first)):
         return "past"
     if _IMMINENT.search(sentence):
         return "imminent"
