@@ -65,7 +65,9 @@ async def test_who_fails_is_named_beside_what_the_others_have_erased(
     assert await tta_forget(kernel, "anna") == 1
     captured = capsys.readouterr()
     assert captured.out.split() == ["plugin", "erased", "notes", "3"]
-    assert captured.err == f"tta forget: broken: {why}\n"
+    failed, advice = captured.err.splitlines()
+    assert failed == f"tta forget: broken: {why}"
+    assert "run it again" in advice
 
 
 async def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:

@@ -98,7 +98,8 @@ class Worker:
         """Keep at hand what is critical and not at its end, in case the outbox goes away."""
         self._open.pop(entry.key, None)
         if entry.notification.severity == "critical" and entry.wake is not None and entry.acknowledgement is None:
-            self._open[entry.key] = entry
+            # Without its person's name, which `forget` would have to find here, in each process.
+            self._open[entry.key] = replace(entry, notification=replace(entry.notification, owner=""))
             if len(self._open) > _MOST_OPEN:
                 self._open.popitem(last=False)
 

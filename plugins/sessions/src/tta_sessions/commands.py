@@ -15,6 +15,8 @@ from .model import is_text
 
 _IN_MEMORY = "it keeps everything in memory, and this process has nothing of it: only the running one can forget"
 
+_AGAIN = "what is in the table is erased; mend the rest, and run it again: what is erased stays so"
+
 
 class Forgotten(msgspec.Struct, frozen=True):
     """What was ``erased``, in things by plugin, and why others could not (``failed``)."""
@@ -51,6 +53,8 @@ async def _forget(kernel: Kernel, options: argparse.Namespace) -> int:
     if not options.json:
         for name, why in found.failed.items():
             fail("forget", f"{name}: {why}")
+        if found.failed and found.erased:
+            fail("forget", _AGAIN)
     return WANTING if found.failed else DONE
 
 
