@@ -20,7 +20,8 @@ from tta_program.commands import Command
 CHANGES = {
     "breakers reset", "breakers trip", "crises acknowledge", "crises feedback", "crises packet", "crises resolve",
     "forget", "keys create", "keys revoke", "messages dlq purge",
-    "messages dlq requeue", "messages recover", "notify acknowledge", "reviews delete", "reviews show",
+    "messages dlq requeue", "messages recover", "notify acknowledge", "policy reload", "reviews delete",
+    "reviews show",
     "runs cancel", "runs check", "runs export",
     "runs pause",
     "runs reconcile", "runs resume", "runs retry", "runs rollback", "runs signal", "schedules add",
@@ -34,6 +35,7 @@ LOOKS = {
     "messages dlq list",
     "messages dlq show", "messages stats", "metrics alerts", "metrics dashboard", "notify list", "notify test", "play",
     "reviews list",
+    "policy check", "policy diff", "policy show", "policy status", "policy validate",
     "runs diff", "runs list", "runs show", "safety check", "safety embeddings build", "safety evaluate",
     "safety report", "safety rules check", "safety rules export", "safety rules list", "safety train",
     "schedules list", "schedules show", "workflows check", "workflows graph", "workflows list",

@@ -216,7 +216,7 @@ async def seen(kernel: Kernel, http: aiohttp.ClientSession) -> dict[str, bytes]:
     runs = [run.id for run in (await _runs(kernel))]
     for owned in declared(kernel.hooks).owned:
         route = owned.route
-        if route.changes:
+        if route.changes or route.method != "GET":
             continue
         path = route.path
         for name in route.parameters:

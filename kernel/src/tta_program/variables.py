@@ -1,4 +1,7 @@
-"""Variables of their own that a field may declare: ``Annotated[Path, Meta(extra={"env": "OLD_NAME"})]``."""
+"""Variables of their own that a field may declare: ``Annotated[Path, Meta(extra={"env": "OLD_NAME"})]``.
+
+One that is set and empty counts as not set, unless ``"empty": True`` says that it means something there.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +36,10 @@ def _said(raw: Mapping[str, Any], type_: type[Struct], path: str, source: Source
         key = field.encode_name
         name = extra.get("env", "")
         inner = raw.get(key, {})
-        if name and source.environ.get(name) and not _decided(source, f"{path}.{key}"):
-            yield key, name, Text(source.environ[name])
+        given = source.environ.get(name) if name else None
+        counts = given is not None and (given != "" or extra.get("empty", False))
+        if counts and not _decided(source, f"{path}.{key}"):
+            yield key, name, Text(given)
         elif is_struct(bare) and isinstance(inner, Mapping):
             found = with_variables(inner, bare, f"{path}.{key}", source)
             if found != inner:

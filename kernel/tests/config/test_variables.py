@@ -48,6 +48,15 @@ def test_without_it_the_file_counts(folder: Path) -> None:
     assert load(folder, "production", {"OLD_FILE": ""}).decode("store", Store).file == folder / "own.yaml"
 
 
+def test_set_and_empty_it_counts_only_where_that_means_something(folder: Path) -> None:
+    class Allowed(Struct, frozen=True):
+        names: Annotated[str | None, Meta(extra={"env": "OLD_NAMES", "empty": True})] = None
+
+    (folder / "base.yaml").write_text("plugins: {store: {config: {names: a}}}")
+    assert load(folder, "production", {"OLD_NAMES": ""}).decode("store", Allowed).names == ""
+    assert load(folder, "production", {}).decode("store", Allowed).names == "a"
+
+
 def test_the_config_in_force_says_where_it_came_from(folder: Path) -> None:
     settings = load(folder, "production", {"OLD_FILE": "old.yaml", "OLD_COUNT": "7"})
 

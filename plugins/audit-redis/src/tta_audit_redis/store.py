@@ -84,6 +84,12 @@ class RedisAudit:
             async with self._lock:
                 await self._record(entry)
 
+    async def record_all(self, entries: Sequence[Entry]) -> None:
+        with anyio.CancelScope(shield=True):
+            async with self._lock:
+                for entry in entries:
+                    await self._record(entry)
+
     async def read(
         self, *, limit: int = 100, before: str = "", who: str = "", what: str = "", owner: str = ""
     ) -> Sequence[Record]:

@@ -58,10 +58,17 @@ class Chain:
         """Return one that can go on while it isn't known whether what was added is kept."""
         return Chain(self.name, self.number, self.head)
 
-    def add(self, record: Record) -> bytes:
-        """Return a record's line, with its number and its digests in place of what it has."""
+    def add(self, record: Record, at: float | None = None) -> bytes:
+        """Return a record's line, with its number, its digests and its time ``at`` in place of what it has."""
         self.number += 1
-        linked = msgspec.structs.replace(record, chain=self.name, number=self.number, previous=self.head, digest="")
+        linked = msgspec.structs.replace(
+            record,
+            chain=self.name,
+            number=self.number,
+            previous=self.head,
+            digest="",
+            at=record.at if at is None else at,
+        )
         body = msgspec.json.encode(linked)
         self.head = hashlib.sha256(body).hexdigest()
         return body[:-1] + b',"digest":"' + self.head.encode() + b'"}\n'

@@ -25,7 +25,7 @@ from .owners import FileOwners
 T = TypeVar("T")
 _NAME = re.compile(r"(?P<chain>[\w.-]+)\.(?P<part>\d{6})\.jsonl")
 _MOST_FILES = 10_000
-_MOST_WAITING = 1000
+_MOST_WAITING = 10_000
 """Entries that may wait for those before them to be written; a disk that stands still must not fill the memory."""
 _END = 100_000
 """Bytes at the end of a file that hold more than one record."""
@@ -43,11 +43,11 @@ class Limits(NamedTuple):
 
 
 class _Waiting:
-    """An entry that is to be written, and what became of that."""
+    """Entries that are to be written together, and what became of that."""
 
-    def __init__(self, entry: Entry, record: Record) -> None:
-        self.entry = entry
-        self.record = record
+    def __init__(self, entries: Sequence[Entry], records: Sequence[Record]) -> None:
+        self.entries = entries
+        self.records = records
         self.settled = False
         self.error: AuditError | None = None
 
@@ -84,9 +84,16 @@ class FileAudit:
         self._lock = anyio.Lock()
 
     async def record(self, entry: Entry) -> None:
-        if len(self._waiting) >= _MOST_WAITING:
+        await self.record_all((entry,))
+
+    async def record_all(self, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
+        if sum(len(each.entries) for each in self._waiting) >= _MOST_WAITING:
             raise AuditError(f"{_MOST_WAITING} entries wait to be written already")
-        mine = _Waiting(entry, stamped(entry, self._clock()))
+        now = self._clock()
+        # Here, and not in the thread: what can't be a record is its caller's alone.
+        mine = _Waiting(entries, [stamped(entry, now) for entry in entries])
         self._waiting.append(mine)
         # What has been done must be recorded, also where nobody waits for its caller any more.
         with anyio.CancelScope(shield=True):
@@ -136,7 +143,8 @@ class FileAudit:
             pseudonym = self._owners.pseudonym(user)
             if not pseudonym:
                 return 0
-            self._write([_Waiting(_forgot(), replace(stamped(_forgot(), self._clock()), owner=pseudonym))])
+            record = replace(stamped(_forgot(), self._clock()), owner=pseudonym)
+            self._write([_Waiting([_forgot()], [record])])
             return self._owners.forget(user)
 
         count = 0
@@ -177,10 +185,17 @@ class FileAudit:
         """Write entries one after the other, and see to it that they stay; all of them, or none."""
         if self._file is None or self._size >= self._limits.file:
             self._next_file()
-        records = []
+        # Looked up once for all of these entries, and not remembered: another process may forget a person.
+        pseudonyms: dict[str, str] = {}
+        records: list[Record] = []
         for each in batch:
-            owner = self._owners.pseudonym(each.entry.owner, make=True) if each.entry.owner else each.record.owner
-            records.append(replace(each.record, owner=owner))
+            for entry, record in zip(each.entries, each.records, strict=True):
+                if not entry.owner:
+                    records.append(record)
+                    continue
+                if entry.owner not in pseudonyms:
+                    pseudonyms[entry.owner] = self._owners.pseudonym(entry.owner, make=True)
+                records.append(replace(record, owner=pseudonyms[entry.owner]))
         self._append(records)
         self.recorded += len(records)
 
@@ -188,7 +203,7 @@ class FileAudit:
         chain = self._chain.copy()
         # Not when the entry was told: in a chain no record is older than one before it.
         self._at = max(self._at, round(self._clock(), 6))
-        data = b"".join(chain.add(replace(record, at=self._at)) for record in records)
+        data = b"".join(chain.add(record, self._at) for record in records)
         assert self._file is not None
         try:
             written = 0

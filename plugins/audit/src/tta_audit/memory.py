@@ -41,6 +41,8 @@ def stamped(entry: Entry, at: float) -> Record:
 
 def plain(text: str) -> str:
     """Return a text as a field may hold it."""
+    if text.isascii() and len(text) <= LONGEST:
+        return text  # Most are, and of decisions about tools many come in a second.
     # Half a character, as of a name that isn't UTF-8, can't be encoded.
     return text[:LONGEST].encode("utf-8", "replace").decode()
 
@@ -77,6 +79,13 @@ class MemoryAudit:
         """The last record that was dropped."""
 
     async def record(self, entry: Entry) -> None:
+        self._record(entry)
+
+    async def record_all(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._record(entry)
+
+    def _record(self, entry: Entry) -> None:
         record = stamped(entry, self._clock())
         if entry.owner:
             record = replace(record, owner=pseudonym_of(self._key(entry.owner), entry.owner))

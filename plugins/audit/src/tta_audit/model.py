@@ -93,6 +93,12 @@ class Audit(Protocol):
     async def record(self, entry: Entry) -> None:
         """Keep an entry; it returns when the entry would outlive this process, or as the provider's config says."""
 
+    async def record_all(self, entries: Sequence[Entry]) -> None:
+        """Keep several entries, in their order, at the cost of little more than one; as `record` otherwise.
+
+        Where it raises, some may be kept and others not.
+        """
+
     async def read(
         self, *, limit: int = 100, before: str = "", who: str = "", what: str = "", owner: str = ""
     ) -> Sequence[Record]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from .config import Config
+from .engine import Engine
+from .events import PolicyLoaded, PolicyRefused
 from .guard import GuardedPolicy
 from .hookspecs import decide_tool_call
 from .model import (
@@ -9,17 +12,21 @@ from .model import (
     SAFETY_FLAGS,
     Decision,
     Effect,
+    Explanation,
     Limits,
     Policy,
     PolicyStatus,
     Rate,
+    Reason,
     Reloaded,
     SafetyFlag,
     ToolCall,
 )
-from .plugin import Config, ToolPolicy
+from .plugin import ToolPolicy
+from .reading import PolicyError, read_policy
 
 __all__ = [
-    "POLICY", "SAFETY_FLAGS", "Config", "Decision", "Effect", "GuardedPolicy", "Limits", "Policy", "PolicyStatus",
-    "Rate", "Reloaded", "SafetyFlag", "ToolCall", "ToolPolicy", "decide_tool_call",
+    "POLICY", "SAFETY_FLAGS", "Config", "Decision", "Effect", "Engine", "Explanation", "GuardedPolicy", "Limits",
+    "Policy", "PolicyError", "PolicyLoaded", "PolicyRefused", "PolicyStatus", "Rate", "Reason", "Reloaded",
+    "SafetyFlag", "ToolCall", "ToolPolicy", "decide_tool_call", "read_policy",
 ]  # fmt: skip

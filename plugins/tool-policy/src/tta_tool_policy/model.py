@@ -111,6 +111,26 @@ class PolicyStatus(Struct, frozen=True, kw_only=True):
     reloads: tuple[Reloaded, ...] = ()
 
 
+class Reason(Struct, frozen=True, kw_only=True):
+    """Why a rule holds for a call, or doesn't: ``failed`` is what it asks in vain, ``undecided`` what nobody knows."""
+
+    rule: str
+    section: Literal["deny", "rules"]
+    effect: Effect
+    holds: bool | None
+    decides: bool = False
+    shadow: bool = False
+    failed: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """A decision, and what each rule had to do with it."""
+
+    decision: Decision
+    rules: tuple[Reason, ...]
+
+
 class Policy(Protocol):
     """Says which tools may be called, by whom, and with what."""
 
@@ -119,6 +139,9 @@ class Policy(Protocol):
 
     def reads_flags(self, tool: str, version: str) -> bool:
         """Whether a rule that may concern a tool asks for flags of the session, so that they are to be read first."""
+
+    def explain(self, call: ToolCall) -> Explanation:
+        """Decide about a call without recording it or asking another engine, and say why."""
 
     def status(self) -> PolicyStatus:
         """Say which policy is in force, since when, and how the last reloads went."""

@@ -67,6 +67,16 @@ class AuditContract:
         assert {each.target for each in await deeds(audit)} == {f"run-{number}" for number in range(20)}
         assert await statuses(audit) == ["whole"]
 
+    async def test_several_entries_are_kept_in_their_order_and_with_their_people(self, audit: Audit) -> None:
+        owners = ("anna", "", "ben", "anna")
+        await audit.record_all([an_entry(target=f"run-{number}", owner=owner) for number, owner in enumerate(owners)])
+        await audit.record_all([])
+        found = await deeds(audit)
+        assert [each.target for each in found] == [f"run-{number}" for number in (3, 2, 1, 0)]
+        assert found[0].owner == found[3].owner != found[1].owner
+        assert found[2].owner == ""
+        assert await statuses(audit) == ["whole"]
+
     async def test_pages_follow_each_other_without_a_gap(self, audit: Audit) -> None:
         for number in range(7):
             await audit.record(an_entry(target=f"run-{number}"))
