@@ -8,8 +8,12 @@ from typing import Any, NamedTuple
 
 import re2  # type: ignore[import-untyped]
 
+from .phrases import Needs, PhraseIndex, needs_of
+
 _MEMORY = 64 << 20
 """Bytes that one automaton may take; beyond, RE2 forgets what it has built, and builds it again."""
+_OFTEN = 0.5
+"""In which share of texts a pattern may have to be looked for."""
 _MOST = 1000
 """How often one pattern is looked for in a piece of text."""
 
@@ -50,12 +54,14 @@ class Gate:
 
 
 class Patterns:
-    """Many patterns at once: first their literal parts are looked for, then the few patterns that remain."""
+    """Many patterns at once: a text's phrases say which few it may have, and only these are looked for."""
 
-    def __init__(self) -> None:
-        self._filter = re2.Filter()
-        self._single: list[Any] = []
+    def __init__(self, known: Patterns | None = None) -> None:
+        """Take from those that are ``known`` what was made ready before, with the automata that they have built."""
+        self._known = known
+        self._made: list[_Made] = []
         self._numbers: dict[str, int] = {}
+        self._index = PhraseIndex(())
 
     def number(self, pattern: str) -> int | None:
         """Return the number of a pattern that is here, else None."""
@@ -65,51 +71,52 @@ class Patterns:
         """Add a pattern and return its number; raise a `PatternError` that says why it can't be used."""
         if pattern in self._numbers:
             return self._numbers[pattern]
-        try:
-            number: int = self._filter.Add(pattern, _options())
-        except re2.error:
-            raise PatternError(_reason(pattern)) from None
-        self._single.append(self._filter.re(number))
-        self._numbers[pattern] = number
-        return number
+        there = self._known.number(pattern) if self._known else None
+        if self._known is not None and there is not None:
+            made = self._known._made[there]
+        else:
+            made = _Made(_compiled(pattern), needs_of(pattern))
+        self._numbers[pattern] = len(self._made)
+        self._made.append(made)
+        return self._numbers[pattern]
 
     def compile(self) -> None:
         """Make ready to search; nothing can be added then."""
-        if self._single:
-            self._filter.Compile()
+        self._index = PhraseIndex([it.needs for it in self._made])
+        self._known = None
 
     def unfiltered(self) -> Sequence[int]:
-        """Return the patterns without a literal of three letters: they are looked for in every text."""
-        if not self._single:
-            return ()
-        return self._filter.Match(_PAIRS, potential=True) or ()
+        """Return the patterns that ask for no word, or for such as are in most texts."""
+        return [number for number, it in enumerate(self._made) if not it.needs.ways or it.needs.share > _OFTEN]
 
-    def found(self, piece: View) -> Sequence[int]:
-        """Return the numbers of the patterns that a text has."""
-        if not self._single:
-            return ()
-        return self._filter.Match(piece.raw, potential=False) or ()
+    def candidates(self, piece: View) -> Sequence[int]:
+        """Return the numbers of the patterns that a text may have: all others it has not."""
+        return self._index.candidates(piece.raw)
 
     def spans(self, number: int, piece: View) -> Iterator[tuple[int, int]]:
         """Yield where a pattern is, in characters."""
-        for count, match in enumerate(self._single[number].finditer(piece.raw)):
+        for count, match in enumerate(self._made[number].pattern.finditer(piece.raw)):
             if count == _MOST:
                 return
             yield piece.place(match.start()), piece.place(match.end())
 
     def matches(self, number: int, text: str) -> bool:
         """Say whether a text has a pattern."""
-        return self._single[number].search(text.encode(errors="replace")) is not None
+        return self._made[number].pattern.search(text.encode(errors="replace")) is not None
+
+
+class _Made(NamedTuple):
+    """A pattern that was made ready."""
+
+    pattern: Any
+    needs: Needs
 
 
 class Single:
     """One pattern by itself."""
 
     def __init__(self, pattern: str) -> None:
-        try:
-            self._pattern = re2.compile(pattern, _options())
-        except re2.error:
-            raise PatternError(_reason(pattern)) from None
+        self._pattern = _compiled(pattern)
 
     def matches(self, text: str) -> bool:
         """Say whether a text has the pattern."""
@@ -122,15 +129,18 @@ def single(pattern: str) -> Single:
     return Single(pattern)
 
 
-_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789 '\".,-!?"
-_PAIRS = "\0".join(a + b for a in _CHARACTERS for b in _CHARACTERS).encode()
-"""Every literal of two characters, and none of three: what may match here is looked for everywhere."""
+def _compiled(pattern: str) -> Any:
+    try:
+        return re2.compile(pattern, _options())
+    except re2.error:
+        raise PatternError(_reason(pattern)) from None
 
 
 def _options() -> Any:
     options = re2.Options()
     options.max_mem = _MEMORY
     options.log_errors = False
+    options.never_capture = True
     return options
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from tta_kernel import Problem
@@ -42,15 +42,15 @@ class _Group(NamedTuple):
 class Engine:
     """All rules of a set, compiled; raises a `RulesError` that names every rule that can't be used.
 
-    ``base`` has patterns that needn't be compiled again, and rules that were tried on their examples, as do ``known``.
+    ``base`` has patterns that are looked for as well; what it and ``known``, the engine before, have is ready already.
     """
 
-    def __init__(self, rules: RuleSet, base: Engine | None = None, known: Iterable[Rule] = ()) -> None:
+    def __init__(self, rules: RuleSet, base: Engine | None = None, known: Engine | None = None) -> None:
         self.rules = rules
         self.notes: list[Problem] = [*base.notes] if base else []
         """What an operator should know, and what keeps no rule from working."""
         self._base: _Group | None = _Group(base.patterns, {}) if base else None
-        self._own: _Group = _Group(Patterns(), {})
+        self._own: _Group = _Group(Patterns(known.patterns if known else None), {})
         self._groups = [it for it in (self._base, self._own) if it is not None]
         self._places: dict[str, list[tuple[_Group, int]]] = {}
         self._unless: dict[str, list[Single]] = {}
@@ -60,7 +60,7 @@ class Engine:
         self._own.patterns.compile()
         problems += self._weak()
         if not problems:
-            tried = {*known, *(base.rules.rules if base else ())}
+            tried = {rule for it in (base, known) if it for rule in it.rules.rules}
             for rule in good:
                 if rule not in tried:
                     problems += self._wrong_examples(rule)
@@ -100,15 +100,15 @@ class Engine:
         return self._own, self._own.patterns.add(pattern)
 
     def _weak(self) -> Iterator[Problem]:
-        """Find what is looked for in every text, since it has no literal by which it could be left out."""
+        """Find what is looked for in most texts, since it has no word by which it could be left out."""
         numbers = self._own.patterns.unfiltered()
         weak = sorted({rule.id for number in numbers for rule in self._own.owners.get(number, ())})
-        hint = "let each alternative have three letters or more in a row"
+        hint = "let each alternative have a word of its own"
         if len(weak) > MOST_UNFILTERED:
-            what = f"have no literal of three letters, and at most {MOST_UNFILTERED} rules may have none"
+            what = f"have no word that is rare, and at most {MOST_UNFILTERED} rules may have none"
             yield Problem(f"rules {', '.join(weak[:5])} and {len(weak) - 5} more", what, hint)
         self.notes += (
-            Problem(f"rule {it}", "has no literal of three letters, so that every text pays for it", hint, note=True)
+            Problem(f"rule {it}", "has no word that is rare, so that most texts pay for it", hint, note=True)
             for it in weak
         )
 
@@ -176,7 +176,7 @@ class Engine:
 
     def _found(self, piece: View) -> Iterator[tuple[Rule, Patterns, int]]:
         for group in self._groups:
-            for number in group.patterns.found(piece):
+            for number in group.patterns.candidates(piece):
                 for rule in group.owners.get(number, ()):
                     yield rule, group.patterns, number
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ import msgspec
 from tta_kernel import Problem, as_failure
 from tta_program.files import read_text
 from tta_safety.layers import Layer, RulesError, merged, read_layer
-from tta_safety.rules import Rule, RuleSet, RuleSource, RuleSourceError, RuleText
+from tta_safety.rules import RuleSet, RuleSource, RuleSourceError, RuleText
 
 from .builtin import built_in
 from .engine import Engine
@@ -55,7 +55,7 @@ def load_engine(file: Path | None, source: RuleText | None, known: Engine | None
     rules, layers = _read_rules(file, source)
     if len(layers) == len(built_in()):
         return built_in_engine()
-    return _compiled(rules, layers, built_in_engine(), known.rules.rules if known else ())
+    return _compiled(rules, layers, built_in_engine(), known)
 
 
 def check_file(file: Path) -> Sequence[Problem]:
@@ -87,7 +87,7 @@ def _read_rules(file: Path | None, source: RuleText | None) -> tuple[RuleSet, Se
     return merged(layers), layers
 
 
-def _compiled(rules: RuleSet, layers: Sequence[Layer], base: Engine | None, known: Iterable[Rule] = ()) -> Engine:
+def _compiled(rules: RuleSet, layers: Sequence[Layer], base: Engine | None, known: Engine | None = None) -> Engine:
     try:
         return Engine(rules, base, known)
     except RulesError as error:
