@@ -12,7 +12,7 @@ from tta_crisis.testing import deployment, disclosure, finding, until
 from tta_kernel import ConfigError
 from tta_notify import NOTIFY, Entry
 from tta_safety import KINDS
-from tta_sessions import SESSIONS, Consent
+from tta_sessions import SESSIONS, Consent, flags_of
 from tta_sessions.flags import set_flags
 from tta_workflows import WORKFLOWS, Run
 
@@ -149,6 +149,16 @@ async def test_a_trusted_contact_is_told_where_that_is_agreed_and_safe(
     if told:
         assert "Bert" not in str(entries["crisis-contact"])
         assert "Mum" in str(entries["crisis-contact"])
+
+
+@pytest.mark.parametrize(("went_on", "paused"), [(0, True), (3, True), (4, False)])
+async def test_a_pause_that_comes_after_its_person_went_on_pauses_nothing(went_on: int, paused: bool) -> None:
+    """A disclosure of the third turn; in the fourth the person had their story go on."""
+    async with deployment(workflows=short("pause")) as kernel:
+        await set_flags(kernel.get(SESSIONS), "s-1", "anna", went_on=went_on)
+        [opened] = await kernel.get(CRISIS).open(disclosure())
+        await over(kernel, opened.run)
+        assert flags_of(await kernel.get(SESSIONS).get("s-1")).paused is paused
 
 
 async def test_a_protocol_that_tells_nobody_is_not_told_before_it() -> None:

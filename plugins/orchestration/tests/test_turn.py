@@ -168,7 +168,8 @@ async def test_the_story_pauses_for_a_conversation_until_the_person_asks_for_it(
         outcomes = [answer.outcome for answer in answers]
         assert outcomes == ["story", "supportive", "supportive", "supportive", "checked-in", "story"]
         assert all(answer.text and answer.kept for answer in answers)
-        assert (await context(k))["flags"]["paused"] is False
+        flags = (await context(k))["flags"]
+        assert (flags["paused"], flags["went_on"]) == (False, 5)
 
 
 async def test_a_human_pauses_a_story_and_lets_it_go_on() -> None:

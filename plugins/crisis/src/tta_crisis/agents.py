@@ -171,9 +171,11 @@ def agents(crises: StoredCrises, record: Record) -> Sequence[CrisisAgent]:
         found = await _find(crises, request.intervention)
         if request.paused and found is not None and found.status == "resolved":
             return Paused(paused=False)  # This came late, and the story goes on already.
-        if not await reach.pause(request.session, ctx.owner, paused=request.paused):
+        turn = found.turn if found is not None else 0
+        paused = await reach.pause(request.session, ctx.owner, turn, paused=request.paused)
+        if paused is None:
             raise AgentError("unavailable", "the session can't be changed", retryable=True)
-        return Paused(request.paused)
+        return Paused(paused)
 
     async def respond(request: AboutHelp, ctx: StepContext) -> Text:
         verdict = Verdict("checked", "warning", kinds=(request.kind,))

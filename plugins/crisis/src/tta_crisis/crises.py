@@ -275,7 +275,7 @@ class StoredCrises:
         except CrisisError as exc:
             self._log.warning("a story stays paused though its crisis is resolved: %s", exc)
             return
-        await self.reach.pause(resolved.session, resolved.owner, paused=False)
+        await self.reach.pause(resolved.session, resolved.owner, resolved.turn, paused=False)
 
 
 def _kinds(disclosure: Disclosure) -> Sequence[str]:

@@ -189,16 +189,21 @@ class Reach:
 
         return await self._answer("read for its flags", read) or Flags()
 
-    async def pause(self, session: str, owner: str, *, paused: bool) -> bool:
-        """Let a session's story pause, or go on; the conversation goes on in both cases. False where it can't."""
+    async def pause(self, session: str, owner: str, turn: int, *, paused: bool) -> bool | None:
+        """Let a session's story pause, or go on; the conversation goes on in both cases. None where it can't.
+
+        It returns whether the story pauses: not because of a turn after which its person had it go on.
+        """
         if (sessions := self._sessions) is None:
-            return False
+            return None
 
-        async def change() -> bool:
-            await set_flags(sessions, session, owner, paused=paused)
-            return True
+        async def change() -> Flags:
+            return await set_flags(
+                sessions, session, owner, unless=lambda flags: paused and flags.went_on > turn, paused=paused
+            )
 
-        return await self._answer("paused" if paused else "resumed", change) or False
+        flags = await self._answer("paused" if paused else "resumed", change)
+        return None if flags is None else flags.paused
 
     async def _answer(self, what: str, call: Callable[[], Awaitable[T]], *, limit: float = 0.0) -> T | None:
         """Return what a call answers in time, or None where it doesn't."""

@@ -221,6 +221,5 @@ def _safety(context: Mapping[str, Any], flags: Flags, answer: Answer, turn: int)
     support = (answer.support or kept.support) if paused else None
     checked_in = turn if answer.question else kept.checked_in
     packed = {KEY: Kept(answer.states or kept.states, support, checked_in).pack()}
-    if paused == flags.paused:
-        return packed
-    return packed | {FLAGS: msgspec.to_builtins(msgspec.structs.replace(flags, paused=paused))}
+    changed = msgspec.structs.replace(flags, paused=paused, went_on=turn if answer.resumed else flags.went_on)
+    return packed if changed == flags else packed | {FLAGS: msgspec.to_builtins(changed)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -27,12 +28,14 @@ class Consent(msgspec.Struct, frozen=True):
 class Flags(msgspec.Struct, frozen=True):
     """What holds for a session until somebody changes it; each default is the careful one.
 
-    ``paused``: the story waits, and the conversation goes on. ``locale`` is a language tag, such as ``en-GB``, and
-    ``country`` a code of ISO 3166. ``contact`` is the name of their trusted contact, as the roster of notifications
-    has it.
+    ``paused``: the story waits, and the conversation goes on. ``went_on``: the last turn in which their story went on
+    since they asked for it; what concerns an earlier turn must not pause it any more. ``locale`` is a language tag,
+    such as ``en-GB``, and ``country`` a code of ISO 3166. ``contact`` is the name of their trusted contact, as the
+    roster of notifications has it.
     """
 
     paused: bool = False
+    went_on: Annotated[int, Meta(ge=0)] = 0
     consent: Consent = Consent()
     age_band: AgeBand = "unknown"
     locale: Annotated[str, Meta(max_length=35)] = ""
@@ -55,8 +58,12 @@ def flags_of(session: Session | None) -> Flags:
     return Flags(**good)
 
 
-async def set_flags(sessions: Sessions, id: str, user: str, **changes: Any) -> Flags:
+async def set_flags(
+    sessions: Sessions, id: str, user: str, *, unless: Callable[[Flags], bool] = lambda flags: False, **changes: Any
+) -> Flags:  # fmt: skip
     """Change flags of a session, one that is there or a new one of ``user``'s, and return all of them.
+
+    Nothing is changed where ``unless`` says yes to them as they are.
 
     What somebody else commits meanwhile stays. Raises ValueError for what is no flag, or for a session of somebody
     else's; `SessionConflict` where others commit all the while; and what the store raises.
@@ -66,7 +73,10 @@ async def set_flags(sessions: Sessions, id: str, user: str, **changes: Any) -> F
         session = await sessions.get(id) or Session(id, user)
         if session.user != user:
             raise ValueError("the session is somebody else's")
-        flags = msgspec.structs.replace(flags_of(session), **changed)
+        before = flags_of(session)
+        if unless(before):
+            return before
+        flags = msgspec.structs.replace(before, **changed)
         context = {**session.context, KEY: msgspec.to_builtins(flags)}
         if session.version and context == session.context:
             return flags
