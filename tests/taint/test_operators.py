@@ -15,10 +15,11 @@ from tta_diagnostics import ADDRESSES
 from tta_http import declared
 from tta_kernel import Kernel
 from tta_kernel.testing import logged
+from tta_notify import NOTIFY
 from tta_orchestration import ORCHESTRATION
 from tta_orchestration.testing import TURN, checking
 from tta_program import load
-from tta_safety import About, Channel, Verdict
+from tta_safety import REVIEWS, About, Channel, Verdict
 from tta_workflows import JOURNAL, RunQuery
 
 from .marks import AGENTS, SAFE, Leaky, Seen
@@ -66,7 +67,10 @@ def deployment(folder: Path) -> Path:
 
 async def looked_at(kernel: Kernel, session: str) -> Mapping[str, str]:
     """Ask every route that only looks, for what is there, and not for its text."""
-    runs = [run.id for run in (await kernel.get(JOURNAL).list(RunQuery())).runs]
+    known = {"/sessions": [session], "/agents": ["teller"]}
+    known["/runs"] = [run.id for run in (await kernel.get(JOURNAL).list(RunQuery())).runs]
+    known["/reviews"] = [review.id for review in await kernel.get(REVIEWS).list()]
+    known["/notifications"] = [entry.key for entry in (await kernel.get(NOTIFY).page()).entries]
     found = {}
     headers = {"Authorization": f"Bearer {KEY}"}
     async with aiohttp.ClientSession(kernel.get(ADDRESSES)[0], headers=headers) as http:
@@ -75,8 +79,8 @@ async def looked_at(kernel: Kernel, session: str) -> Mapping[str, str]:
             if route.changes:
                 continue
             path = route.path
+            value = next(iter(known.get(f"/{path.split('/')[1]}", ())), "nobody")
             for name in route.parameters:
-                value = runs[0] if runs and path.startswith("/runs") else session if "session" in path else "teller"
                 path = path.replace(f"{{{name}}}", quote(value, safe=""))
             paged: dict[str, Any] = {"limit": "500"} if "limit" in route.request.__struct_fields__ else {}
             async with http.get(path, params=paged) as answer:
@@ -95,6 +99,8 @@ async def test_whatever_an_agent_says_operators_see_none_of_it(agent: type[Leaky
     assert response.verdicts["player"].level == "safe"
     assert {where.partition(": ")[2] for where in seen} <= {"200", "403", "404", "503"}
     assert {"/runs/{id}: 200", "/sessions/{id}: 200", "/metrics: 200"} <= seen.keys()
+    if any(verdict.level == "blocked" for verdict in response.verdicts.values()):
+        assert {"/reviews/{id}: 200", "/notifications/{id}: 200"} <= seen.keys()
     seen["log"] = "\n".join(log)
     files = [each for each in (tmp_path / "audit").rglob("*") if each.is_file()]
     seen["audit"] = "\n".join(each.read_bytes().decode(errors="replace") for each in files)
