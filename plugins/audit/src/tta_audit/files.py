@@ -91,7 +91,7 @@ class FileAudit:
             return
         if sum(len(each.entries) for each in self._waiting) >= _MOST_WAITING:
             raise AuditError(f"{_MOST_WAITING} entries wait to be written already")
-        now = self._clock()
+        now = round(self._clock(), 6)
         # Here, and not in the thread: what can't be a record is its caller's alone.
         mine = _Waiting(entries, [stamped(entry, now) for entry in entries])
         self._waiting.append(mine)

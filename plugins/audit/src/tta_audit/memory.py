@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 
 from msgspec.structs import replace
@@ -21,30 +21,53 @@ LONGEST = 200
 
 
 def stamped(entry: Entry, at: float) -> Record:
-    """Return the record of an entry, but for what its chain and its store know; long fields are cut."""
+    """Return the record of an entry, but for what its chain and its store know; long fields are cut.
+
+    ``at`` is in seconds, to the microsecond.
+    """
+    texts: tuple[str, ...] = (entry.what, entry.who, entry.kind, entry.target, entry.code, entry.address)
+    together = "".join(texts)
+    # Most entries are short and plain, and of decisions about tools tens of thousands come in a second.
+    if not together.isascii() or len(together) > LONGEST:
+        texts = tuple(map(plain, texts))
+    what, who, kind, target, code, address = texts
+    correlation = entry.correlation_id or correlation_id.get()
     return Record(
         v=1,
         chain="",
         number=0,
-        at=round(at, 6),
-        what=plain(entry.what),
-        who=plain(entry.who),
-        kind=plain(entry.kind),
+        at=at,
+        what=what,
+        who=who,
+        kind=kind,
         outcome=entry.outcome,
-        target=plain(entry.target),
-        code=plain(entry.code),
-        address=plain(entry.address),
-        correlation_id=plain(entry.correlation_id or correlation_id.get()),
-        details={plain(name): _detail(value) for name, value in [*entry.details.items()][:MOST_DETAILS]},
+        target=target,
+        code=code,
+        address=address,
+        correlation_id=correlation and plain(correlation),
+        details=_details(entry.details) if entry.details else {},
     )
 
 
 def plain(text: str) -> str:
     """Return a text as a field may hold it."""
     if text.isascii() and len(text) <= LONGEST:
-        return text  # Most are, and of decisions about tools many come in a second.
+        return text
     # Half a character, as of a name that isn't UTF-8, can't be encoded.
     return text[:LONGEST].encode("utf-8", "replace").decode()
+
+
+def _details(given: Mapping[str, Detail]) -> Mapping[str, Detail]:
+    found: dict[str, Detail] = {}
+    for name, value in given.items():
+        # Without a call for what is as it may be: it is what most of an entry consists of.
+        if type(value) is str and value.isascii() and len(value) <= LONGEST:
+            found[plain(name)] = value
+        else:
+            found[plain(name)] = _detail(value)
+        if len(found) == MOST_DETAILS:
+            break
+    return found
 
 
 def _detail(value: Detail) -> Detail:
@@ -52,7 +75,7 @@ def _detail(value: Detail) -> Detail:
         return plain(value)
     if isinstance(value, int | float):
         return float(value) if math.isfinite(value) else 0.0
-    return [plain(word) for word in [*value][:MOST_DETAILS]]
+    return [*map(plain, islice(value, MOST_DETAILS))]
 
 
 def matches(record: Record, *, before: str, who: str, what: str, owner: str) -> bool:
@@ -86,7 +109,7 @@ class MemoryAudit:
             self._record(entry)
 
     def _record(self, entry: Entry) -> None:
-        record = stamped(entry, self._clock())
+        record = stamped(entry, round(self._clock(), 6))
         if entry.owner:
             record = replace(record, owner=pseudonym_of(self._key(entry.owner), entry.owner))
         if len(self._lines) == self._lines.maxlen:
