@@ -30,6 +30,8 @@ PRIVATE = {
     "a token": r"\b(?:AKIA[0-9A-Z]{16}|gh[opsu]_\w{36}|xox[abp]-[\w-]{10}|sk-[A-Za-z0-9]{32})",
     "a password": r"://[^\s/:@{}$]+:[^\s/@{}$]{3,}@(?!localhost|127\.0\.0\.1|[\w.-]*example\b)",
 }
+ADDRESSES = ("plugins/tools-basic/src/tta_tools_basic/addresses.py", "plugins/tools-basic/tests/test_fetch.py")
+"""Files that are about addresses: they name one of each kind that is never to be reached, and nobody's own."""
 IPV4 = re.compile(r"(?<![\w.=])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 
 
@@ -134,7 +136,9 @@ def test_nothing_private_is_in_the_tree(root: Path) -> None:
             text = file.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             continue
-        found += [f"{file.relative_to(root)}: {what}" for what in private_things(text, own_paths)]
+        name = str(file.relative_to(root))
+        things = [what for what in private_things(text, own_paths) if name not in ADDRESSES or "an address" not in what]
+        found += [f"{name}: {what}" for what in things]
     assert found == []
 
 

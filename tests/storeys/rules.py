@@ -29,6 +29,7 @@ NOT_DECLARED = {
 # Declared without being imported: (distribution, dependency) -> why.
 NOT_IMPORTED: dict[tuple[str, str], str] = {
     ("schedules", "tzdata"): "zoneinfo reads it where the system has no time zones, as small containers have not",
+    ("tools-basic", "tzdata"): "zoneinfo reads it where the system has no time zones, as small containers have not",
     ("notify", "tzdata"): "zoneinfo reads it where the system has no time zones, as small containers have not",
 }
 
