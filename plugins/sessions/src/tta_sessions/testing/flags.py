@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import pytest
 
@@ -35,7 +37,7 @@ class FlagsContract:
     async def test_changes_at_the_same_time_all_count(self, sessions: Sessions) -> None:
         async with anyio.create_task_group() as tasks:
 
-            async def change(**changes: object) -> None:
+            async def change(**changes: Any) -> None:
                 await set_flags(sessions, "a", "u", **changes)
 
             tasks.start_soon(lambda: change(paused=True))
