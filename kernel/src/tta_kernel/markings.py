@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from inspect import getattr_static
 from types import FunctionType
 from typing import Any
 
@@ -22,8 +23,8 @@ def judge(plugin: object, cls: type, specs: Mapping[str, Any]) -> tuple[dict[str
     for name, options in marked.items():
         hook = str(options["specname"] or name)
         if hook in specs:
-            found = inspect.getattr_static(cls, name, None)
-            if found is not inspect.getattr_static(plugin, name):
+            found = getattr_static(cls, name, None)
+            if found is not getattr_static(plugin, name):
                 found = None  # Its instance has something in place of it.
             wrong = _wrong(found, options, specs[hook])
             if hook in fit:
@@ -39,18 +40,18 @@ def judge(plugin: object, cls: type, specs: Mapping[str, Any]) -> tuple[dict[str
             flaws.append((hook, ""))
     flaws += [
         (hook, f"{cls.__name__}.{hook} is called like it, and not marked")
-        for hook in sorted({*specs}.difference(marked, fit))
-        if hasattr(type(inspect.getattr_static(cls, hook, None)), "__get__")  # a method, or what stands for one
+        for hook in sorted({*specs}.intersection(dir(cls)).difference(marked, fit))
+        if hasattr(type(getattr_static(cls, hook)), "__get__")  # a method, or what stands for one
     ]
     return fit, flaws
 
 
 def _marked(plugin: object) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for name in dir(plugin):
-        found = inspect.getattr_static(plugin, name, None)  # No property is evaluated.
+        found = getattr_static(plugin, name, None)  # No property is evaluated.
         # The mark lies on a function, which another decorator may have put into something.
         for each in (found, *(getattr(found, inner, None) for inner in ("__func__", "fget", "func"))):
-            options = inspect.getattr_static(each, "tta_impl", None)
+            options = getattr(each, "__dict__", {}).get("tta_impl")
             if isinstance(options, dict):
                 yield name, options
 

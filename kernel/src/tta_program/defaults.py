@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from msgspec import NODEFAULT, Struct
-from msgspec.structs import FieldInfo, fields, replace
+from msgspec.structs import FieldInfo, replace
 
 from tta_kernel.units import unwrap
 
+from .fields import fields
 from .secrets import SecretText, UrlText, mask
 
 Place = Callable[[Path, str], Path]
@@ -50,7 +51,7 @@ def settled(value: Any, type_: Any, key: str, place: Place) -> Any:
 
 def _struct(value: Struct, key: str, place: Place) -> Struct:
     changes = {}
-    for it in fields(value):
+    for it in fields(type(value)):
         old = getattr(value, it.name)
         new = settled(old, it.type, f"{key}.{it.encode_name}", place)
         if new is not old:

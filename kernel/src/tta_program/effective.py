@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from msgspec import NODEFAULT, Struct, to_builtins
-from msgspec.structs import fields
 
 from tta_kernel.units import is_struct, unwrap
 
 from .config import LayeredSettings
 from .defaults import default_of
+from .fields import fields
 from .layers import Source
 from .reader import Reader, written
 from .secrets import REDACTED, mask

@@ -11,7 +11,6 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from msgspec import Struct, ValidationError, convert, to_builtins
-from msgspec.structs import fields
 
 from tta_kernel import ConfigError, Problem, suggest
 from tta_kernel.errors import raised_at
@@ -19,6 +18,7 @@ from tta_kernel.settings import S, decoded
 from tta_kernel.units import UNITS, is_struct, measure, unwrap
 
 from .defaults import default_of, settled
+from .fields import fields
 from .files import parse, read_text
 from .layers import BAD, Source, Text, TextMapping
 from .secrets import REDACTED, SecretText, UrlText, looks_secret, mask, passwords

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import fields
 
 from tta_kernel.units import is_struct, unwrap
 
+from .fields import fields
 from .layers import Layer, Source, Text
 
 
