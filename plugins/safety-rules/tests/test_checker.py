@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import pytest
@@ -8,6 +9,7 @@ from tta_safety import About, Channel, Verdict
 from tta_safety_rules import state as memory
 from tta_safety_rules.checker import Checker
 from tta_safety_rules.engine import Engine
+from tta_safety_rules.folding import Folded
 from tta_safety_rules.scores import Scores, Threshold
 
 
@@ -137,3 +139,28 @@ async def test_a_long_text_is_searched_to_its_end(engine: Engine) -> None:
     [finding] = [it for it in judged.verdict.findings if it.rule.startswith("suicide.act")]
     assert finding.span is not None
     assert (text + "I want to kill myself")[slice(*finding.span)] == "kill myself"
+
+
+class Thorough(Engine):
+    """Never takes a text for plain at one look."""
+
+    def is_plain(self, folded: Folded, channel: Channel) -> bool:
+        return False
+
+
+async def test_one_look_at_two_turns_says_what_two_looks_say(engine: Engine) -> None:
+    texts = [
+        "The lantern is lit, and the bridge is down.", "I want to", "kill myself tonight", "kill the dragon",
+        "I am so tired of", "living next to a motorway", "being alive. Goodbye", "k1ll", "mys3lf",
+        "everything hurts. I cut", "my arms again", "my hair again",
+    ]  # fmt: skip
+    quick, thorough = Checker(engine), Checker(Thorough(engine.rules, known=engine))
+    for before, text in itertools.product(texts, repeat=2):
+        told = [await it.examine(before, "player", About(turn=1)) for it in (quick, thorough)]
+        answers = [
+            await it.examine(text, "player", About(turn=2), state=first.verdict.state)
+            for it, first in zip((quick, thorough), told, strict=True)
+        ]
+        assert answers[0] == answers[1]
+        story = [await it.examine(text, "story", About(told=before, before=before)) for it in (quick, thorough)]
+        assert story[0] == story[1]

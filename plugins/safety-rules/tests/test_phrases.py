@@ -17,7 +17,7 @@ from tta_safety_rules.automata import Patterns, view
 from tta_safety_rules.builtin import built_in
 from tta_safety_rules.engine import spaced
 from tta_safety_rules.folding import fold
-from tta_safety_rules.phrases import PhraseIndex, needs_of
+from tta_safety_rules.phrases import PhraseIndex, needs_of, words_of
 
 BUILT_IN = sorted({spaced(it) for rule in merged(built_in()).rules for it in rule.patterns})
 TRAIN = Path(__file__).parent.parent / "data" / "train"
@@ -90,13 +90,13 @@ def test_no_match_of_any_pattern_is_lost(pattern: str, texts: list[str]) -> None
         return
     index = PhraseIndex([needs_of(pattern)])
     for text in texts:
-        assert not compiled.search(text) or index.candidates(text.encode())
+        assert not compiled.search(text) or index.candidates(words_of(text.encode()))
 
 
 def test_a_pattern_asks_for_its_rarest_phrase_and_what_follows_it() -> None:
     index = PhraseIndex(
         [needs_of(spaced(r"\bi want to (?:\w+ )?(?:die|end it)\b")), needs_of("lantern"), needs_of(r"\W")]
     )
-    assert index.candidates(b"i want to really die") == [0, 2]
-    assert index.candidates(b"they die, and i want to live") == [2]
-    assert index.candidates(b"the lanterns") == [1, 2]
+    assert index.candidates(words_of(b"i want to really die")) == [0, 2]
+    assert index.candidates(words_of(b"they die, and i want to live")) == [2]
+    assert index.candidates(words_of(b"the lanterns")) == [1, 2]

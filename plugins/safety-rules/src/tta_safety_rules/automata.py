@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import re2  # type: ignore[import-untyped]
 
-from .phrases import Needs, PhraseIndex, needs_of
+from .phrases import Needs, PhraseIndex, Words, needs_of, words_of
 
 _MEMORY = 64 << 20
 """Bytes that one automaton may take; beyond, RE2 forgets what it has built, and builds it again."""
@@ -27,6 +27,7 @@ class View(NamedTuple):
 
     text: str
     raw: bytes
+    words: Words
 
     def place(self, at: int) -> int:
         """Return the place in characters that one in bytes means."""
@@ -37,7 +38,8 @@ class View(NamedTuple):
 
 def view(text: str) -> View:
     """Return a text as RE2 reads it; half a character, which UTF-8 can't say, becomes a question mark."""
-    return View(text, text.encode(errors="replace"))
+    raw = text.encode(errors="replace")
+    return View(text, raw, words_of(raw))
 
 
 class Gate:
@@ -91,7 +93,7 @@ class Patterns:
 
     def candidates(self, piece: View) -> Sequence[int]:
         """Return the numbers of the patterns that a text may have: all others it has not."""
-        return self._index.candidates(piece.raw)
+        return self._index.candidates(piece.words)
 
     def spans(self, number: int, piece: View) -> Iterator[tuple[int, int]]:
         """Yield where a pattern is, in characters."""

@@ -73,11 +73,13 @@ class Checker:
         self, engine: Engine, piece: str, channel: Channel, about: About, *, first: bool, tail: str
     ) -> tuple[list[Hit], Scores | None]:
         folded = fold(piece)
-        hits = [it for it in engine.search(folded, channel) if self._counts(it, engine, about)]
         lead = about.told[-_CONTEXT:] if channel != "player" else tail if len(piece) <= _SHORT else ""
-        if first and lead:
-            lead = _end(lead)
-            both = fold(f"{lead} {piece[:_REACH]}")
+        lead = _end(lead) if first else ""
+        if lead and engine.is_plain(fold(f"{lead} {piece}"), channel):
+            return [], self._score(folded.text, _before(channel, about))  # In one look, as it nearly always is.
+        hits = [it for it in engine.search(folded, channel) if self._counts(it, engine, about)]
+        if lead:
+            both = fold(f"{lead} {_beginning(piece)}")
             gap = len(lead) + 1
             hits += (
                 Hit(it.rule, (0, it.span[1] - gap), it.circumstances)
@@ -138,6 +140,11 @@ class Checker:
 def _end(text: str) -> str:
     """Return the end of a text, from the beginning of a word."""
     return text if len(text) <= _REACH else text[-_REACH:].partition(" ")[2]
+
+
+def _beginning(text: str) -> str:
+    """Return the beginning of a text, up to the end of a word."""
+    return text if len(text) <= _REACH else text[:_REACH].rpartition(" ")[0]
 
 
 def windows(length: int) -> range:

@@ -19,6 +19,8 @@ from .policy import level_of
 MOST_UNFILTERED = 20
 _SYNTAX = "RE2's syntax has no look-around, no back-references, and no repetition beyond 1,000"
 _END = re.compile(r"[.!?;\n]+(?=\s|$)|[\n;]")
+_ANCHOR = re.compile(r"(?<!\[)\^|\\A")
+"""What may match at the beginning of a text, and not where that is the end of another one."""
 _AROUND = 120
 _MOST_READ = 100
 """Around how many matches of a window is looked; those beyond count as they are."""
@@ -54,6 +56,7 @@ class Engine:
         self._groups = [it for it in (self._base, self._own) if it is not None]
         self._places: dict[str, list[tuple[_Group, int]]] = {}
         self._unless: dict[str, list[Single]] = {}
+        self._anchored: set[Channel] = set()
         self.sentiment = tuple(it for it in rules.rules if it.enabled and it.validation == "sentiment")
         problems: list[Problem] = []
         good = [rule for rule in rules.rules if rule.enabled and self._added(rule, problems)]
@@ -82,6 +85,8 @@ class Engine:
                 problems.append(Problem(where, str(error), _SYNTAX))
                 continue
             group.owners.setdefault(added, []).append(rule)
+            if _ANCHOR.search(pattern):
+                self._anchored.update(rule.channels)
             self._places.setdefault(rule.id, []).append((group, added))
             if group is self._own and group.patterns.matches(added, ""):
                 problems.append(Problem(where, "matches where there is nothing", "say what must be there"))
@@ -134,6 +139,15 @@ class Engine:
         if example.level is not None:
             return "" if levels and worst == example.level else f"makes the level {worst}, and not {example.level}"
         return "" if worst != "safe" else "is no match, and must be one"
+
+    def is_plain(self, folded: Folded, channel: Channel) -> bool:
+        """Say whether a text and its end, from any word on, are as they were meant and without a match.
+
+        Of the end that isn't known where a rule of the channel asks for the beginning of a text.
+        """
+        if folded.changed or channel in self._anchored:
+            return False
+        return next(self._search(folded, folded.text, channel, only=None), None) is None
 
     def disclosed(self, text: str) -> frozenset[str]:
         """Return the kinds of crisis that a player's text speaks of, or may."""

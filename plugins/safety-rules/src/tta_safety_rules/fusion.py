@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from tta_safety import KINDS, About, Channel, Finding, Level, Verdict
 from tta_safety.alternatives import alternative, fallback
 
@@ -79,9 +77,10 @@ class Evidence:
 
     def add_opinion(self, opinion: Opinion) -> None:
         """Add what the heads say: a warning from the first threshold on, a kind of crisis from the second."""
+        thresholds = opinion.thresholds
         for category, risk in opinion.scores.risks.items():
             self._raise(category, risk)
-            threshold = opinion.thresholds.get(category)
+            threshold = thresholds.get(category)
             if threshold is None or risk < threshold.warning:
                 continue
             certain = risk >= threshold.escalate
@@ -119,6 +118,8 @@ class Evidence:
         )  # fmt: skip
 
     def _doubt(self) -> Finding | None:
+        if not self.findings:
+            return None
         found = [it for it in self.findings if it.category in KINDS and it.level != "safe"]
         return max(found, key=lambda it: (it.severity, self.risks.get(it.category, 0)), default=None)
 
@@ -131,16 +132,20 @@ class Evidence:
 
     def level(self) -> Level:
         """Return the highest level of all findings."""
+        if not self.findings:
+            return "safe"
         return max((it.level for it in self.findings), key=LEVELS.index, default="safe")
 
     def remembered(self, before: memory.State, turn: int, tail: str) -> memory.State:
         """Return what the next turn should know."""
         doubt = self._doubt()
-        return msgspec.structs.replace(
-            before,
-            risk=max(before.risk, max((self.risks.get(kind, 0.0) for kind in KINDS), default=0.0)),
-            severity=max([before.severity, *(it.severity for it in self.findings if it.level != "safe")]),
-            doubts=min(before.doubts + 1, 1000) if doubt and not self.kinds else 0 if self.kinds else before.doubts,
+        doubts = 0 if self.kinds else min(before.doubts + 1, 1000) if doubt else before.doubts
+        worst = max((it.severity for it in self.findings if it.level != "safe"), default=0)
+        return memory.State(
+            version=before.version,
+            risk=max(before.risk, *(self.risks.get(kind, 0.0) for kind in KINDS)),
+            severity=max(before.severity, worst),
+            doubts=doubts,
             doubted=turn if doubt else before.doubted,
             category=doubt.category if doubt else before.category,
             turn=turn,
@@ -201,7 +206,8 @@ class Evidence:
 
     def _appropriateness(self, sentiment: float) -> float:
         """Return how fit a text is for a therapeutic story: 0.4 less for what blocks, and 0.2 for a warning."""
-        count = {level: sum(it.level == level for it in self.findings) for level in LEVELS}
-        if not count["blocked"] and not count["warning"]:
+        levels = [it.level for it in self.findings]
+        blocked, warnings = levels.count("blocked"), levels.count("warning")
+        if not blocked and not warnings:
             return round(min(1.0, 0.8 + 0.2 * sentiment), 4)
-        return round(max(0.0, 1 - 0.4 * count["blocked"] - 0.2 * count["warning"]), 4)
+        return round(max(0.0, 1 - 0.4 * blocked - 0.2 * warnings), 4)

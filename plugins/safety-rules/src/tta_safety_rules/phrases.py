@@ -97,10 +97,9 @@ class PhraseIndex:
                 pattern, word.encode(), clauses, tuple(it.encode() for it in phrases) if len(phrases) > 1 else ()
             )
 
-    def candidates(self, raw: bytes) -> Sequence[int]:
-        """Return the numbers of the patterns that a text in UTF-8 may have, in order."""
-        text, words = _words_of(raw)
-        there = {b"", *words}
+    def candidates(self, words: Words) -> Sequence[int]:
+        """Return the numbers of the patterns that a text may have, in order."""
+        text, there = words
         fulfilled = 0
         for bits in filter(None, map(self._fulfilled.get, there)):
             fulfilled |= bits
@@ -112,14 +111,21 @@ class PhraseIndex:
         return sorted(found)
 
 
-def _words_of(raw: bytes) -> tuple[bytes, Sequence[bytes]]:
-    """Return a text with one space around each word, and its words; what isn't ASCII parts words, and follows all."""
+class Words(NamedTuple):
+    """A text with one space around each word, and its words; what isn't ASCII parts words, and follows them all."""
+
+    text: bytes
+    there: set[bytes]
+
+
+def words_of(raw: bytes) -> Words:
+    """Return the words of a text in UTF-8; no word, too, is one that is there."""
     plain = raw.translate(_SPACES)
     if plain.isascii():
         words = plain.split()
-        return b" %b " % b" ".join(words), words
+        return Words(b" %b " % b" ".join(words), {b"", *words})
     words = _BEYOND.sub(b" ", plain).split()
-    return b" %b \n%b" % (b" ".join(words), b" ".join(_BEYOND.findall(plain))), words
+    return Words(b" %b \n%b" % (b" ".join(words), b" ".join(_BEYOND.findall(plain))), {b"", *words})
 
 
 def _in_order(phrases: tuple[bytes, ...], text: bytes) -> bool:
