@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import re
 from typing import get_args
 
 import pytest
@@ -130,3 +132,25 @@ def test_an_old_name_of_a_category_is_understood() -> None:
 def test_an_empty_layer_is_refused_since_a_file_that_is_being_written_looks_so(text: str) -> None:
     assert ["is empty" in it and "rules: []" in it for it in problems(text)] == [True]
     assert not merged(layers("rules: []")).rules
+
+
+def test_a_layer_of_json_is_read_as_the_same_in_yaml_would_be() -> None:
+    rules = {
+        "version": 1,
+        "rules": [{"id": "a", "category": "toxicity", "patterns": ["caf\u00e9"], "sensitivity": 0.5}],
+    }
+    assert read_layer(json.dumps(rules), "x").rules == read_layer("# YAML\n" + json.dumps(rules), "x").rules
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ('{"version": 1, "version": 1}', "the key 'version' is there twice"),
+        ('{"rules": [{"id": "a", "patterns": ["\\ud800"]}]}', "x:1:40: cannot be read as YAML"),
+        ('{"rules": [}', "cannot be read as YAML"),
+        ("{" * 5000, "cannot be read as YAML"),
+    ],
+)
+def test_what_json_does_not_say_is_told_as_of_yaml(text: str, what: str) -> None:
+    with pytest.raises(RulesError, match=re.escape(what)):
+        read_layer(text, "x")

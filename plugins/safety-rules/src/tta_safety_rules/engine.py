@@ -62,6 +62,9 @@ class Engine:
         good = [rule for rule in rules.rules if rule.enabled and self._added(rule, problems)]
         self._own.patterns.compile()
         problems += self._weak()
+        had = {*known.rules.rules} if known else ()
+        self.fresh = tuple(rule for rule in good if rule not in had)
+        """The rules that the engine before had not."""
         if not problems:
             tried = {rule for it in (base, known) if it for rule in it.rules.rules}
             for rule in good:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from math import prod
 from typing import NamedTuple
 
 from ahocorasick_rs import BytesAhoCorasick, Implementation
 
 from .outlines import choices_of
-from .rarity import Phrases, phrases_of, rarest, rarest_word, share, weight
+from .rarity import Phrases, phrases_of, rarest, rarest_word, weight
 
 _MOST_CLAUSES = 3
 _FEW = 4
@@ -21,60 +20,75 @@ _SPACES = bytes(ord(chr(it).lower()) if chr(it).isalnum() or it in b"_" else 32 
 _BEYOND = re.compile(rb"[\x80-\xff]+")
 
 
+class Way(NamedTuple):
+    """One way to have a pattern: a phrase by which it is found, and what else there must be."""
+
+    key: str
+    words: frozenset[str] = frozenset()
+    """One of these, if there are any."""
+    ordered: tuple[bytes, ...] = ()
+    """All phrases in their order, where there is more than the key."""
+
+
 class Needs(NamedTuple):
-    """What a text must have for a pattern to match: all phrases of one of the ways, and of each clause one word.
+    """What a text must have for a pattern to match: what one of the ways says, and of each clause one word.
 
     Nothing is known of a pattern without a way.
     """
 
-    ways: frozenset[Phrases] = frozenset()
+    ways: tuple[Way, ...] = ()
     clauses: tuple[frozenset[str], ...] = ()
-
-    @property
-    def share(self) -> float:
-        """In which share of texts the pattern is looked for, roughly."""
-        return sum(prod(map(share, it)) for it in self.ways)
+    share: float = 1.0
+    """In which share of texts the pattern is looked for, roughly."""
 
 
 def needs_of(pattern: str) -> Needs:
     """Return what a text in lower case must have for a pattern of RE2's to match."""
-    first, *others = [frozenset(map(phrases_of, it)) for it in sorted(choices_of(pattern), key=weight)] or [frozenset()]
-    clauses = [frozenset(map(rarest_word, it)) for it in others[:_MOST_CLAUSES]]
-    return Needs(first, tuple(it for it in clauses if "" not in it))
+    choices = sorted(choices_of(pattern), key=weight)
+    if not choices:
+        return Needs()
+    outlines = {phrases_of(it): it for it in choices[0]}
+    by_key: dict[str, set[Phrases]] = {}
+    for phrases in outlines:
+        by_key.setdefault(rarest(phrases), set()).add(phrases)
+    ways = [way for key, alternatives in by_key.items() for way in _ways_by(key, alternatives)]
+    clauses = [frozenset(rarest_word(phrases_of(it)) for it in choice) for choice in choices[1 : 1 + _MOST_CLAUSES]]
+    return Needs(tuple(ways), tuple(it for it in clauses if "" not in it), weight(outlines.values()))
 
 
-class _Way(NamedTuple):
-    """What more a pattern needs where a phrase is there."""
-
-    pattern: int
-    second: bytes
-    """Another word, or none."""
-    clauses: int
-    """For each clause a bit."""
-    ordered: tuple[bytes, ...]
-    """All phrases in their order."""
+def _ways_by(key: str, alternatives: set[Phrases]) -> Iterator[Way]:
+    """Yield the ways that have a key; many become one."""
+    if len(alternatives) > _FEW:
+        words = frozenset(rarest_word(it for it in phrases if it != key) for phrases in alternatives)
+        yield Way(key, frozenset() if "" in words else words)
+        return
+    for phrases in alternatives:
+        word = rarest_word(it for it in phrases if it != key)
+        ordered = tuple(it.encode() for it in phrases) if len(phrases) > 1 else ()
+        yield Way(key, frozenset({word} if word else ()), ordered)
 
 
 class PhraseIndex:
     """Says which patterns a text may have.
 
     The rarest phrase of each way is looked for in one pass (Aho-Corasick). What else is needed where that one is there
-    is asked of the text's words: each stands for some bits, one for itself, and one for each clause that it fulfils.
+    is asked of the text's words, each of which stands for a bit of each clause that it fulfils.
     """
 
     def __init__(self, needs: Sequence[Needs]) -> None:
         self._always = frozenset(number for number, it in enumerate(needs) if not it.ways)
         self._fulfilled: dict[bytes, int] = {}
         self._bits: dict[frozenset[str], int] = {}
-        ways: dict[str, list[_Way]] = {}
+        # By phrase, whose it is, one more word, the bits of clauses, and all phrases. Plain tuples: these the garbage
+        # collector leaves alone, which would otherwise stop everything for as long as it takes to look at them all.
+        ways: dict[str, list[tuple[int, bytes, int, tuple[bytes, ...]]]] = {}
         for pattern, it in enumerate(needs):
             clauses = sum({self._bit(clause) for clause in it.clauses})
-            groups: dict[str, list[Phrases]] = {}
-            for phrases in it.ways:
-                groups.setdefault(rarest(phrases), []).append(phrases)
-            for key, alternatives in groups.items():
-                ways.setdefault(key, []).extend(self._ways_by(key, pattern, alternatives, clauses))
-        self._ways = list(ways.values())
+            for key, words, ordered in it.ways:
+                second = next(iter(words)).encode() if len(words) == 1 else b""
+                bits = clauses | self._bit(words) if len(words) > 1 else clauses
+                ways.setdefault(key, []).append((pattern, second, bits, ordered))
+        self._ways = list(map(tuple, ways.values()))
         self._keys = BytesAhoCorasick([it.encode() for it in ways], implementation=Implementation.ContiguousNFA)
 
     def _bit(self, clause: frozenset[str]) -> int:
@@ -85,17 +99,6 @@ class PhraseIndex:
                 name = word.encode()
                 self._fulfilled[name] = self._fulfilled.get(name, 0) | self._bits[clause]
         return self._bits[clause]
-
-    def _ways_by(self, key: str, pattern: int, ways: list[Phrases], clauses: int) -> Iterator[_Way]:
-        """Yield the ways to have a pattern that has a key; many become one."""
-        others = [rarest_word(it for it in phrases if it != key) for phrases in ways]
-        if len(ways) > _FEW:
-            yield _Way(pattern, b"", clauses if "" in others else clauses | self._bit(frozenset(others)), ())
-            return
-        for word, phrases in zip(others, ways, strict=True):
-            yield _Way(
-                pattern, word.encode(), clauses, tuple(it.encode() for it in phrases) if len(phrases) > 1 else ()
-            )
 
     def candidates(self, words: Words) -> Sequence[int]:
         """Return the numbers of the patterns that a text may have, in order."""

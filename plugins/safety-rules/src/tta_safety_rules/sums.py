@@ -8,7 +8,6 @@ import struct
 from collections.abc import Sequence
 from itertools import chain, repeat
 from operator import add, xor
-from typing import NamedTuple
 
 from .features import TRIPLE, number, parts, stem, windows
 from .weights import Weights
@@ -76,17 +75,12 @@ class Sums:
         return _entry(sum(self._grams.get(part, 0) for part in parts(word)), number(stem(word)))
 
 
-class _Entry(NamedTuple):
-    """A word's packed weights and its stem's number, also as it stands first in a pair, and first in a triple."""
-
-    weights: int
-    stem: int
-    for_pair: int
-    for_triple: int
+_Entry = tuple[int, int, int, int]
+"""A word's packed weights and its stem's number, also as it stands first in a pair, and first in a triple."""
 
 
 def _entry(weights: int, stem: int) -> _Entry:
-    return _Entry(weights, stem, stem * 3, stem * 5 + TRIPLE)
+    return weights, stem, stem * 3, stem * 5 + TRIPLE
 
 
 def _packed(weights: bytes, width: int, chosen: Sequence[int]) -> list[int]:

@@ -20,7 +20,7 @@ _EVASION = "s0 t1red of l i f e, k*ll meee \u0455 \U0001f52a"
 
 
 def warm(engine: Engine, head: Head | None) -> None:
-    """Look at the examples of the rules, by all that a text goes through; takes a while, and belongs into a thread."""
+    """Look at the examples of new rules, by all that a text goes through; takes a while, and belongs into a thread."""
     for text, channel in islice(_examples(engine), _MOST):
         folded = fold(text)
         evidence = Evidence(channel)
@@ -33,6 +33,6 @@ def warm(engine: Engine, head: Head | None) -> None:
 
 def _examples(engine: Engine) -> Iterator[tuple[str, Channel]]:
     yield _EVASION, "player"
-    for rule in engine.rules.rules:
+    for rule in engine.fresh:
         for example in (*rule.match, *rule.no_match):
             yield example.text if isinstance(example, Example) else example, rule.channels[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -17,6 +18,8 @@ from .rules import LONGEST_PATTERN, MOST_RULES, Name, Rule, RuleSet, Short, Ther
 LARGEST = 4_000_000
 """How many characters a layer may have."""
 _PART = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""Half a character, written as JSON does, which no pattern can have."""
 _DEEPEST = 8
 """How many parts may lie in each other."""
 _LEVELS: tuple[Level, ...] = ("safe", "warning", "blocked")
@@ -53,7 +56,7 @@ def read_layer(text: str, where: str) -> Layer:
         hint = "where there are to be none, write `rules: []`, or take it away"
         raise RulesError(Problem(where, "is empty", hint))
     try:
-        raw = parse(text, where)
+        raw = _from_json(text) or parse(text, where)
     except ConfigError as error:
         raise RulesError(*error.problems) from None
     try:
@@ -75,6 +78,27 @@ def read_layer(text: str, where: str) -> Layer:
     if problems:
         raise RulesError(*problems)
     return Layer(where, rules, written.parts, {str(key): value for key, value in written.guidelines.items()})
+
+
+def _from_json(text: str) -> Any:
+    """Return what a text of JSON says; None of others, which are YAML: that takes twenty times as long to read."""
+    if not text.startswith("{") or _HALF.search(text):
+        return None
+    try:
+        return json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_refused)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice")
+    return found
 
 
 def merged(layers: Sequence[Layer]) -> RuleSet:
