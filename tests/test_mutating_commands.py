@@ -27,6 +27,7 @@ CHANGES = {
     "runs reconcile", "runs resume", "runs retry", "runs rollback", "runs signal", "schedules add",
     "schedules backfill", "schedules pause", "schedules remove", "schedules resume", "schedules run",
     "safety rules add", "safety rules import", "safety rules remove",
+    "tools approve", "tools cleanup", "tools deprecate", "tools run",
 }  # fmt: skip
 """What others would see, and what takes out what persons have said: a new command stands here, or below."""
 LOOKS = {
@@ -35,10 +36,11 @@ LOOKS = {
     "messages dlq list",
     "messages dlq show", "messages stats", "metrics alerts", "metrics dashboard", "notify list", "notify test", "play",
     "reviews list",
-    "policy check", "policy diff", "policy show", "policy status", "policy validate",
+    "policy check", "policy diff", "policy explain", "policy show", "policy status", "policy validate",
     "runs diff", "runs list", "runs show", "safety check", "safety embeddings build", "safety evaluate",
     "safety report", "safety rules check", "safety rules export", "safety rules list", "safety train",
-    "schedules list", "schedules show", "workflows check", "workflows graph", "workflows list",
+    "schedules list", "schedules show", "tools approvals", "tools list", "tools report", "tools show",
+    "workflows check", "workflows graph", "workflows list",
     "workflows show",
 }  # fmt: skip
 """Those that change nothing that lasts, and `play`, which is no operator's."""

@@ -52,7 +52,7 @@ def breaking(old: ToolSpec, new: ToolSpec) -> Iterator[str]:
     """
     before = {each.name: each for each in old.parameters}
     after = {each.name: each for each in new.parameters}
-    for name in before.keys() - after.keys():
+    for name in sorted(before.keys() - after.keys()):
         yield f"the parameter {name!r} is gone"
     for name, parameter in after.items():
         if name in before:

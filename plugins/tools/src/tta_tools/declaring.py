@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Protocol, get_type_hints
 
 import msgspec
 from msgspec.structs import replace
 
 from .model import Progress, Reference, Schema, ToolError, ToolParameter, ToolSpec
-from .schema import inlined
+from .schema import Shape, inlined, schema_of
 
 OnProgress = Callable[[Progress], None]
 """Told how far a call has come; it must not wait."""
@@ -42,6 +43,16 @@ class Tool:
         """Which parameter takes a `Reporter`; "" is none."""
         _hold(spec, function, hints, self._bound, self.progress)
         self._types = {name: hint for name, hint in hints.items() if hint is not Any}
+
+    @cached_property
+    def arguments(self) -> Shape:
+        """What it takes, compiled."""
+        return Shape(schema_of(self.spec.parameters))
+
+    @cached_property
+    def result(self) -> Shape:
+        """What it returns, compiled."""
+        return Shape(self.spec.returns_schema)
 
     @classmethod
     def of(cls, function: Callable[..., Any], *, name: str, version: str, **declared: Any) -> Tool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from msgspec import Struct
 
@@ -12,6 +11,8 @@ FASTEST = 2.0**-13
 """Seconds, about 0.12 ms: what is faster counts as that."""
 BOUNDS = tuple(FASTEST * 2 ** (step / 2) for step in range(STEPS))
 """Upper bounds of the times that are counted, up to about 100 s; each is 1.4 times the one before."""
+REFUSED = ("denied", "approval_required")
+"""Codes of calls that weren't made since somebody didn't want them: no failures of the tool."""
 
 
 class Figures(Struct, frozen=True, kw_only=True):
@@ -38,11 +39,14 @@ class Figures(Struct, frozen=True, kw_only=True):
         return self.successes + self.failed
 
     @property
+    def made(self) -> int:
+        """How many calls the policy let through."""
+        return self.calls - sum(self.failures.get(code, 0) for code in REFUSED)
+
+    @property
     def error_rate(self) -> float:
         """Which part of the calls came to nothing, of those that the policy let through."""
-        refused = self.failures.get("denied", 0) + self.failures.get("approval_required", 0)
-        made = self.calls - refused
-        return (self.failed - refused) / made if made else 0.0
+        return 1 - self.successes / self.made if self.made else 0.0
 
     def quantile(self, part: float) -> float:
         """Return how many seconds ``part`` of the calls took at most, up to 1.4 times too much; 0 without any."""
@@ -68,18 +72,6 @@ class Figures(Struct, frozen=True, kw_only=True):
             times=tuple(one + two for one, two in zip(mine, theirs, strict=True)),
             last_used_at=max(self.last_used_at, other.last_used_at),
         )
-
-    def as_view(self) -> Mapping[str, Any]:
-        """Return them as a list or a route shows them."""
-        return {
-            "calls": self.calls,
-            "successes": self.successes,
-            "failures": dict(self.failures),
-            "error_rate": round(self.error_rate, 4),
-            "cached": self.cached,
-            "p50": self.quantile(0.5),
-            "p95": self.quantile(0.95),
-        }
 
 
 def _padded(times: tuple[int, ...], length: int) -> tuple[int, ...]:

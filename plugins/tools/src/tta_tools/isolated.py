@@ -51,8 +51,8 @@ class IsolationConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     children: Annotated[int, Meta(ge=1, le=256)] = 4
-    memory: Annotated[Size, Meta(ge=_MIB)] = 512 * _MIB
-    disk: Annotated[Size, Meta(ge=0)] = 64 * _MIB
+    memory: Annotated[Size, Meta(ge=_MIB, le=2**50)] = 512 * _MIB
+    disk: Annotated[Size, Meta(ge=0, le=2**50)] = 64 * _MIB
     open_files: Annotated[int, Meta(ge=16, le=65536)] = 64
     processes: Annotated[int, Meta(ge=1, le=4096)] = 16
     environment: tuple[str, ...] = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ")

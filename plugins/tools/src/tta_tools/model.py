@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 import msgspec
 from msgspec import Meta, Struct
@@ -180,6 +180,14 @@ class ToolError(AgentError):
         super().__init__(code, detail, retryable=code in AGAIN if retryable is None else retryable)
         self.retry_after, self.approval, self.path = retry_after, approval, path
 
+    def again(self, *, retryable: bool | None = None) -> ToolError:
+        """Return an equal error to raise anew."""
+        code = cast(Code, self.code)
+        wanted = self.retryable if retryable is None else retryable
+        return ToolError(
+            code, self.detail, retryable=wanted, retry_after=self.retry_after, approval=self.approval, path=self.path
+        )
+
 
 ApprovalStatus = Literal["pending", "approved", "refused", "taken"]
 
@@ -187,7 +195,8 @@ ApprovalStatus = Literal["pending", "approved", "refused", "taken"]
 class Approval(Struct, frozen=True, kw_only=True):
     """A human's leave for one call: of this tool, version and arguments, by this requester, once, until it expires.
 
-    ``binding`` is a digest of all that; the arguments themselves aren't kept. ``rule`` is the policy's that asked.
+    ``binding`` is a digest of all that; the arguments themselves aren't kept. ``rule`` is the policy's that asked, and
+    ``key`` the call's.
     """
 
     id: Annotated[str, Meta(min_length=1, max_length=64)]
@@ -200,6 +209,7 @@ class Approval(Struct, frozen=True, kw_only=True):
     session: str = ""
     owner: str = ""
     rule: str = ""
+    key: str = ""
     asked_at: float
     expires_at: float
     status: ApprovalStatus = "pending"

@@ -18,12 +18,14 @@ from .store import ApprovalPage, Cleaned, ToolPage
 
 
 class DryRun(Struct, frozen=True, kw_only=True):
-    """What would become of a call: what the policy says, and whether its arguments fit; nothing is called."""
+    """What would become of a call: what the policy says, and what else is in its way; nothing is called.
+
+    ``problem`` is empty where nothing is, and where the policy denies the call: then nobody looked further.
+    """
 
     tool: str
     version: str
     decision: Decision
-    fits: bool
     problem: str = ""
 
 

@@ -9,6 +9,8 @@ from msgspec import Meta
 
 from tta_kernel import Duration, PositiveDuration, Size
 
+from .isolated import IsolationConfig
+
 Count = Annotated[int, Meta(ge=1, le=100_000)]
 
 
@@ -24,6 +26,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``keep_keys``: how long a call is made only once under its key. ``approval_ttl``: how long an approval holds where
     the policy doesn't say. ``store_limit``: how long the store may take. ``callers``: for how many pairs of tool and
     principal rates are counted at once.
+
+    ``isolation`` is for tools that run in a process of their own.
 
     ``allow_tool_execution`` serves ``POST /tools/execute``, for the tools of ``allowed_tools``: names, ``kg.*``, or
     ``*``; ``execute_per_minute`` bounds it for each tool and principal, ``execute_timeout`` each call.
@@ -47,6 +51,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     approval_ttl: PositiveDuration = 3600.0
     store_limit: PositiveDuration = 2.0
     callers: Count = 10_000
+    isolation: IsolationConfig = IsolationConfig()
     allow_tool_execution: bool = False
     allowed_tools: tuple[str, ...] = ()
     execute_per_minute: Annotated[int, Meta(ge=1, le=100_000)] = 30

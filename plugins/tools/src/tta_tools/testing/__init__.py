@@ -1,7 +1,8 @@
-"""What tests of tools are made of: the contract of a store, and tools to register."""
+"""What tests of tools are made of: the contract of a store, a deployment, and a policy that a test says."""
 
 from __future__ import annotations
 
-from .store import Passing, ToolStoreContract, approval, spec
+from .deployment import FakePolicy, allow, deployment
+from .store import Passing, ToolStoreContract, approval, claim, spec
 
-__all__ = ["Passing", "ToolStoreContract", "approval", "spec"]
+__all__ = ["FakePolicy", "Passing", "ToolStoreContract", "allow", "approval", "claim", "deployment", "spec"]
