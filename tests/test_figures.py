@@ -38,6 +38,7 @@ from tta_schedules_redis import SchedulesRedis
 from tta_sessions import SESSIONS, Session, SessionConflict, SessionsMemory, SessionsPlugin
 from tta_sessions_redis import SessionsRedis
 from tta_tool_policy import ToolPolicy
+from tta_tools_redis import ToolsRedis
 from tta_workflows import WORKFLOWS, WorkflowsLocal, WorkflowsMemory, WorkflowsPlugin
 from tta_workflows_redis import WorkflowsRedis
 
@@ -56,6 +57,7 @@ REDIS: dict[str, type[Plugin[Any]]] = {
     "breakers": BreakersPlugin, "audit-redis": AuditRedis, "breakers-redis": BreakersRedis,
     "schedules": SchedulesPlugin, "schedules-local": SchedulesLocal, "schedules-redis": SchedulesRedis,
     "notify": NotifyPlugin, "notify-redis": NotifyRedis, "safety": SafetyPlugin, "safety-redis": SafetyRedis,
+    "tools-redis": ToolsRedis,
 }  # fmt: skip
 
 
