@@ -38,6 +38,7 @@ from tta_schedules_redis import SchedulesRedis
 from tta_sessions import SESSIONS, Session, SessionConflict, SessionsMemory, SessionsPlugin
 from tta_sessions_redis import SessionsRedis
 from tta_tool_policy import ToolPolicy
+from tta_tools import ToolsMemory
 from tta_tools_redis import ToolsRedis
 from tta_workflows import WORKFLOWS, WorkflowsLocal, WorkflowsMemory, WorkflowsPlugin
 from tta_workflows_redis import WorkflowsRedis
@@ -49,6 +50,7 @@ MEMORY: dict[str, type[Plugin[Any]]] = {
     "workflows-local": WorkflowsLocal, "workflows-memory": WorkflowsMemory, "agents-memory": AgentsMemory,
     "agents": AgentsPlugin, "safety": SafetyPlugin, "safety-rules": SafetyRules, "notify": NotifyPlugin,
     "notify-memory": NotifyMemory, "safety-memory": SafetyMemory, "tool-policy": ToolPolicy,
+    "tools-memory": ToolsMemory,
 }  # fmt: skip
 REDIS: dict[str, type[Plugin[Any]]] = {
     "crisis": CrisisPlugin, "crisis-redis": CrisisRedis,

@@ -16,8 +16,8 @@ local function last_until(ends)
 end
 """
 
-# KEYS of a ledger: values, about, ends, owners, size. `about` holds of each key what is known of it, packed; `owners` is
-# a list of "owner, 0x1F, key" in the order of texts; nobody ("") is no owner.
+# KEYS of a ledger: values, about, ends, owners, size. `about` holds of each key what is known of it, packed; `owners`
+# lists "owner, 0x1F, key" in the order of texts; nobody ("") is no owner.
 _LEDGER = (
     _NOW
     + """
