@@ -43,8 +43,8 @@ class ForkServer:
                 except BlockingIOError:
                     raise ToolError("busy", "isolation: more processes are asked for than can be forked") from None
                 except OSError:
-                    # It has ended. The answer stays empty, and the next one starts a new one.
-                    return
+                    what = "isolation: the server that forks processes for tools has ended; the next call starts one"
+                    raise ToolError("unavailable", what) from None
             try:
                 await _send(ours, msgspec.json.encode(request) + b"\n")
                 await _hear(ours, heard, limit)
@@ -52,7 +52,7 @@ class ForkServer:
                 await _end(ours)
 
     async def aclose(self) -> None:
-        """End it, and what it has forked: all of them see that nobody listens."""
+        """End it: it sees that nobody listens. A supervisor ends with its own call."""
         if self._control is not None:
             self._control.close()
             self._control = None

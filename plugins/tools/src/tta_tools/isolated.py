@@ -55,7 +55,7 @@ class IsolationConfig(Struct, frozen=True, forbid_unknown_fields=True):
     disk: Annotated[Size, Meta(ge=0, le=2**50)] = 64 * _MIB
     open_files: Annotated[int, Meta(ge=16, le=65536)] = 64
     processes: Annotated[int, Meta(ge=1, le=4096)] = 16
-    environment: tuple[str, ...] = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ")
+    environment: tuple[str, ...] = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ")
     folder: Folder | None = None
     need: tuple[Hold, ...] = ()
 
@@ -117,7 +117,7 @@ class InProcess:
         self._server = ForkServer(config.environment)
 
     async def aclose(self) -> None:
-        """Let nobody in any more; calls that still run are killed."""
+        """Let nobody in any more. Whoever still waits for a call is answered, or cancels it, which kills it."""
         await self._server.aclose()
 
     async def __call__(self, job: Job, on_progress: OnProgress) -> Any:

@@ -38,8 +38,8 @@ ENDS: dict[str, tuple[dict[str, Any], object]] = {
     "crash": ({}, "failed"),
     "kill": ({"timeout": 1.0}, ("failed", "timed_out")),
     "eat": ({}, "failed"),
-    "eat_all": ({"memory": 2 * MIB}, "failed"),
-    "add_little": ({"memory": 2 * MIB, "a": 1, "b": 2}, 3),
+    "eat_all": ({"memory": 16 * MIB}, "failed"),
+    "add_little": ({"memory": 16 * MIB, "a": 1, "b": 2}, 3),
     "eat_together": ({}, "failed"),
     "bomb": ({}, "failed"),
     "orphan": ({"double": True}, "left one behind"),
@@ -217,7 +217,17 @@ async def test_its_variables_are_those_that_are_named(
     monkeypatch.setenv("TZ", "Europe/Vienna")
     variables = await outcome(runner, job(hostile, "variables"))
     assert variables.pop("TZ") == "Europe/Vienna"
-    assert variables.keys() <= {"PATH", "LANG", "LC_ALL", "LC_CTYPE", "HOME", "TMPDIR", "TMP", "TEMP"}
+    assert variables.keys() <= {
+        "PATH",
+        "LD_LIBRARY_PATH",
+        "LANG",
+        "LC_ALL",
+        "LC_CTYPE",
+        "HOME",
+        "TMPDIR",
+        "TMP",
+        "TEMP",
+    }
     assert Path(variables["TMPDIR"]).parent == own
 
 

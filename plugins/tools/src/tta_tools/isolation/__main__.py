@@ -17,8 +17,6 @@ def main() -> None:
     """Serve; a child only returns from here by ending."""
     # Nobody asks how a supervisor ended: it says so itself.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    # Ctrl-C in a terminal is for TTA, which then ends this.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=0)
     while True:
         _, files, _, _ = socket.recv_fds(control, 1, 1)
