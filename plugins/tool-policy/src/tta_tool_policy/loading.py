@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -19,6 +20,8 @@ from .model import PolicyStatus, Reloaded
 from .reading import Overrides, PolicyError, empty_policy, format_of, read_file, read_policy
 from .watching import looks
 
+P = ParamSpec("P")
+R = TypeVar("R")
 READ_LIMIT = 10.0
 """Seconds that reading a policy and making it ready may take."""
 KEPT = 50
@@ -96,8 +99,8 @@ class Loader:
         self._clock = clock
         self._limit = limit
         self._lock = anyio.Lock()
-        # One thread, so that a file system that hangs takes no more than that.
-        self._thread = anyio.CapacityLimiter(1)
+        # Held by the thread that reads: behind a file system that hangs, one thread waits for that, and no more.
+        self._reading = threading.Lock()
 
     @property
     def engine(self) -> Engine:
@@ -189,17 +192,31 @@ class Loader:
                     await self.reload()
 
     async def _stamp(self) -> Stamp | None:
-        with anyio.move_on_after(self._limit):
-            return await anyio.to_thread.run_sync(
-                stamp_of, self._loaded.file, abandon_on_cancel=True, limiter=self._thread
-            )
-        return None
+        try:
+            return await self._in_thread(stamp_of, self._loaded.file)
+        except TimeoutError:
+            return None
 
     async def _load(self, file: Path | None, overrides: Overrides) -> Loaded:
-        with anyio.move_on_after(self._limit):
-            # In a thread: calls are decided meanwhile, by the policy that is in force.
-            return await anyio.to_thread.run_sync(load, file, overrides, abandon_on_cancel=True, limiter=self._thread)
-        raise PolicyError(Problem(str(file), f"could not be read within {self._limit:g} s", "see to its file system"))
+        try:
+            return await self._in_thread(load, file, overrides)
+        except TimeoutError:
+            what = f"could not be read within {self._limit:g} s"
+            raise PolicyError(Problem(str(file), what, "see to its file system")) from None
+
+    async def _in_thread(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call what may block; calls are decided meanwhile, by the policy that is in force."""
+
+        def one_at_a_time() -> R:
+            if not self._reading.acquire(timeout=self._limit):
+                raise TimeoutError
+            try:
+                return call(*args, **kwargs)
+            finally:
+                self._reading.release()
+
+        with anyio.fail_after(self._limit):
+            return await anyio.to_thread.run_sync(one_at_a_time, abandon_on_cancel=True)
 
     def _refuse(self, problems: Sequence[Problem]) -> None:
         self.trouble = problems

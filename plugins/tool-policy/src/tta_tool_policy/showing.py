@@ -39,7 +39,7 @@ def _without_defaults(value: Any) -> Any:
         return {
             field.encode_name: _without_defaults(getattr(value, field.name))
             for field in msgspec.structs.fields(value)
-            if field.required or getattr(value, field.name) != field.default
+            if field.required or getattr(value, field.name) not in (field.default, {})
         }
     if isinstance(value, tuple | list):
         return [_without_defaults(each) for each in value]
