@@ -193,6 +193,20 @@ async def test_whoever_asks_for_a_person_gets_lines_and_the_story_does_not_pause
 DOUBT = Verdict("checked", "warning", 0.4, findings=(Finding(rule="r@1", category="suicide", level="warning"),))
 
 
+async def test_whoever_says_yes_to_a_check_in_has_disclosed_a_crisis_and_whoever_says_it_later_has_not() -> None:
+    def judge(text: str, channel: Channel, about: About) -> Verdict:
+        return DOUBT if channel == "player" and "tired" in text else SAFE
+
+    async with kernel(judge) as k:
+        play = partial(k.get(ORCHESTRATION).process_user_input, session="s")
+        answers = [await play(text) for text in ("so tired", "yes", "continue")]
+        assert [answer.outcome for answer in answers] == ["checked-in", "supportive", "checked-in"]
+        assert answers[1].verdicts["player"].kinds == ("suicide",)
+        later = partial(k.get(ORCHESTRATION).process_user_input, session="later")
+        answers = [await later(text) for text in ("so tired", "no", "yes")]
+        assert [answer.outcome for answer in answers] == ["checked-in", "story", "story"]
+
+
 async def test_what_is_doubtful_lets_the_story_be_told_after_a_question_once_in_some_turns() -> None:
     async with kernel(lambda text, channel, about: DOUBT if channel == "player" else SAFE, check_in_every=3) as k:
         play = partial(k.get(ORCHESTRATION).process_user_input, session="s")

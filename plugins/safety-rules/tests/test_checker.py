@@ -164,3 +164,30 @@ async def test_one_look_at_two_turns_says_what_two_looks_say(engine: Engine) -> 
         assert answers[0] == answers[1]
         story = [await it.examine(text, "story", About(told=before, before=before)) for it in (quick, thorough)]
         assert story[0] == story[1]
+
+
+async def test_commands_add_up_to_no_crisis_and_what_somebody_says_of_themselves_does(engine: Engine) -> None:
+    checker = Checker(engine, Fake(0.6))
+
+    assert (await said(checker, "cut off its head", "it bleeds?", "burn its body")).kinds == ()
+    assert (await said(checker, "it calms me", "my skin is stinging", "I don't know")).kinds == ("panic",)
+
+
+class Confirming(Fake):
+    """A head that takes every story for one that confirms a delusion."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.thresholds = {"story": {"delusion": Threshold(0.5, 0.9)}}
+
+    def score(self, text: str, before: str | None = None) -> Scores:
+        return Scores({"delusion": 0.0 if before is None else 0.95}, 0.0, 1.0, len(text.split()))
+
+
+@pytest.mark.parametrize(
+    ("before", "level"), [("The voices are telling me to do things", "blocked"), ("I look for the goblin", "warning")]
+)
+async def test_a_delusion_is_confirmed_only_where_there_was_one(engine: Engine, before: str, level: str) -> None:
+    verdict = await said(Checker(engine, Confirming()), "So it is, says the sea.", channel="story", before=before)
+
+    assert verdict.level == level

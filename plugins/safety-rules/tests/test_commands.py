@@ -99,7 +99,7 @@ async def test_what_would_make_the_rules_useless_is_not_written(
 ) -> None:
     file, new = tmp_path / "rules.yaml", tmp_path / "new.yaml"
     file.write_text("rules: []")
-    new.write_text("{id: bad, category: x, patterns: ['(']}")
+    new.write_text("{id: bad, category: hate, patterns: ['(']}")
 
     assert await tta({"file": str(file)}, "rules", "add", str(new)) == 1
     assert await tta({"file": str(file)}, "rules", "remove", "suicide.act") == 1

@@ -67,7 +67,7 @@ async def test_a_file_lies_over_the_built_in_rules_and_a_source_over_both(file: 
     assert engine.rules.layers[-2:] == (str(file), "the shared rules")
 
 
-@pytest.mark.parametrize("bad", ["rules: [", "rules: [{id: a, category: x, patterns: ['(']}]", "rules: 3", ""])
+@pytest.mark.parametrize("bad", ["rules: [", "rules: [{id: a, category: hate, patterns: ['(']}]", "rules: 3", ""])
 async def test_a_bad_file_changes_nothing_and_is_told(file: Path, bad: str) -> None:
     taken: list[Engine] = []
     rules = loader(file, taken=taken)

@@ -45,7 +45,7 @@ def test_an_unknown_key_is_refused_before_anything_starts() -> None:
 
 def test_a_file_that_is_no_good_is_told_before_anything_starts(tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
-    file.write_text("rules: [{id: a, category: x, patterns: ['(']}]")
+    file.write_text("rules: [{id: a, category: hate, patterns: ['(']}]")
 
     [problem] = problems(SafetyRules, config={"file": str(file)})
 

@@ -28,6 +28,12 @@ rules:
 """
 
 
+OWN = (
+    "layer 1: rule {}: has the category {!r}, which nobody defines: "
+    "list it under `categories` if it is your own; did you mean {!r}?"
+)
+
+
 def layers(*texts: str) -> list[Layer]:
     return [read_layer(text, f"layer {number}") for number, text in enumerate(texts, 1)]
 
@@ -81,19 +87,33 @@ def test_a_floor_rule_may_be_made_stricter() -> None:
 def test_every_problem_is_named_at_once_by_layer_rule_and_reason() -> None:
     wrong = """
     rules:
-      - {id: a.a, category: x, patterns: ["{nobody} here"]}
+      - {id: a.a, category: hate, patterns: ["{nobody} here"]}
       - {id: b.b, patterns: [abc]}
-      - {id: c.c, category: x, patterns: [abc], pririty: 3}
-      - {id: d.d, category: x}
-      - {id: e.e, category: x, level: awful, patterns: [abc]}
+      - {id: c.c, category: hate, patterns: [abc], pririty: 3, level: awful, severity: 9}
+      - {id: d.d, category: hate}
+      - {id: e.e, category: suicde, patterns: [abc, ""]}
     """
     assert problems(wrong) == [
         "layer 1: rule a.a: pattern 1 names the part 'nobody', which nobody defines; known: none",
-        "layer 1: rule b.b: mapping missing required field category",
-        "layer 1: rule c.c: mapping contains unknown field pririty; did you mean 'priority'?",
+        "layer 1: rule b.b: has no category; give it one",
+        "layer 1: rule c.c: has the unknown field pririty; did you mean 'priority'?",
+        "layer 1: rule c.c: level: isn't allowed",
+        "layer 1: rule c.c: severity: expected int <= 6",
         "layer 1: rule d.d: has no patterns",
-        "layer 1: rule e.e: level: isn't allowed",
+        OWN.format("e.e", "suicde", "suicide"),
+        "layer 1: rule e.e: patterns[1]: expected str of length >= 1",
     ]
+
+
+def test_a_layer_may_have_categories_of_its_own_for_itself_and_those_above() -> None:
+    (rule, other) = merged(
+        layers(
+            "{categories: [sea_sickness], rules: [{id: a, category: sea_sickness, patterns: [abc]}]}",
+            "rules: [{id: b, category: sea_sickness, patterns: [abcd]}]",
+        )
+    ).rules
+
+    assert rule.category == other.category == "sea_sickness"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tta_safety import KINDS, Finding, Verdict
-from tta_safety.support import Reply, Support, check_in, converse, reach_out, reaches_out
+from tta_safety.hearing import hearing
+from tta_safety.support import Reply, Support, affirmed, check_in, converse, doubt, reach_out, reaches_out
+from tta_safety.texts import support_texts
 
 SAFE = Verdict("checked", "safe")
 
@@ -143,3 +145,82 @@ def test_asking_for_a_person_or_a_line_is_known(text: str, asks: bool) -> None:
 def test_a_check_in_varies_and_names_a_line() -> None:
     assert "988" in check_in(SAFE, country="US")
     assert check_in(SAFE, turn=1) != check_in(SAFE, turn=2)
+
+
+def doubted(kind: str) -> Verdict:
+    found = Finding(rule="r@1", category=kind, level="warning", severity=2)
+    return Verdict("checked", "warning", 0.5, findings=(found,))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_check_in_asks_and_asks_of_suicide_directly(kind: str) -> None:
+    for turn in range(3):
+        asked = check_in(doubted(kind), turn=turn)
+        assert "?" in asked
+        if kind == "suicide":
+            assert re.search(r"ending your life|killing yourself|not wanting to live", asked)
+
+
+@pytest.mark.parametrize(
+    ("text", "says_so"),
+    [
+        ("yes", True), ("maybe. some nights", True), ("ok. it's me. the character is me", True), ("I mean me", True),
+        ("Kind of", True), ("it\u2019s about me", True), ("i do", True),
+        ("no", False), ("nah I'm fine", False), ("go north", False), ("yes, go on", False), ("I do not", False),
+        ("what happens if my character dies", False), ("it's just the game", False),
+    ],
+)  # fmt: skip
+def test_an_answer_to_a_check_in_that_says_it_is_about_them_discloses_a_crisis(text: str, *, says_so: bool) -> None:
+    verdict = affirmed(text, SAFE, doubt(doubted("suicide")))
+    assert (verdict is not None) is says_so
+    if verdict is not None:
+        assert verdict.kinds == ("suicide",)
+        assert verdict.objects
+
+
+def test_nobody_who_was_not_asked_affirms_anything() -> None:
+    assert affirmed("yes", SAFE, doubt(SAFE)) is None
+    assert affirmed("yes", SUICIDE, "panic") is None
+
+
+def test_after_an_overdose_help_for_the_body_comes_first_and_what_it_was_and_when_is_asked() -> None:
+    first, *_ = replies = talk(disclosed("substance", 6), ["hm"] * 5)
+    assert "emergency number" in first.text.partition(".")[0]
+    assert "about when" in first.text
+    told = " ".join(reply.text for reply in replies)
+    assert "killing yourself" in replies[1].text
+    assert re.search(r"act on", told)
+    assert re.search(r"near you that you might use|distance between yourself", told)
+
+
+def test_whoever_took_something_is_asked_whether_they_meant_to_die_before_the_story_goes_on() -> None:
+    _, asked, on = talk(disclosed("substance", 6), ["can we please just play", "continue the story"])
+    assert "killing yourself" in asked.text
+    assert on.support is None
+
+
+def test_whom_when_and_with_what_is_asked_of_somebody_who_may_hurt_others() -> None:
+    told = " ".join(reply.text for reply in talk(disclosed("violence", 4), ["hm"] * 5))
+    assert re.search(r"hurting somebody|whom you might hurt", told)
+    assert re.search(r"how or when|a plan", told)
+    assert "hurt somebody with" in told
+
+
+def test_what_keeps_a_person_is_answered() -> None:
+    begun = converse("I can't any more", SUICIDE, None).support
+    cue = Finding(rule="protective.reasons@1", category="protective", level="safe")
+    heard = converse("my dog needs me", Verdict("checked", "safe", findings=(cue,)), begun)
+    assert any(sentence in heard.text for sentence in support_texts("en")["protective"])
+    assert not any(sentence in converse("hm", SAFE, begun).text for sentence in support_texts("en")["protective"])
+
+
+def test_no_question_comes_twice_while_another_waits() -> None:
+    for kind in KINDS:
+        replies = talk(disclosed(kind, 5), ["hm"] * 6)
+        asked = [reply.support.last for reply in replies if reply.support]
+        assert len(set(asked)) == len(asked), kind
+
+
+def test_a_language_that_nobody_has_translated_is_answered_and_heard_in_english() -> None:
+    assert hearing("xx-YY").affirms("yes")
+    assert support_texts("xx") == support_texts("en")

@@ -12,7 +12,7 @@ from tta_kernel import Context, as_failure
 from tta_kernel.shapes import fits
 from tta_safety import About, Action, CheckedTurn, Verdict, merge
 from tta_safety.alternatives import fallback
-from tta_safety.support import Support, check_in, converse, reach_out, reaches_out
+from tta_safety.support import Support, affirmed, check_in, converse, doubt, reach_out, reaches_out
 from tta_sessions import Flags
 from tta_workflows import Retracted, Run, RunHandle, Streamed, Workflows, WorkflowsUnavailable
 
@@ -47,9 +47,10 @@ class Answer(msgspec.Struct, frozen=True):
     """What the player gets in a turn, and how it came about; a ``story`` without text has yet to be told.
 
     ``released``: a reader has some of it, so that it can only be ended, not replaced. ``question`` is asked before the
-    story, once that is told. ``states`` are the checks', to be kept with the turn; ``support`` is where a conversation
-    stands that pauses the story, and ``resumed``: its person went on with the story. ``withheld``: a check kept a text
-    from the player. ``world``: what the turn changes in it is kept, too.
+    story, once that is told, and ``doubt`` is the kind of crisis it asks about. ``states`` are the checks', to be kept
+    with the turn; ``support`` is where a conversation stands that pauses the story, and ``resumed``: its person went on
+    with the story. ``withheld``: a check kept a text from the player. ``world``: what the turn changes in it is kept,
+    too.
     """
 
     outcome: Outcome = "story"
@@ -59,6 +60,7 @@ class Answer(msgspec.Struct, frozen=True):
     failure: Failure | None = None
     released: bool = False
     question: str = ""
+    doubt: str = ""
     states: Mapping[str, bytes] = {}
     support: Support | None = None
     resumed: bool = False
@@ -112,7 +114,7 @@ class Responder:
 
         The text is never blocked. A crisis opens its interventions, whatever else failed, and pauses the story for a
         conversation; so does one that goes on. Whoever asks for a person or a line gets that, and no story. What is
-        doubtful lets the story be told, after a question.
+        doubtful lets the story be told, after a question; whoever says yes to that one has disclosed a crisis.
         """
         flags, kept, turn = standing.flags, standing.kept, standing.turn
         self._flags = flags  # What is said later in the turn is said to the same person.
@@ -120,6 +122,8 @@ class Responder:
             user=self._owner, turn=turn, locale=flags.locale, country=flags.country, state=kept.states
         )  # fmt: skip
         verdict, instead, states = await self._checks.check(text, "player", self._session, about)
+        if kept.doubt and turn == kept.checked_in + 1:
+            verdict = affirmed(text, verdict, kept.doubt, locale=flags.locale) or verdict
         begun = Answer(verdicts={"player": verdict}, states=states)
         if verdict.kinds:
             await self._oversight.disclosed(
@@ -135,12 +139,12 @@ class Responder:
             begun = msgspec.structs.replace(begun, resumed=True, question=reply.text)
         elif instead is not None:
             return await self._say(begun, instead)
-        elif reaches_out(text):
+        elif reaches_out(text, locale=flags.locale):
             answer = reach_out(locale=flags.locale, country=flags.country, turn=turn)
             return await self._say(begun, Instead("supportive", answer))
         elif verdict.doubtful and (not kept.checked_in or turn - kept.checked_in >= self._check_in_every):
             question = check_in(verdict, locale=flags.locale, country=flags.country, turn=turn)
-            return msgspec.structs.replace(begun, question=question)
+            return msgspec.structs.replace(begun, question=question, doubt=doubt(verdict))
         return begun
 
     async def tell(

@@ -19,11 +19,15 @@ _STATES = 50
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """What lies in a session: each check's state, where a conversation stands, and the last turn with a check-in."""
+    """What lies in a session: each check's state, where a conversation stands, and the last turn with a check-in.
+
+    ``doubt`` is the kind of crisis that this one asked about.
+    """
 
     states: Mapping[str, bytes] = {}
     support: Support | None = None
     checked_in: int = 0
+    doubt: str = ""
 
     def pack(self) -> dict[str, Any]:
         """Return it in builtins."""

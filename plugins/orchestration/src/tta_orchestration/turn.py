@@ -219,7 +219,7 @@ def _safety(context: Mapping[str, Any], flags: Flags, answer: Answer, turn: int)
     kept = kept_in(context)
     paused = answer.support is not None or (flags.paused and not answer.resumed)
     support = (answer.support or kept.support) if paused else None
-    checked_in = turn if answer.question else kept.checked_in
-    packed = {KEY: Kept(answer.states or kept.states, support, checked_in).pack()}
+    checked_in, doubt = (turn, answer.doubt) if answer.question else (kept.checked_in, kept.doubt)
+    packed = {KEY: Kept(answer.states or kept.states, support, checked_in, doubt).pack()}
     changed = msgspec.structs.replace(flags, paused=paused, went_on=turn if answer.resumed else flags.went_on)
     return packed if changed == flags else packed | {FLAGS: msgspec.to_builtins(changed)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
+from functools import partial
 from hashlib import blake2b
 
 import anyio.lowlevel
@@ -11,6 +12,7 @@ import anyio.lowlevel
 from tta_safety import About, Channel
 
 from . import state as memory
+from .context import speaks
 from .engine import Engine, Hit
 from .folding import fold
 from .fusion import Evidence, Judged, Opinion
@@ -27,6 +29,8 @@ _SHORT = 200
 """Up to how many characters a text may be the end of what began in the turn before."""
 _REACH = 100
 """How far what begins in one text and ends in the next may reach into each of them."""
+_LIKELY = 0.2
+"""From which risk on a head may have heard of something in what the player wrote before a story."""
 _REMEMBERED = 64
 
 
@@ -44,7 +48,7 @@ class Checker:
     async def examine(self, text: str, channel: Channel, about: About, *, state: bytes = b"") -> Judged:
         """Judge a text; ``state`` is what the verdict on the turn before gave."""
         engine = self.engine
-        evidence = Evidence(channel)
+        evidence = Evidence(channel, partial(speaks, text))
         before = memory.read(state).faded(about.turn) if channel == "player" else memory.State()
         scores: Scores | None = None
         for start in windows(len(text)):
@@ -116,16 +120,24 @@ class Checker:
         """Add what the heads say; return flags, and the sentiment."""
         if self.head is None or scores is None:
             return ["degraded"], None
+
+        head = self.head
+
+        def disclosed() -> frozenset[str]:
+            # A head that hears of something more often than not would warn; it need only not be surprised here.
+            risks = head.score(fold(about.before).text, None).risks if about.before else {}
+            return self._kinds_in(about.before, self.engine) | {it for it, risk in risks.items() if risk >= _LIKELY}
+
         alone = Opinion(self.head.name, scores, self.head.thresholds.get(channel, {}))
         if self.deep is None or not (channel == "player" or _unsure(alone, evidence)):
-            evidence.add_opinion(alone)
+            evidence.add_opinion(alone, disclosed)
             return [], scores.sentiment
         deep = await self.deep.score(fold(text).text, _before(channel, about))
         if deep is None:
-            evidence.add_opinion(alone)  # With the rules' findings this is the stricter of the two.
+            evidence.add_opinion(alone, disclosed)  # With the rules' findings this is the stricter of the two.
             return ["degraded"], scores.sentiment
         # It has heard what the first head says, and says what both say together.
-        evidence.add_opinion(Opinion(self.deep.name, deep, self.deep.thresholds.get(channel, {})))
+        evidence.add_opinion(Opinion(self.deep.name, deep, self.deep.thresholds.get(channel, {})), disclosed)
         return [], deep.sentiment
 
     @staticmethod

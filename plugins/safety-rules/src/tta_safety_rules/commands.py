@@ -16,7 +16,7 @@ import msgspec
 from tta_kernel import Kernel, KernelError, Problem
 from tta_program import DONE, USAGE, WANTING, Subcommands, fail, print_json, table
 from tta_program.files import parse, read_text
-from tta_safety import About, Verdict, check_text, judge
+from tta_safety import CATEGORIES, About, Verdict, check_text, judge
 from tta_safety.layers import RulesError, read_layer
 from tta_safety.rules import RULES, Rule, RulesChanged, RuleSource, RuleSourceError, RuleText
 
@@ -69,7 +69,8 @@ class _Commands:
 
     async def export(self, kernel: Kernel, options: argparse.Namespace) -> int:
         rules = [msgspec.to_builtins(rule) for rule in await self._in_force(kernel)]
-        print(written({"version": 1, "rules": rules}), end="")
+        own = sorted({it["category"] for it in rules} - {*CATEGORIES})
+        print(written({"version": 1, **({"categories": own} if own else {}), "rules": rules}), end="")
         return DONE
 
     async def add(self, kernel: Kernel, options: argparse.Namespace) -> int:
@@ -115,6 +116,7 @@ class _Commands:
         kept = [it for it in raw["rules"] if it.get("id") not in added.rules]
         raw["rules"] = [*kept, *(dict(it) for it in added.rules.values())]
         raw["parts"] = {**raw.get("parts", {}), **added.parts}
+        raw["categories"] = [*dict.fromkeys((*(raw.get("categories") or ()), *added.categories))]
         return await self._put(kernel, raw, shared=options.shared)
 
     async def _layer(self, kernel: Kernel, *, shared: bool) -> tuple[RuleText, RuleSource | None]:

@@ -62,6 +62,11 @@ _OWN_STATE = frozenset({"suicide", "self_harm", "substance", "eating_disorder", 
 _OWN = _words("own")
 _MODERN = _words("modern")
 _EARNEST = _words("earnest")
+_DENIED = re.compile(
+    r"\s*(?:\?\s*)?(?:no(?:pe)?\b(?! (?:cap|joke|kidding|lie))|never\b|is not\b|isn'?t\b|not (?:at all|anymore)\b)"
+)
+"""What after a match says that it isn't so."""
+_OWN_SAYING = re.compile(r"\bi(?:'ve| have)? (?:\w+ )?(?:said|say|told|texted|wrote|posted|whispered|cried|asked)\b")
 _PAST = _words("past")
 _STILL = _words("still")
 _RECOVERED = _words("recovered")
@@ -107,7 +112,7 @@ def circumstances(text: str, start: int, end: int, rule: Rule) -> Circumstances:
         _LAUGH.search(around) or _MUNDANE.search(f"{before_sentence} {after_sentence}")
     ):
         seen.add("hyperbole")
-    if not own and _FICTION.search(around) and not (_FIRST.search(match) and _MODERN.search(sentence)):
+    if not own and _FICTION.search(around) and not (_SPEAKER.search(sentence) and _MODERN.search(sentence)):
         seen.add("fiction")
     counted = frozenset(seen.intersection(rule.modifiers))
     return Circumstances(
@@ -116,6 +121,11 @@ def circumstances(text: str, start: int, end: int, rule: Rule) -> Circumstances:
         _temporality(when, counted),
         counted,
     )
+
+
+def speaks(text: str) -> bool:
+    """Say whether somebody speaks of themselves in a text; a command to a figure has no first person."""
+    return _FIRST.search(text.lower()) is not None
 
 
 def unmodified(rule: Rule) -> Circumstances:
@@ -131,7 +141,7 @@ def _negated(before: str, after: str) -> bool:
     if found and len(masked[found[-1].end() :].split()) <= _SCOPE:
         # Twice is none: "I can't say that I don't want to".
         return len(found) % 2 == 1
-    return bool(re.match(r"\s*(?:\?\s*)?(?:no(?:pe)?\b|never\b|is not\b|isn'?t\b|not (?:at all|anymore)\b)", after))
+    return _DENIED.match(after) is not None
 
 
 def _subject(before: str, match: str, rule: Rule, *, own: bool) -> Subject:
@@ -174,7 +184,8 @@ def _temporality(when: Temporality, counted: frozenset[Modifier]) -> Temporality
 def _quoted(before: str, after: str, sentence: str) -> bool:
     """Whether a match stands in quotation marks that somebody else's saying belongs to, or is told as one's saying."""
     inside = before.count('"') % 2 == 1 and '"' in after
-    said = _SAID.search(sentence) is not None
+    # What somebody says that they said themselves is theirs.
+    said = _SAID.search(_OWN_SAYING.sub("", sentence)) is not None
     if inside and (said or _SAID.search(before + after)):
         return True
     return said and not re.match(r"\s*i\b", sentence)

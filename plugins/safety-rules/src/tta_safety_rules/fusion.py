@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from tta_safety import KINDS, About, Channel, Finding, Level, Verdict
@@ -14,6 +14,8 @@ from .language import LANGUAGES
 from .policy import LEVELS, finding_of, kind_of, level_of, risk_of
 from .scores import CRISIS, Scores, Threshold
 
+_GIVEN: Mapping[str, frozenset[str]] = {"delusion": frozenset({"psychosis"})}
+"""What a head may block alone only after a disclosure of these kinds: there must be a delusion to confirm one."""
 _MOST = 50
 """How many findings a verdict names; the worst ones."""
 _SEVERE, _NEGATIVE = -0.7, -0.3
@@ -39,8 +41,10 @@ class Judged(NamedTuple):
 class Evidence:
     """What is known of one text; made a verdict once everybody has spoken."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, speaks: Callable[[], bool] = lambda: True) -> None:
         self.channel = channel
+        self._speaks = speaks
+        """Whether the person speaks of themselves at all: "burn its body" is a command, and adds up to nothing."""
         self.findings: list[Finding] = []
         self.risks: dict[str, float] = {}
         self.kinds: list[str] = []
@@ -75,8 +79,11 @@ class Evidence:
             Finding(rule=rule_name, category=category, level=level, polarity="possible", channel=self.channel, why=why)
         )
 
-    def add_opinion(self, opinion: Opinion) -> None:
-        """Add what the heads say: a warning from the first threshold on, a kind of crisis from the second."""
+    def add_opinion(self, opinion: Opinion, disclosed: Callable[[], Collection[str]] = tuple) -> None:
+        """Add what the heads say: a warning from the first threshold on, a kind of crisis from the second.
+
+        ``disclosed`` returns the kinds that the player's text shows, where the text is another's.
+        """
         thresholds = opinion.thresholds
         for category, risk in opinion.scores.risks.items():
             self._raise(category, risk)
@@ -89,6 +96,8 @@ class Evidence:
                 self.kinds.append(named)
             self.escalates |= certain
             blocks = certain and self.channel != "player"
+            if blocks and named in _GIVEN:
+                blocks = not _GIVEN[named].isdisjoint(disclosed())
             self.findings.append(
                 Finding(
                     rule=opinion.name,
@@ -105,7 +114,7 @@ class Evidence:
     def add_turns_before(self, before: memory.State) -> None:
         """Add what the turns before make of a doubt: several of them are one no more."""
         doubt = self._doubt()
-        if not doubt or self.kinds or before.doubts + 1 < memory.ENOUGH:
+        if not doubt or not self._counts(doubt) or self.kinds or before.doubts + 1 < memory.ENOUGH:
             return
         self.kinds.append(doubt.category)
         self._raise(doubt.category, 1 - (1 - self.risks.get(doubt.category, 0)) * (1 - before.risk))
@@ -123,6 +132,10 @@ class Evidence:
         found = [it for it in self.findings if it.category in KINDS and it.level != "safe"]
         return max(found, key=lambda it: (it.severity, self.risks.get(it.category, 0)), default=None)
 
+    def _counts(self, doubt: Finding) -> bool:
+        """Whether a doubt adds up with others: a head's alone only where the person speaks of themselves."""
+        return doubt.span is not None or self._speaks()
+
     def _likeliest(self, scores: Scores) -> str:
         return max(KINDS, key=lambda kind: scores.risks.get(kind, 0.0))
 
@@ -139,6 +152,8 @@ class Evidence:
     def remembered(self, before: memory.State, turn: int, tail: str) -> memory.State:
         """Return what the next turn should know."""
         doubt = self._doubt()
+        if doubt and not self._counts(doubt):
+            doubt = None
         doubts = 0 if self.kinds else min(before.doubts + 1, 1000) if doubt else before.doubts
         worst = max((it.severity for it in self.findings if it.level != "safe"), default=0)
         return memory.State(

@@ -9,7 +9,7 @@ import msgspec
 
 from tta_kernel import ConfigError, Problem
 from tta_program.files import parse
-from tta_safety import KINDS, category
+from tta_safety import CATEGORIES, KINDS, category
 from tta_safety.layers import RulesError
 
 _AS_THEY_ARE = ("id", "priority", "level", "sensitivity", "escalation_threshold")
@@ -43,7 +43,8 @@ def imported(text: str, where: str) -> tuple[dict[str, Any], list[Problem]]:
         rules.append(_rule(old, f"{where}: rule {old['id']}", notes))
     if problems:
         raise RulesError(*problems)
-    return {"version": 1, "rules": rules}, notes
+    own = sorted({it["category"] for it in rules} - {*CATEGORIES})
+    return {"version": 1, **({"categories": own} if own else {}), "rules": rules}, notes
 
 
 def _rule(old: Mapping[str, Any], where: str, notes: list[Problem]) -> dict[str, Any]:

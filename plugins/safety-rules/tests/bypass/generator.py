@@ -57,6 +57,24 @@ def _shifted(first: int) -> Callable[[str, random.Random], str]:
     return perturb
 
 
+def _swapped(word: str, rng: random.Random) -> str:
+    if len(word) < 5:
+        return word
+    at = rng.randrange(1, len(word) - 2)
+    return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+
+
+def _starred(word: str, rng: random.Random) -> str:
+    vowels = [at for at, it in enumerate(word) if at and it in "aeiou"]
+    if word.lower() not in _CENSORED or not vowels:
+        return word
+    at = rng.choice(vowels)
+    return word[:at] + "*" + word[at + 1 :]
+
+
+_CENSORED = ("kill", "suicidal", "die", "dead", "hang", "pills", "tablets", "overdosed", "choked")
+
+
 CHARACTERS: Mapping[str, Callable[[str, random.Random], str]] = {
     "leet": lambda text, rng: text.lower().translate(_LEET),
     "homoglyph": lambda text, rng: text.translate(_ALIKE),
@@ -70,6 +88,8 @@ CHARACTERS: Mapping[str, Callable[[str, random.Random], str]] = {
     "stretched": _each(_stretched),
     "capitals": lambda text, rng: text.upper(),
     "bare": lambda text, rng: text.lower().replace("'", ""),
+    "swapped": _each(_swapped),
+    "starred": _each(_starred),
     "curly": lambda text, rng: text.replace("'", "\u2019"),
 }
 """Ways to write the same characters, by name; what a reader still reads without thinking."""

@@ -6,9 +6,12 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
+import anyio
 import pytest
 
-from tta_safety import Level
+from tta_safety import About, Level
+from tta_safety_rules.checker import Checker
+from tta_safety_rules.engine import Engine
 
 from .generator import CRISES, FRAMES, NEUTRAL, PLAY, framed, pairs, perturbed
 
@@ -99,3 +102,39 @@ def test_harm_to_ones_own_figure_is_a_doubt(text: str, look: Callable[..., objec
     found = look(text)
 
     assert (found.level(), found.kinds) == ("warning", [])  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bro ya no quiero vivir fr", "ich will nicht mehr leben, nobody gets it", "aku mau mati saja, sorry",
+        "i am so tired, je veux mourir", "gonna unalive myself", "sewerslide is the only answer", "time to ctb",
+    ],
+)  # fmt: skip
+def test_another_tongue_or_a_code_word_in_a_sentence_hides_nothing(text: str, look: Callable[..., object]) -> None:
+    assert look(text).kinds == ["suicide"]  # type: ignore[attr-defined]
+
+
+def test_more_evidence_never_makes_less_of_a_crisis(look: Callable[..., object]) -> None:
+    for kind, texts in CRISES.items():
+        for one in texts:
+            alone = look(one)
+            for other in ("I have a plan for it", "I wrote the note today", "My gun is on the table next to me"):
+                both = look(f"{one}. {other}.")
+                assert set(both.kinds) >= set(alone.kinds), (kind, one, other)  # type: ignore[attr-defined]
+                assert all(both.risks[it] >= risk for it, risk in alone.risks.items()), one  # type: ignore[attr-defined]
+
+
+def test_a_crisis_cut_in_two_anywhere_is_seen(engine: Engine) -> None:
+    async def named(first: str, second: str) -> bool:
+        checker = Checker(engine)
+        one = (await checker.examine(first, "player", About(turn=1))).verdict
+        two = (await checker.examine(second, "player", About(turn=2), state=one.state)).verdict
+        return bool(one.kinds or two.kinds)
+
+    async def missed() -> list[tuple[str, str]]:
+        words = [text.split() for text in CRISES["suicide"]]
+        cuts = [(" ".join(it[:at]), " ".join(it[at:])) for it in words for at in range(1, len(it))]
+        return [cut for cut in cuts if not await named(*cut)]
+
+    assert anyio.run(missed) == []

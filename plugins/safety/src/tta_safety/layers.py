@@ -12,7 +12,7 @@ import msgspec
 from tta_kernel import ConfigError, Problem, suggest
 from tta_program.files import parse
 
-from .model import Level, category
+from .model import CATEGORIES, Level, category
 from .rules import LONGEST_PATTERN, MOST_RULES, Name, Rule, RuleSet, Short, TherapeuticContext
 
 LARGEST = 4_000_000
@@ -36,6 +36,8 @@ class Layer(msgspec.Struct, frozen=True):
     rules: Mapping[str, Mapping[str, Any]]
     parts: Mapping[str, str] = {}
     guidelines: Mapping[str, tuple[str, ...]] = {}
+    categories: tuple[str, ...] = ()
+    """Those of its own, which its rules and those of layers above it may have beside `CATEGORIES`."""
 
 
 class _Written(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,6 +46,7 @@ class _Written(msgspec.Struct, forbid_unknown_fields=True):
     version: Literal[1] = 1
     parts: dict[Name, str] = {}
     guidelines: dict[TherapeuticContext, tuple[Short, ...]] = {}
+    categories: tuple[Name, ...] = ()
     rules: list[dict[str, Any]] = []
 
 
@@ -77,7 +80,8 @@ def read_layer(text: str, where: str) -> Layer:
             rules[name] = fields
     if problems:
         raise RulesError(*problems)
-    return Layer(where, rules, written.parts, {str(key): value for key, value in written.guidelines.items()})
+    guidelines = {str(key): value for key, value in written.guidelines.items()}
+    return Layer(where, rules, written.parts, guidelines, written.categories)
 
 
 def _from_json(text: str) -> Any:
@@ -111,6 +115,7 @@ def merged(layers: Sequence[Layer]) -> RuleSet:
     parts: dict[str, str] = {}
     guidelines: dict[str, tuple[str, ...]] = {}
     problems: list[Problem] = []
+    categories = {*CATEGORIES, *(name for layer in layers for name in layer.categories)}
     told: set[str] = set()
     for layer in layers:
         guidelines |= layer.guidelines
@@ -131,11 +136,11 @@ def merged(layers: Sequence[Layer]) -> RuleSet:
     for name, fields in found.items():
         if name in told:
             continue
-        try:
-            rule = msgspec.convert(fields, Rule)
-        except msgspec.ValidationError as error:
-            problems.append(Problem(origin[name], _plain(error), _unknown(fields)))
+        mistakes = [*_mistakes(fields, categories)]
+        if mistakes:
+            problems += (Problem(origin[name], what, hint) for what, hint in mistakes)
             continue
+        rule = msgspec.convert(fields, Rule)
         problems += (Problem(origin[name], what) for what in _contradictions(rule))
         rules.append(msgspec.structs.replace(rule, category=_known(rule.category)))
     if len(rules) > MOST_RULES:
@@ -211,11 +216,31 @@ def expand(pattern: str, parts: Mapping[str, str]) -> str:
 
 
 def _known(name: str) -> str:
-    """Return the category that a name is another one for; whoever writes rules may have categories of its own."""
+    """Return the category that a name is another one for, or a layer's own."""
     try:
         return category(name)
     except ValueError:
         return name
+
+
+def _mistakes(fields: Mapping[str, Any], categories: Iterable[str]) -> Iterable[tuple[str, str]]:
+    """Say all that is wrong with the fields of a rule, each by itself, with a hint."""
+    known = {it.encode_name: it for it in msgspec.structs.fields(Rule)}
+    for name, field in known.items():
+        if field.required and name not in fields:
+            yield f"has no {name}", "give it one"
+    for name, value in fields.items():
+        if name not in known:
+            yield f"has the unknown field {str(name)[:80]}", suggest(str(name), known)
+            continue
+        try:
+            right = msgspec.convert(value, known[name].type)
+        except msgspec.ValidationError as error:
+            yield _plain(error, name), ""
+            continue
+        if name == "category" and _known(right) not in categories:
+            what = f"has the category {right!r}, which nobody defines: list it under `categories` if it is your own"
+            yield what, suggest(right, categories)
 
 
 def _contradictions(rule: Rule) -> Iterable[str]:
@@ -228,20 +253,11 @@ def _contradictions(rule: Rule) -> Iterable[str]:
         yield "is a floor rule, and must not be switched off or a shadow"
 
 
-def _plain(error: msgspec.ValidationError) -> str:
+def _plain(error: msgspec.ValidationError, field: str = "") -> str:
     """Return what msgspec says without the words that only a programmer knows, and without a value."""
     what, _, at = str(error).partition(" - at `$")
-    where = at.strip("`.")
+    where = f"{field}{at.strip('`')}".lstrip(".")
     if what.startswith("Invalid") or "matching regex" in what:
         what = "isn't allowed"
     what = what.replace("`", "").lower().replace("object", "mapping").replace("array", "list")
     return f"{where}: {what}" if where else what
-
-
-def _unknown(fields: Mapping[str, Any]) -> str:
-    """Return a hint for a key that no rule has."""
-    known = [it.encode_name for it in msgspec.structs.fields(Rule)]
-    for key in fields:
-        if key not in known:
-            return suggest(str(key), known)
-    return ""

@@ -32,13 +32,14 @@ KINDS = (
 """The kinds of crisis: ``abuse`` is what others do to the person, ``violence`` what they might do to others."""
 CATEGORIES = (
     *KINDS, "child_safety", "sexual", "hate", "boundary", "ethics", "method", "dosage", "abandonment", "delusion",
-    "false_claim", "toxicity", "sentiment", "language",
+    "false_claim", "toxicity", "sentiment", "language", "protective",
 )  # fmt: skip
 """What a finding may be of; those after the kinds are of texts, mostly generated ones, and open no intervention.
 
 ``boundary``: closeness or authority that a story must not claim; ``ethics``: medical advice, diagnosis; ``method``,
 ``dosage``: what would help to do harm; ``abandonment``: turning away from a person in need; ``delusion``: confirming
-one; ``false_claim``: being human, a therapist, or having called somebody; ``language``: one that isn't known.
+one; ``false_claim``: being human, a therapist, or having called somebody; ``language``: one that isn't known;
+``protective``: what keeps a person, as reasons to live or a plan to stay safe; it lowers no risk, and is answered.
 """
 _ALIASES = {
     "ed": "eating_disorder", "suicidal_ideation": "suicide", "suicidal": "suicide", "selfharm": "self_harm",

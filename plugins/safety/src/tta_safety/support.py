@@ -1,23 +1,21 @@
 """What is said to a person in distress while their story pauses: a conversation that never ends by itself.
 
 It asks what practice asks (see ``support.yaml`` for that and for the words), one question at a time; it reads answers
-no further than yes, no, enough, better, and "go on with the story", since whoever guesses more gets it wrong. Nothing
-is said twice within some turns. All words come from a list: no model speaks to a person in a crisis.
+no further than ``hearing`` does, since whoever guesses more gets it wrong. Nothing is said twice within some turns. All
+words come from a list: no model speaks to a person in a crisis.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
-import yaml
 
+from .hearing import hearing
 from .lines import help_lines
-from .model import Verdict
+from .model import KINDS, Finding, Verdict
+from .texts import support_texts
 
 Mood = Literal["heard", "yes", "no", "safe", "angry", "what_am_i", "listening"]
 
@@ -27,15 +25,19 @@ _PATHS: Mapping[str, Sequence[str]] = {
     "self_harm": (
         "hurting", "wound", "suicide", "plan", "intent", "means", "alone", "trusted", "professional", "helped"),
     "substance": ("taken", "purpose", "alone", "safe", "trusted", "professional", "helped"),
+    "overdose": (
+        "what_taken", "purpose", "alone", "intent", "means", "safe", "trusted", "professional", "helped"),
     "abuse": ("danger", "near", "wound", "blame", "thoughts", "trusted", "professional", "helped"),
-    "violence": ("others", "distance", "safe", "thoughts", "alone", "trusted", "professional", "helped"),
+    "violence": (
+        "others", "plan_others", "distance", "intent_others", "thoughts", "safe", "alone", "trusted", "professional",
+        "helped"),
     "psychosis": (
         "frightening", "commanded", "safe", "thoughts", "alone", "sleep", "trusted", "professional", "helped"),
     "eating_disorder": ("body", "thoughts", "since", "alone", "trusted", "professional", "helped"),
     "panic": ("ground", "body_panic", "alone", "thoughts", "since", "trusted", "professional", "helped"),
     "depression": ("thoughts", "since", "safe", "alone", "trusted", "professional", "helped"),
 }  # fmt: skip
-"""What is asked, by the kind of crisis, in this order."""
+"""What is asked, by the kind of crisis, in this order; ``overdose`` is what of ``substance`` can't wait."""
 _AFTER_YES: Mapping[str, Sequence[str]] = {
     "thoughts": ("plan", "intent", "means", "safe"),
     "purpose": ("plan", "intent", "means", "safe"),
@@ -48,49 +50,12 @@ _REMEMBERED = 40
 """How many of the last sentences aren't said again while there are others."""
 _SERIOUS = 4
 """From this severity on the person is asked whether they are safe before the story goes on."""
-_READ = 4000
-"""How many characters of what was written are read for an answer."""
+_ACUTE = 5
+"""From this severity on a substance may be in the body that needs help before any talk."""
 _REMIND = 3
 """In every so many replies the lines are named again."""
-
-_YES = re.compile(
-    r"^\W*(?:yes|yeah|yea|yep|yup|mhm|kind ?of|sort ?of|maybe|i guess|i think so|a bit|a little|sometimes|true|right|"
-    r"i (?:am|do|have|did)\b(?! ?n.?t| not))\b",
-    re.IGNORECASE,
-)
-_NO = re.compile(
-    r"^\W*(?:no|nope|nah|not|never|none|nobody|no one|nothing|i.?m not|i am not|i do not|i (?:do|did|have)n.?t)\b",
-    re.IGNORECASE,
-)
-_SAFE = re.compile(
-    r"\b(?:i.?m|i am|i feel|feeling)\s+(?:\w+\s+)?(?:safe|better|calmer|ok(?:ay)?|fine|alright|all right)\b",
-    re.IGNORECASE,
-)
-_ANGRY = re.compile(
-    r"\b(?:leave me alone|stop asking|stop it|shut up|go away|fuck off|piss off|none of your business|annoying|"
-    r"don.?t want to (?:talk|answer)|enough (?:with|of)|stop (?:with )?(?:the|these|your) questions)\b",
-    re.IGNORECASE,
-)
-_WHAT = re.compile(
-    r"\b(?:are|r) (?:you|u) (?:a |an |even |really |actually )*(?:real|human|person|bot|robot|ai|machine|program)\b|"
-    r"\b(?:you.?re|you are) (?:just |only )?(?:a |an )?(?:bot|robot|machine|ai|program)\b",
-    re.IGNORECASE,
-)
-_ON = re.compile(
-    r"^\W*(?:(?:ok(?:ay)?|fine|please|alright|yes|yeah|let.?s|can we|could we|i (?:want|would like|.?d like) to|"
-    r"just)\W+)*"
-    r"(?:continue|go on|carry on|resume|play on|keep (?:playing|going)|go back|back|play|return)"
-    r"(?:\W+(?:with|to|the|my|our|this|story|game|adventure|it|now|please|playing|on|in|into))*\W*$",
-    re.IGNORECASE,
-)
-_REACH = re.compile(
-    r"\b(?:real (?:person|human|people)|(?:hot|help|crisis) ?line|get me help|"
-    r"need (?:some |real |professional )?help\b(?! with| to| from| finding| opening| getting)|"
-    r"(?:talk|speak|chat) (?:to|with) (?:a |an |some)?(?:real |actual |other )?(?:person|human|one|body|counsell?or|"
-    r"therapist)|(?:who|whom|someone|somebody|anyone|number) (?:can|could|should|do|to|that) (?:i |we )?"
-    r"(?:call|text|phone|ring|talk to|reach)|(?:is there|any) (?:some|any)(?:one|body) (?:i|who|to))",
-    re.IGNORECASE,
-)
+_SAID_SO = 0.8
+"""The risk of what somebody says of themselves when they are asked."""
 
 
 class Support(msgspec.Struct, frozen=True):
@@ -125,7 +90,6 @@ def converse(
     asks for it, and says nothing of a crisis in the same breath; after something very serious they are asked once
     whether they are safe.
     """
-    text = text[:_READ]
     severity = max((found.severity for found in verdict.findings), default=0)
     begins = support is None
     stands = support or Support((), since=turn)
@@ -134,16 +98,19 @@ def converse(
         stands, kinds=kinds, severity=max(severity, stands.severity), replies=stands.replies + 1
     )
     words = _Words(locale, stands.said)
-    mood = _mood(text, new=bool(verdict.kinds))
-    if not verdict.objects and not begins and (ended := _ended(text, mood, stands, words)):
+    mood = _mood(text, locale, new=bool(verdict.kinds))
+    if not verdict.objects and not begins and (ended := _ended(text, locale, mood, stands, words)):
         return ended
     if mood == "yes" and stands.last in _AFTER_YES:
         due = (*_AFTER_YES[stands.last], *stands.due)
         stands = msgspec.structs.replace(stands, due=tuple(dict.fromkeys(due)))
-    parts = [words.next("not_safe") if _is_unsafe(mood, stands) else words.next(mood)]
+    parts = [words.next("overdose")] if _is_acute(verdict) else []
+    parts.append(words.next("not_safe") if _is_unsafe(mood, stands) else words.next(mood))
+    if any(found.category == "protective" for found in verdict.findings):
+        parts.append(words.next("protective"))
     question = _question(stands) if mood != "angry" else ""
     remind = begins or bool(verdict.kinds) or _is_unsafe(mood, stands) or stands.replies % _REMIND == 0
-    if mood == "what_am_i" or remind or reaches_out(text):
+    if mood == "what_am_i" or remind or reaches_out(text, locale=locale):
         lines = help_lines(locale=locale, country=country, kind=kinds[0] if kinds else "")
         parts.append(words.next("lines").format(lines=lines))
     elif question not in ("trusted", "professional") and stands.replies % 2 == 0:
@@ -158,66 +125,108 @@ def converse(
 
 
 def check_in(verdict: Verdict, *, locale: str = "", country: str = "", turn: int = 0) -> str:
-    """Return the gentle question that goes before a story where a crisis may be there, and nobody knows."""
-    variants = _texts(locale)["check_in"]
+    """Return the question that goes before a story where a crisis may be there, and nobody knows: it asks directly."""
+    asked = support_texts(_language(locale))["check_in"]
+    variants = asked.get(doubt(verdict), asked["any"])
     return str(variants[turn % len(variants)]).format(lines=help_lines(locale=locale, country=country))
 
 
-def reaches_out(text: str) -> bool:
+def doubt(verdict: Verdict) -> str:
+    """Return the kind of crisis that a doubtful verdict may be about, the most severe one; "" where there is none."""
+    found = [it for it in verdict.findings if it.category in KINDS and it.level != "safe"]
+    return max(found, key=lambda it: (it.severity, -KINDS.index(it.category))).category if found else ""
+
+
+def affirmed(text: str, verdict: Verdict, kind: str, *, locale: str = "") -> Verdict | None:
+    """Return the verdict on an answer to a check-in that says that it is about the person; None where it doesn't.
+
+    What they were asked about is no doubt any more, so the verdict names it, as that on a disclosure does.
+    """
+    if not kind or verdict.kinds or not hearing(locale).affirms(text):
+        return None
+    found = Finding(
+        rule="check-in@1", category=kind, level="warning", severity=1, subject="self", why="said so when asked"
+    )
+    return msgspec.structs.replace(
+        verdict,
+        level="warning" if verdict.level == "safe" else verdict.level,
+        risk=max(verdict.risk, _SAID_SO),
+        kinds=(kind,),
+        findings=(*verdict.findings, found),
+    )
+
+
+def reaches_out(text: str, *, locale: str = "") -> bool:
     """Say whether somebody asks for a person, a line or help; in a story as in a crisis."""
-    return _REACH.search(text) is not None
+    return hearing(locale).reaches_out(text)
 
 
 def reach_out(*, locale: str = "", country: str = "", turn: int = 0) -> str:
     """Return the answer to whoever asks for a person, a line or help."""
-    variants = _texts(locale)["reach_out"]
+    variants = support_texts(_language(locale))["reach_out"]
     return str(variants[turn % len(variants)]).format(lines=help_lines(locale=locale, country=country))
 
 
-def _mood(text: str, *, new: bool) -> Mood:
-    if _WHAT.search(text):
+def _mood(text: str, locale: str, *, new: bool) -> Mood:
+    hear = hearing(locale)
+    if hear.asks_what_this_is(text):
         return "what_am_i"
     if new:
         return "heard"
-    if _ANGRY.search(text):
+    if hear.is_angry(text):
         return "angry"
-    if _SAFE.search(text) and not _NO.search(text):
+    if hear.is_better(text) and not hear.is_no(text):
         return "safe"
-    if _NO.search(text):
+    if hear.is_no(text):
         return "no"
-    return "yes" if _YES.search(text) else "listening"
+    return "yes" if hear.is_yes(text) else "listening"
+
+
+def _is_acute(verdict: Verdict) -> bool:
+    return "substance" in verdict.kinds and any(
+        found.category == "substance" and found.severity >= _ACUTE for found in verdict.findings
+    )
 
 
 def _is_unsafe(mood: Mood, stands: Support) -> bool:
     return stands.last == "safe" and mood == "no"
 
 
-def _ended(text: str, mood: Mood, stands: Support, words: _Words) -> Reply | None:
-    """Go on with the story where the person wants that; or ask first whether they are safe."""
-    wants = _ON.search(text) is not None
+def _ended(text: str, locale: str, mood: Mood, stands: Support, words: _Words) -> Reply | None:
+    """Go on with the story where the person wants that; after something very serious, ask once before.
+
+    They are asked whether they are safe; of what they took, whether they meant to die, where nobody has asked that yet.
+    """
+    wants = hearing(locale).wants_the_story(text)
     if wants and (stands.severity < _SERIOUS or "safe_first" in stands.asked):
         return Reply(words.next("on"), None)
     if "safe_first" in stands.asked and stands.last == "safe" and mood in ("yes", "safe"):
         return Reply(words.next("on"), None)
     if not wants:
         return None
-    question = f"{words.next('before_on')} {words.next('ask.safe')}"
-    asked = tuple(dict.fromkeys((*stands.asked, "safe", "safe_first")))
-    return Reply(question, msgspec.structs.replace(stands, asked=asked, last="safe", said=words.said))
+    name = "safe"
+    said = "safe_from_suicide" if "suicide" in stands.kinds else "safe"
+    if "substance" in stands.kinds and "purpose" not in stands.asked:
+        name = said = "purpose"
+    question = f"{words.next('before_on')} {words.next(f'ask.{said}')}"
+    asked = tuple(dict.fromkeys((*stands.asked, name, "safe_first")))
+    return Reply(question, msgspec.structs.replace(stands, asked=asked, last=name, said=words.said))
 
 
 def _question(stands: Support) -> str:
     """Return the next question: what an answer has brought up, then what each kind of crisis asks for."""
-    for name in (*stands.due, *_interleaved(stands.kinds)):
+    for name in (*stands.due, *_interleaved(stands.kinds, stands.severity)):
         if name not in stands.asked:
             return name
     return _MORE
 
 
-def _interleaved(kinds: Sequence[str]) -> Sequence[str]:
-    """Put the questions of several kinds into one order; those of suicide come first, wherever it came up."""
-    first = sorted(kinds, key=lambda kind: kind != "suicide")
-    names = [name for kind in first for name in _PATHS.get(kind, _PATHS["depression"])]
+def _interleaved(kinds: Sequence[str], severity: int) -> Sequence[str]:
+    """Put the questions of several kinds into one order: what is in the body, then suicide, wherever it came up."""
+    acute = severity >= _ACUTE
+    paths = ["overdose" if kind == "substance" and acute else kind for kind in kinds]
+    paths.sort(key=lambda path: ("overdose", "suicide").index(path) if path in ("overdose", "suicide") else 2)
+    names = [name for path in paths for name in _PATHS.get(path, _PATHS["depression"])]
     return tuple(dict.fromkeys(names or _PATHS["depression"]))
 
 
@@ -225,7 +234,7 @@ class _Words:
     """Gives the next sentence of a list, none that was said of late while there is another."""
 
     def __init__(self, locale: str, said: Sequence[str]) -> None:
-        self._texts = _texts(locale)
+        self._texts = support_texts(_language(locale))
         self.said = tuple(said)
 
     def next(self, name: str) -> str:
@@ -238,13 +247,5 @@ class _Words:
         return str(variants[number])
 
 
-def _texts(locale: str) -> Mapping[str, Any]:
-    languages = _languages()
-    return languages.get(locale.partition("-")[0].lower(), languages["en"])
-
-
-@cache
-def _languages() -> Mapping[str, Mapping[str, Any]]:
-    text = files(__package__).joinpath("support.yaml").read_text(encoding="utf-8")
-    loaded: Mapping[str, Mapping[str, Any]] = yaml.safe_load(text)
-    return loaded
+def _language(locale: str) -> str:
+    return locale.partition("-")[0].lower()
