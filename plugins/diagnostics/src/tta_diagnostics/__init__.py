@@ -17,7 +17,6 @@ from .check import problems
 from .config import Config, Listener, Rate, Tls
 from .documentation import documentation_routes
 from .health import HealthCache, health_routes
-from .serving import Serving
 from .views import Views, view_routes
 
 ADDRESSES = Service[Sequence[str]]("diagnostics-addresses")
@@ -37,6 +36,9 @@ class DiagnosticsPlugin(Plugin[Config]):
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        # The server is a third of what a command would import that doesn't serve.
+        from .serving import Serving
+
         kernel = ctx.get(KERNEL)
         self._health = HealthCache(kernel, lambda: self.config.health_interval)
         self._views = Views(kernel, self._health)

@@ -44,10 +44,10 @@ from .doorkeeper import Doorkeeper
 from .guard import called, encoded
 from .hosts import Hosts
 from .limiter import Limiter
-from .negotiation import choose, demand_json, essence
+from .negotiation import JSON, choose, demand_json, essence
 from .ongoing import BrokenOff, converse, stream
 from .records import Recorder
-from .replies import JSON, PAGE_HEADERS, problem_response, response
+from .replies import PAGE_HEADERS, problem_response, response
 
 log = logging.getLogger("tta.diagnostics")
 UNRECORDED = "who reads people's text is recorded, and that isn't possible now"

@@ -8,10 +8,9 @@ import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import aiohttp
 import anyio
 import msgspec
 
@@ -21,6 +20,9 @@ from tta_program.arguments import some_time
 from tta_program.logs import Redactor
 
 from . import proofs
+
+if TYPE_CHECKING:
+    import aiohttp
 
 ASKED = {
     "readiness": "/readyz?verbose",
@@ -123,6 +125,8 @@ async def ask(
     tls: ssl.SSLContext | None = None,
 ) -> dict[str, Told]:
     """Ask a server for several things; what it doesn't answer is told with why."""
+    import aiohttp  # All commands are added, and this one alone needs a client.
+
     base, socket = _address(where)
     connector = aiohttp.UnixConnector(socket) if socket else None
     headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -151,6 +155,8 @@ def _address(where: str) -> tuple[str, str]:
 
 
 async def _ask(client: aiohttp.ClientSession, url: str, headers: Mapping[str, str], tls: ssl.SSLContext | None) -> Told:
+    import aiohttp
+
     try:
         async with client.get(url, headers=headers, allow_redirects=False, ssl=tls or True) as answer:
             body = await answer.content.read(LARGEST)

@@ -7,6 +7,8 @@ from functools import lru_cache
 
 from tta_http import NOT_ACCEPTABLE, UNSUPPORTED_MEDIA_TYPE
 
+JSON = "application/json"
+PROBLEM = "application/problem+json"
 LONGEST = 1000
 """Characters of the header that are read; who lists more types gets the default."""
 

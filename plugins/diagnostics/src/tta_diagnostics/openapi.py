@@ -36,8 +36,7 @@ from tta_http import (
 from tta_http.binding import fields_of
 from tta_http.table import Owned
 
-from .negotiation import essence
-from .replies import JSON, PROBLEM
+from .negotiation import JSON, PROBLEM, essence
 
 _TEMPLATE = "#/components/schemas/{name}"
 

@@ -10,8 +10,8 @@ from aiohttp import web
 
 from tta_http import HttpProblem
 
-PROBLEM = "application/problem+json"
-JSON = "application/json"
+from .negotiation import PROBLEM
+
 HEADERS: Mapping[str, str] = {
     "Server": "tta",
     "Cache-Control": "no-store",

@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 
-import aiohttp
 import msgspec
 
 from tta_kernel import Plugin, Problem, Secret, hookimpl
@@ -45,6 +44,8 @@ class WebhookChannel(Channel):
         self._endpoint = endpoint
 
     async def send(self, message: Message) -> Accepted:
+        import aiohttp  # It is slow to import, and most commands tell nobody.
+
         body = msgspec.json.encode(message)
         at = int(time.time())
         headers = {

@@ -6,10 +6,11 @@ from .addresses import is_allowed
 from .arithmetic import add, evaluate
 from .dates import Moment, Span, between, convert, now
 from .dice import Chance, Pick, Roll, chance, pick, roll
-from .fetch import FetchConfig, Page, fetch_tool
+from .fetch import fetch_tool
 from .files import FilesConfig, FileText, read_tool
 from .plugin import STATIC, Config, ToolsBasic
 from .texts import TextStatistics, statistics
+from .web import FetchConfig, Page
 
 __all__ = [
     "STATIC", "Chance", "Config", "FetchConfig", "FileText", "FilesConfig", "Moment", "Page", "Pick", "Roll", "Span",

@@ -10,8 +10,9 @@ from tta_kernel import Plugin, Problem, hookimpl
 from tta_tools import Tool
 
 from . import arithmetic, dates, dice, texts
-from .fetch import FetchConfig, fetch_tool, problem_of_host, problem_of_network
+from .fetch import fetch_tool
 from .files import FilesConfig, read_tool
+from .web import FetchConfig, problem_of_host, problem_of_network
 
 STATIC: tuple[Tool, ...] = (
     dice.roll, dice.chance, dice.pick, dates.now, dates.convert, dates.between, arithmetic.evaluate, arithmetic.add,

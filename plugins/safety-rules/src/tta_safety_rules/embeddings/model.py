@@ -32,6 +32,11 @@ class SentenceModel:
     width = 384
 
     def __init__(self, folder: Path) -> None:
+        # First, since most have built none, and what reads it is slow to import.
+        graph = folder / GRAPH
+        if not graph.is_file():
+            raise FileNotFoundError(f"no sentence model in {folder}: make it with `tta safety embeddings build`")
+
         import onnxruntime
         from tokenizers import Tokenizer
 
@@ -40,9 +45,6 @@ class SentenceModel:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        graph = folder / GRAPH
-        if not graph.is_file():
-            raise FileNotFoundError(f"no sentence model in {folder}: make it with `tta safety embeddings build`")
         self._session: Any = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         self._tokenizer: Any = Tokenizer.from_file(str(folder / TOKENS))
         self._tokenizer.no_padding()
