@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from tta_crisis import CRISIS, CRISIS_STORE, LEVELS, Intervention, MemoryCrisisStore
 from tta_crisis.protocols import protocol, shipped
 from tta_crisis.testing import deployment, disclosure, finding, until
-from tta_kernel import ConfigError
-from tta_notify import NOTIFY, Entry
+from tta_kernel import ConfigError, NoConfig, Plugin, hookimpl
+from tta_notify import NOTIFY, Accepted, Channel, Entry, Message, NotifyLocal
 from tta_safety import KINDS
 from tta_sessions import SESSIONS, Consent, flags_of
 from tta_sessions.flags import set_flags
@@ -149,6 +151,43 @@ async def test_a_trusted_contact_is_told_where_that_is_agreed_and_safe(
     if told:
         assert "Bert" not in str(entries["crisis-contact"])
         assert "Mum" in str(entries["crisis-contact"])
+
+
+@pytest.mark.parametrize("knows", ["Anna", ""])
+async def test_a_trusted_contact_whom_a_channel_reaches_is_told_directly_and_not_of_what(knows: str) -> None:
+    sent: list[Message] = []
+
+    class Mail(Channel):
+        name = "mail"
+
+        async def send(self, message: Message) -> Accepted:
+            sent.append(message)
+            return Accepted()
+
+    class Mailing(Plugin[NoConfig]):
+        @hookimpl(optionalhook=True)
+        def notification_channels(self) -> Sequence[Channel]:
+            return [Mail()]
+
+    people = {"addresses": {"mail": "m@example.org"}}
+    roster = {"need_humans": False, "contacts": {"Mum": {**people, "knows": knows}}, "roster": {"dr b": people}}
+    more: Any = {"mailing": Mailing, "notify-local": NotifyLocal}
+    async with deployment(workflows=short("contact"), more=more, notify=roster) as kernel:
+        agreed: dict[str, Any] = {"age_band": "adult", "consent": Consent(contact=True), "contact": "Mum"}
+        await set_flags(kernel.get(SESSIONS), "s-1", "anna", **agreed)
+        [opened] = await kernel.get(CRISIS).open(disclosure("r-1", finding("substance")))
+        await over(kernel, opened.run)
+
+        async def told() -> bool:
+            return any(each.topic == "contact" for each in sent)
+
+        await until(told)
+        [entry] = [each for each in (await kernel.get(NOTIFY).page()).entries if each.notification.to == "Mum"]
+    assert [each.person for each in entry.deliveries] == ["Mum"]
+    [message] = [each for each in sent if each.topic == "contact"]
+    for word in ("substance", "Bert", "s-1", "crisis", opened.id):
+        assert word not in str(msgspec.structs.asdict(message))
+    assert message.body.startswith(knows or "Somebody who named you")
 
 
 @pytest.mark.parametrize(("went_on", "paused"), [(0, True), (3, True), (4, False)])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tta_notify import Acknowledgement, Config, Entry, Person, Rule
+from tta_notify import Acknowledgement, Config, Contact, Entry, Person, Rule
 from tta_notify.plan import Plan, merged
 from tta_notify.testing import RecordingChannel
 from tta_notify.testing import entry as entry_of
@@ -40,6 +40,24 @@ def test_the_first_tier_is_told_through_all_channels() -> None:
     entry = plan().advance(entry_of(severity="critical"), 1.0)
     assert sent(entry) == {("mail", "anna", 1, 1), ("pager", "", 1, 1)}
     assert (entry.status, entry.wake, entry.escalate_at) == ("pending", 1.0, 1.0 + 5 * MINUTE)
+
+
+def test_what_is_to_a_contact_goes_to_them_alone_once_and_what_isn_t_never_does() -> None:
+    found = plan(contacts={"mum": Contact({"mail": "mum@example.org", "fax": "1"})})
+    entry = found.advance(entry_of(severity="high", to="mum"), 1.0)
+    assert sent(entry) == {("mail", "mum", 1, 1)}
+    assert (entry.status, entry.escalate_at) == ("pending", None)
+    assert sent(found.advance(entry, 1.0 + 60 * MINUTE)) == sent(entry)
+    assert sent(failed(found, entry, 2.0, "mail")) == sent(entry)
+    person = found.person("mum")
+    assert person is not None
+    assert person.addresses["mail"] == "mum@example.org"
+    assert sent(found.advance(entry_of(severity="high"), 1.0)) == {("mail", "anna", 1, 1), ("pager", "", 1, 1)}
+
+
+def test_what_is_to_a_contact_whom_nobody_knows_any_more_goes_to_the_roster() -> None:
+    entry = plan().advance(entry_of(severity="high", to="mum"), 1.0)
+    assert sent(entry) == {("mail", "anna", 1, 1), ("pager", "", 1, 1)}
 
 
 def test_whoever_does_not_acknowledge_in_time_is_followed_by_the_next_tier_and_all_of_them_by_another_round() -> None:

@@ -163,7 +163,11 @@ def agents(crises: StoredCrises, record: Record) -> Sequence[CrisisAgent]:
         why = crises.config.withholds(flags, request.kind)
         if why:
             return Done(done=False, why=why)
-        await tell(_ask_to_tell(request, flags.contact, ctx.owner))
+        name = reach.knows(flags.contact)
+        if name is None:
+            await tell(_ask_to_tell(request, flags.contact, ctx.owner))
+        else:
+            await tell(_for_contact(request, flags.contact, name, ctx.owner))
         await record("crisis.contact", request.intervention, ctx.owner)
         return Done(done=True)
 
@@ -210,7 +214,7 @@ async def _stored(answer: Awaitable[T]) -> T | None:
 
 
 def _ask_to_tell(request: AboutCrisis, contact: str, owner: str) -> Notification:
-    # A human tells them, and no machine: whoever isn't on duty needs somebody to talk to about it.
+    # Nothing leads to them from here, and so a human is asked.
     return Notification(
         id=f"crisis-contact.{request.intervention}"[:256], topic="crisis-contact", severity="high",
         subject=f"please tell somebody's trusted contact: {contact}",
@@ -219,6 +223,21 @@ def _ask_to_tell(request: AboutCrisis, contact: str, owner: str) -> Notification
             "may need somebody now, and nothing of what they wrote."
         ),
         owner=owner, about={"contact-of": request.intervention, "contact": contact},
+    )  # fmt: skip
+
+
+def _for_contact(request: AboutCrisis, contact: str, name: str, owner: str) -> Notification:
+    # Nothing in it says of which kind the crisis is, not even an id: they agreed to be called, and to no more.
+    who = name or "Somebody who named you as the person they trust"
+    return Notification(
+        id=f"crisis-contact.{request.intervention}"[:256], topic="contact", severity="high", to=contact,
+        subject="somebody may need you now",
+        body=(
+            f"{who} has asked that you be told when they may need somebody. They may need you now: please get in "
+            "touch with them, and stay with them if you can. If they are in danger, call the emergency number.\n\n"
+            "This comes from a program, which can't know how they are."
+        ),
+        owner=owner,
     )  # fmt: skip
 
 

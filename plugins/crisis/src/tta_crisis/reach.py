@@ -14,7 +14,7 @@ import anyio
 
 from tta_kernel import as_failure, raised_at
 from tta_messages import Backoff
-from tta_notify import Notification, Notifier, Severity, UnknownNotification
+from tta_notify import Contact, Notification, Notifier, Severity, UnknownNotification
 from tta_sessions import Flags, Sessions, flags_of
 from tta_sessions.flags import set_flags
 from tta_workflows import Run, Workflow, Workflows
@@ -76,6 +76,18 @@ class Reach:
             self._untold(notification, "it could not be handed over")
             return None
         return receipt.status
+
+    def knows(self, contact: str) -> str | None:
+        """Return by which name a trusted contact knows their person, "" for none; None where nothing leads to them."""
+        if self._notifier is None:
+            return None
+        try:
+            known = self._notifier.config.contacts.get(contact) if self._notifier.reaches(contact) else None
+        except BaseException as exc:  # noqa: BLE001 - whatever provides it may be a stranger's
+            failure = as_failure(exc)
+            self._log.error("whether a contact can be told isn't known: %s", type(failure).__name__)
+            return None
+        return known.knows if isinstance(known, Contact) else None
 
     async def alarm(self, what: str, *, session: str = "") -> None:
         """Tell operators of something that isn't as it should be; the same within ten minutes is told once."""

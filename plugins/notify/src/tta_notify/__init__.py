@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .channels import Accepted, Channel, ChannelError, Message
-from .config import Config, Person, Rule
+from .config import Config, Contact, Person, Rule
 from .memory import MemoryOutbox, without_person
 from .model import (
     SEVERITIES,
@@ -30,8 +30,8 @@ from .plugin import NotifyLocal, NotifyMemory, NotifyPlugin
 
 __all__ = [
     "NOTIFY", "OUTBOX", "SEVERITIES", "Accepted", "Acknowledged", "Acknowledgement", "Added", "Changed", "Channel",
-    "ChannelError", "Config", "Delivery", "Entry", "Full", "How", "Link", "MemoryOutbox", "Message", "NotHeld",
-    "Notification", "NotificationAccepted", "NotificationAcknowledged", "NotificationDead", "Notifier", "NotifyLocal",
-    "NotifyMemory", "NotifyPlugin", "Outbox", "OutboxError", "Page", "Person", "Receipt", "Rule", "Severity", "Status",
-    "Taken", "Text", "UnknownNotification", "key_of", "without_person",
+    "ChannelError", "Config", "Contact", "Delivery", "Entry", "Full", "How", "Link", "MemoryOutbox", "Message",
+    "NotHeld", "Notification", "NotificationAccepted", "NotificationAcknowledged", "NotificationDead", "Notifier",
+    "NotifyLocal", "NotifyMemory", "NotifyPlugin", "Outbox", "OutboxError", "Page", "Person", "Receipt", "Rule",
+    "Severity", "Status", "Taken", "Text", "UnknownNotification", "key_of", "without_person",
 ]  # fmt: skip

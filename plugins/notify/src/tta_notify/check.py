@@ -23,11 +23,12 @@ def deployment_problems(config: Config, directory: Directory, hooks: Hooks) -> I
             if name not in known:
                 what = f"there is no channel {name!r}; known are: {', '.join(sorted(known))}"
                 yield Problem(f"{where}.severities.{severity}.channels", what, deployment_only=True)
-    for who, person in config.roster.items():
-        for name in person.addresses:
-            if name not in directory.channels:
-                what = f"there is no channel {name!r}; known are: {', '.join(sorted(directory.channels)) or 'none'}"
-                yield Problem(f"{where}.roster.{who:.100}.addresses", what, deployment_only=True)
+    for part, people in (("roster", config.roster), ("contacts", config.contacts)):
+        for who, person in people.items():
+            for name in person.addresses:
+                if name not in directory.channels:
+                    what = f"there is no channel {name!r}; known are: {', '.join(sorted(directory.channels)) or 'none'}"
+                    yield Problem(f"{where}.{part}.{who:.100}.addresses", what, deployment_only=True)
     if not config.need_humans:
         return
     if not directory.channels:

@@ -30,6 +30,15 @@ class Person(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     locale: str = ""
 
 
+class Contact(Person, frozen=True, forbid_unknown_fields=True):
+    """Somebody outside of the roster whom a person trusts: told only what is to them, and in their hours, if any.
+
+    ``knows``: by which name they know that person.
+    """
+
+    knows: str = ""
+
+
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How what has one severity is told.
 
@@ -53,6 +62,7 @@ RULES: Mapping[Severity, Rule] = {
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``need_humans``: object to a deployment in which nobody would be told, or nothing outlives its process.
 
+    ``contacts``: whom persons trust, by the name that the flags of their sessions have.
     ``window``: for how long what has one group is told once. A try may take ``limit``; after ``tries`` of them, ever
     later from ``retry`` on and up to ``longest_retry`` apart, or after ``expire``, it is dead. A channel that failed
     ``pause_after`` times in a row is left alone for ``pause``. ``link``: how long a link holds by which somebody
@@ -62,6 +72,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     need_humans: bool = True
     roster: Mapping[str, Person] = {}
+    contacts: Mapping[str, Contact] = {}
     severities: Mapping[Severity, Rule] = {}
     window: Duration = 600.0
     limit: PositiveDuration = 10.0
@@ -83,11 +94,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def problems(config: Config) -> Iterator[Problem]:
     """Say what is wrong with a config by itself."""
     where = "plugins.notify.config"
-    for name, person in config.roster.items():
-        try:
-            Hours(person.hours, person.zone)
-        except ValueError as exc:
-            yield Problem(f"{where}.roster.{name:.100}", str(exc))
+    for part, people in (("roster", config.roster), ("contacts", config.contacts)):
+        for name, person in people.items():
+            try:
+                Hours(person.hours, person.zone)
+            except ValueError as exc:
+                yield Problem(f"{where}.{part}.{name:.100}", str(exc))
+    for name in config.roster.keys() & config.contacts.keys():
+        yield Problem(f"{where}.contacts.{name:.100}", "is in the roster, too", "give one of them another name")
     if config.longest_retry < config.retry:
         yield Problem(f"{where}.longest_retry", "is less than `retry`")
     if 0 < len(config.callback_secret) < 16:

@@ -41,7 +41,8 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     ``{"intervention": …}``. ``owner``: the person whom it concerns; `forget` finds it by that. ``group``: of what has
     one group within a window, and isn't critical, only the first is sent, and the others are counted. ``tier``: which
     one of the roster is told first. ``escalate_after``: seconds until the next tier is told, in place of the config's.
-    ``texts``: the same in other languages, for whoever reads these.
+    ``texts``: the same in other languages, for whoever reads these. ``to``: one of the config's contacts, who is told
+    instead of the roster, and after whom nobody else is.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     tier: int = 1
     escalate_after: Duration | None = None
     texts: Mapping[str, Text] = {}
+    to: str = ""
 
 
 class Receipt(msgspec.Struct, frozen=True):

@@ -121,6 +121,11 @@ class Notifier:
             return Receipt(notification.id, entry.key, "kept")
         return Receipt(notification.id, added.key, added.status)
 
+    def reaches(self, contact: str) -> bool:
+        """Say whether a channel leads to one of the config's contacts."""
+        found = self.config.contacts.get(contact)
+        return found is not None and any(map(self.sender.has, found.addresses))
+
     async def acknowledge(self, id: str, by: str, how: How = "api", *, used: Link | None = None) -> Entry:
         """Keep that a human, ``by``, has seen a notification; whoever follows up on it is told.
 

@@ -24,12 +24,13 @@ class Plan:
 
     def __init__(self, config: Config, channels: Mapping[str, Channel]) -> None:
         self._config, self._channels = config, channels
-        self._hours = {name: Hours(person.hours, person.zone) for name, person in config.roster.items()}
+        everybody: Mapping[str, Person] = {**config.contacts, **config.roster}
+        self._hours = {name: Hours(person.hours, person.zone) for name, person in everybody.items()}
         self._listed = {channel for person in config.roster.values() for channel in person.addresses}
 
     def person(self, name: str) -> Person | None:
-        """Return somebody of the roster."""
-        return self._config.roster.get(name)
+        """Return somebody of the roster, or a contact."""
+        return self._config.roster.get(name) or self._config.contacts.get(name)
 
     def advance(self, entry: Entry, now: float) -> Entry:
         """Return the entry as it is at this time: expired, escalated, with its status and when to look again."""
@@ -71,6 +72,8 @@ class Plan:
 
         ``within``: the round in which it ends, if not the last.
         """
+        if (contact := self._config.contacts.get(entry.notification.to)) is not None:
+            return self._directly(entry, contact, now)
         rule = self._config.rule(entry.notification.severity)
         tiers = self._tiers(entry)
         steps = [(round, tier) for round in range(1, (within or rule.rounds) + 1) for tier in tiers]
@@ -88,6 +91,14 @@ class Plan:
                     escalate_at=begins + after if after else None,
                 )  # fmt: skip
         return None
+
+    def _directly(self, entry: Entry, contact: Person, now: float) -> Entry | None:
+        """Return the entry with the deliveries to its contact, once: who doesn't answer is asked by no ladder."""
+        if entry.tier:
+            return None
+        names = [name for name in contact.addresses if name in self._channels]
+        made = tuple(self._delivery(entry, name, entry.notification.to, 1, 1, now) for name in names)
+        return replace(entry, tier=1, round=1, deliveries=made) if made else None
 
     def _tiers(self, entry: Entry) -> Sequence[int]:
         tiers = sorted({person.tier for person in self._config.roster.values()} | {entry.notification.tier})

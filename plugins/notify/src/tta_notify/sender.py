@@ -48,6 +48,10 @@ class Sender:
         for pause in self.pauses.values():
             pause.configure(config.pause_after, config.pause)
 
+    def has(self, channel: str) -> bool:
+        """Say whether there is a channel of that name."""
+        return channel in self._channels
+
     async def send(self, entry: Entry, delivery: Delivery, token: str, now: float) -> Result:
         """Try once, within the config's limit."""
         channel = self._channels.get(delivery.channel)

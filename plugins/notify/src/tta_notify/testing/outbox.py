@@ -17,11 +17,12 @@ Passing = tuple[Outbox, Callable[[float], Awaitable[None]]]
 
 
 def entry(
-    id: str = "a", *, owner: str = "", group: str = "", severity: Severity = "high", at: float = 1.0, **more: Any
-) -> Entry:
+    id: str = "a", *, owner: str = "", group: str = "", severity: Severity = "high", at: float = 1.0, to: str = "",
+    **more: Any,
+) -> Entry:  # fmt: skip
     """Make an entry that is to be looked at from its beginning on."""
     notification = Notification(
-        id=id, topic="crisis", severity=severity, subject="somebody needs you", owner=owner, group=group
+        id=id, topic="crisis", severity=severity, subject="somebody needs you", owner=owner, group=group, to=to
     )
     fields: dict[str, Any] = {"wake": at, "key": key_of(id), "notification": notification, "created_at": at, **more}
     return Entry(**fields)
