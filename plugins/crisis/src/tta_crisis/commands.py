@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from tta_audit import AUDIT
 from tta_kernel import Kernel, Service
 from tta_notify import NOTIFY
 from tta_program import DONE, Subcommands, as_json, fail, moment, print_json, table
@@ -80,8 +81,8 @@ def add(subcommands: Subcommands) -> None:
     )
     parser.add_argument("--limit", type=whole_number, default=100_000, metavar="N", help="at most (%(default)s)")
     parser = command(
-        "safety report", _report, "show how crises went of late: by kind, level and day, and how long humans took",
-        one=False, requires=(CRISIS, SESSIONS),
+        "safety report", _report, "show how crises and turns went of late: kinds, levels, days; how long people play",
+        one=False, requires=(CRISIS, SESSIONS, AUDIT),
     )  # fmt: skip
     parser.add_argument("--since", type=duration, default=7 * 86400.0, metavar="TIME", help="how far back (7d)")
 
@@ -199,7 +200,8 @@ async def _export(crises: StoredCrises, kernel: Kernel, options: argparse.Namesp
 
 
 async def _report(crises: StoredCrises, kernel: Kernel, options: argparse.Namespace) -> int:
-    found = await gather(crises, crises.clock() - options.since, kernel.get(SESSIONS))
+    audit = kernel.get(AUDIT) if AUDIT in kernel.hooks.providers else None
+    found = await gather(crises, crises.clock() - options.since, kernel.get(SESSIONS), audit)
     if options.json:
         print_json(found)
     else:

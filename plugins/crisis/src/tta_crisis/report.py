@@ -9,10 +9,13 @@ from statistics import median
 
 import msgspec
 
+from tta_audit import Audit
 from tta_sessions import Sessions, SessionsError
 
 from .crises import StoredCrises
 from .model import LEVELS, CrisisQuery, Feedback, Intervention
+from .trends import Trends, trends
+from .trends import rows as trend_rows
 
 _MOST = 50_000
 _SESSIONS = 2_000
@@ -24,7 +27,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Interventions and what became of them; times in seconds, None where there is nothing to measure.
 
     ``forgotten`` are those of persons that were forgotten, of which a day, a kind and a level are kept. ``reliance`` is
-    of the sessions that had an intervention: how many turns, and how many of them are long.
+    of the sessions that had an intervention: how many turns, and how many of them are long; ``trends`` of all turns.
     """
 
     since: float
@@ -42,9 +45,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     forgotten: int
     verdicts: Mapping[str, int] = {}
     reliance: Mapping[str, float] = {}
+    trends: Trends = Trends()
 
 
-async def gather(crises: StoredCrises, since: float, sessions: Sessions | None = None) -> Report:
+async def gather(
+    crises: StoredCrises, since: float, sessions: Sessions | None = None, audit: Audit | None = None
+) -> Report:  # fmt: skip
     """Read what there is since a time, and count it."""
     found: list[Intervention] = []
     cursor = ""
@@ -68,6 +74,7 @@ async def gather(crises: StoredCrises, since: float, sessions: Sessions | None =
         to_acknowledge=median(waited) if waited else None, to_acknowledge_longest=max(waited, default=None),
         judgements=_counted(each.judgement for each in feedback),
         forgotten=sum(each.day >= first for each in traces), verdicts=verdicts, reliance=reliance,
+        trends=await trends(audit, since),
     )  # fmt: skip
 
 
@@ -89,6 +96,7 @@ def rows(report: Report) -> Sequence[tuple[str, str]]:
         ("of forgotten persons", str(report.forgotten)),
         ("verdicts in their sessions", _line(report.verdicts)),
         ("reliance on the story", ", ".join(f"{name} {value:g}" for name, value in report.reliance.items()) or "-"),
+        *trend_rows(report.trends),
     ]
 
 
