@@ -22,6 +22,7 @@ from .runners import InThread, Job, Runner, in_loop
 from .settings import Config
 
 log = logging.getLogger("tta.tools")
+_MOST_TO_CUT = 2**26
 Check = Callable[[str, str, str], Awaitable[str]]
 """Says why a text may not reach the player of a session, by its owner: as a word, "" where it may."""
 
@@ -60,7 +61,9 @@ class Maker:
         most = min(spec.max_output or self._config.max_output, self._config.max_output)
         job = Job(
             tool=spec.id, call=tool.call, reference=spec.reference, arguments=arguments, timeout=timeout, memory=memory,
-            cpu=None if percent is None else timeout * percent / 100, output=most, flags=spec.safety_flags,
+            cpu=None if percent is None else timeout * percent / 100, flags=spec.safety_flags,
+            # What is to be cut has to come whole first.
+            output=most if spec.output == "refuse" else _MOST_TO_CUT,
         )  # fmt: skip
         alone = spec.isolation == "process" or memory is not None or percent is not None
         runner: Runner = self.isolated if alone else in_loop if tool.is_async else self.in_thread

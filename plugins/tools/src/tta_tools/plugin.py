@@ -40,7 +40,7 @@ from .checking import problems
 from .counting import FIGURES, counted, picture
 from .declaring import Tool
 from .events import ToolApprovalAsked, ToolApprovalDecided, ToolCalled, ToolDeprecated, ToolRegistered
-from .isolated import InProcess
+from .isolated import isolation
 from .memory import MemoryToolStore
 from .model import ToolError
 from .routes import tool_routes
@@ -70,32 +70,33 @@ class ToolsPlugin(Plugin[Config]):
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        tools = StoredTools(
-            ctx.get(TOOL_STORE), self.config, ctx.log, policy=ctx.find(POLICY), sessions=ctx.find(SESSIONS),
-            check=checker(ctx), isolated=InProcess(self.config.isolation), publish=ctx.publish,
-            node=f"{socket.gethostname()}:{os.getpid()}",
-        )  # fmt: skip
-        for plugin, tool in _declared(ctx):
-            if isinstance(tool, Tool):
-                tools.registry.declare(tool, plugin)
-            else:
-                ctx.log.error("plugin %s: its tools can't be used: %s", plugin, tool)
-                tools.registry.refused[plugin] = tool
-        await tools.registry.register_declared()
-        ctx.start_soon(tools.registry.watch)
-        ctx.start_soon(self._report, tools)
-        ctx.start_soon(self._clean, ctx, tools)
-        if (workflows := ctx.find(WORKFLOWS)) is not None:
-            ctx.start_soon(tools.waking(workflows).run)
-        with counted(ctx.find(METRICS)):
-            self._tools = tools
-            ctx.provide(TOOLS, cast(Tools, tools))
-            try:
-                yield
-            finally:
-                self._tools = None
-                with anyio.move_on_after(_LAST, shield=True):
-                    await tools.flush()
+        async with isolation(self.config.isolation) as isolated:
+            tools = StoredTools(
+                ctx.get(TOOL_STORE), self.config, ctx.log, policy=ctx.find(POLICY), sessions=ctx.find(SESSIONS),
+                check=checker(ctx), isolated=isolated, publish=ctx.publish,
+                node=f"{socket.gethostname()}:{os.getpid()}",
+            )  # fmt: skip
+            for plugin, tool in _declared(ctx):
+                if isinstance(tool, Tool):
+                    tools.registry.declare(tool, plugin)
+                else:
+                    ctx.log.error("plugin %s: its tools can't be used: %s", plugin, tool)
+                    tools.registry.refused[plugin] = tool
+            await tools.registry.register_declared()
+            ctx.start_soon(tools.registry.watch)
+            ctx.start_soon(self._report, tools)
+            ctx.start_soon(self._clean, ctx, tools)
+            if (workflows := ctx.find(WORKFLOWS)) is not None:
+                ctx.start_soon(tools.waking(workflows).run)
+            with counted(ctx.find(METRICS)):
+                self._tools = tools
+                ctx.provide(TOOLS, cast(Tools, tools))
+                try:
+                    yield
+                finally:
+                    self._tools = None
+                    with anyio.move_on_after(_LAST, shield=True):
+                        await tools.flush()
 
     async def _report(self, tools: StoredTools) -> None:
         while True:

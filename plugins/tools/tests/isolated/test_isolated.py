@@ -15,10 +15,13 @@ from unittest.mock import ANY
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
+from tta_tools import TOOLS, Tool
 from tta_tools.isolated import InProcess, IsolationConfig, Support, isolation
 from tta_tools.model import Progress, ToolError
 from tta_tools.runners import Job
+from tta_tools.testing.deployment import deployment
 
 HERE = Path(__file__).parent
 MIB = 1 << 20
@@ -280,6 +283,43 @@ async def test_what_a_deployment_needs_of_the_kernel_and_has_not_is_unavailable(
         with pytest.raises(ToolError, match="kernel has no namespaces") as caught:
             await runner(job(hostile, "add", a=1, b=2), lambda _: None)
     assert caught.value.code == "unavailable"
+
+
+async def test_it_is_called_and_counted_as_any_other_tool_and_its_server_ends_with_the_plugin(
+    hostile: Any, own: Path
+) -> None:
+    def isolated(tool: Tool, **more: Any) -> Tool:
+        return Tool(replace(tool.spec, isolation="process", **more), tool.function)
+
+    brought = (
+        isolated(hostile.add), isolated(hostile.leave), isolated(hostile.spin, timeout=0.5),
+        isolated(hostile.big, max_output=100, output="cut"),
+    )  # fmt: skip
+    async with deployment(*brought, tools={"isolation": {"folder": str(own)}}) as kernel:
+        tools = kernel.get(TOOLS)
+        assert (await tools.run("test.add", {"a": 1, "b": 2})).value == 3
+        assert (await tools.run("test.big", {"size": MIB})).note == f"cut to 98 of {MIB} characters"
+        for name, arguments, code in (("test.leave", {"status": 3}, "failed"), ("test.spin", {}, "timed_out")):
+            with pytest.raises(ToolError) as caught:
+                await tools.run(name, arguments)
+            assert caught.value.code == code
+        failures = {id: each.failures for id, each in (await tools.figures()).items() if each.failures}
+        assert failures == {"test.leave:1.0.0": {"failed": 1}, "test.spin:1.0.0": {"timed_out": 1}}
+        assert len(servers()) == 1
+    assert servers() == []
+
+
+def servers() -> list[str]:
+    """Return the servers below this process."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = each.joinpath("stat").read_text().rpartition(")")[2].split()[1]
+            mine = int(parent) == os.getpid() and "tta_tools.isolation" in each.joinpath("cmdline").read_text()
+        except OSError:
+            continue
+        found += [each.name] if mine else []
+    return found
 
 
 async def test_nothing_outlives_a_program_that_is_killed(own: Path) -> None:
