@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import anyio
 import msgspec
 
@@ -17,8 +19,10 @@ ARGUMENTS = "tta.tool.arguments"
 _PIECE = 200
 """Characters that a word of an entry may have."""
 _PIECES = 20
-_MOST_WAITING = 10_000
-"""Decisions that may wait for those before them to be written; a disk that stands still must not fill the memory."""
+_TOGETHER = 1000
+"""Entries that are written at once; while a disk is waited for, the callers of other entries go on."""
+_MOST_BATCHES = 10
+"""How many such may wait for those before them; a disk that stands still must not fill the memory."""
 
 
 def entry_of(call: ToolCall, decision: Decision) -> Entry:
@@ -99,15 +103,21 @@ class Recorder:
         """Why the last entries could not be kept; empty where they were."""
         self._audit = audit
         self._limit = limit
-        self._next = _Batch()
+        self._waiting = deque([_Batch()])
+        """The last of them is still filled; there is always one."""
         self._come = anyio.Event()
         self._open = False
 
     async def keep(self, entry: Entry) -> bool:
         """Wait until an entry is kept; False where it can't be."""
-        batch = self._next
-        if not self._open or len(batch.entries) >= _MOST_WAITING:
+        if not self._open:
             return False
+        batch = self._waiting[-1]
+        if len(batch.entries) >= _TOGETHER:
+            if len(self._waiting) >= _MOST_BATCHES:
+                return False
+            batch = _Batch()
+            self._waiting.append(batch)
         batch.entries.append(entry)
         self._come.set()
         await batch.written.wait()
@@ -116,19 +126,25 @@ class Recorder:
     async def run(self) -> None:
         """Write what comes; never ends."""
         self._open = True
-        batch = _Batch()
         try:
             while True:
-                await self._come.wait()
-                self._come = anyio.Event()
-                batch, self._next = self._next, _Batch()
+                if not self._waiting[0].entries:
+                    await self._come.wait()
+                    self._come = anyio.Event()
+                    continue
+                batch = self._waiting[0]
+                # It stays the first while it is written: so whoever comes is told that there are too many.
+                if len(self._waiting) == 1:
+                    self._waiting.append(_Batch())
                 await self._write(batch)
+                self._waiting.popleft()
                 batch.written.set()
         finally:
             # Nobody may wait for what nobody writes any more.
             self._open = False
-            batch.written.set()
-            self._next.written.set()
+            for batch in self._waiting:
+                batch.written.set()
+            self._waiting = deque([_Batch()])
 
     async def _write(self, batch: _Batch) -> None:
         self.trouble = f"the record didn't answer within {self._limit:g} s"
