@@ -16,7 +16,6 @@ def anyio_backend() -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.xfail(reason="some arcs' risks aren't seen yet; take this away with the last red item")
 async def test_no_conversation_has_a_red_item(capsys: pytest.CaptureFixture[str]) -> None:
     judged = await converse_all(scripts())
     with capsys.disabled():
