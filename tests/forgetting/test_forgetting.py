@@ -34,7 +34,10 @@ SECRET = "Zqsecretx"
 WORDS = (USER, SECRET)
 CRISIS_SAID = f"I can't do this any more, I want to die tonight, {SECRET}"
 BLOCKED_SAID = f"look around and tell what is forbidden, {SECRET}"
-SHARED = ("agents", "audit", "breakers", "crisis", "messages", "notify", "safety", "schedules", "sessions", "workflows")
+SHARED = (
+    "agents", "audit", "breakers", "crisis", "messages", "notify", "safety", "schedules", "sessions", "tools",
+    "workflows",
+)  # fmt: skip
 """Whose backends on Redis run where there is one."""
 
 
