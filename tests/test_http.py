@@ -7,6 +7,7 @@ import re
 import secrets
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -37,6 +38,8 @@ from tta_program import BlockingKernel
 from tta_safety import REVIEWS
 from tta_safety.testing import review
 from tta_sessions import SESSIONS, Session
+from tta_tools import TOOL_STORE
+from tta_tools.testing import approval
 from tta_workflows import WORKFLOWS, Workflows
 
 KEYS = {role: f"ttak_{secrets.token_urlsafe(32)}" for role in ("viewer", "operator", "admin")}
@@ -63,6 +66,8 @@ def served(root: Path) -> Iterator[BlockingKernel]:
     plugins["diagnostics"] = PluginSettings(config={"listeners": [{"port": 0}], "drain": 0, "rates": rates})
     plugins["crisis"] = PluginSettings(config={"need_durable": False})
     plugins["notify"] = PluginSettings(config={"need_humans": False, "roster": {"anna": {"addresses": {}}}})
+    plugins["tools"] = PluginSettings(config={"allow_tool_execution": True, "allowed_tools": ["math.*", "dice.*"]})
+    plugins["tool-policy"] = PluginSettings(config={"preset": "permissive"})
     plugins["workflows"] = PluginSettings(config={"workflows": WORKFLOW_FILES})
     with BlockingKernel(Kernel(KernelSettings(plugins=plugins))) as blocking:
         yield blocking
@@ -160,6 +165,12 @@ async def fill(kernel: Kernel) -> Known:
     for method in "GET", "DELETE":
         await kernel.get(REVIEWS).add(review(id=f"r-{method}:story"))
         known.parameters[method, "/reviews/{id}"] = f"r-{method}:story"
+
+    known.parameters["POST", "/tools/{name}/dry-run"] = "math.add"
+    known.bodies["POST", "/tools/{name}/dry-run"] = {"arguments": {"a": 1, "b": 2}}
+    await kernel.get(TOOL_STORE).ask(approval("a-1", asked_at=time.time(), expires_at=time.time() + 3600))
+    known.parameters["POST", "/tools/approvals/{id}"] = "a-1"
+    known.bodies["POST", "/tools/approvals/{id}"] = {"approved": True}
 
     for number in range(150):  # more than a page of each list
         await kernel.get(AUDIT).record(

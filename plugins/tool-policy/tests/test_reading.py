@@ -143,5 +143,5 @@ def test_what_is_no_json_is_refused_and_tabs_are_no_harm(text: str) -> None:
 @pytest.mark.parametrize("path", sorted(PRESETS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_preset_is_a_policy_that_starts_no_process(path: Path) -> None:
     engine = read_policy(read_file(path), str(path))
-    agents = [ToolCall(tool="dice", version="1.0.0", flags=flags, agent="narrator") for flags in ((), ("process",))]
-    assert [engine.decide(call).effect for call in agents] == ["allow", "deny"]
+    calls = [ToolCall(tool="dice.roll", version="1.0.0", flags=flags, agent="a") for flags in ((), ("process",))]
+    assert [engine.decide(call).effect for call in calls] == ["allow", "deny"]

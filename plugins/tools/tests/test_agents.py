@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from msgspec import Struct
@@ -38,7 +38,7 @@ class Letters(AgentPlugin[NoConfig]):
     """Sends letters through a tool, if a human agrees."""
 
     spec = AgentSpec(type="letters", description="Sends letters.", input=In, output=Out)
-    requires = (AGENTS, TOOLS)
+    requires: ClassVar[Any] = (*AgentPlugin.requires, TOOLS)
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:

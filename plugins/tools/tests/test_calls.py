@@ -14,7 +14,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from tta_http import Principal
-from tta_kernel import Kernel, Plugin, hookimpl
+from tta_kernel import Kernel, NoConfig, Plugin, hookimpl
 from tta_kernel.testing import published, running
 from tta_safety import Verdict
 from tta_sessions import SESSIONS
@@ -172,7 +172,7 @@ async def test_a_policy_that_is_broken_denies(policy: Any) -> None:
 async def test_without_a_policy_everything_is_denied() -> None:
     counted = Counted()
 
-    class Bringing(Plugin):
+    class Bringing(Plugin[NoConfig]):
         @hookimpl
         def tools(self) -> Any:
             return [counted.tool]
@@ -301,7 +301,7 @@ async def test_a_long_result_is_cut_where_the_tool_says_so(result: Any, kept: An
 async def test_what_may_reach_a_player_is_checked_first(verdict: Any, code: str) -> None:
     asked: list[tuple[str, str, str]] = []
 
-    class Checking(Plugin):
+    class Checking(Plugin[NoConfig]):
         @hookimpl
         async def check_text(self, text: str, channel: str, session: str) -> Any:
             asked.append((text, channel, session))

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from msgspec.structs import replace
 
-from tta_kernel import ConfigError, Kernel, Plugin, hookimpl
+from tta_kernel import ConfigError, Kernel, NoConfig, Plugin, hookimpl
 from tta_kernel.testing import logged, problems, published, running, until
 from tta_kernel.testing.strangers import LIMIT, Outcome, Stranger, strangers
 from tta_tools import (
@@ -279,7 +279,7 @@ async def test_whatever_a_factory_does_nothing_is_left_of_it(stranger: Stranger)
 @pytest.mark.boundary("tta_tools.tools")
 @pytest.mark.parametrize("stranger", strangers("plain", returns=list[Tool]), ids=str)
 async def test_a_plugin_that_brings_something_else_is_named_before_anything_starts(stranger: Stranger) -> None:
-    class Odd(Plugin):
+    class Odd(Plugin[NoConfig]):
         @hookimpl
         def tools(self) -> Any:
             return stranger()
@@ -298,7 +298,7 @@ async def test_a_plugin_that_brings_something_else_is_named_before_anything_star
 
 
 def test_check_objects_to_tools_that_can_t_be() -> None:
-    class Bringing(Plugin):
+    class Bringing(Plugin[NoConfig]):
         @hookimpl
         def tools(self) -> Any:
             tool = Tool.of(roll, name="dice", version="1.0.0")
@@ -308,7 +308,7 @@ def test_check_objects_to_tools_that_can_t_be() -> None:
     class Also(Bringing):
         pass
 
-    class Odd(Plugin):
+    class Odd(Plugin[NoConfig]):
         @hookimpl
         def tools(self) -> Any:
             return ["a text"]

@@ -15,7 +15,6 @@ from tta_http import (
     CONFLICT,
     FAILED,
     FORBIDDEN,
-    INVALID,
     LATE,
     NOT_FOUND,
     RATE_LIMITED,
@@ -41,9 +40,12 @@ from .views import Sort, ToolView, ordered, view
 
 T = TypeVar("T")
 APPROVAL_REQUIRED = ProblemType("approval-required", 409, "A human has to approve this first")
+# Not 422: the request is as its schema says, and what the tool takes is the tool's to say.
+INVALID_ARGUMENTS = ProblemType("invalid-arguments", 409, "The tool doesn't take these arguments")
 IN_DOUBT = ProblemType("in-doubt", 409, "Nobody knows whether it was done")
 _PROBLEMS: Mapping[str, ProblemType] = {
-    "denied": FORBIDDEN, "approval_required": APPROVAL_REQUIRED, "invalid_arguments": INVALID, "not_found": NOT_FOUND,
+    "denied": FORBIDDEN, "approval_required": APPROVAL_REQUIRED, "invalid_arguments": INVALID_ARGUMENTS,
+    "not_found": NOT_FOUND,
     "unavailable": UNAVAILABLE, "building": UNAVAILABLE, "busy": UNAVAILABLE, "rate_limited": RATE_LIMITED,
     "timed_out": LATE, "in_doubt": IN_DOUBT, "conflict": CONFLICT, "too_large": TOO_LARGE,
 }  # fmt: skip
@@ -173,7 +175,7 @@ def tool_routes(tools: Callable[[], StoredTools], config: Config) -> Sequence[Ro
         Route(
             method="POST", path="/tools/{name}/dry-run", permission="tools:dry-run", request=AskDryRun,
             handler=asking.dry_run, response=DryRun, mutates=False,
-            problems=(NOT_FOUND, INVALID, TOO_LARGE, UNAVAILABLE), example=EXAMPLE_DRY_RUN,
+            problems=(NOT_FOUND, INVALID_ARGUMENTS, TOO_LARGE, UNAVAILABLE), example=EXAMPLE_DRY_RUN,
             summary="Say what would become of a call, and call nothing.",
         ),
         Route(
@@ -280,6 +282,6 @@ async def _told(answer: Awaitable[T]) -> T:
 def problem_of(error: ToolError) -> HttpProblem:
     """Return an error as a caller over HTTP sees it: its detail quotes nothing of what was sent, or of the tool."""
     kind = _PROBLEMS.get(error.code, FAILED)
-    errors = [FieldProblem(f"arguments.{error.path}", error.detail)] if error.path and kind is INVALID else []
+    errors = [FieldProblem(f"arguments.{error.path}", error.detail)] if error.path and kind is INVALID_ARGUMENTS else []
     headers = {"Retry-After": str(max(1, ceil(error.retry_after)))} if error.retry_after is not None else {}
     return kind(error.detail, errors=errors, headers=headers)
