@@ -22,9 +22,6 @@ MOST = 0.6
 SHORT = 24
 """Below so many characters lines are compared whole: "look around" may well be typed by two hands."""
 
-KNOWN = {("train:self_harm:0003", "train:self_harm:0369")}
-"""What one half says twice; found when the head had been trained with it, it goes with the next training."""
-
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: str
@@ -37,11 +34,10 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Text(msgspec.Struct, frozen=True):
-    """What is compared of a line, of whichever file: others may have more fields, or no id."""
+    """What is compared of a line, of whichever file: others may have more fields."""
 
     text: str
     pair: str = ""
-    id: str = ""
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +85,7 @@ def alike(one: Folded, other: Folded) -> bool:
 
 
 def copies(ones: Sequence[Text], others: Sequence[Text]) -> list[tuple[str, str]]:
-    """Find what is alike, but for the two of a pair, which are so on purpose, and what is `KNOWN`.
+    """Find what is alike, but for the two of a pair, which are so on purpose.
 
     Two that have more than `MOST` of their grams in common share one of the rarest grams of each; so only those that do
     are compared, and thousands of lines take a moment.
@@ -110,14 +106,8 @@ def copies(ones: Sequence[Text], others: Sequence[Text]) -> list[tuple[str, str]
         if ones is others:
             near = {number for number in near if number > at}
         alikes = [others[number] for number in sorted(near) if alike(each, their[number])]
-        found += [(one.text, other.text) for other in alikes if not meant(one, other)]
+        found += [(one.text, other.text) for other in alikes if not (one.pair and one.pair == other.pair)]
     return found
-
-
-def meant(one: Text, other: Text) -> bool:
-    """Tell whether two may be alike."""
-    known = not KNOWN.isdisjoint(((one.id, other.id), (other.id, one.id)))
-    return known or bool(one.pair and one.pair == other.pair)
 
 
 def test_a_copy_with_other_marks_or_another_word_is_found_and_a_minimal_pair_is_not() -> None:
