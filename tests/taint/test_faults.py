@@ -15,6 +15,7 @@ from tta_kernel.testing import logged
 from tta_orchestration.testing import telling
 from tta_safety.rules import RULES, RuleText
 from tta_safety_rules import SafetyRules
+from tta_safety_rules.scores import Weighing
 from tta_sessions import SESSIONS, Admission, Session, SessionsError
 from tta_sessions.memory import MemorySessions
 
@@ -66,6 +67,7 @@ class Exhausted:
 
     name = "deep@test"
     thresholds: ClassVar[dict[Any, Any]] = {}
+    weighing = Weighing()
 
     async def score(self, text: str, before: str = "") -> Any:
         raise MemoryError

@@ -10,7 +10,7 @@ from tta_safety_rules import state as memory
 from tta_safety_rules.checker import Checker
 from tta_safety_rules.engine import Engine
 from tta_safety_rules.folding import Folded
-from tta_safety_rules.scores import Scores, Threshold
+from tta_safety_rules.scores import Scores, Threshold, Weighing
 
 
 class Fake:
@@ -20,6 +20,7 @@ class Fake:
 
     def __init__(self, risk: float = 0.0, known: float = 1.0, deep: bool | None = None) -> None:
         self.risk, self.known, self.deep = risk, known, deep
+        self.weighing = Weighing()
         self.thresholds: Mapping[Channel, Mapping[str, Threshold]] = {
             "player": {"panic": Threshold(0.5, 0.9)},
             "story": {"toxicity": Threshold(0.5, 0.9)},

@@ -17,7 +17,7 @@ from tta_safety_rules.embeddings.graph import build_graph
 from tta_safety_rules.embeddings.model import SentenceModel, cache_folder
 from tta_safety_rules.embeddings.safetensors import read_tensors
 
-WIDTH, INNER, LAYERS, WORDS, PLACES = 64, 96, 2, 50, 16
+WIDTH, INNER, LAYERS, WORDS, PLACES = 64, 96, 4, 50, 16
 Weights = dict[str, NDArray[np.float32]]
 
 
@@ -47,8 +47,8 @@ def random_weights() -> Weights:
     return weights
 
 
-def in_numpy(weights: Weights, tokens: list[int]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return the mean and the peak, as BERT's paper has it."""
+def in_numpy(weights: Weights, tokens: list[int]) -> list[NDArray[Any]]:
+    """Return the mean, the peak, and the means of the middle layer and of the last but one, as BERT's paper has it."""
 
     def norm(rows: NDArray[Any], name: str) -> NDArray[Any]:
         centred = rows - rows.mean(1, keepdims=True)
@@ -62,6 +62,7 @@ def in_numpy(weights: Weights, tokens: list[int]) -> tuple[NDArray[Any], NDArray
     rows = weights["embeddings.word_embeddings.weight"][tokens]
     rows = rows + weights["embeddings.position_embeddings.weight"][: len(tokens)]
     rows = norm(rows + weights["embeddings.token_type_embeddings.weight"][0], "embeddings.LayerNorm")
+    layers = []
     for layer in range(LAYERS):
         name = f"encoder.layer.{layer}"
         query, key, value = (linear(rows, f"{name}.attention.self.{it}") for it in ("query", "key", "value"))
@@ -76,7 +77,8 @@ def in_numpy(weights: Weights, tokens: list[int]) -> tuple[NDArray[Any], NDArray
         inner = linear(rows, f"{name}.intermediate.dense")
         active = inner * 0.5 * (1 + np.vectorize(math.erf)(inner / math.sqrt(2)))
         rows = norm(linear(active, f"{name}.output.dense") + rows, f"{name}.output.LayerNorm")
-    return rows.mean(0), rows.max(0)
+        layers.append(rows)
+    return [rows.mean(0), rows.max(0), layers[LAYERS // 2 - 1].mean(0), layers[-2].mean(0)]
 
 
 def run(weights: Weights, tokens: list[list[int]], mask: list[list[int]]) -> list[NDArray[Any]]:
@@ -88,18 +90,16 @@ def run(weights: Weights, tokens: list[list[int]], mask: list[list[int]]) -> lis
 def test_the_graph_computes_what_the_paper_says() -> None:
     weights = random_weights()
     tokens = [3, 1, 4, 1, 5, 9, 2]
-    mean, peak = run(weights, [tokens], [[1] * 7])
-    wanted_mean, wanted_peak = in_numpy(weights, tokens)
-    np.testing.assert_allclose(mean[0], wanted_mean, atol=1e-4)
-    np.testing.assert_allclose(peak[0], wanted_peak, atol=1e-4)
+    found = run(weights, [tokens], [[1] * 7])
+    for numbers, wanted in zip(found, in_numpy(weights, tokens), strict=True):
+        np.testing.assert_allclose(numbers[0], wanted, atol=1e-4)
 
 
 def test_what_is_masked_does_not_count() -> None:
     weights = random_weights()
-    short, _ = run(weights, [[3, 1, 4]], [[1, 1, 1]])
-    padded, padded_peak = run(weights, [[3, 1, 4, 0, 0]], [[1, 1, 1, 0, 0]])
-    np.testing.assert_allclose(padded[0], short[0], atol=1e-4)
-    np.testing.assert_allclose(padded_peak[0], in_numpy(weights, [3, 1, 4])[1], atol=1e-4)
+    padded = run(weights, [[3, 1, 4, 0, 0]], [[1, 1, 1, 0, 0]])
+    for numbers, wanted in zip(padded, in_numpy(weights, [3, 1, 4]), strict=True):
+        np.testing.assert_allclose(numbers[0], wanted, atol=1e-4)
 
 
 def test_tensors_are_read_by_name_and_shape() -> None:

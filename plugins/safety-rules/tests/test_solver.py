@@ -8,8 +8,9 @@ import scipy.sparse as sp
 from sklearn.linear_model import LogisticRegression
 
 from tta_safety_rules.sums import Sums
-from tta_safety_rules.train.calibration import calibrate, operating_points
-from tta_safety_rules.train.lines import Line, held_out, player_targets
+from tta_safety_rules.train.calibration import calibrate
+from tta_safety_rules.train.lines import Line, part_of, player_targets
+from tta_safety_rules.train.points import operating_points
 from tta_safety_rules.train.solver import Rows, solve
 from tta_safety_rules.train.statistical import fit, quantise
 
@@ -56,7 +57,8 @@ def test_operating_points_keep_all_columns_together_within_the_share() -> None:
     dice = np.random.default_rng(1)
     odds = {"a": dice.normal(size=(2000, 3)), "b": dice.normal(-1, 2, (500, 3))}
     shares = {"a": 0.01, "b": 0.05}
-    points = operating_points(["x", "y", "z"], odds, warnings=shares, escalations={"a": 0.001, "b": 0.0})
+    wanted = dice.normal(2, 2, (300, 3))
+    points = operating_points("xyz", odds, wanted, warnings=shares, escalations={"a": 0.001, "b": 0.0})
     for name, of in odds.items():
         probabilities = 1 / (1 + np.exp(-of))
         warned = np.any([probabilities[:, place] >= points[it].warning for place, it in enumerate("xyz")], axis=0)
@@ -64,6 +66,16 @@ def test_operating_points_keep_all_columns_together_within_the_share() -> None:
         assert warned.mean() <= shares[name]
         assert named.mean() <= 0.001
     assert max(it.warning for it in points.values()) < 1
+    found = np.any([1 / (1 + np.exp(-wanted[:, at])) >= points[it].warning for at, it in enumerate("xyz")], axis=0)
+    assert found.mean() > 0.2
+
+
+def test_one_odd_text_of_a_small_set_hides_no_column() -> None:
+    odds = {"a": np.zeros((1000, 2)), "b": np.zeros((200, 2))}
+    odds["b"][0, 1] = 9.0
+    wanted = np.array([[-1.0, 5.0]] * 20)
+    points = operating_points("xy", odds, wanted, warnings={"a": 0.0, "b": 0.01}, escalations={"a": 0.0, "b": 0.0})
+    assert points["y"].warning < 0.996 < points["y"].escalate
 
 
 def test_a_calibration_of_too_few_examples_changes_nothing() -> None:
@@ -71,7 +83,7 @@ def test_a_calibration_of_too_few_examples_changes_nothing() -> None:
     assert (calibration.slope, calibration.intercept) == (1.0, 0.0)
 
 
-def test_what_is_held_out_is_about_a_fifth_and_always_the_same() -> None:
-    held = [held_out(f"line:{number}") for number in range(2000)]
-    assert 0.15 < sum(held) / 2000 < 0.25
-    assert held == [held_out(f"line:{number}") for number in range(2000)]
+def test_what_tunes_and_what_measures_are_about_a_fifth_each_and_always_the_same() -> None:
+    parts = [part_of(f"line:{number}") for number in range(2000)]
+    assert all(0.15 < parts.count(part) / 2000 < 0.25 for part in ("tune", "held"))
+    assert parts == [part_of(f"line:{number}") for number in range(2000)]

@@ -128,16 +128,18 @@ class Checker:
             risks = head.score(fold(about.before).text, None).risks if about.before else {}
             return self._kinds_in(about.before, self.engine) | {it for it, risk in risks.items() if risk >= _LIKELY}
 
-        alone = Opinion(self.head.name, scores, self.head.thresholds.get(channel, {}))
+        alone = Opinion(self.head.name, scores, self.head.thresholds.get(channel, {}), self.head.weighing)
         if self.deep is None or not (channel == "player" or _unsure(alone, evidence)):
             evidence.add_opinion(alone, disclosed)
             return [], scores.sentiment
         deep = await self.deep.score(fold(text).text, _before(channel, about))
         if deep is None:
-            evidence.add_opinion(alone, disclosed)  # With the rules' findings this is the stricter of the two.
+            # What the deep head might have contradicted stands: the stricter of the two counts.
+            evidence.add_opinion(alone, disclosed, contradicts=False)
             return ["degraded"], scores.sentiment
         # It has heard what the first head says, and says what both say together.
-        evidence.add_opinion(Opinion(self.deep.name, deep, self.deep.thresholds.get(channel, {})), disclosed)
+        thresholds = self.deep.thresholds.get(channel, {})
+        evidence.add_opinion(Opinion(self.deep.name, deep, thresholds, self.deep.weighing), disclosed)
         return [], deep.sentiment
 
     @staticmethod

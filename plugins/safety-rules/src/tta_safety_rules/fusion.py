@@ -1,9 +1,11 @@
-"""One verdict of what the rules, the heads and the turns before say: the stricter one counts."""
+"""One verdict of what the rules, the heads and the turns before say."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from tta_safety import KINDS, About, Channel, Finding, Level, Verdict
 from tta_safety.alternatives import alternative, fallback
@@ -12,7 +14,8 @@ from . import state as memory
 from .engine import Hit
 from .language import LANGUAGES
 from .policy import LEVELS, finding_of, kind_of, level_of, risk_of
-from .scores import CRISIS, Scores, Threshold
+from .scores import CRISIS, Scores, Threshold, Weighing
+from .weighing import told_by_rules, weighed
 
 _GIVEN: Mapping[str, frozenset[str]] = {"delusion": frozenset({"psychosis"})}
 """What a head may block alone only after a disclosure of these kinds: there must be a delusion to confirm one."""
@@ -28,6 +31,21 @@ class Opinion(NamedTuple):
     name: str
     scores: Scores
     thresholds: Mapping[str, Threshold]
+    weighing: Weighing = Weighing()
+
+
+class _Match(NamedTuple):
+    """The worst match of a rule, and what it is by itself."""
+
+    hit: Hit
+    finding: Finding
+    kind: str
+    risk: float
+    escalates: bool
+
+    @property
+    def rank(self) -> tuple[int, bool, float]:
+        return LEVELS.index(self.finding.level), bool(self.kind), self.risk
 
 
 class Judged(NamedTuple):
@@ -49,29 +67,41 @@ class Evidence:
         self.risks: dict[str, float] = {}
         self.kinds: list[str] = []
         self.escalates = False
+        self._matches: dict[str, _Match] = {}
         self._alternatives: list[tuple[Level, int, str, str]] = []
 
     def add_hits(self, hits: Iterable[Hit]) -> None:
-        """Add what the rules have found; of each rule the worst match counts."""
-        worst: dict[str, tuple[tuple[int, int, float], Finding, Hit]] = {}
+        """Add what the rules have found; of each rule the worst match counts, and it stands until heads are heard."""
         for hit in hits:
             if hit.rule.shadow:
                 continue
             level = level_of(hit, self.channel)
-            finding = finding_of(hit, level, self.channel)
             risk = risk_of(hit, level)
-            kind = kind_of(hit, level, self.channel)
-            rank = (LEVELS.index(level), bool(kind), risk)
-            if hit.rule.id not in worst or rank > worst[hit.rule.id][0]:
-                worst[hit.rule.id] = (rank, finding, hit)
-            self._raise(finding.category, risk)
-            if kind and kind not in self.kinds:
-                self.kinds.append(kind)
-            if level != "safe" and risk >= hit.rule.escalation_threshold:
-                self.escalates = True
-        for _, finding, hit in worst.values():
-            self.findings.append(finding)
-            self._alternatives.append((finding.level, hit.rule.priority, hit.rule.alternative, finding.category))
+            found = _Match(
+                hit,
+                finding_of(hit, level, self.channel),
+                kind_of(hit, level, self.channel),
+                risk,
+                level != "safe" and risk >= hit.rule.escalation_threshold,
+            )
+            before = self._matches.get(hit.rule.id)
+            if before is None or found.rank > before.rank:
+                self._matches[hit.rule.id] = found
+        if self._matches:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Say what the matches say, and nothing else."""
+        matches = self._matches.values()
+        self.findings = [it.finding for it in matches]
+        self.kinds = [*dict.fromkeys(it.kind for it in matches if it.kind)]
+        self.escalates = any(it.escalates for it in matches)
+        self.risks = {}
+        self._alternatives = []
+        for it in matches:
+            self._raise(it.finding.category, it.risk)
+            rule = it.hit.rule
+            self._alternatives.append((it.finding.level, rule.priority, rule.alternative, it.finding.category))
 
     def add_sentiment(self, rule_name: str, category: str, level: Level, why: str) -> None:
         """Add what the sentiment alone says."""
@@ -79,22 +109,36 @@ class Evidence:
             Finding(rule=rule_name, category=category, level=level, polarity="possible", channel=self.channel, why=why)
         )
 
-    def add_opinion(self, opinion: Opinion, disclosed: Callable[[], Collection[str]] = tuple) -> None:
+    def add_opinion(
+        self, opinion: Opinion, disclosed: Callable[[], Collection[str]] = tuple, *, contradicts: bool = True
+    ) -> None:
         """Add what the heads say: a warning from the first threshold on, a kind of crisis from the second.
 
+        Before anything but hits is added. What the heads speak against is lowered, but where they don't contradict.
         ``disclosed`` returns the kinds that the player's text shows, where the text is another's.
         """
+        risks = dict(opinion.scores.risks)
+        if self.channel == "player":
+            matches = ((it.hit, it.finding.level) for it in self._matches.values())
+            risks |= weighed(opinion.weighing, opinion.scores, told_by_rules(matches, opinion.weighing.rules))
+            if contradicts and self._matches:
+                for name, match in self._matches.items():
+                    self._matches[name] = _reconsidered(match, risks, opinion)
+                self._tell()
+        warned = {it.category for it in self.findings if it.level != "safe"}
         thresholds = opinion.thresholds
-        for category, risk in opinion.scores.risks.items():
+        for category, risk in risks.items():
             self._raise(category, risk)
             threshold = thresholds.get(category)
             if threshold is None or risk < threshold.warning:
                 continue
             certain = risk >= threshold.escalate
-            named = self._likeliest(opinion.scores) if category == CRISIS else category
+            named = self._likeliest(risks) if category == CRISIS else category
             if certain and self.channel == "player" and named in KINDS and named not in self.kinds:
                 self.kinds.append(named)
             self.escalates |= certain
+            if named in warned and category in opinion.weighing.shares:
+                continue  # The rule that warns of it says more.
             blocks = certain and self.channel != "player"
             if blocks and named in _GIVEN:
                 blocks = not _GIVEN[named].isdisjoint(disclosed())
@@ -136,8 +180,9 @@ class Evidence:
         """Whether a doubt adds up with others: a head's alone only where the person speaks of themselves."""
         return doubt.span is not None or self._speaks()
 
-    def _likeliest(self, scores: Scores) -> str:
-        return max(KINDS, key=lambda kind: scores.risks.get(kind, 0.0))
+    @staticmethod
+    def _likeliest(risks: Mapping[str, float]) -> str:
+        return max(KINDS, key=lambda kind: risks.get(kind, 0.0))
 
     def _raise(self, category: str, risk: float) -> None:
         if risk > 0:
@@ -226,3 +271,23 @@ class Evidence:
         if not blocked and not warnings:
             return round(min(1.0, 0.8 + 0.2 * sentiment), 4)
         return round(max(0.0, 1 - 0.4 * blocked - 0.2 * warnings), 4)
+
+
+def _reconsidered(match: _Match, risks: Mapping[str, float], opinion: Opinion) -> _Match:
+    """Return what a match is beside what the heads say.
+
+    One of a rule that wasn't measured stands as it is. That of a floor rule keeps its level, and where that is the
+    highest, its kind: it is what nobody may miss.
+    """
+    rule = match.hit.rule
+    threshold = opinion.thresholds.get(rule.category)
+    if rule.reference not in opinion.weighing.rules or threshold is None:
+        return match
+    risk = risks[rule.category]
+    finding = match.finding
+    if not rule.floor and finding.level != "safe" and risk < threshold.warning:
+        finding = msgspec.structs.replace(finding, level="safe", why=f"{finding.why} (the heads say otherwise)")
+    stands = rule.floor and finding.level == "blocked"
+    named = match.kind if stands or risk >= threshold.escalate else ""
+    # Its risk is part of what was weighed.
+    return match._replace(finding=finding, kind=named, risk=0.0, escalates=match.escalates and stands)

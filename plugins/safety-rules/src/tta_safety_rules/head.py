@@ -32,6 +32,7 @@ class StatisticalHead:
     def __init__(self, weights: Weights, card: HeadCard) -> None:
         self.name = card.name
         self.thresholds: Mapping[Channel, Mapping[str, Threshold]] = card.thresholds
+        self.weighing = card.weighing
         self._crises = _Columns(weights, card, [it for it in weights.columns if it in (*CRISES, SENTIMENT)])
         self._story = _Columns(weights, card, [it for it in weights.columns if it not in CRISES])
 

@@ -36,6 +36,32 @@ class Scores(msgspec.Struct, frozen=True):
     words: int = 0
 
 
+class Shares(msgspec.Struct, frozen=True):
+    """How much each voice counts for a category's log odds.
+
+    ``own`` and ``any_kind`` are for what a head says of the category and of any crisis, ``affirmed`` and ``doubtful``
+    for what the rules tell.
+    """
+
+    own: float = 1.0
+    any_kind: float = 0.0
+    affirmed: float = 0.0
+    doubtful: float = 0.0
+    intercept: float = 0.0
+
+
+class Weighing(msgspec.Struct, frozen=True):
+    """How rules and a head are weighed against each other on a player's text.
+
+    ``shares`` are by category. ``rules`` holds, by rule and version, how sharp it is: the log of how many times more
+    often it matches where that crisis is than where there is none. What isn't in it, as an operator's own rule, stands
+    as it says.
+    """
+
+    shares: Mapping[str, Shares] = {}
+    rules: Mapping[str, float] = {}
+
+
 class Head(Protocol):
     """A head that is always there and takes microseconds: ``tta_safety_rules.head.load_head()`` returns it."""
 
@@ -46,6 +72,10 @@ class Head(Protocol):
     @property
     def thresholds(self) -> Mapping[Channel, Mapping[str, Threshold]]:
         """The operating points, from the card: fixed on development data."""
+
+    @property
+    def weighing(self) -> Weighing:
+        """How it is weighed against the rules; the operating points are those of both together."""
 
     def score(self, text: str, before: str | None = None) -> Scores:
         """Score a text as `folding` gives it: lower case, evasions undone.
@@ -64,6 +94,10 @@ class DeepHead(Protocol):
 
     @property
     def thresholds(self) -> Mapping[Channel, Mapping[str, Threshold]]:
+        """As a head's."""
+
+    @property
+    def weighing(self) -> Weighing:
         """As a head's."""
 
     async def score(self, text: str, before: str | None = None) -> Scores | None:

@@ -11,7 +11,7 @@ import msgspec
 
 from tta_safety import Channel
 
-from .scores import Threshold
+from .scores import Threshold, Weighing
 
 HEAD = "head.bin"
 DEEP = "deep.bin"
@@ -39,7 +39,8 @@ class Weights(msgspec.Struct, frozen=True):
 class DeepWeights(msgspec.Struct, frozen=True):
     """The deep head's linear part: ``weights`` are rows of floats of 16 bits, one row for each column.
 
-    A row of ``width`` numbers is for the text's mean and peak, what the player wrote before, and the product of both.
+    A row of ``width`` numbers is for what the sentence model makes of the text, for the mean of what the player wrote
+    before, and for the product of both means.
     """
 
     columns: tuple[str, ...]
@@ -69,6 +70,8 @@ class HeadCard(msgspec.Struct, frozen=True):
     thresholds: Mapping[Channel, Mapping[str, Threshold]]
     figures: Mapping[str, Mapping[str, float]] = {}
     """By set and measure, on what was held out of the fit, and on role-play, from which nothing is learned."""
+    weighing: Weighing = Weighing()
+    """How it is weighed against the rules."""
 
 
 class Card(msgspec.Struct, frozen=True):

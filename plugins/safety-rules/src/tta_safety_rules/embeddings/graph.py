@@ -21,18 +21,24 @@ Weights = Mapping[str, NDArray[Any]]
 
 
 def build_graph(weights: Weights) -> onnx.ModelProto:
-    """Return a model from tokens to the mean over them, and to the greatest of each number over them.
+    """Return a model from tokens to the mean over them, to the greatest of each number, and to means of inner layers.
 
+    What the last layer says is good for comparing whole sentences; who does what to whom, and whether it is negated,
+    is plainer in the layers before it (Jawahar et al., "What does BERT learn about the structure of language?", 2019).
     After Devlin et al., "BERT" (2018), in the shape of ``all-MiniLM-L6-v2``, whose names the weights have.
     """
     width = weights["embeddings.word_embeddings.weight"].shape[1]
     graph = _Graph()
     hidden = _embed(graph, weights, width)
     _mask(graph)
+    layers = []
     for layer in range(sum(name.endswith("intermediate.dense.bias") for name in weights)):
         hidden = _attend(graph, weights, hidden, layer)
         hidden = _transform(graph, weights, hidden, layer)
+        layers.append(hidden)
     _pool(graph, hidden)
+    _mean(graph, layers[len(layers) // 2 - 1], "middle")
+    _mean(graph, layers[-2], "last_but_one")
     tokens = [helper.make_tensor_value_info(it, TensorProto.INT64, ["batch", "length"]) for it in INPUTS]
     outputs = [helper.make_tensor_value_info(it, TensorProto.FLOAT, ["batch", width]) for it in OUTPUTS]
     made = helper.make_graph(graph.nodes, "minilm", tokens, outputs, graph.constants)
@@ -44,7 +50,7 @@ def build_graph(weights: Weights) -> onnx.ModelProto:
 
 
 INPUTS = ("input_ids", "attention_mask")
-OUTPUTS = ("mean", "peak")
+OUTPUTS = ("mean", "peak", "middle", "last_but_one")
 
 
 class _Graph:
@@ -150,11 +156,15 @@ def _transform(graph: _Graph, weights: Weights, hidden: str, layer: int) -> str:
 
 def _pool(graph: _Graph, hidden: str) -> None:
     graph.add("Unsqueeze", ["mask", "two"], "mask_of_tokens")
-    graph.add("Mul", [hidden, "mask_of_tokens"], "kept")
-    graph.add("ReduceSum", ["kept", "one"], "total", keepdims=0)
     graph.add("ReduceSum", ["mask", "one"], "count", keepdims=1)
-    graph.add("Div", ["total", "count"], "mean")
+    _mean(graph, hidden, "mean")
     graph.add("Sub", ["unit", "mask_of_tokens"], "padding")
     graph.add("Mul", ["padding", "masked"], "lowered")
     graph.add("Add", [hidden, "lowered"], "unpadded")
     graph.add("ReduceMax", ["unpadded"], "peak", axes=[1], keepdims=0)
+
+
+def _mean(graph: _Graph, hidden: str, output: str) -> None:
+    graph.add("Mul", [hidden, "mask_of_tokens"], f"{output}.kept")
+    graph.add("ReduceSum", [f"{output}.kept", "one"], f"{output}.total", keepdims=0)
+    graph.add("Div", [f"{output}.total", "count"], output)

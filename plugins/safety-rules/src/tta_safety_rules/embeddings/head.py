@@ -47,7 +47,7 @@ class Reader:
         self._head = head
         self._columns = weights.columns
         rows = np.frombuffer(weights.weights, "<f2").astype(np.float32).reshape(len(weights.columns), weights.width)
-        own = 2 * model.width
+        own = model.row
         self._text, self._before, self._product = (
             rows[:, :own],
             rows[:, own : own + model.width],
@@ -142,6 +142,7 @@ class ThreadedHead:
     def __init__(self, reader: TextReader, card: HeadCard, limit: float) -> None:
         self.name = card.name
         self.thresholds: Mapping[Channel, Mapping[str, Threshold]] = card.thresholds
+        self.weighing = card.weighing
         self._reader = reader
         self._limit = limit
         # Nothing is kept waiting in it: who asks waits, for no longer than the limit.

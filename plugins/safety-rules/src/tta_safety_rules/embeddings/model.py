@@ -30,6 +30,9 @@ class SentenceModel:
     """Reads texts one after another, in the caller's thread."""
 
     width = 384
+    """How many numbers the mean has, which stands for a text where two are compared."""
+    row = 4 * width
+    """How many numbers a piece of a text is read as."""
 
     def __init__(self, folder: Path) -> None:
         # First, since most have built none, and what reads it is slow to import.
@@ -46,6 +49,10 @@ class SentenceModel:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         self._session: Any = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        if len(self._session.get_outputs()) * self.width != self.row:
+            raise FileNotFoundError(
+                f"the sentence model in {folder} is another release's: make it again with `tta safety embeddings build`"
+            )
         self._tokenizer: Any = Tokenizer.from_file(str(folder / TOKENS))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length=TOKENS_AT_MOST, stride=_OVERLAP)
@@ -55,14 +62,18 @@ class SentenceModel:
         return list(self._tokenizer.get_vocab())
 
     def pieces(self, text: str) -> Iterator[NDArray[np.float32]]:
-        """Return for each piece of a text the mean over its tokens, of length 1, and the greatest of each number."""
+        """Return for each piece of a text the mean over its tokens, of length 1, and the other numbers of a row.
+
+        These are the greatest of each number, and the means of two inner layers.
+        """
         import numpy as np
 
         encoded = self._tokenizer.encode(_sound(text))
         for each in (encoded, *encoded.overflowing):
             tokens = np.array([each.ids], np.int64)
-            mean, peak = self._session.run(None, {"input_ids": tokens, "attention_mask": np.ones_like(tokens)})
-            yield np.concatenate([mean[0] / np.linalg.norm(mean[0]), peak[0]]).astype(np.float32)
+            found = self._session.run(None, {"input_ids": tokens, "attention_mask": np.ones_like(tokens)})
+            mean, *others = (numbers[0] for numbers in found)
+            yield np.concatenate([mean / np.linalg.norm(mean), *others]).astype(np.float32)
 
 
 def _sound(text: str) -> str:

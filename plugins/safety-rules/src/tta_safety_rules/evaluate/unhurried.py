@@ -18,6 +18,7 @@ class UnhurriedHead:
         self._reader, card = load_reader()
         self.name = card.name
         self.thresholds = card.thresholds
+        self.weighing = card.weighing
         self.seconds: list[float] = []
         """How long each text took, in the order in which they were read."""
         self._reader.score("hello")  # The first text warms the library up.

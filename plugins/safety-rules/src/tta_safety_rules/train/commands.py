@@ -47,9 +47,9 @@ async def _train(kernel: Kernel, options: argparse.Namespace) -> int:
         model = SentenceModel(folder)
     except FileNotFoundError as exc:
         return fail("safety", str(exc))
-    embeddings = Embeddings(model, options.embeddings or folder / "trained.sqlite")
-    date = options.date or dt.datetime.now(dt.UTC).date().isoformat()
     stamp = (folder / STAMP).read_text()
+    embeddings = Embeddings(model, options.embeddings or folder / "trained.sqlite", stamp)
+    date = options.date or dt.datetime.now(dt.UTC).date().isoformat()
     made = train(Sources(options.authored, options.data), embeddings, stamp, date, lambda text: print(text, flush=True))
     options.out.mkdir(parents=True, exist_ok=True)
     for name, data in made.files.items():

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from tta_safety_rules.head import SENTIMENT
+from tta_safety_rules.embeddings.model import SentenceModel
 from tta_safety_rules.weights import DeepWeights
 
 from .embedding import Embeddings, Floats
 from .lines import COLUMNS, STORY, Line
 from .solver import Rows, solve
-from .statistical import POSITIVE, by_line
+from .statistical import by_line
 
 _STRENGTH = 5e-3
 
@@ -30,19 +30,18 @@ class DeepSolution(NamedTuple):
 def deep_rows(text: Floats, before: Floats) -> Floats:
     """Return what the linear part reads: the text, and for a story how it answers to what the player wrote.
 
-    ``text`` and ``before`` are embeddings: the mean, then the peak. ``before`` is zero where nothing was written.
+    ``text`` are rows of the sentence model, and ``before`` means, which are zero where nothing was written.
     """
-    width = text.shape[1] // 2
-    return np.concatenate([text, before[:, :width], text[:, :width] * before[:, :width]], axis=1)
+    return np.concatenate([text, before, text[:, : before.shape[1]] * before], axis=1)
 
 
 def embed_lines(lines: Sequence[Line], embeddings: Embeddings) -> Floats:
     """Return the rows of lines."""
     text = embeddings.of([line.text for line in lines])
-    before = np.zeros_like(text)
+    before = np.zeros((len(text), embeddings.width), np.float32)
     told = [place for place, line in enumerate(lines) if line.before]
     if told:
-        before[told] = embeddings.of([lines[place].before for place in told])
+        before[told] = embeddings.of([lines[place].before for place in told])[:, : embeddings.width]
     return deep_rows(text, before)
 
 
@@ -50,11 +49,11 @@ def fit_deep(lines: Sequence[Line], rows: Floats) -> DeepSolution:
     """Fit the columns: those of stories read what came before, too, the others the text alone."""
     found = np.zeros((len(COLUMNS), rows.shape[1]), np.float32)
     biases = np.zeros(len(COLUMNS), np.float32)
-    for columns, used in ((STORY, rows.shape[1]), (tuple(it for it in COLUMNS if it not in STORY), rows.shape[1] // 2)):
+    plain = tuple(column for column in COLUMNS if column not in STORY)
+    for columns, used in ((STORY, rows.shape[1]), (plain, SentenceModel.row)):
         chosen = np.array([place for place, line in enumerate(lines) if any(it in line.targets for it in columns)])
         labels, weights = by_line(columns, [lines[place] for place in chosen])
-        positive = np.array([1.0 if column in (*STORY, SENTIMENT) else POSITIVE for column in columns], np.float32)
-        solution, offsets = _solve(rows[chosen, :used], labels, weights * np.where(labels > 0, positive, 1))
+        solution, offsets = _solve(rows[chosen, :used], labels, weights)
         places = [COLUMNS.index(column) for column in columns]
         found[places, :used] = solution.T
         biases[places] = offsets

@@ -20,18 +20,27 @@ _TWICE = 2
 
 
 class Embeddings:
-    """Embeds texts, each once; of a long one the first piece."""
+    """Embeds texts, each once; of a long one the first piece.
 
-    def __init__(self, model: SentenceModel, file: Path) -> None:
+    ``stamp`` names the model: what another one made of a text isn't taken for what this one does.
+    """
+
+    def __init__(self, model: SentenceModel, file: Path, stamp: str) -> None:
         self._model = model
+        self._stamp = stamp
         file.parent.mkdir(parents=True, exist_ok=True)
         self._store = sqlite3.connect(file)
         self._store.execute("create table if not exists e (k blob primary key, v blob)")
 
     @property
     def width(self) -> int:
-        """How many numbers a mean has; a row holds the mean, and then the peak."""
+        """How many numbers a mean has, with which a row begins."""
         return self._model.width
+
+    @property
+    def row(self) -> int:
+        """How many numbers a row has."""
+        return self._model.row
 
     def vocabulary(self, texts: Sequence[str]) -> list[str]:
         """Return the words to know: those of the sentence model, and those that texts have at least twice."""
@@ -41,7 +50,7 @@ class Embeddings:
 
     def of(self, texts: Sequence[str]) -> Floats:
         """Return a row for each text."""
-        rows = np.zeros((len(texts), 2 * self._model.width), np.float32)
+        rows = np.zeros((len(texts), self._model.row), np.float32)
         for place, text in enumerate(texts):
             rows[place] = self._one(text)
             if place % _COMMIT == 0:
@@ -51,7 +60,7 @@ class Embeddings:
 
     def _one(self, text: str) -> Floats:
         # A hash, so that no person's words lie in the file.
-        key = hashlib.sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
+        key = hashlib.sha1(f"{self._stamp} {text}".encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
         found = self._store.execute("select v from e where k = ?", (key,)).fetchone()
         if found is not None:
             return np.frombuffer(found[0], np.float16).astype(np.float32)

@@ -11,17 +11,24 @@ from sklearn.metrics import roc_auc_score
 from tta_safety_rules.head import CRISES, SENTIMENT
 from tta_safety_rules.scores import Threshold
 
-from .calibration import Doubles
+from .calibration import Doubles, Flags
 from .lines import COLUMNS, STORY, Line
+from .weighing import Heard
 
-_HARMLESS = ("role-play", "everyday", "fiction", "counsel")
+_HARMLESS = ("role-play", "other role-play", "everyday", "fiction", "counsel")
 _FEWEST = 10
 
 
 def figures_of(
-    held: Sequence[Line], odds: Mapping[str, Doubles], thresholds: Mapping[str, Mapping[str, Threshold]]
+    held: Sequence[Line],
+    odds: Mapping[str, Doubles],
+    said: Mapping[str, Heard],
+    thresholds: Mapping[str, Mapping[str, Threshold]],
 ) -> dict[str, dict[str, float]]:
-    """Return the figures by set: areas under the curve, and shares at the operating points."""
+    """Return the figures by set: areas under the curve, and shares at the operating points.
+
+    Of players' texts they are those of the whole verdict: of the rules and the head together.
+    """
     figures: dict[str, dict[str, float]] = {}
     by_source: dict[str, list[Line]] = {}
     for line in held:
@@ -29,11 +36,11 @@ def figures_of(
     for name in _HARMLESS:
         figures[name] = {"n": len(odds[name])}
         for channel in ("player", "story"):
-            warned, named = _raised(odds[name], thresholds[channel])
+            warned, named = _raised(odds[name], thresholds[channel], said[name] if channel == "player" else None)
             figures[name][f"{channel}: warned of"] = round(float(warned.mean()), 5)
             figures[name][f"{channel}: a kind named"] = round(float(named.mean()), 5)
     messages = by_source.get("authored", [])
-    warned, named = _raised(odds["authored"], thresholds["player"])
+    warned, named = _raised(odds["authored"], thresholds["player"], said["authored"])
     for kind in CRISES:
         labels = np.array([line.targets[kind][0] for line in messages])
         if labels.sum() < _FEWEST:
@@ -45,10 +52,16 @@ def figures_of(
             "warned of": round(float(warned[labels > 0].mean()), 3),
             "a kind named": round(float(named[labels > 0].mean()), 3),
         }
-        for name in ("role-play", "counsel"):
+        for name in ("other role-play", "everyday", "counsel"):
             other = odds[name][:, COLUMNS.index(kind)]
             both = np.concatenate([np.ones(int(labels.sum())), np.zeros(len(other))])
             figures[kind][f"area against {name}"] = _area(both, np.concatenate([scores[labels > 0], other]))
+    warned_seeds, named_seeds = _raised(odds["seeds"], thresholds["player"], said["seeds"])
+    figures["crises by another hand"] = {
+        "n": len(warned_seeds),
+        "warned of": round(float(warned_seeds.mean()), 3),
+        "a kind named": round(float(named_seeds.mean()), 3),
+    }
     near = np.array([not line.targets[CRISES[-1]][0] for line in messages])
     figures["close but none"] = {
         "n": int(near.sum()),
@@ -66,11 +79,11 @@ def figures_of(
     return figures
 
 
-def _raised(odds: Doubles, thresholds: Mapping[str, Threshold]) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each row whether any column reaches its warning, and whether any names a kind."""
+def _raised(odds: Doubles, thresholds: Mapping[str, Threshold], said: Heard | None) -> tuple[Flags, Flags]:
+    """Return for each row whether any column reaches its warning, or a rule warns by itself, and the same of a kind."""
     probabilities = 1 / (1 + np.exp(-odds))
-    warned = np.zeros(len(odds), bool)
-    named = np.zeros(len(odds), bool)
+    warned = np.zeros(len(odds), bool) if said is None else said.warned.copy()
+    named = np.zeros(len(odds), bool) if said is None else said.named.copy()
     for column, threshold in thresholds.items():
         of = probabilities[:, COLUMNS.index(column)]
         warned |= of >= threshold.warning

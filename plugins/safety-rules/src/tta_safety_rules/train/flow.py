@@ -1,4 +1,8 @@
-"""Training from end to end: fit on four fifths, measure and calibrate on the fifth held out, fit on all, write."""
+"""Training from end to end: fit on three fifths, tune on one, measure on one, fit on all, write.
+
+What is tuned (calibration, how rules and heads are weighed, operating points) has seen nothing of what is measured,
+and what is measured has been learned from by fewer lines than what is written.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +15,23 @@ import msgspec
 import numpy as np
 
 from tta_safety_rules.head import CRISES, SENTIMENT, StatisticalHead
-from tta_safety_rules.scores import Threshold
+from tta_safety_rules.loading import load_engine
+from tta_safety_rules.scores import CRISIS, Shares, Threshold, Weighing
 from tta_safety_rules.weights import CARD, DEEP, HEAD, PAGE, Calibration, Card, DeepWeights, HeadCard, Weights, pack
 
-from .calibration import ESCALATIONS, WARNINGS, Doubles, apply, calibrate, operating_points
+from .calibration import Doubles, apply, calibrate
 from .deep import DeepSolution, as_weights, deep_rows, embed_lines, fit_deep
 from .embedding import Embeddings, Floats
 from .figures import figures_of
 from .lines import COLUMNS, STORY, Line, authored_lines, game_lines, lexicon_lines, phrase_lines, shared_lines
 from .page import page
+from .points import ESCALATIONS, STORY_ESCALATIONS, STORY_WARNINGS, WARNINGS, operating_points
 from .statistical import fit, quantise
+from .weighing import Heard, fit_shares, heard, matches_of, sharpness, weighed_odds
 
-VERSION = 1
+VERSION = 2
 SEED = 0
-"""Nothing is drawn by lot: what is held out is decided by a hash, and the solver has no random part."""
+"""Nothing is drawn by lot: what a line is for is decided by a hash, and the solver has no random part."""
 DATA = (
     "messages, pairs, replies and phrases written for this project (Apache-2.0): plugins/safety-rules/data/train",
     "GoEmotions (Demszky et al., Google; Apache-2.0 / CC-BY-4.0), as in monologg/GoEmotions-pytorch@b75f9d3",
@@ -43,6 +50,8 @@ LIMITS = (
 )
 
 Tell = Callable[[str], None]
+Calibrations = tuple[Mapping[str, Calibration], Mapping[str, Calibration]]
+"""The statistical head's, and the deep head's."""
 
 
 class Sources(NamedTuple):
@@ -61,30 +70,96 @@ class Made(NamedTuple):
 
 def train(sources: Sources, embeddings: Embeddings, model: str, date: str, tell: Tell) -> Made:
     """Make the weights of both heads, and their card."""
+    fitted = fit_heads(sources, embeddings, tell)
+    tell("weighing them against the rules")
+    return write(fitted, model, date)
+
+
+class Fitted(NamedTuple):
+    """Both heads, and what they say of the lines that tune and that measure: all that weighing asks for."""
+
+    lines: Sequence[Line]
+    texts: Mapping[str, Sequence[str]]
+    """By set: the source of what measures, and "tune" and the source of what tunes."""
+    odds: Mapping[str, tuple[Doubles, Doubles]]
+    weights: Weights
+    deep: DeepSolution
+    calibrations: Calibrations
+
+
+def fit_heads(sources: Sources, embeddings: Embeddings, tell: Tell) -> Fitted:
+    """Fit both heads; they know nothing of the rules."""
     lines = [
         *authored_lines(sources.authored), *phrase_lines(sources.authored / "phrases.yaml"),
         *shared_lines(sources.shared), *lexicon_lines(),
     ]  # fmt: skip
-    fitted = [line for line in lines if not line.held]
-    held = [line for line in lines if line.held]
-    tell(f"{len(lines)} lines, {len(held)} of them held out")
+    tell(f"{len(lines)} lines")
     words = embeddings.vocabulary([line.text for line in lines])
     vectors = embeddings.of(words)[:, : embeddings.width]
     rows = embed_lines(lines, embeddings)
-    free = np.array([not line.held for line in lines])
-    games = game_lines(sources.shared, "crd3_cal")
-    game_rows = deep_rows(embeddings.of(games), np.zeros((len(games), 2 * embeddings.width), np.float32))
-    tell("fitting on four fifths")
-    trial = _Readers(quantise(fit(fitted, words, vectors)), fit_deep(fitted, rows[free]))
-    calibrations = trial.calibrated(held, rows[~free])
-    measured = trial.odds(held, rows[~free], games, game_rows, calibrations)
+    sets = _sets(lines, rows)
+    for name, file in _GAMES.items():
+        texts = game_lines(sources.shared, file)
+        nothing = np.zeros((len(texts), embeddings.width), np.float32)
+        sets[name] = _Set(texts, [""] * len(texts), deep_rows(embeddings.of(texts), nothing))
+    tell("fitting on three fifths")
+    free = np.array([line.part == "fit" for line in lines])
+    learned = [line for line in lines if line.part == "fit"]
+    trial = _Readers(quantise(fit(learned, words, vectors)), fit_deep(learned, rows[free]))
+    tuning = [line for line in lines if line.part == "tune"]
+    calibrations = trial.calibrated(tuning, rows[[line.part == "tune" for line in lines]])
+    odds = {name: trial.odds(of, calibrations) for name, of in sets.items()}
     tell("fitting on all")
     whole = _Readers(quantise(fit(lines, words, vectors)), fit_deep(lines, rows))
-    final = whole.odds(held, rows[~free], games, game_rows, calibrations)
-    return _written(whole, held, measured, final, calibrations, model, date)
+    # From role-play nothing is learned, so that the weights that are written can be asked themselves.
+    odds |= {name: whole.odds(sets[name], calibrations) for name in _GAMES}
+    return Fitted(lines, {name: of.texts for name, of in sets.items()}, odds, whole.weights, whole.deep, calibrations)
 
 
-Calibrations = tuple[Mapping[str, Calibration], Mapping[str, Calibration]]
+_GAMES = {"role-play": "crd3_cal", "other role-play": "crd3_dev"}
+
+
+class _Set(NamedTuple):
+    """Texts of one source and for one purpose."""
+
+    texts: Sequence[str]
+    befores: Sequence[str]
+    rows: Floats
+
+
+def _sets(lines: Sequence[Line], rows: Floats) -> dict[str, _Set]:
+    """Return the lines that tune and that measure, by source: "fiction" measures, and "tune fiction" tunes."""
+    sets = {}
+    for name, chosen in _places(lines).items():
+        sets[name] = _Set([lines[it].text for it in chosen], [lines[it].before for it in chosen], rows[chosen])
+    return sets
+
+
+def _places(lines: Sequence[Line]) -> dict[str, list[int]]:
+    places: dict[str, list[int]] = {}
+    for place, line in enumerate(lines):
+        if line.part != "fit":
+            places.setdefault(line.source if line.part == "held" else f"tune {line.source}", []).append(place)
+    return dict(sorted(places.items()))
+
+
+class _Rules:
+    """What the built-in rules say of each set, and how sharp each of them is."""
+
+    def __init__(self, lines: Sequence[Line], sets: Mapping[str, Sequence[str]]) -> None:
+        self._engine = load_engine(None, None)
+        self._matches = {name: matches_of(self._engine, texts) for name, texts in sets.items()}
+        counted = [line for line in lines if line.part != "held" and CRISIS in line.targets]
+        found = matches_of(self._engine, [line.text for line in counted])
+        self.sharpness = sharpness(counted, found, self._matches["role-play"])
+
+    def heard(self, odds: Mapping[str, Doubles]) -> dict[str, Heard]:
+        """Return what they say, by set; ``odds`` are a head's."""
+        place = COLUMNS.index(SENTIMENT)
+        return {
+            name: heard(self._engine, matches, self.sharpness, odds[name][:, place])
+            for name, matches in self._matches.items()
+        }
 
 
 class _Readers:
@@ -108,67 +183,54 @@ class _Readers:
         deep = (rows @ self.deep.rows.T + self.deep.biases).astype(np.float64)
         return self.statistical(texts, befores), deep
 
-    def calibrated(self, held: Sequence[Line], rows: Floats) -> Calibrations:
-        """Calibrate both heads on what is held out."""
-        statistical, deep = self.both([it.text for it in held], [it.before for it in held], rows)
+    def calibrated(self, lines: Sequence[Line], rows: Floats) -> Calibrations:
+        """Calibrate both heads on lines from which they haven't learned."""
+        statistical, deep = self.both([it.text for it in lines], [it.before for it in lines], rows)
         first: dict[str, Calibration] = {}
         second: dict[str, Calibration] = {}
         for place, column in enumerate(COLUMNS):
-            chosen = np.array([column in it.targets for it in held])
-            labels = np.array([it.targets[column][0] for it in held if column in it.targets])
+            chosen = np.array([column in it.targets for it in lines])
+            labels = np.array([it.targets[column][0] for it in lines if column in it.targets])
             own = statistical[chosen, place]
             first[column] = calibrate(own, None, labels)
             # The deep head reads the statistical head's calibrated odds, which is all that it will see of it.
             second[column] = calibrate(deep[chosen, place], apply(first[column], own, None), labels)
         return first, second
 
-    def odds(
-        self, held: Sequence[Line], rows: Floats, games: Sequence[str], game_rows: Floats, calibrations: Calibrations
-    ) -> tuple[dict[str, Doubles], dict[str, Doubles]]:
-        """Return the calibrated log odds of both heads, by set, of what is held out and of role-play."""
-        sets: dict[str, tuple[Sequence[str], Sequence[str], Floats]] = {
-            "role-play": (games, [""] * len(games), game_rows)
-        }
-        for name in sorted({line.source for line in held}):
-            chosen = [place for place, line in enumerate(held) if line.source == name]
-            sets[name] = [held[it].text for it in chosen], [held[it].before for it in chosen], rows[chosen]
-        one: dict[str, Doubles] = {}
-        other: dict[str, Doubles] = {}
-        for name, (texts, befores, of) in sets.items():
-            statistical, deep = self.both(texts, befores, of)
-            pairs = [
-                (apply(calibrations[0][column], statistical[:, place], None), deep[:, place], calibrations[1][column])
-                for place, column in enumerate(COLUMNS)
-            ]
-            one[name] = np.stack([first for first, _, _ in pairs], 1)
-            other[name] = np.stack([apply(how, second, first) for first, second, how in pairs], 1)
-        return one, other
+    def odds(self, of: _Set, calibrations: Calibrations) -> tuple[Doubles, Doubles]:
+        """Return the calibrated log odds of both heads."""
+        statistical, deep = self.both(*of)
+        first, second = np.zeros_like(statistical), np.zeros_like(deep)
+        for place, column in enumerate(COLUMNS):
+            first[:, place] = apply(calibrations[0][column], statistical[:, place], None)
+            second[:, place] = apply(calibrations[1][column], deep[:, place], first[:, place])
+        return first, second
 
 
 _NOTHING_SAID = -10.0
 
 
-def _written(
-    readers: _Readers,
-    held: Sequence[Line],
-    measured: tuple[dict[str, Doubles], dict[str, Doubles]],
-    final: tuple[dict[str, Doubles], dict[str, Doubles]],
-    calibrations: Calibrations,
-    model: str,
-    date: str,
-) -> Made:
-    deep: DeepWeights = as_weights(readers.deep)
-    files = {HEAD: pack(readers.weights), DEEP: pack(deep)}
+def write(fitted: Fitted, model: str, date: str) -> Made:
+    """Weigh heads and built-in rules against each other, fix the operating points, and give the files."""
+    lines = fitted.lines
+    rules = _Rules(lines, fitted.texts)
+    deep: DeepWeights = as_weights(fitted.deep)
+    files = {HEAD: pack(fitted.weights), DEEP: pack(deep)}
     cards = []
     for name, file, place in (("head", HEAD, 0), ("deep", DEEP, 1)):
-        thresholds = _thresholds(measured[place], final[place])
+        odds = {of: both[place] for of, both in fitted.odds.items()}
+        said = rules.heard(odds)
+        shares = _shares(lines, odds, said)
+        odds = {of: weighed_odds(shares, each, said[of]) for of, each in odds.items()}
+        thresholds = _thresholds(lines, odds, said)
         cards.append(
             HeadCard(
                 f"{name}@{VERSION}",
                 hashlib.sha256(files[file]).hexdigest(),
-                calibrations[place],
+                fitted.calibrations[place],
                 {"player": thresholds["player"], "story": thresholds["story"], "tool": thresholds["story"]},
-                figures_of(held, {**measured[place], "role-play": final[place]["role-play"]}, thresholds),
+                figures_of([line for line in lines if line.part == "held"], odds, said, thresholds),
+                Weighing(shares, rules.sharpness),
             )
         )
     card = Card(date, SEED, cards[0], cards[1], model, DATA, LIMITS)
@@ -176,27 +238,49 @@ def _written(
     return Made({**files, CARD: encoded + b"\n", PAGE: page(card).encode()}, card)
 
 
-def _thresholds(measured: Mapping[str, Doubles], final: Mapping[str, Doubles]) -> dict[str, dict[str, Threshold]]:
-    """Fix the operating points.
+def _shares(lines: Sequence[Line], odds: Mapping[str, Doubles], said: Mapping[str, Heard]) -> dict[str, Shares]:
+    """Fit how rules and a head are weighed, on what tunes."""
+    places = {name: chosen for name, chosen in _places(lines).items() if name.startswith("tune ")}
+    tuning = [lines[it] for chosen in places.values() for it in chosen]
+    together = Heard(*(np.concatenate(parts) for parts in zip(*(said[name] for name in places), strict=True)))
+    return fit_shares(tuning, np.concatenate([odds[name] for name in places]), together)
 
-    Role-play, from which nothing is learned, is as the fit on all sees it; the other sets are as the fit on four fifths
-    sees what was held out of it.
-    """
-    harmless = {
-        "role-play": final["role-play"],
-        **{name: measured[name] for name in ("everyday", "fiction", "counsel")},
+
+def _thresholds(
+    lines: Sequence[Line], odds: Mapping[str, Doubles], said: Mapping[str, Heard]
+) -> dict[str, dict[str, Threshold]]:
+    """Fix the operating points, on role-play and on what tunes."""
+    sets = {"role-play": "role-play", **{name: f"tune {name}" for name in ("everyday", "fiction", "counsel")}}
+    player = [COLUMNS.index(column) for column in CRISES]
+    story = [COLUMNS.index(column) for column in STORY]
+    return {
+        "player": operating_points(
+            CRISES,
+            {name: odds[of][:, player] for name, of in sets.items()},
+            _wanted(lines, odds, ("authored",), CRISES),
+            warnings=WARNINGS,
+            escalations=ESCALATIONS,
+            warned={name: said[of].warned for name, of in sets.items()},
+            named={name: said[of].named for name, of in sets.items()},
+        ),
+        # What counsellors are asked is no story.
+        "story": operating_points(
+            STORY,
+            {name: odds[of][:, story] for name, of in sets.items() if name != "counsel"},
+            _wanted(lines, odds, ("story", "replies"), STORY),
+            warnings=STORY_WARNINGS,
+            escalations=STORY_ESCALATIONS,
+        ),
     }
-    found = {}
-    for channel, columns, names in (
-        ("player", CRISES, ("role-play", "everyday", "fiction", "counsel")),
-        ("story", STORY, ("role-play", "everyday", "fiction")),
-    ):
-        places = [COLUMNS.index(column) for column in columns]
-        found[channel] = operating_points(
-            columns,
-            {name: harmless[name][:, places] for name in names},
-            warnings={name: WARNINGS[name] for name in names},
-            escalations={name: ESCALATIONS[name] for name in names},
-        )
-    assert SENTIMENT not in found["player"]
-    return found
+
+
+def _wanted(
+    lines: Sequence[Line], odds: Mapping[str, Doubles], sources: Sequence[str], columns: Sequence[str]
+) -> Doubles:
+    """Return the log odds of what tunes and should be found by one of the columns."""
+    rows = []
+    for name, places in _places(lines).items():
+        if name in {f"tune {source}" for source in sources}:
+            chosen = [any(lines[it].targets.get(column, (0.0,))[0] > 0 for column in columns) for it in places]
+            rows.append(odds[name][chosen])
+    return np.concatenate(rows)[:, [COLUMNS.index(column) for column in columns]]

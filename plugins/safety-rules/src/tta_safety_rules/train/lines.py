@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -40,23 +40,29 @@ _SAD = frozenset(
     "anger annoyance disappointment disapproval disgust embarrassment fear grief nervousness remorse sadness".split()  # noqa: SIM905
 )
 
+Part = Literal["fit", "tune", "held"]
+"""By three fifths the trial is fitted, by one it is calibrated and its operating points are fixed, by one measured."""
 Target = tuple[float, float]
 """What a column should say of a line, 0 or 1, and how much that counts."""
 
 
 class Line(msgspec.Struct, frozen=True):
-    """A text to learn from or to measure with; ``held`` out of the fit whose figures the card shows."""
+    """A text, and what it is for: to be learned from, to be tuned by, or to be measured with."""
 
     text: str
     source: str
     targets: Mapping[str, Target]
     before: str = ""
-    held: bool = False
+    part: Part = "fit"
 
 
-def held_out(key: str) -> bool:
-    """Say whether a line is in the fifth that is held out: always the same, whatever else is in the data."""
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[0] < 51
+def part_of(key: str) -> Part:
+    """Say what a line is for: always the same, whatever else is in the data."""
+    place = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[0]
+    return "held" if place < _FIFTH else "tune" if place < 2 * _FIFTH else "fit"
+
+
+_FIFTH = 51
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -69,12 +75,12 @@ def authored_lines(folder: Path) -> Iterator[Line]:
     for path in sorted(folder.glob("*.jsonl")):
         for row in read_rows(path):
             # The two of a pair stay together: the one would give the other away.
-            held = held_out(row.get("pair") or row["id"])
+            part = part_of(row.get("pair") or row["id"])
             if row.get("channel") == "story" or path.stem == "story":
                 category = _STORY_NAMES.get(row["cat"], row["cat"])
-                yield Line(row["text"], "story", story_targets(category, row["y"]), row.get("ctx") or "", held=held)
+                yield Line(row["text"], "story", story_targets(category, row["y"]), row.get("ctx") or "", part)
             else:
-                yield Line(row["text"], "authored", player_targets(row["cat"], row["y"]), held=held)
+                yield Line(row["text"], "authored", player_targets(row["cat"], row["y"]), part=part)
 
 
 def phrase_lines(path: Path) -> Iterator[Line]:
@@ -87,27 +93,30 @@ def phrase_lines(path: Path) -> Iterator[Line]:
 def shared_lines(folder: Path) -> Iterator[Line]:
     """Read the data folder, as far as its licences let weights be learned from it: not CRD3."""
     for row in read_rows(folder / "authored.jsonl"):
-        yield Line(row["text"], "seeds", player_targets(_KIND_NAMES.get(row["cat"], row["cat"]), 1), held=True)
+        yield Line(row["text"], "seeds", player_targets(_KIND_NAMES.get(row["cat"], row["cat"]), 1), part="held")
     for row in read_rows(folder / "counselchat_q.jsonl"):
         if row["y"] == 0:
-            yield Line(row["text"], "counsel", _counsel_targets(), held=held_out(row["id"]))
+            yield Line(row["text"], "counsel", _counsel_targets(), part=part_of(row["id"]))
     for row in read_rows(folder / "goe_dev.jsonl"):
-        yield Line(row["text"], "everyday", _everyday_targets(row["cat"]), held=held_out(row["id"]))
+        yield Line(row["text"], "everyday", _everyday_targets(row["cat"]), part=part_of(row["id"]))
     for name in ("fic_alice", "fic_frank", "fic_treasure"):
         for row in read_rows(folder / f"{name}.jsonl"):
-            held = held_out(row["id"])
-            yield Line(row["text"], "fiction", player_targets("none", 0), held=held)
-            if not held:
+            part = part_of(row["id"])
+            yield Line(row["text"], "fiction", player_targets("none", 0), part=part)
+            if part == "fit":
                 for sentence in _SENTENCE.findall(row["text"]):
                     yield Line(sentence, "sentences", player_targets("none", 0, weight=_SENTENCE_WEIGHT))
-    for name, held in (("dia_train", False), ("dia_val", True)):
+    for name in ("dia_train", "dia_val"):
         for row in read_rows(folder / f"{name}.jsonl"):
+            # All that its makers set aside for measuring is divided between tuning and measuring.
+            fitted = name == "dia_train"
+            part = "fit" if fitted else "tune" if part_of(row["id"]) == "fit" else "held"
             if (category := _STORY_NAMES.get(row["cat"])) is not None:
-                yield Line(row["text"], "replies", {category: (float(row["y"]), 1.0)}, row["ctx"], held=held)
-            if row["y"] == 0 and not held:
+                yield Line(row["text"], "replies", {category: (float(row["y"]), 1.0)}, row["ctx"], part)
+            if row["y"] == 0 and fitted:
                 yield Line(row["text"], "small talk", player_targets("none", 0, weight=_SENTENCE_WEIGHT))
             # What is answered to where a risk is ignored may tell of one.
-            if row["cat"] != "Risk Ignorance" and not held:
+            if row["cat"] != "Risk Ignorance" and fitted:
                 yield Line(row["ctx"], "small talk", player_targets("none", 0, weight=_SENTENCE_WEIGHT))
 
 

@@ -15,16 +15,25 @@ triple of stems, in each of its columns: the nine kinds of crisis, any of them, 
 generated text must not do (ignore a risk or turn away, agree with harm, claim expertise, give a method, confirm a
 delusion, claim to be human). Pairs, triples and parts of words are kept by a hash of 35 bits, 2^17 of them at most, so
 that two seldom share a weight. A word's weight holds what its place in the sentence model's space says, so that words
-from which nobody learned count, too. The **deep head** (the extra `embeddings`) is a linear part upon a sentence model,
-and adds what the statistical head says.
+from which nobody learned count, too. The **deep head** (the extra `embeddings`) is a linear part upon a sentence model:
+the mean and the peak of its last layer, and the means of two inner ones; it adds what the statistical head says.
+
+Of a player's text the rules and a head give one risk by category: a logistic regression over what the head says of the
+category and of any crisis, and over how sharp the sharpest rule is that matches, affirmed or doubtful. `weighing` in
+`card.json` has its weights, and how sharp each rule is.
 """
 
 _HOW_GOOD = """\
 ## How good they are
 
-On the fifth of the data that was held out of the fit that is measured, by a hash of each line's id; minimal pairs stay
-together. Messages and most replies were written by the same hand as those learned from: on other people's words they
-will be less good. `role-play` is real talk at a game table, from which nothing was learned.
+Of player's texts the figures are those of the rules and the head together. By a hash of each line's id the data fall
+into fifths; minimal pairs stay together. Three were fitted; by the fourth calibration, weighing and operating points
+were fixed, and by `role-play`; the last is measured, so that nothing here was chosen by it. (Hyper-parameters were
+chosen within the first four.) What is shipped was then fitted on all: with more data than what is measured. Messages
+and most replies were written by the same hand as those learned from: on other people's words they will be less good.
+`crises by another hand` were not. `role-play` and `other role-play` are real talk at a game table, from which nothing
+was learned; the other tuned nothing either. Counsellors are asked about crises, too, and few of those are labelled so:
+of `counsel` some of what is warned of is meant to be.
 """
 
 
