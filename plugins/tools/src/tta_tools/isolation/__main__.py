@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -17,6 +18,8 @@ def main() -> None:
     """Serve; a child only returns from here by ending."""
     # Nobody asks how a supervisor ended: it says so itself.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # A collection would write to all that is shared with each child, and copy it.
+    gc.freeze()
     control = socket.socket(fileno=0)
     while True:
         _, files, _, _ = socket.recv_fds(control, 1, 1)

@@ -104,7 +104,8 @@ class _Supervisor:
         poll = select.poll()
         for file in (0, ours, exited):
             poll.register(file, select.POLLIN)
-        look = 0.0
+        # Most calls have ended by then.
+        look = time.monotonic() + _LOOK
         while True:
             ready = {file for file, _ in poll.poll(_LOOK * 1000)}
             if 0 in ready:
