@@ -38,7 +38,7 @@ from tta_schedules_redis import SchedulesRedis
 from tta_sessions import SESSIONS, Session, SessionConflict, SessionsMemory, SessionsPlugin
 from tta_sessions_redis import SessionsRedis
 from tta_tool_policy import ToolPolicy
-from tta_tools import ToolsMemory
+from tta_tools import ToolsMemory, ToolsPlugin
 from tta_tools_redis import ToolsRedis
 from tta_workflows import WORKFLOWS, WorkflowsLocal, WorkflowsMemory, WorkflowsPlugin
 from tta_workflows_redis import WorkflowsRedis
@@ -50,7 +50,7 @@ MEMORY: dict[str, type[Plugin[Any]]] = {
     "workflows-local": WorkflowsLocal, "workflows-memory": WorkflowsMemory, "agents-memory": AgentsMemory,
     "agents": AgentsPlugin, "safety": SafetyPlugin, "safety-rules": SafetyRules, "notify": NotifyPlugin,
     "notify-memory": NotifyMemory, "safety-memory": SafetyMemory, "tool-policy": ToolPolicy,
-    "tools-memory": ToolsMemory,
+    "tools": ToolsPlugin, "tools-memory": ToolsMemory,
 }  # fmt: skip
 REDIS: dict[str, type[Plugin[Any]]] = {
     "crisis": CrisisPlugin, "crisis-redis": CrisisRedis,
@@ -59,7 +59,7 @@ REDIS: dict[str, type[Plugin[Any]]] = {
     "breakers": BreakersPlugin, "audit-redis": AuditRedis, "breakers-redis": BreakersRedis,
     "schedules": SchedulesPlugin, "schedules-local": SchedulesLocal, "schedules-redis": SchedulesRedis,
     "notify": NotifyPlugin, "notify-redis": NotifyRedis, "safety": SafetyPlugin, "safety-redis": SafetyRedis,
-    "tools-redis": ToolsRedis,
+    "tools": ToolsPlugin, "tools-redis": ToolsRedis,
 }  # fmt: skip
 
 
