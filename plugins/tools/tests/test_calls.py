@@ -333,6 +333,15 @@ async def test_a_key_makes_a_call_once() -> None:
         assert counted.calls == 3
 
 
+@pytest.mark.parametrize("key", ["\ud800", "x" * 513, "a\nb"], ids=["surrogate", "long", "lines"])
+async def test_a_key_is_a_text(key: str) -> None:
+    counted = Counted()
+    async with deployment(counted.tool) as kernel:
+        assert (await refused(kernel, key=key)).code == "invalid_arguments"
+        done = await kernel.get(TOOLS).run("counted", {}, key="k", session="\ud800")
+    assert (done.value, counted.calls) == (0, 1)
+
+
 async def test_a_call_that_failed_isn_t_made_again_under_its_key_unless_it_may_be() -> None:
     for idempotent, calls in ((False, 1), (True, 2)):
         counted = Counted(lambda number: 1 / 0, idempotent=idempotent)

@@ -180,6 +180,29 @@ async def test_a_tool_that_a_process_has_isn_t_idle() -> None:
         }  # fmt: skip
 
 
+async def test_a_tool_that_was_built_here_may_become_idle_and_is_let_go_of() -> None:
+    store = MemoryToolStore(time.time)
+    async with with_store(store, Tool.of(roll, name="declared", version="1.0.0")) as kernel:
+        tools = kernel.get(TOOLS)
+        assert isinstance(tools, StoredTools)
+        await tools.register(Tool.of(roll, name="dice", version="1.0.0"))
+        soon = time.time() + 10
+        await store.touch("declared", "1.0.0", seen_at=soon + 10)
+        assert (await store.cleanup(deprecate_before=soon, prune_before=0)).deprecated == ("dice:1.0.0",)
+        assert (await store.cleanup(deprecate_before=0, prune_before=soon)).pruned == ("dice:1.0.0",)
+        await tools.count()
+        assert [tool.spec.name for tool in tools.registry.local] == ["declared"]
+
+
+@pytest.mark.parametrize(("name", "version"), [("a secret of Bo's", ""), ("\ud800" * 3, ""), ("dice", "a secret")])
+async def test_a_name_that_none_can_have_is_told_to_nobody(name: str, version: str) -> None:
+    async with deployment() as kernel:
+        with pytest.raises(ToolError) as caught:
+            await kernel.get(TOOLS).run(name, {}, version=version)
+    assert caught.value.code == "not_found"
+    assert "secret" not in str(caught.value)
+
+
 async def test_a_build_is_made_once_however_many_ask_here_and_elsewhere() -> None:
     store = MemoryToolStore(time.time)
     built: list[int] = []

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from typing import Literal
 from uuid import uuid4
 
-import msgspec
-
 from tta_http import Principal
 from tta_kernel import Event
 from tta_tool_policy import Decision, ToolCall
 
 from .events import ToolApprovalAsked, ToolApprovalDecided
+from .keeping import digest
 from .model import Approval, ApprovalStatus, ToolError
 from .settings import Config
 from .store import ApprovalPage, NoSuchApproval, ToolStore
@@ -37,16 +36,15 @@ class Approvals:
 
     async def take(self, call: ToolCall, decision: Decision, arguments: bytes, key: str) -> None:
         """Return if a human has approved this very call; raise a `ToolError` otherwise, and ask for it once."""
-        digest = hashlib.sha256(arguments).hexdigest()
+        given = hashlib.sha256(arguments).hexdigest()
         requester = name_of(call.principal)
-        bound = (call.tool, call.version, digest, requester, call.agent, call.session, call.owner)
-        binding = hashlib.sha256(msgspec.json.encode(bound)).hexdigest()
+        binding = digest(call.tool, call.version, given, requester, call.agent, call.session, call.owner)
         now = self._clock()
         if await self._store.take(binding, at=now) is not None:
             return
         ttl = self._config.approval_ttl if decision.approval_ttl is None else decision.approval_ttl
         wanted = Approval(
-            id=uuid4().hex, binding=binding, tool=call.tool, version=call.version, arguments=digest,
+            id=uuid4().hex, binding=binding, tool=call.tool, version=call.version, arguments=given,
             requester=requester, agent=call.agent, session=call.session, owner=call.owner, rule=decision.rule,
             key=key, asked_at=now, expires_at=now + ttl,
         )  # fmt: skip

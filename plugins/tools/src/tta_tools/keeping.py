@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -52,8 +53,8 @@ class Keeping:
         The claim comes before the call: so it isn't made twice, whatever becomes of this process. ``was_made`` says
         whether the tool may have been called: where it wasn't, the claim is given back.
         """
-        if len(key) > _LONGEST_KEY:
-            raise ToolError("invalid_arguments", f"{spec.id}: a call's key has up to {_LONGEST_KEY} characters")
+        if len(key) > _LONGEST_KEY or not key.isprintable():
+            raise ToolError("invalid_arguments", f"{spec.id}: a call's key has up to {_LONGEST_KEY} characters of text")
         place, token = digest(spec.name, *scope, key), uuid4().hex
         claim = await self._asked(
             spec, self._store.claim(
@@ -135,4 +136,5 @@ def _restored(spec: ToolSpec, value: bytes) -> Made:
 
 def digest(*parts: str) -> str:
     """Return one word for several, none of which could be taken for another's."""
-    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+    # In ASCII: a name may hold half of a surrogate pair, which UTF-8 hasn't got.
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -225,6 +225,11 @@ def split_id(id: str) -> tuple[str, str]:
     return name, version
 
 
+def is_version(text: str) -> bool:
+    """Say whether this can be a tool's version."""
+    return len(text) <= 96 and re.fullmatch(VERSION, text) is not None
+
+
 def is_name(text: str) -> bool:
     """Say whether this can be a tool's name."""
     return 3 <= len(text) <= LONGEST_NAME and re.fullmatch(NAME, text) is not None

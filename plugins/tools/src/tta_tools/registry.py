@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from logging import Logger
 from typing import Any
 
@@ -17,7 +17,7 @@ from tta_kernel import Event
 from .checking import breaking, may_break, problems
 from .declaring import Tool
 from .events import ToolDeprecated, ToolRegistered
-from .model import ToolError, ToolSpec
+from .model import ToolError, ToolSpec, is_name, is_version
 from .settings import Config
 from .store import Registered, ToolStore, ToolStoreError
 
@@ -41,6 +41,8 @@ class Registry:
         self._monotonic = monotonic
         self._local: dict[str, Tool] = {}
         """By ``name:version``."""
+        self._declared: set[str] = set()
+        """Those of them that plugins bring: they stay as long as this process."""
         self._unregistered: dict[str, str] = {}
         """Tools of this process that the store hasn't got yet, and whose they are."""
         self._found: OrderedDict[tuple[str, str], _Found] = OrderedDict()
@@ -74,6 +76,9 @@ class Registry:
             self._found.move_to_end((name, version))
             return found.spec
         self.misses += 1
+        # A model may have made the name up, of a person's words: nobody else hears of it.
+        if not is_name(name) or (version and not is_version(version)):
+            raise ToolError("not_found", "no tool has such a name or version: it reads like `kg.query`, and `1.2.0`")
         generation = self._generation
         try:
             spec = await self._look(name, version)
@@ -107,7 +112,7 @@ class Registry:
         if chosen:
             return self._local[f"{name}:{chosen}"].spec
         raise ToolError(
-            "unavailable", f"{name:.128}: the store of tools can't be used, and this process hasn't got it"
+            "unavailable", f"{name}: the store of tools can't be used, and this process hasn't got it"
         ) from exc
 
     async def register(self, tool: Tool | ToolSpec, *, by: str = "") -> ToolSpec:
@@ -154,6 +159,7 @@ class Registry:
     def declare(self, tool: Tool, plugin: str) -> None:
         """Have a plugin's tool run in this process, and register it as soon as the store can be used."""
         self._local[tool.spec.id] = tool
+        self._declared.add(tool.spec.id)
         self._unregistered[tool.spec.id] = plugin
 
     async def register_declared(self) -> None:
@@ -169,6 +175,7 @@ class Registry:
                 self.refused[id] = exc.detail
                 self._log.error("tool %s of plugin %s is refused: %s", id, plugin, exc.detail)
                 del self._local[id]
+                self._declared.discard(id)
             self._unregistered.pop(id, None)
         self._note("")
 
@@ -204,10 +211,15 @@ class Registry:
             del self._found[key]
 
     async def announce(self, now: float) -> None:
-        """Tell the store that this process has its tools, so that none of them counts as idle."""
-        for id in [*self._local]:
+        """Tell the store which tools plugins of this process bring, so that none of them counts as idle."""
+        for id in [*self._declared]:
             name, _, version = id.partition(":")
             await self._store.touch(name, version, seen_at=now)
+
+    def drop_all_but(self, ids: Collection[str]) -> None:
+        """Let go of tools that were built or registered here, and that are gone from the store since."""
+        for id in self._local.keys() - self._declared - {*ids}:
+            del self._local[id]
 
     def _note(self, trouble: str) -> None:
         if trouble and not self.trouble:
@@ -231,5 +243,5 @@ def _highest(versions: Sequence[str]) -> str:
 
 
 def _not_found(name: str, version: str) -> ToolError:
-    what = f"{name:.128}:{version:.96}" if version else f"{name:.128}"
+    what = f"{name}:{version}" if version else name
     return ToolError("not_found", f"there is no tool {what}: `tta tools list` shows those that there are")

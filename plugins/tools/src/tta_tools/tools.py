@@ -140,7 +140,9 @@ class StoredTools:
     async def count(self) -> None:
         """Look how many tools there are."""
         counts: dict[Status, int] = {"active": 0, "deprecated": 0}
-        for spec in await self.all():
+        found = await self.all()
+        self.registry.drop_all_but([spec.id for spec in found])
+        for spec in found:
             counts[spec.status] += 1
         self.counts = counts
 
