@@ -510,3 +510,22 @@ async def test_a_tool_that_this_process_can_t_run_is_unavailable_and_says_who_ca
     assert said in error.detail
     if said != "is no tool":
         assert "kg-plugin" in error.detail
+
+
+async def test_a_limit_of_memory_or_processor_needs_a_process_which_needs_a_reference() -> None:
+    for declared, limits in (
+        ({"memory": 2**26}, Limits()),
+        ({"cpu_percent": 50}, Limits()),
+        ({}, Limits(memory=2**26)),
+        ({}, Limits(cpu_percent=50)),
+    ):
+        counted = Counted(**declared)
+        async with deployment(policy=saying("allow", limits=limits)) as kernel:
+            tools = kernel.get(TOOLS)
+            if declared:
+                with pytest.raises(ToolError, match="needs a reference"):
+                    await tools.register(counted.tool)
+                continue
+            await tools.register(counted.tool)
+            assert (await refused(kernel)).code == "unavailable"
+        assert counted.calls == 0

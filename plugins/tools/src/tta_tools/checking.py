@@ -38,6 +38,9 @@ def problems(spec: ToolSpec, config: Config) -> Iterator[str]:
         yield f"the result's schema {wrong}"
     if spec.cache_ttl is not None and not spec.idempotent:
         yield "has `cache_ttl` and isn't idempotent: its results can't be used again"
+    alone = spec.isolation == "process" or spec.memory is not None or spec.cpu_percent is not None
+    if alone and spec.reference is None:
+        yield "runs in a process of its own, and so needs a reference: put @tool on a function of a module"
     if not spec.description.isprintable():
         yield "has a description with characters that can't be shown"
     for number, example in enumerate(spec.examples, 1):
