@@ -513,12 +513,13 @@ async def test_a_tool_that_this_process_can_t_run_is_unavailable_and_says_who_ca
 
 
 async def test_a_limit_of_memory_or_processor_needs_a_process_which_needs_a_reference() -> None:
-    for declared, limits in (
+    cases: list[tuple[dict[str, Any], Limits]] = [
         ({"memory": 2**26}, Limits()),
         ({"cpu_percent": 50}, Limits()),
         ({}, Limits(memory=2**26)),
         ({}, Limits(cpu_percent=50)),
-    ):
+    ]
+    for declared, limits in cases:
         counted = Counted(**declared)
         async with deployment(policy=saying("allow", limits=limits)) as kernel:
             tools = kernel.get(TOOLS)
