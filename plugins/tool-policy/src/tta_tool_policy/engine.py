@@ -8,52 +8,24 @@ these ask of its arguments and its session.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
 from tta_capabilities.versions import version
 from tta_kernel import as_failure
 
-from .model import SAFETY_FLAGS, Decision, Effect, Explanation, Limits, Reason, ToolCall
-from .predicates import (
-    Condition,
-    Held,
-    all_of,
-    for_argument,
-    for_schema,
-    for_session,
-    for_tools,
-    granted,
-    names_tool,
-    one_of,
-    some_of,
-)
-from .rules import Defaults, PolicyText, Rule, rate_of
+from .compiling import Compiler
+from .model import SAFETY_FLAGS, Decision, Explanation, Reason, ToolCall
+from .predicates import Condition, Held, all_of, names_tool
+from .rules import Defaults, PolicyText, Rule
 
 _TOOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _KEPT = 16_384
 """Tools, and principals, for which it is remembered which rules may concern them."""
 BEFORE_RULES = "policy"
 """Stands for a rule where a call is denied before any is asked."""
-UNDECIDED = "undecided"
-UNREAD = "session-unread"
-
-
-class _Compiled(NamedTuple):
-    """A rule, ready to be asked; what it asks is parted by what is the same for many calls."""
-
-    rule: Rule
-    floor: bool
-    effect: Effect
-    of_tool: Sequence[Condition]
-    of_caller: Sequence[Condition]
-    of_call: Sequence[Condition]
-    session: Condition | None
-    decision: Decision
-    undecided: Decision
-    unread: Decision
 
 
 class Engine:
@@ -65,11 +37,12 @@ class Engine:
     def __init__(self, text: PolicyText, digest: str) -> None:
         self.text = text
         self.digest = digest
-        self.flaws: list[tuple[str, str, str]] = []
-        self._rules: list[_Compiled] = []
-        for section, rules in (("deny", text.deny), ("rules", text.rules)):
-            for number, rule in enumerate(rules):
-                self._add(rule, f"{section}.{number}", floor=section == "deny")
+        compiler = Compiler(text.defaults, digest)
+        self._rules = [
+            *(compiler.compile(rule, f"deny.{number}", floor=True) for number, rule in enumerate(text.deny)),
+            *(compiler.compile(rule, f"rules.{number}", floor=False) for number, rule in enumerate(text.rules)),
+        ]
+        self.flaws = compiler.flaws
         self._callables = _callables(text.defaults)
         self._closed = [flag for flag in SAFETY_FLAGS if getattr(text.defaults, flag) is False]
         self._default = self._denied("default", "no-rule")
@@ -146,7 +119,7 @@ class Engine:
             lowest = left & -left  # The lowest bit that is set: the uppermost rule of those that are left.
             left ^= lowest
             each = self._rules[lowest.bit_length() - 1]
-            decision = _outcome(each, call)
+            decision = each.outcome(call)
             if decision is None:
                 continue
             if each.rule.shadow:
@@ -195,144 +168,6 @@ class Engine:
 
     def _denied(self, rule: str, reason: str) -> Decision:
         return Decision(effect="deny", rule=rule, reason=reason, policy=self.digest)
-
-    def _add(self, rule: Rule, where: str, *, floor: bool) -> None:
-        """Make a rule ready; what is wrong with it goes to the flaws."""
-        self.flaws += ((f"{where}{key}", what, hint) for key, what, hint in _contradictions(rule, floor=floor))
-        effect: Effect = rule.effect or "deny"
-        limits = self._limits(rule, where)
-
-        def decided(effect: Effect, reason: str) -> Decision:
-            allowing = effect != "deny"
-            return Decision(
-                effect=effect,
-                rule=rule.id,
-                reason=reason,
-                policy=self.digest,
-                limits=limits if allowing else Limits(),
-                approval_ttl=(rule.approval_ttl or self.text.defaults.approval_ttl) if effect == "ask" else None,
-            )
-
-        self._rules.append(
-            _Compiled(
-                rule=rule,
-                floor=floor,
-                effect=effect,
-                of_tool=[*self._of_tool(rule, effect, where)],
-                of_caller=[*_of_caller(rule)],
-                of_call=[*self._of_call(rule, where)],
-                session=for_session(rule.session) if rule.session is not None else None,
-                decision=decided(effect, "rule"),
-                undecided=decided("deny", UNDECIDED),
-                unread=decided("deny", UNREAD),
-            )
-        )
-
-    def _of_tool(self, rule: Rule, effect: Effect, where: str) -> Sequence[Condition]:
-        found = []
-        try:
-            found.append(for_tools(rule.tools, strict=effect != "allow"))
-        except ValueError as error:
-            self.flaws.append((f"{where}.tools", str(error), ""))
-        if rule.tags is not None:
-            found.append(some_of("one of its tags is", "tags", rule.tags))
-        if rule.flags is not None:
-            found.append(some_of("it has the safety flag", "flags", rule.flags))
-        if effect != "deny":
-            defaults = [flag for flag in SAFETY_FLAGS if getattr(self.text.defaults, flag)]
-            found.append(granted({*rule.grants, *defaults}))
-        return found
-
-    def _of_call(self, rule: Rule, where: str) -> Sequence[Condition]:
-        found = []
-        for path, wanted in rule.arguments.items():
-            try:
-                found.append(for_argument(path, wanted))
-            except ValueError as error:
-                self.flaws.append((f"{where}.arguments.{path}", str(error), ""))
-        for key, schema, fits in (("schema", rule.schema, True), ("unless_schema", rule.unless_schema, False)):
-            if schema is not None:
-                try:
-                    found.append(for_schema(schema, fits=fits))
-                except ValueError as error:
-                    self.flaws.append((f"{where}.{key}", str(error), ""))
-        return found
-
-    def _limits(self, rule: Rule, where: str) -> Limits:
-        defaults = self.text.defaults
-        rate = None
-        if rule.rate is not None:
-            try:
-                rate = rate_of(rule.rate)
-            except ValueError as error:
-                self.flaws.append((f"{where}.rate", str(error), ""))
-        return Limits(
-            timeout=rule.timeout or defaults.timeout,
-            concurrency=rule.concurrency or defaults.concurrency,
-            rate=rate,
-            cpu_percent=rule.cpu_percent or defaults.cpu_percent,
-            memory=rule.memory or defaults.memory,
-        )
-
-
-def _outcome(each: _Compiled, call: ToolCall) -> Decision | None:
-    """Return what a rule decides about a call that it may concern; None where it doesn't hold."""
-    undecided = False
-    for condition in each.of_call:
-        held = condition.holds(call)
-        if held is False:
-            return None
-        undecided = undecided or held is None
-    if each.session is not None:
-        held = each.session.holds(call)
-        if held is False:
-            return None
-        if held is None:
-            return each.unread
-    if not undecided:
-        return each.decision
-    # A rule that grants something holds only where that is certain; one that takes something away, also in doubt.
-    return None if each.effect == "allow" else each.undecided
-
-
-def _of_caller(rule: Rule) -> Sequence[Condition]:
-    found = []
-    if rule.principals is not None:
-        found.append(one_of("principal", "principal.name", rule.principals))
-    if rule.kinds is not None:
-        found.append(one_of("kind of principal", "principal.kind", rule.kinds))
-    if rule.roles is not None:
-        found.append(some_of("one of its principal's roles is", "principal.roles", rule.roles))
-    if rule.agents is not None:
-        found.append(one_of("agent", "agent", rule.agents))
-    return found
-
-
-def _contradictions(rule: Rule, *, floor: bool) -> Sequence[tuple[str, str, str]]:
-    """Return what a rule says that can't be meant: the key, what is wrong, and the way out."""
-    found = []
-    if floor and rule.effect not in (None, "deny"):
-        found.append((".effect", "stands under `deny`, and does something else", "move the rule to `rules`"))
-    if floor and rule.shadow:
-        found.append((".shadow", "stands under `deny`, where nothing is only tried", "move the rule to `rules`"))
-    if not floor and rule.effect is None:
-        found.append((".effect", "is missing", "say allow, deny or ask"))
-    effect = rule.effect or "deny"
-    if effect == "deny":
-        given = ("grants", "timeout", "rate", "concurrency", "cpu_percent", "memory")
-        found += [
-            (f".{key}", "is for rules that allow or ask, and this one denies", "take it away")
-            for key in given
-            if getattr(rule, key)
-        ]
-    if effect != "ask" and rule.approval_ttl is not None:
-        found.append((".approval_ttl", "is for rules that ask", "take it away, or say `effect: ask`"))
-    if effect != "allow" and rule.schema is not None:
-        # Arguments of another kind would fit no such schema, and so slip past.
-        found.append((".schema", "is for rules that allow", "say `unless_schema`, and what is in order"))
-    if effect == "allow" and rule.unless_schema is not None:
-        found.append((".unless_schema", "is for rules that deny or ask", "say `schema`, and what is in order"))
-    return found
 
 
 def _callables(defaults: Defaults) -> Any:
