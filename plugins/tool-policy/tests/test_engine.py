@@ -217,6 +217,45 @@ def test_no_kind_of_value_slips_past_a_rule_that_denies_or_asks(effect: str, bad
     assert policy.decide(call(arguments={})).reason == "undecided"
 
 
+@pytest.mark.parametrize(
+    ("bad", "value"),
+    [
+        ("type: string, in: [rm]", "\uff52m"),
+        ("type: string, in: [rm]", "\ud800"),
+        ("type: number, minimum: 101", math.inf),
+        ("type: integer, minimum: 100", 100.0),
+    ],
+)
+def test_a_type_lets_nothing_slip_past_that_may_be_of_that_type(bad: str, value: object) -> None:
+    policy = engine(f"""
+        effect: deny, tools: [dice], arguments: {{n: {{{bad}}}}}
+        effect: allow, tools: [dice]
+    """)
+    assert decided(policy, call(arguments={"n": value})) == "deny r0"
+    assert policy.decide(call(arguments={"n": True})).allowed
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits", "fits_not"),
+    [
+        ("a*", ["a", "ab", "a\n"], ["", "ba"]),
+        ("*a", ["a", "aa", "ba"], ["ab"]),
+        ("a*a", ["aa", "aba", "aaa"], ["a", "ab"]),
+        ("a**b*c", ["abc", "axbxbc", "abcc"], ["ac", "acb"]),
+        ("*b*", ["b", "abc"], ["", "ac"]),
+        ("*.*", [".", "a.b"], ["ab"]),
+        ("**", ["", "a"], []),
+        ("*a" * 90 + "*b", ["a" * 90 + "b"], ["a" * 200]),
+    ],
+)
+def test_stars_stand_for_any_characters_and_cost_no_more_however_many_they_are(
+    pattern: str, fits: list[str], fits_not: list[str]
+) -> None:
+    policy = engine(f"effect: allow, tools: [dice], principals: ['{pattern}']")
+    for name in filter(None, (*fits, *fits_not)):
+        assert policy.decide(call(principal=Principal(name, "key"))).allowed is (name in fits), name
+
+
 def test_arguments_that_lie_in_others_are_found_and_those_that_are_not_there_count_as_said() -> None:
     policy = engine("""
         effect: allow, tools: [dice], arguments: {"a.depth": {maximum: 3}, "seed": {type: integer, missing: holds}}

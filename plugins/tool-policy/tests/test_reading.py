@@ -133,6 +133,25 @@ def test_what_is_no_policy_is_refused(text: str, what: str) -> None:
     assert what in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "version: 1\nrules: [" + "[]," * 660_000 + "]\n...\n",
+        "version: 1\n" + "".join(f"k{number}: 1\n" for number in range(180_000)) + "...\n",
+    ],
+)
+def test_a_text_with_too_many_values_is_refused_before_each_of_them_is_looked_at(text: str) -> None:
+    with pytest.raises(PolicyError, match="has more than 100,000 values"):
+        read_policy(text, "p.yaml")
+
+
+def test_of_very_many_problems_the_first_are_told() -> None:
+    with pytest.raises(PolicyError) as caught:
+        read_policy("version: 1\nrules: [" + "[]," * 5000 + "]\n...\n", "p.yaml")
+    assert len(caught.value.problems) == 101
+    assert "4900 problems more" in str(caught.value)
+
+
 @pytest.mark.parametrize("text", ['{"version": 1, "version": 1}', '{"version": NaN}', "[" * 100_000, "{", "nul"])
 def test_what_is_no_json_is_refused_and_tabs_are_no_harm(text: str) -> None:
     with pytest.raises(PolicyError, match="is no JSON"):

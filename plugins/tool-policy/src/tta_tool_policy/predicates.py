@@ -169,16 +169,18 @@ def _versioned(text: str, *, strict: bool) -> Callable[[str], bool]:
 def _named(patterns: Sequence[str]) -> Callable[[str], bool]:
     """Return what says whether a text is one of these, in which ``*`` stands for any characters."""
     exact = frozenset(pattern for pattern in patterns if "*" not in pattern)
-    wild = [
-        re.compile(".*".join(map(re.escape, re.sub(r"\*+", "*", pattern).split("*"))), re.DOTALL)
-        for pattern in patterns
-        if "*" in pattern
-    ]
+    wild = [_wild(pattern) for pattern in patterns if "*" in pattern]
     if not wild:
         return exact.__contains__
-    if any(each.pattern == ".*" for each in wild):
+    if any(not pattern.strip("*") for pattern in patterns):
         return lambda text: True
     return lambda text: text in exact or any(each.fullmatch(text) for each in wild)
+
+
+def _wild(pattern: str) -> re.Pattern[str]:
+    first, *middle, last = map(re.escape, pattern.split("*"))
+    # Each part where it stands first, and for good: else names of whoever calls could cost time without end.
+    return re.compile(first + "".join(f"(?>.*?{part})" for part in middle) + ".*" + last, re.DOTALL)
 
 
 def _of_value(wanted: Argument) -> Iterable[Callable[[Any], Held]]:
@@ -202,7 +204,10 @@ def _typed(kind: str) -> Callable[[Any], Held]:
     kinds = _KINDS[kind]
 
     def holds(value: Any) -> Held:
-        return type(value) in kinds and is_plain(value)
+        if type(value) in kinds:
+            return True if is_plain(value) else None
+        # To a schema 100.0 is an integer, and to the tool 100: a rule that denies integers is for it, too.
+        return None if kind == "integer" and type(value) is float and value.is_integer() else False
 
     return holds
 

@@ -23,6 +23,10 @@ from .rules import Defaults, PolicyText
 
 LARGEST = 2_000_000
 """How many bytes a policy may have."""
+MOST_VALUES = 100_000
+"""How many values a policy may have: each is looked at, and while that lasts little else is done."""
+MOST_TOLD = 100
+"""How many problems are told of one policy."""
 Format = Literal["yaml", "json"]
 END = "..."
 _RULE = re.compile(r"^(deny|rules)\.(\d+)")
@@ -111,6 +115,8 @@ def _tree(text: str, where: str, format: Format) -> Any:
             # Cut after any line, YAML is still YAML, and a rule that has lost its conditions is for everybody.
             what = f"doesn't end with a line {END}, so nobody knows whether it is whole"
             raise PolicyError(Problem(where, what, f"write {END} into its last line"))
+    if _has_too_many(tree):
+        raise PolicyError(Problem(where, f"has more than {MOST_VALUES:,} values", "split off what isn't used"))
     if not isinstance(tree, dict):
         raise PolicyError(Problem(where, "expected a mapping with `version`, `defaults`, `deny` and `rules`"))
     return tree
@@ -133,6 +139,19 @@ def _json(text: str, where: str) -> Any:
     except (ValueError, RecursionError) as error:
         what = "lies too deep" if isinstance(error, RecursionError) else str(error)
         raise PolicyError(Problem(where, f"is no JSON: {what}")) from None
+
+
+def _has_too_many(tree: Any) -> bool:
+    found = 0
+    left = [tree]
+    while left:
+        each = left.pop()
+        if isinstance(each, dict | list):
+            found += len(each)
+            left += each.values() if isinstance(each, dict) else each
+        if found > MOST_VALUES:
+            return True
+    return False
 
 
 def _twice(text: PolicyText) -> Iterator[Problem]:
@@ -173,7 +192,10 @@ def _lines(text: str) -> Mapping[str, int]:
 def _placed(problems: Sequence[Problem], text: str, where: str, tree: Mapping[str, Any]) -> PolicyError:
     """Return the error that tells problems, each with its file, its line, and the id of its rule."""
     lines = _lines(text)
-    return PolicyError(*(replace(each, where=_place(each.where, where, tree, lines)) for each in problems))
+    told = [replace(each, where=_place(each.where, where, tree, lines)) for each in problems[:MOST_TOLD]]
+    if len(problems) > MOST_TOLD:
+        told.append(Problem(where, f"there are {len(problems) - MOST_TOLD} problems more", "mend these first"))
+    return PolicyError(*told)
 
 
 def _place(key: str, where: str, tree: Mapping[str, Any], lines: Mapping[str, int]) -> str:
