@@ -21,6 +21,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 REFUSED = [
     "127.0.0.1", "127.255.255.254", "0.0.0.0", "0.1.2.3", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1",
     "100.64.0.1", "169.254.169.254", "169.254.170.2", "192.0.0.1", "192.0.2.1", "192.88.99.1", "198.18.0.1",
+    "168.63.129.16", "192.0.0.192", "100.100.100.200", "2002:a83f:8110::1",
     "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255",
     "::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:7f00:1", "::ffff:10.0.0.1", "::ffff:169.254.169.254",
     "::ffff:0:127.0.0.1", "64:ff9b::127.0.0.1", "64:ff9b::a9fe:a9fe", "64:ff9b::10.0.0.1", "64:ff9b:1::1",
@@ -41,10 +42,11 @@ def test_an_address_that_leads_into_a_network_of_ours_is_refused_however_it_is_w
 
 
 def test_a_network_that_config_names_is_allowed_and_where_clouds_keep_their_secrets_never() -> None:
-    private = [ipaddress.ip_network(each) for each in ("10.1.0.0/16", "169.254.0.0/16", "0.0.0.0/0")]
+    private = [ipaddress.ip_network(each) for each in ("10.1.0.0/16", "169.254.0.0/16", "0.0.0.0/0", "fc00::/7")]
     assert is_allowed("10.1.2.3", private[:2])
     assert not is_allowed("10.2.2.3", private[:2])
-    for address in ("169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "0.0.0.0", "224.0.0.1"):
+    secrets = ("169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "168.63.129.16", "fd00:ec2::254")
+    for address in (*secrets, "0.0.0.0", "224.0.0.1"):
         assert not is_allowed(address, private)
 
 

@@ -21,14 +21,27 @@ _REFUSED = tuple(
         "3fff::/20",  # documentation, which Python doesn't know yet
     )
 )
+_SECRETS = frozenset(
+    map(
+        ipaddress.ip_address,
+        (
+            "100.100.100.200",  # Alibaba
+            "168.63.129.16",  # Azure, and one of the internet's
+            "192.0.0.192",  # Oracle, and to older Pythons one of the internet's
+            "fd00:ec2::254",  # Amazon
+            "fd20:ce::254",  # Google
+        ),
+    )
+)
+"""Where clouds answer for their secrets, and no address is link-local."""
 _ISATAP = (0x00005EFE, 0x02005EFE)
 
 
 def is_allowed(text: str, also: Sequence[Network] = ()) -> bool:
     """Say whether to connect to an address, as a resolver gives it.
 
-    What isn't the internet's is refused unless a network of ``also`` holds it; link-local addresses (where clouds
-    answer for their secrets), multicast and none at all are always refused.
+    What isn't the internet's is refused unless a network of ``also`` holds it; link-local addresses and others where
+    clouds answer for their secrets, multicast and none at all are always refused.
     """
     try:
         address = ipaddress.ip_address(text)
@@ -37,7 +50,7 @@ def is_allowed(text: str, also: Sequence[Network] = ()) -> bool:
     # An address that carries another leads where that one does.
     while (inner := _carried(address)) is not None:
         address = inner
-    if address.is_link_local or address.is_multicast or address.is_unspecified:
+    if address.is_link_local or address.is_multicast or address.is_unspecified or address in _SECRETS:
         return False
     if any(address in network for network in also):
         return True
