@@ -59,6 +59,20 @@ async def far(point: Point, names: list[str]) -> dict[str, int]:
     return dict.fromkeys(names, abs(point.x) + abs(point.y))
 
 
+class Odd(dict[str, Any]):
+    """Equals nothing, and says so in its own way."""
+
+    def __init__(self, raises: BaseException) -> None:
+        super().__init__(a=1)
+        self._raises = raises
+
+    def __eq__(self, other: object) -> bool:
+        raise self._raises
+
+    __ne__ = __eq__
+    __hash__ = None  # type: ignore[assignment]
+
+
 class Counted:
     """A tool that counts its calls, and does what a test says."""
 
@@ -110,6 +124,7 @@ async def test_a_call_has_its_result_and_types(adding: Kernel) -> None:
         ({}, ""), ({"a": True}, "a"), ({"a": "secret"}, "a"), ({"a": 1.5}, "a"), ({"a": 1.0}, "a"), ({"a": None}, "a"),
         ({"a": 1, "secret text": 1}, ""), ({"a": float("nan")}, ""), ({"a": 10**5000}, ""), ({"a": "\ud800"}, ""),
         ({"a": {"secret"}}, "a"), ([1], ""), ("secret", ""), (None, ""), ({1: 2}, ""), ({"a": object()}, ""),
+        (Odd(RuntimeError("secret")), ""), (Odd(SystemExit("secret")), ""),
     ],
 )  # fmt: skip
 async def test_arguments_that_don_t_fit_are_refused_without_a_word_of_them(
@@ -121,6 +136,21 @@ async def test_arguments_that_don_t_fit_are_refused_without_a_word_of_them(
     assert "math.add:1.0.0" in caught.value.detail
     assert "secret" not in str(caught.value)
     assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("raises", [RuntimeError("secret"), SystemExit("secret")])
+async def test_a_result_that_equals_nothing_is_refused_and_not_quoted(raises: BaseException) -> None:
+    counted = Counted(lambda number: Odd(raises))
+    async with deployment(counted.tool) as kernel:
+        error = await refused(kernel, "counted", {})
+    assert error.code == "invalid_result"
+    assert "secret" not in str(error)
+
+
+async def test_a_name_that_no_text_can_hold_is_not_found_and_not_quoted(adding: Kernel) -> None:
+    error = await refused(adding, "math.\ud800", {})
+    assert error.code == "not_found"
+    assert error.detail.isascii()
 
 
 async def test_arguments_that_are_too_deep_or_too_long_are_refused(adding: Kernel) -> None:

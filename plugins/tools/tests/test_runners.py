@@ -67,6 +67,14 @@ async def test_whatever_a_sync_tool_does_is_told_and_not_quoted(stranger: Strang
     assert "odd" not in str(caught.value)
 
 
+async def test_what_was_raised_is_told_by_class_and_place_also_where_it_is_no_exception() -> None:
+    def leaves(arguments: Mapping[str, Any], report: OnProgress) -> None:
+        raise SystemExit("secret")
+
+    with pytest.raises(ToolError, match=r"raised SystemExit at .*test_runners\.py:\d+$"):
+        await InThread()(job(leaves), ignore)
+
+
 async def test_a_sync_tool_with_a_limit_is_called_once_and_the_loop_goes_on() -> None:
     calls = []
     here = threading.get_ident()

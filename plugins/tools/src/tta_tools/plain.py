@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from tta_kernel import as_failure
+
 encode = msgspec.json.Encoder().encode
 encode_sorted = msgspec.json.Encoder(order="deterministic").encode
 """The same bytes for equal values."""
@@ -33,8 +35,10 @@ def plain(value: Any) -> tuple[Any, bytes]:
         raise NotPlain("it is nested too deeply") from None
     except UnicodeEncodeError:
         raise NotPlain("it has text that is no Unicode, such as half of a surrogate pair") from None
-    except (TypeError, ValueError, OverflowError) as exc:
-        raise exc if isinstance(exc, NotPlain) else NotPlain(f"it is no JSON: {type(exc).__name__}") from None
+    except NotPlain:
+        raise
+    except BaseException as exc:  # noqa: BLE001 - an object of a stranger's has its own ideas of what equals it
+        raise NotPlain(f"it is no JSON: {type(as_failure(exc)).__name__:.100}") from None
     return copied, text
 
 

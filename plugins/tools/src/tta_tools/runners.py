@@ -14,7 +14,7 @@ import anyio.lowlevel
 from msgspec import Struct
 
 from tta_kernel.errors import raised_at
-from tta_kernel.isolation import as_failure
+from tta_kernel.isolation import Escaped, as_failure
 
 from .declaring import OnProgress
 from .model import Progress, Reference, ToolError
@@ -147,7 +147,9 @@ def failed(tool: str, exc: Exception) -> ToolError:
     """Say that a tool raised something, in words that hold nothing of its own, unless it raised a `ToolError`."""
     if isinstance(exc, ToolError):
         return exc
-    return ToolError("failed", f"{tool}: raised {type(exc).__name__:.100} at {raised_at(exc)}")
+    # `Escaped` says that it was no `Exception`; what it was is its cause.
+    raised = exc.__cause__ or exc if isinstance(exc, Escaped) else exc
+    return ToolError("failed", f"{tool}: raised {type(raised).__name__:.100} at {raised_at(raised)}")
 
 
 def _late(job: Job) -> ToolError:
