@@ -31,10 +31,10 @@ def hit(*, floor: bool = False, level: str = "warning", doubtful: bool = False, 
     return Hit(rule, (0, 1), Circumstances("self", modifiers=around))  # type: ignore[arg-type]
 
 
-def judged(found: Hit, risk: float, *, contradicts: bool = True) -> Evidence:
+def judged(found: Hit, risk: float, *, contradicts: bool = True, broad: bool = True) -> Evidence:
     evidence = Evidence("player")
     evidence.add_hits([found])
-    weighing = Weighing(SHARES, {"depression.broad@1": BROAD})
+    weighing = Weighing(SHARES, {"depression.broad@1": BROAD}, ("depression.broad@1",) if broad else ())
     scores = Scores({"depression": risk, CRISIS: 0.001})
     evidence.add_opinion(Opinion("fake@1", scores, THRESHOLDS, weighing), contradicts=contradicts)
     return evidence
@@ -60,6 +60,11 @@ def test_a_floor_rule_keeps_its_level_whatever_a_head_says_and_the_highest_keeps
     assert (blocked.level(), blocked.kinds) == ("blocked", ["depression"])
 
 
+def test_a_rule_that_seldom_matches_what_is_harmless_is_not_contradicted_and_names_no_kind_alone() -> None:
+    found = judged(hit(), 0.001, broad=False)
+    assert (found.level(), found.kinds) == ("warning", [])
+
+
 def test_a_rule_that_was_not_measured_stands_as_it_says() -> None:
     found = judged(hit(version=2), 0.001)
     assert (found.level(), found.kinds) == ("warning", ["depression"])
@@ -80,7 +85,7 @@ def test_no_head_hides_what_floor_rules_find(engine: Engine, look: Callable[...,
     found = look(text)
     rules = {rule.reference: 1.0 for rule in engine.rules.rules}
     categories = {rule.category for rule in engine.rules.rules}
-    weighing = Weighing({it: Shares() for it in (*categories, CRISIS)}, rules)
+    weighing = Weighing({it: Shares() for it in (*categories, CRISIS)}, rules, tuple(rules))
     scores = Scores(dict.fromkeys((*categories, CRISIS), 1e-6))
     found.add_opinion(Opinion("fake@1", scores, dict.fromkeys(categories, Threshold(0.9, 0.99)), weighing))
     assert found.level() == alone != "safe"
@@ -91,11 +96,13 @@ def test_a_rule_is_sharp_where_it_matches_crises_and_nothing_else(engine: Engine
     lines += [Line("my heart is racing and I can't calm down, please help", "counsel", player_targets("none", 0))] * 5
     lines += [Line("a lovely day", "everyday", player_targets("none", 0))] * 5
     matches = matches_of(engine, [line.text for line in lines])
-    sharp = sharpness(lines, matches, matches_of(engine, ["I kill the dragon"]))
+    sharp, broad = sharpness(lines, matches, matches_of(engine, ["I kill the dragon"]))
     assert sharp["suicide.act@1"] == pytest.approx(math.log(1001), abs=1e-3)
     assert sharp["panic.attack@1"] == 0.0
+    assert "panic.attack@1" in broad
+    assert "suicide.act@1" not in broad
 
-    said = heard(engine, matches, sharp, np.zeros(len(lines)))
+    said = heard(engine, matches, sharp, broad, np.zeros(len(lines)))
     assert said.warned[:5].all()
     assert said.named[:5].all()
     assert not said.warned[5:].any()

@@ -285,7 +285,8 @@ def _reconsidered(match: _Match, risks: Mapping[str, float], opinion: Opinion) -
         return match
     risk = risks[rule.category]
     finding = match.finding
-    if not rule.floor and finding.level != "safe" and risk < threshold.warning:
+    contradicted = rule.reference in opinion.weighing.broad and not rule.floor
+    if contradicted and finding.level != "safe" and risk < threshold.warning:
         finding = msgspec.structs.replace(finding, level="safe", why=f"{finding.why} (the heads say otherwise)")
     stands = rule.floor and finding.level == "blocked"
     named = match.kind if stands or risk >= threshold.escalate else ""

@@ -60,6 +60,8 @@ class Weighing(msgspec.Struct, frozen=True):
 
     shares: Mapping[str, Shares] = {}
     rules: Mapping[str, float] = {}
+    broad: tuple[str, ...] = ()
+    """The rules that match in harmless texts, too, more often than now and then: these a head may contradict."""
 
 
 class Head(Protocol):

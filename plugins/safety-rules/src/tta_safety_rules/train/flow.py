@@ -25,7 +25,14 @@ from .embedding import Embeddings, Floats
 from .figures import figures_of
 from .lines import COLUMNS, STORY, Line, authored_lines, game_lines, lexicon_lines, phrase_lines, shared_lines
 from .page import page
-from .points import ESCALATIONS, STORY_ESCALATIONS, STORY_WARNINGS, WARNINGS, operating_points
+from .points import (
+    ESCALATIONS,
+    STORY_ESCALATIONS,
+    STORY_MARGIN,
+    STORY_WARNINGS,
+    WARNINGS,
+    operating_points,
+)
 from .statistical import fit, quantise
 from .weighing import Heard, fit_shares, heard, matches_of, sharpness, weighed_odds
 
@@ -151,13 +158,13 @@ class _Rules:
         self._matches = {name: matches_of(self._engine, texts) for name, texts in sets.items()}
         counted = [line for line in lines if line.part != "held" and CRISIS in line.targets]
         found = matches_of(self._engine, [line.text for line in counted])
-        self.sharpness = sharpness(counted, found, self._matches["role-play"])
+        self.sharpness, self.broad = sharpness(counted, found, self._matches["role-play"])
 
     def heard(self, odds: Mapping[str, Doubles]) -> dict[str, Heard]:
         """Return what they say, by set; ``odds`` are a head's."""
         place = COLUMNS.index(SENTIMENT)
         return {
-            name: heard(self._engine, matches, self.sharpness, odds[name][:, place])
+            name: heard(self._engine, matches, self.sharpness, self.broad, odds[name][:, place])
             for name, matches in self._matches.items()
         }
 
@@ -230,7 +237,7 @@ def write(fitted: Fitted, model: str, date: str) -> Made:
                 fitted.calibrations[place],
                 {"player": thresholds["player"], "story": thresholds["story"], "tool": thresholds["story"]},
                 figures_of([line for line in lines if line.part == "held"], odds, said, thresholds),
-                Weighing(shares, rules.sharpness),
+                Weighing(shares, rules.sharpness, rules.broad),
             )
         )
     card = Card(date, SEED, cards[0], cards[1], model, DATA, LIMITS)
@@ -270,6 +277,7 @@ def _thresholds(
             _wanted(lines, odds, ("story", "replies"), STORY),
             warnings=STORY_WARNINGS,
             escalations=STORY_ESCALATIONS,
+            margin=STORY_MARGIN,
         ),
     }
 

@@ -13,13 +13,17 @@ from .calibration import Doubles, Flags
 
 MARGIN = 0.3
 """By how much, in log odds, what names a kind of crisis must stand above the worst of what it may not name."""
-WARNINGS = {"role-play": 0.0057, "everyday": 0.0075, "fiction": 0.006, "counsel": 0.03}
+WARNINGS = {"role-play": 0.0048, "everyday": 0.0065, "fiction": 0.005, "counsel": 0.03}
 """The share of each set that may be warned of beyond what floor rules warn of, whatever anybody says."""
 ESCALATIONS = {"role-play": 0.0004, "everyday": 0.0004, "fiction": 0.0002, "counsel": 0.008}
 """The share for which a kind of crisis may be named beyond those for which floor rules name it."""
 STORY_WARNINGS = {"role-play": 0.0045, "everyday": 0.007, "fiction": 0.005}
-STORY_ESCALATIONS = {"role-play": 0.0004, "everyday": 0.0006, "fiction": 0.0002}
-"""The same of generated texts, where rules and heads aren't weighed: about half of what both together may."""
+STORY_ESCALATIONS = {"role-play": 0.0, "everyday": 0.0, "fiction": 0.0}
+STORY_MARGIN = 2.0
+"""The same of generated texts, where rules and heads aren't weighed: about half of what both together may.
+
+What is certain there is blocked, and takes a story that was harmless away from its player: so nothing harmless may be.
+"""
 _STRIDES = (1, 2, 4, 8, 16, 32, 64)
 """So many more of what should be found may be found in one step: past a single one that costs too much."""
 
@@ -31,6 +35,7 @@ def operating_points(
     *,
     warnings: Mapping[str, float],
     escalations: Mapping[str, float],
+    margin: float = MARGIN,
     warned: Mapping[str, Flags] | None = None,
     named: Mapping[str, Flags] | None = None,
 ) -> dict[str, Threshold]:
@@ -39,7 +44,7 @@ def operating_points(
     ``odds`` are of harmless texts; those that are ``warned`` of, or ``named``, by others already don't count.
     """
     warn = _bars(odds, wanted, warnings, warned or {})
-    name = np.maximum(_bars(odds, wanted, escalations, named or {}) + MARGIN, warn)
+    name = np.maximum(_bars(odds, wanted, escalations, named or {}) + margin, warn)
     points = {}
     for place, column in enumerate(columns):
         points[column] = Threshold(_probability(warn[place]), _probability(name[place]))

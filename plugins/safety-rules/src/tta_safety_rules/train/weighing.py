@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +25,8 @@ Matches = Sequence[tuple[Hit, Level]]
 _PER = 1000
 """Matches are counted in so many texts; one more is added to each count, for what was never seen."""
 _STRENGTH = 10.0
+_BROAD = 1.0
+"""A rule that matches in more of a thousand harmless texts than this is broad: heads may contradict it."""
 
 
 class Heard(NamedTuple):
@@ -45,8 +47,10 @@ def matches_of(engine: Engine, texts: Sequence[str]) -> list[Matches]:
     return found
 
 
-def sharpness(lines: Sequence[Line], matches: Sequence[Matches], games: Sequence[Matches]) -> dict[str, float]:
-    """Return for each rule by how much more often it matches in its kind of crisis than in harmless texts.
+def sharpness(
+    lines: Sequence[Line], matches: Sequence[Matches], games: Sequence[Matches]
+) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Return for each rule by how much more often it matches in its kind of crisis than in harmless texts; the broad.
 
     It is the log of the quotient of both rates. Each set of harmless texts counts as much as another, however long.
     """
@@ -67,11 +71,12 @@ def sharpness(lines: Sequence[Line], matches: Sequence[Matches], games: Sequence
             wrong[name] = wrong.get(name, 0.0) + share / len(harmless)
     right = {kind: _shares(members) for kind, members in crises.items()}
     rules = {hit.rule.reference: hit.rule.category for found in (*matches, *games) for hit, _ in found}
-    return {
+    sharp = {
         name: round(max(math.log((right[kind].get(name, 0.0) + 1) / (wrong.get(name, 0.0) + 1)), 0.0), 3)
         for name, kind in sorted(rules.items())
         if kind in KINDS
     }
+    return sharp, tuple(name for name in sharp if wrong.get(name, 0.0) > _BROAD)
 
 
 _COUNTED = ("authored", "everyday", "fiction", "counsel")
@@ -85,7 +90,13 @@ def _shares(members: Sequence[Matches]) -> dict[str, float]:
     return {name: _PER * count / max(len(members), 1) for name, count in seen.items()}
 
 
-def heard(engine: Engine, matches: Sequence[Matches], rules: Mapping[str, float], sentiment: Doubles) -> Heard:
+def heard(
+    engine: Engine,
+    matches: Sequence[Matches],
+    rules: Mapping[str, float],
+    broad: Collection[str],
+    sentiment: Doubles,
+) -> Heard:
     """Return what rules of a known sharpness say; ``sentiment`` is in log odds, since some rules look at it alone."""
     affirmed = np.zeros((len(matches), len(CRISES)))
     doubtful = np.zeros_like(affirmed)
@@ -96,7 +107,7 @@ def heard(engine: Engine, matches: Sequence[Matches], rules: Mapping[str, float]
             affirmed[row, place], doubtful[row, place] = told
         for hit, level in found:
             measured = hit.rule.reference in rules
-            warned[row] |= level != "safe" and (hit.rule.floor or not measured)
+            warned[row] |= level != "safe" and (hit.rule.floor or hit.rule.reference not in broad)
             stands = not measured or (hit.rule.floor and level == "blocked")
             named[row] |= stands and bool(kind_of(hit, level, "player"))
     for rule in engine.sentiment:
