@@ -28,9 +28,11 @@ _HOW_GOOD = """\
 
 Of player's texts the figures are those of the rules and the head together. By a hash of each line's id the data fall
 into fifths; minimal pairs stay together. Three were fitted; by the fourth calibration, weighing and operating points
-were fixed, and by `role-play`; the last is measured, so that nothing here was chosen by it. (Hyper-parameters were
-chosen within the first four.) What is shipped was then fitted on all: with more data than what is measured. Messages
-and most replies were written by the same hand as those learned from: on other people's words they will be less good.
+were fixed, and by `role-play`; the last is measured. Which layers are read, and how much weights are held small, was
+chosen within the first four; how large a share may be warned of, and which rules a head may contradict, was settled
+with the figures below in sight, so that they flatter a little. What is shipped was then fitted on all: `tta safety
+evaluate` on these lines would only show what was learned by heart. Messages and most replies were written by the same
+hand as those learned from: on other people's words they will be less good.
 `crises by another hand` were not. `role-play` and `other role-play` are real talk at a game table, from which nothing
 was learned; the other tuned nothing either. Counsellors are asked about crises, too, and few of those are labelled so:
 of `counsel` some of what is warned of is meant to be.
