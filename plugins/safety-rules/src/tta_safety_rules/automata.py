@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import re2  # type: ignore[import-untyped]
 
-from .phrases import Needs, PhraseIndex, Words, needs_of, words_of
+from .phrases import Needs, PhraseIndex, Words, words_of
+from .shipped import NOTHING, Shipped
 
 _MEMORY = 64 << 20
 """Bytes that one automaton may take; beyond, RE2 forgets what it has built, and builds it again."""
@@ -58,9 +59,10 @@ class Gate:
 class Patterns:
     """Many patterns at once: a text's phrases say which few it may have, and only these are looked for."""
 
-    def __init__(self, known: Patterns | None = None) -> None:
+    def __init__(self, known: Patterns | None = None, shipped: Shipped = NOTHING) -> None:
         """Take from those that are ``known`` what was made ready before, with the automata that they have built."""
         self._known = known
+        self._shipped = shipped
         self._made: list[_Made] = []
         self._numbers: dict[str, int] = {}
         self._index = PhraseIndex(())
@@ -77,7 +79,7 @@ class Patterns:
         if self._known is not None and there is not None:
             made = self._known._made[there]
         else:
-            made = _Made(_compiled(pattern), needs_of(pattern))
+            made = _Made(_compiled(pattern), self._shipped.needs_of(pattern))
         self._numbers[pattern] = len(self._made)
         self._made.append(made)
         return self._numbers[pattern]
@@ -86,6 +88,7 @@ class Patterns:
         """Make ready to search; nothing can be added then."""
         self._index = PhraseIndex([it.needs for it in self._made])
         self._known = None
+        self._shipped = NOTHING
 
     def unfiltered(self) -> Sequence[int]:
         """Return the patterns that ask for no word, or for such as are in most texts."""

@@ -22,7 +22,7 @@ from tta_safety.rules import RULES, Rule, RulesChanged, RuleSource, RuleSourceEr
 
 from .builtin import built_in
 from .importing import imported, written
-from .loading import load_engine, read_source
+from .loading import load_engine, read_source, try_rules
 
 _CHANNELS = ("player", "story", "tool")
 
@@ -48,7 +48,7 @@ class _Commands:
     async def look(self, kernel: Kernel, options: argparse.Namespace) -> int:
         file = options.file or self._file
         try:
-            engine = await anyio.to_thread.run_sync(load_engine, file, None)
+            engine = await anyio.to_thread.run_sync(try_rules, file)
         except RulesError as error:
             _problems(error)
             return WANTING

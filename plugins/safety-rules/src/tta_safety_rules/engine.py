@@ -15,6 +15,7 @@ from .automata import PatternError, Patterns, Single, View, single, view
 from .context import Circumstances, circumstances, unmodified
 from .folding import Folded, fold
 from .policy import level_of
+from .shipped import NOTHING, Shipped
 
 MOST_UNFILTERED = 20
 _SYNTAX = "RE2's syntax has no look-around, no back-references, and no repetition beyond 1,000"
@@ -45,14 +46,21 @@ class Engine:
     """All rules of a set, compiled; raises a `RulesError` that names every rule that can't be used.
 
     ``base`` has patterns that are looked for as well; what it and ``known``, the engine before, have is ready already.
+    Rules that are those of which ``shipped`` tells aren't tried again.
     """
 
-    def __init__(self, rules: RuleSet, base: Engine | None = None, known: Engine | None = None) -> None:
+    def __init__(
+        self,
+        rules: RuleSet,
+        base: Engine | None = None,
+        known: Engine | None = None,
+        shipped: Shipped = NOTHING,
+    ) -> None:
         self.rules = rules
         self.notes: list[Problem] = [*base.notes] if base else []
         """What an operator should know, and what keeps no rule from working."""
         self._base: _Group | None = _Group(base.patterns, {}) if base else None
-        self._own: _Group = _Group(Patterns(known.patterns if known else None), {})
+        self._own: _Group = _Group(Patterns(known.patterns if known else None, shipped), {})
         self._groups = [it for it in (self._base, self._own) if it is not None]
         self._places: dict[str, list[tuple[_Group, int]]] = {}
         self._unless: dict[str, list[Single]] = {}
@@ -65,7 +73,7 @@ class Engine:
         had = {*known.rules.rules} if known else ()
         self.fresh = tuple(rule for rule in good if rule not in had)
         """The rules that the engine before had not."""
-        if not problems:
+        if not problems and rules.digest != shipped.tried:
             tried = {rule for it in (base, known) if it for rule in it.rules.rules}
             for rule in good:
                 if rule not in tried:

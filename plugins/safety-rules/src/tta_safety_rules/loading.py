@@ -20,6 +20,7 @@ from tta_safety.rules import RuleSet, RuleSource, RuleSourceError, RuleText
 
 from .builtin import built_in
 from .engine import Engine
+from .shipped import read_shipped
 
 SOURCE_LIMIT = 5.0
 """Seconds in which a source must answer."""
@@ -47,7 +48,7 @@ def stamp(path: Path | None) -> Stamp | None:
 @cache
 def built_in_engine() -> Engine:
     """Return the built-in rules, made ready once: other layers change little of them."""
-    return Engine(merged(built_in()))
+    return Engine(merged(built_in()), shipped=read_shipped())
 
 
 def load_engine(file: Path | None, source: RuleText | None, known: Engine | None = None) -> Engine:
@@ -56,6 +57,12 @@ def load_engine(file: Path | None, source: RuleText | None, known: Engine | None
     if len(layers) == len(built_in()):
         return built_in_engine()
     return _compiled(rules, layers, built_in_engine(), known)
+
+
+def try_rules(file: Path | None) -> Engine:
+    """Read the file over the built-in rules, and try all examples, of these as well, whatever was tried before."""
+    rules, layers = _read_rules(file, None)
+    return _compiled(rules, layers, None)
 
 
 def check_file(file: Path) -> Sequence[Problem]:

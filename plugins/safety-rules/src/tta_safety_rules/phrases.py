@@ -26,7 +26,7 @@ class Way(NamedTuple):
     key: str
     words: frozenset[str] = frozenset()
     """One of these, if there are any."""
-    ordered: tuple[bytes, ...] = ()
+    ordered: tuple[str, ...] = ()
     """All phrases in their order, where there is more than the key."""
 
 
@@ -52,6 +52,7 @@ def needs_of(pattern: str) -> Needs:
     for phrases in outlines:
         by_key.setdefault(rarest(phrases), set()).add(phrases)
     ways = [way for key, alternatives in by_key.items() for way in _ways_by(key, alternatives)]
+    ways.sort(key=lambda it: (it.key, it.ordered, sorted(it.words)))  # The same in each process.
     clauses = [frozenset(rarest_word(phrases_of(it)) for it in choice) for choice in choices[1 : 1 + _MOST_CLAUSES]]
     return Needs(tuple(ways), tuple(it for it in clauses if "" not in it), weight(outlines.values()))
 
@@ -64,8 +65,7 @@ def _ways_by(key: str, alternatives: set[Phrases]) -> Iterator[Way]:
         return
     for phrases in alternatives:
         word = rarest_word(it for it in phrases if it != key)
-        ordered = tuple(it.encode() for it in phrases) if len(phrases) > 1 else ()
-        yield Way(key, frozenset({word} if word else ()), ordered)
+        yield Way(key, frozenset({word} if word else ()), phrases if len(phrases) > 1 else ())
 
 
 class PhraseIndex:
@@ -87,7 +87,7 @@ class PhraseIndex:
             for key, words, ordered in it.ways:
                 second = next(iter(words)).encode() if len(words) == 1 else b""
                 bits = clauses | self._bit(words) if len(words) > 1 else clauses
-                ways.setdefault(key, []).append((pattern, second, bits, ordered))
+                ways.setdefault(key, []).append((pattern, second, bits, tuple(it.encode() for it in ordered)))
         self._ways = list(map(tuple, ways.values()))
         self._keys = BytesAhoCorasick([it.encode() for it in ways], implementation=Implementation.ContiguousNFA)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from math import prod
+from math import fsum, prod
 
 BREAK = " "
 """In an outline: where a word of ASCII begins or ends, and whatever is between two words."""
@@ -55,7 +55,8 @@ def rarest_word(phrases: Iterable[str]) -> str:
 
 def weight(outlines: Iterable[str]) -> float:
     """Return roughly in which share of texts the phrases of any of these are."""
-    return sum(prod(map(share, phrases_of(it))) for it in outlines)
+    # Rounded once: the same whatever the order, which in a set isn't the same in two processes.
+    return fsum(prod(map(share, phrases_of(it))) for it in outlines)
 
 
 @lru_cache(maxsize=100_000)

@@ -29,11 +29,9 @@ class Sums:
         width = len(weights.columns)
         chosen = [weights.columns.index(column) for column in columns]
         self._lanes = struct.Struct(f"<{len(columns) + 1}I")
-        words = weights.words.split("\n")
         rows = _packed(weights.word_weights, width, chosen)
-        self._words = {word: (row, number(stem(word))) for word, row in zip(words, rows, strict=True)}
-        grams = struct.unpack(f"<{len(weights.grams) // 8}Q", weights.grams)
-        self._grams = dict(zip(grams, _packed(weights.gram_weights, width, chosen), strict=True))
+        self._words = {word: (row, stems) for (word, stems), row in zip(weights.vocabulary, rows, strict=True)}
+        self._grams = dict(zip(weights.gram_numbers, _packed(weights.gram_weights, width, chosen), strict=True))
 
     def read(self, words: Sequence[str]) -> tuple[list[int], int]:
         """Return for each word the packed weights of all that ends with it, and how many words are known."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import lzma
-from collections.abc import Mapping
+import struct
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from importlib import resources
 from importlib.resources.abc import Traversable
 
@@ -11,6 +13,7 @@ import msgspec
 
 from tta_safety import Channel
 
+from .features import number, stem
 from .scores import Threshold, Weighing
 
 HEAD = "head.bin"
@@ -19,7 +22,7 @@ CARD = "card.json"
 PAGE = "CARD.md"
 
 
-class Weights(msgspec.Struct, frozen=True):
+class Weights(msgspec.Struct, frozen=True, dict=True):
     """The statistical head: a byte for each column of each word, pair and triple.
 
     A column's sum over a text's features times its ``scales`` by the root of the number of words, and its ``biases``,
@@ -34,6 +37,15 @@ class Weights(msgspec.Struct, frozen=True):
     word_weights: bytes
     grams: bytes
     gram_weights: bytes
+
+    @cached_property
+    def vocabulary(self) -> Sequence[tuple[str, int]]:
+        """Each word, with the number of its stem."""
+        return [(word, number(stem(word))) for word in self.words.split("\n")]
+
+    @cached_property
+    def gram_numbers(self) -> Sequence[int]:
+        return struct.unpack(f"<{len(self.grams) // 8}Q", self.grams)
 
 
 class DeepWeights(msgspec.Struct, frozen=True):
