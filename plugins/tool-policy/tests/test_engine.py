@@ -12,7 +12,7 @@ import pytest
 
 from tta_http import Principal
 from tta_sessions import Consent, Flags
-from tta_tool_policy import SAFETY_FLAGS, Engine, Limits, Rate, ToolCall, read_policy
+from tta_tool_policy import SAFETY_FLAGS, Engine, Limits, PolicyError, Rate, ToolCall, read_policy
 from tta_tool_policy.reading import Overrides
 
 OPS = Principal("ann", "key", ("operator", "night"))
@@ -287,6 +287,27 @@ def test_what_does_not_fit_a_schema_is_neither_allowed_by_it_nor_slips_past_it()
     for policy in (opening, closing):
         assert policy.decide(call(arguments={"n": 3})).allowed
         assert [number for number, each in enumerate(UNFIT) if policy.decide(call(arguments=each)).allowed] == []
+
+
+@pytest.mark.parametrize(
+    ("schema", "told"),
+    [
+        ("{propertys: {n: {maximum: 10}}}", "'propertys' was unexpected"),
+        ("{properties: {n: {maximun: 10}}}", "'maximun' was unexpected"),
+        ("{allOf: [{not: {requried: [n]}}]}", "'requried' was unexpected"),
+        ("{properties: {n: {format: emial}}}", "Unknown format"),
+        ("{$ref: 'https://example.org/x'}", "stands elsewhere"),
+    ],
+)
+def test_a_schema_that_would_check_nothing_is_refused(schema: str, told: str) -> None:
+    with pytest.raises(PolicyError, match=told):
+        engine(f"effect: allow, tools: [dice], schema: {schema}")
+
+
+def test_a_format_in_a_schema_is_checked() -> None:
+    policy = engine("effect: allow, tools: [dice], schema: {properties: {n: {format: uri}}}")
+    assert policy.decide(call(arguments={"n": "https://example.org"})).allowed
+    assert not policy.decide(call(arguments={"n": "example"})).allowed
 
 
 def test_a_call_that_is_none_is_denied_and_raises_nothing() -> None:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .model import SAFETY_FLAGS, Decision, Effect, Limits, ToolCall
-from .predicates import Condition, for_argument, for_schema, for_session, for_tools, granted, one_of, some_of
+from .predicates import Condition, for_argument, for_session, for_tools, granted, one_of, some_of
 from .rules import Defaults, Rule, rate_of
+from .schemas import for_schema
 
 UNDECIDED = "undecided"
 UNREAD = "session-unread"

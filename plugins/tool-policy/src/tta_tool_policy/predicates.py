@@ -97,25 +97,6 @@ def for_argument(path: str, wanted: Argument) -> Condition:
     return Condition(f"argument {path}", holds)
 
 
-def for_schema(schema: dict[str, Any], *, fits: bool) -> Condition:
-    """Ask that the arguments fit a schema, or that they don't; raise a ValueError for a schema that is none."""
-    import jsonschema_rs  # Only a policy with a schema needs it.
-
-    try:
-        validator = jsonschema_rs.Draft202012Validator(
-            schema,
-            retriever=_nowhere,  # What stands elsewhere isn't fetched.
-            pattern_options=jsonschema_rs.RegexOptions(),  # Linear time, whatever an operator writes.
-        )
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"is no JSON Schema (2020-12): {str(error).splitlines()[0][:200]}") from None
-
-    def holds(call: ToolCall) -> Held:
-        return (validator.is_valid(call.arguments) is fits) if is_json(call.arguments) else None
-
-    return Condition("arguments fit the schema" if fits else "arguments don't fit the schema", holds)
-
-
 def for_session(wanted: SessionIs) -> Condition:
     """Ask for flags of the session; undecided where they couldn't be read."""
     tests: list[Callable[[Flags], bool]] = []
@@ -307,18 +288,6 @@ def is_plain(value: Any) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in value) and unicodedata.is_normalized("NFKC", value)
 
 
-def is_json(value: Any, depth: int = 32) -> bool:
-    """Say whether a value means to a schema what it means to a tool: plain, of JSON's kinds, in 64 bits, not deep."""
-    kind = type(value)
-    if kind is dict or kind is list:
-        if not depth or (kind is dict and not all(type(key) is str and is_plain(key) for key in value)):
-            return False
-        return all(is_json(each, depth - 1) for each in (value.values() if kind is dict else value))
-    if kind is int:
-        return bool(-(2**63) <= value < 2**63)
-    return kind in (str, float, bool, type(None)) and is_plain(value)
-
-
 def all_of(found: Iterable[Held]) -> Held:
     """Say whether all hold; one that fails decides, whatever can't be decided beside it."""
     undecided = False
@@ -332,7 +301,3 @@ def all_of(found: Iterable[Held]) -> Held:
 def _or(words: Sequence[str]) -> str:
     shown = ", ".join(words[:5])
     return f"{shown}, …" if len(words) > 5 else shown
-
-
-def _nowhere(uri: str) -> Any:
-    raise ValueError("refers to what stands elsewhere")
