@@ -106,7 +106,11 @@ async def _run(kernel: Kernel, options: argparse.Namespace, act: _Act, *, shared
     if not isinstance(tools, StoredTools):
         return fail("tools", "another plugin provides them: use its own commands")
     if shared and not tools.durable:
-        return fail("tools", "this is kept in memory, and this process has none of it: ask the running one")
+        return fail(
+            "tools",
+            "this is kept in memory, and this process has none of it: ask the running one (`GET /tools`, "
+            "`/tools/approvals`), or keep it where all can see it (`tools-redis`)",
+        )
     try:
         return await act(tools, options)
     except ToolError as exc:

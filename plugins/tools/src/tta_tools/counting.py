@@ -13,7 +13,7 @@ from .events import ToolApprovalAsked, ToolApprovalDecided, ToolCalled
 from .tools import StoredTools
 
 FIGURES = (
-    Figure("tools.total", "tools that are registered"),
+    Figure("tools.registered", "tools that are registered"),
     Figure("tools.active", "tools that are registered, and not deprecated"),
     Figure("tools.deprecated", "tools that are deprecated"),
     Figure("tools.runnable", "tools that this process declares"),
@@ -33,7 +33,7 @@ def picture(tools: StoredTools) -> Mapping[str, Any]:
     counted = {f"tools.{status}": number for status, number in tools.counts.items()}
     return {
         **counted,
-        **({"tools.total": sum(counted.values())} if counted else {}),
+        **({"tools.registered": sum(counted.values())} if counted else {}),
         "tools.runnable": len(registry.local),
         "tools.refused": len(registry.refused),
         "tools.cache_hits": registry.hits,
