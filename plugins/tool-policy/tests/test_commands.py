@@ -123,6 +123,9 @@ async def test_recorded_calls_are_decided_anew_and_what_was_not_kept_is_undecida
         odd.mkdir() if odd.name == "empty" else None
         assert await run("diff", str(old), str(new), "--against", str(odd)) == WANTING
         assert "record" in capsys.readouterr().err
+    # Whatever is named, no more of it is read than memory has room for.
+    assert await run("diff", str(old), str(new), "--against", "/dev/zero") == WANTING
+    assert "more than 64,000,000 bytes" in capsys.readouterr().err
 
 
 class System(BaseHTTPRequestHandler):

@@ -20,6 +20,9 @@ from .recording import ARGUMENTS, DECISION
 Change = Literal["added", "removed", "changed", "moved"]
 Judgement = Literal["same", "changed", "undecidable"]
 
+LONGEST = 64_000_000
+"""How many bytes are read at once: a list that was printed, or a line."""
+
 
 class RuleChange(msgspec.Struct, frozen=True):
     """What became of a rule, or of the ``defaults``; ``keys`` are those that say something else."""
@@ -128,16 +131,20 @@ def read_records(path: Path) -> Iterator[Record]:
 
 def _read(file: Path) -> Iterator[Record]:
     with file.open("rb") as lines:
-        first = lines.readline()
+        first = lines.readline(LONGEST)
         try:
             yield msgspec.json.decode(first, type=Record)
         except msgspec.MsgspecError:
             # It is no line of a chain, so it is one whole list.
-            printed = msgspec.json.decode(first + lines.read())
+            whole = first + lines.read(LONGEST - len(first) + 1)
+            if len(whole) > LONGEST:
+                what = f"is a list of more than {LONGEST:,} bytes, or none"
+                raise PolicyError(Problem(str(file), what, "name the folder of audit-file")) from None
+            printed = msgspec.json.decode(whole)
             found = printed.get("records") if isinstance(printed, Mapping) else printed
             yield from msgspec.convert(found, list[Record])
             return
-        for line in lines:
+        while line := lines.readline(LONGEST):
             if line.endswith(b"\n"):  # A crash leaves the beginning of one.
                 yield msgspec.json.decode(line, type=Record)
 
