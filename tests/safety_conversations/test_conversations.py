@@ -16,9 +16,6 @@ def anyio_backend() -> str:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.xfail(
-    reason="heads of 3114a2b warn in three stories without a crisis; take this away with the last red item"
-)
 async def test_no_conversation_has_a_red_item(capsys: pytest.CaptureFixture[str]) -> None:
     judged = await converse_all(scripts())
     with capsys.disabled():

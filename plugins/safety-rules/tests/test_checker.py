@@ -45,24 +45,24 @@ async def said(checker: Checker, *texts: str, channel: Channel = "player", befor
 
 
 async def test_a_head_warns_and_names_a_kind_by_its_own_thresholds(engine: Engine) -> None:
-    assert (await said(Checker(engine, Fake(0.4)), "hello there")).level == "safe"
-    assert (await said(Checker(engine, Fake(0.6)), "hello there")).doubtful
-    assert (await said(Checker(engine, Fake(0.95)), "hello there")).kinds == ("panic",)
+    assert (await said(Checker(engine, Fake(0.4)), "hello, it is me")).level == "safe"
+    assert (await said(Checker(engine, Fake(0.6)), "hello, it is me")).doubtful
+    assert (await said(Checker(engine, Fake(0.95)), "hello, it is me")).kinds == ("panic",)
 
 
 async def test_on_a_story_a_head_blocks_and_names_no_kind(engine: Engine) -> None:
-    verdict = await said(Checker(engine, Fake(0.95)), "hello there", channel="story")
+    verdict = await said(Checker(engine, Fake(0.95)), "hello, it is me", channel="story")
 
     assert (verdict.level, verdict.kinds) == ("blocked", ())
     assert verdict.alternative
 
 
 async def test_without_a_head_that_is_due_a_verdict_is_degraded(engine: Engine) -> None:
-    assert "degraded" in (await said(Checker(engine), "hello there")).flags
-    late = await said(Checker(engine, Fake(0.6), Late()), "hello there")
+    assert "degraded" in (await said(Checker(engine), "hello, it is me")).flags
+    late = await said(Checker(engine, Fake(0.6), Late()), "hello, it is me")
     assert "degraded" in late.flags
     assert late.level == "warning"
-    assert "degraded" not in (await said(Checker(engine, Fake()), "hello there")).flags
+    assert "degraded" not in (await said(Checker(engine, Fake()), "hello, it is me")).flags
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tta_safety.rules import Rule
-from tta_safety_rules.context import Circumstances
+from tta_safety_rules.context import Circumstances, commands
 from tta_safety_rules.engine import Engine, Hit
 from tta_safety_rules.fusion import Evidence, Opinion
 from tta_safety_rules.scores import CRISIS, Scores, Shares, Threshold, Weighing
@@ -120,3 +120,21 @@ def test_what_is_warned_of_anyway_takes_nothing_of_the_share() -> None:
     beside = operating_points("xy", odds, wanted, warnings=shares, escalations=shares, warned=given)
     assert beside["x"].warning < alone["x"].warning
     assert beside["x"].escalate <= alone["x"].escalate
+
+
+@pytest.mark.parametrize(
+    ("text", "risk", "level"),
+    [
+        ("bury the dead", 0.8, "safe"),
+        ("bury the dead, and me with them", 0.8, "warning"),
+        ("the pills are on the table and the letter is written", 0.8, "warning"),
+        ("bury the dead", 0.95, "warning"),
+    ],
+    ids=["a command", "of oneself", "no command", "certain"],
+)
+def test_a_head_alone_doubts_no_short_command_that_speaks_of_nobody(text: str, risk: float, level: str) -> None:
+    evidence = Evidence("player", commands=lambda: commands(text))
+    scores = Scores({"depression": risk, CRISIS: 0.001})
+    evidence.add_opinion(Opinion("fake@1", scores, THRESHOLDS, Weighing(SHARES)))
+    assert evidence.level() == level
+    assert evidence.risks["depression"] == pytest.approx(risk)

@@ -102,6 +102,11 @@ def test_where_there_are_thoughts_of_suicide_plan_intent_and_means_are_asked_aft
     assert re.search(r"near you that you might use|distance between yourself", told)
 
 
+def test_a_conversation_that_begins_again_says_in_other_words_that_it_has_heard() -> None:
+    first, second = (converse("it is too much", SUICIDE, None, country="US", turn=turn).text for turn in (5, 8))
+    assert first.partition(".")[0] != second.partition(".")[0]
+
+
 def test_nothing_is_said_twice_within_six_turns() -> None:
     for kind in KINDS:
         replies = talk(disclosed(kind), ["hm", "yes", "no", "leave me alone", "I'm okay now", "look around"] * 5)

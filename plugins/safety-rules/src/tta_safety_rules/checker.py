@@ -12,7 +12,7 @@ import anyio.lowlevel
 from tta_safety import About, Channel
 
 from . import state as memory
-from .context import speaks
+from .context import commands, speaks
 from .engine import Engine, Hit
 from .folding import fold
 from .fusion import Evidence, Judged, Opinion
@@ -48,7 +48,7 @@ class Checker:
     async def examine(self, text: str, channel: Channel, about: About, *, state: bytes = b"") -> Judged:
         """Judge a text; ``state`` is what the verdict on the turn before gave."""
         engine = self.engine
-        evidence = Evidence(channel, partial(speaks, text))
+        evidence = Evidence(channel, partial(speaks, text), partial(commands, text))
         before = memory.read(state).faded(about.turn) if channel == "player" else memory.State()
         scores: Scores | None = None
         for start in windows(len(text)):

@@ -54,6 +54,8 @@ _NEGATION = _words("negation")
 _NO_NEGATION = _words("no_negation")
 _OTHERS = _words("others")
 _FIRST = re.compile(r"\b(?:i|i'm|im|i've|ive|i'll|i'd|id|me|my|myself|mine|us|our)\b")
+_SHORT = 6
+"""Words that a command may have."""
 _SPEAKER = re.compile(r"\b(?:i|i'm|im|i've|ive|i'll|i'd|id|me|myself|mine)\b|\bmy\W*$")
 """The first person as somebody of whom something is said: in "the boy in my class" it is the boy."""
 _PART = re.compile(r"[,;:.!?]\s")
@@ -126,6 +128,11 @@ def circumstances(text: str, start: int, end: int, rule: Rule) -> Circumstances:
 def speaks(text: str) -> bool:
     """Say whether somebody speaks of themselves in a text; a command to a figure has no first person."""
     return _FIRST.search(text.lower()) is not None
+
+
+def commands(text: str) -> bool:
+    """Say whether a text reads like a command to a figure, as "bury the dead" does: short, and of nobody oneself."""
+    return len(text.split()) <= _SHORT and not speaks(text)
 
 
 def unmodified(rule: Rule) -> Circumstances:

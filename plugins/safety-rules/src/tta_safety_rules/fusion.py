@@ -59,10 +59,14 @@ class Judged(NamedTuple):
 class Evidence:
     """What is known of one text; made a verdict once everybody has spoken."""
 
-    def __init__(self, channel: Channel, speaks: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self, channel: Channel, speaks: Callable[[], bool] = lambda: True, commands: Callable[[], bool] = lambda: False
+    ) -> None:
         self.channel = channel
         self._speaks = speaks
         """Whether the person speaks of themselves at all: "burn its body" is a command, and adds up to nothing."""
+        self._commands = commands
+        """Whether it is so short a command that heads, which saw few of them, can't tell it from a cry for help."""
         self.findings: list[Finding] = []
         self.risks: dict[str, float] = {}
         self.kinds: list[str] = []
@@ -139,6 +143,8 @@ class Evidence:
             self.escalates |= certain
             if named in warned and category in opinion.weighing.shares:
                 continue  # The rule that warns of it says more.
+            if not certain and self.channel == "player" and self._commands():
+                continue
             blocks = certain and self.channel != "player"
             if blocks and named in _GIVEN:
                 blocks = not _GIVEN[named].isdisjoint(disclosed())

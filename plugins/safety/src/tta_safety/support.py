@@ -97,7 +97,7 @@ def converse(
     stands = msgspec.structs.replace(
         stands, kinds=kinds, severity=max(severity, stands.severity), replies=stands.replies + 1
     )
-    words = _Words(locale, stands.said)
+    words = _Words(locale, stands.said, begins_with=stands.since)
     mood = _mood(text, locale, new=bool(verdict.kinds))
     if not verdict.objects and not begins and (ended := _ended(text, locale, mood, stands, words)):
         return ended
@@ -231,10 +231,15 @@ def _interleaved(kinds: Sequence[str], severity: int) -> Sequence[str]:
 
 
 class _Words:
-    """Gives the next sentence of a list, none that was said of late while there is another."""
+    """Gives the next sentence of a list, none that was said of late while there is another.
 
-    def __init__(self, locale: str, said: Sequence[str]) -> None:
+    Of most lists the first is the plainest, and comes first. That something was heard is said in other words by each
+    conversation, since none remembers what the one before said.
+    """
+
+    def __init__(self, locale: str, said: Sequence[str], *, begins_with: int) -> None:
         self._texts = support_texts(_language(locale))
+        self._begins_with = begins_with
         self.said = tuple(said)
 
     def next(self, name: str) -> str:
@@ -242,7 +247,9 @@ class _Words:
         group, _, question = name.partition(".")
         variants: Sequence[str] = self._texts[group][question] if question else self._texts[group]
         last = {key: place for place, key in enumerate(self.said)}
-        number = min(range(len(variants)), key=lambda number: last.get(f"{name}.{number}", -1))
+        first = self._begins_with if name == "heard" else 0
+        places = [(first + number) % len(variants) for number in range(len(variants))]
+        number = min(places, key=lambda number: last.get(f"{name}.{number}", -1))
         self.said = (*self.said, f"{name}.{number}")[-_REMEMBERED:]
         return str(variants[number])
 
