@@ -83,7 +83,8 @@ async def looked_at(kernel: Kernel, session: str) -> Mapping[str, str]:
             for name in route.parameters:
                 path = path.replace(f"{{{name}}}", quote(value, safe=""))
             paged: dict[str, Any] = {"limit": "500"} if "limit" in route.request.__struct_fields__ else {}
-            async with http.get(path, params=paged) as answer:
+            body = {} if route.method == "POST" else None
+            async with http.request(route.method, path, params=paged, json=body) as answer:
                 found[f"{route.path}: {answer.status}"] = (await answer.read()).decode(errors="replace")
     return found
 
@@ -97,7 +98,7 @@ async def test_whatever_an_agent_says_operators_see_none_of_it(agent: type[Leaky
             response = await kernel.get(ORCHESTRATION).process_user_input(SAID, "s-1", user="anna")
             seen = dict(await looked_at(kernel, "s-1"))
     assert response.verdicts["player"].level == "safe"
-    assert {where.partition(": ")[2] for where in seen} <= {"200", "403", "404", "503"}
+    assert {where.partition(": ")[2] for where in seen} <= {"200", "400", "403", "404", "503"}
     assert {"/runs/{id}: 200", "/sessions/{id}: 200", "/metrics: 200"} <= seen.keys()
     if any(verdict.level == "blocked" for verdict in response.verdicts.values()):
         assert {"/reviews/{id}: 200", "/notifications/{id}: 200"} <= seen.keys()

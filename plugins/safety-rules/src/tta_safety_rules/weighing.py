@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from tta_safety import KINDS, Level
 
 from .scores import CRISIS, Scores, Shares, Weighing
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from .engine import Hit
 
+N = TypeVar("N")
+"""A number, or an array of numpy, which only training has."""
 _STEEP = 30.0
 _SURE = 1e-9
 
@@ -60,18 +59,16 @@ def weighed(weighing: Weighing, scores: Scores, told: Mapping[str, Told]) -> dic
     return risks
 
 
-Number = TypeVar("Number", float, "NDArray[np.float64]")
-
-
-def log_odds(shares: Shares, own: Number, any_kind: Number, affirmed: Number, doubtful: Number) -> Number:
+def log_odds(shares: Shares, own: N, any_kind: N, affirmed: N, doubtful: N) -> N:
     """Return the calibrated log odds; of arrays, an array."""
-    return (
-        shares.own * own
-        + shares.any_kind * any_kind
-        + shares.affirmed * affirmed
-        + shares.doubtful * doubtful
+    odds: Any = (
+        shares.own * cast(Any, own)
+        + shares.any_kind * cast(Any, any_kind)
+        + shares.affirmed * cast(Any, affirmed)
+        + shares.doubtful * cast(Any, doubtful)
         + shares.intercept
     )
+    return cast(N, odds)
 
 
 def _odds(probability: float) -> float:
