@@ -83,7 +83,7 @@ async def looked_at(kernel: Kernel, session: str) -> Mapping[str, str]:
             for name in route.parameters:
                 path = path.replace(f"{{{name}}}", quote(value, safe=""))
             paged: dict[str, Any] = {"limit": "500"} if "limit" in route.request.__struct_fields__ else {}
-            body = {} if route.method == "POST" else None
+            body: dict[str, Any] | None = {} if route.method == "POST" else None
             async with http.request(route.method, path, params=paged, json=body) as answer:
                 found[f"{route.path}: {answer.status}"] = (await answer.read()).decode(errors="replace")
     return found

@@ -19,7 +19,7 @@ from tta_kernel.testing import published, running
 from tta_safety import Verdict
 from tta_sessions import SESSIONS
 from tta_sessions.flags import set_flags
-from tta_tool_policy import Decision, Limits, Rate, ToolCall
+from tta_tool_policy import Decision, Effect, Limits, Rate, ToolCall
 from tta_tools import (
     TOOL_STORE,
     TOOLS,
@@ -70,7 +70,7 @@ class Odd(dict[str, Any]):
         raise self._raises
 
     __ne__ = __eq__
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
 class Counted:
@@ -88,8 +88,8 @@ class Counted:
         return await answer if hasattr(answer, "__await__") else answer
 
 
-def saying(effect: str, **more: Any) -> FakePolicy:
-    return FakePolicy(lambda call: Decision(effect=effect, rule="r-1", reason="because", policy="0f", **more))  # type: ignore[arg-type]
+def saying(effect: Effect, **more: Any) -> FakePolicy:
+    return FakePolicy(lambda call: Decision(effect=effect, rule="r-1", reason="because", policy="0f", **more))
 
 
 async def refused(kernel: Kernel, name: str = "counted", arguments: Any = None, **more: Any) -> ToolError:
@@ -560,3 +560,16 @@ async def test_a_limit_of_memory_or_processor_needs_a_process_which_needs_a_refe
             await tools.register(counted.tool)
             assert (await refused(kernel)).code == "unavailable"
         assert counted.calls == 0
+
+
+@pytest.mark.parametrize("code", ["busy", "unavailable", "invalid_arguments", "rate_limited"])
+async def test_a_tool_that_says_itself_that_nothing_was_done_is_not_called_again_under_its_key(code: Any) -> None:
+    """By then it may have done something; only who runs it knows that it wasn't called."""
+
+    def fails(number: int) -> Any:
+        raise ToolError(code, "later")
+
+    counted = Counted(fails)
+    async with deployment(counted.tool) as kernel:
+        said = [(await refused(kernel, key="k", owner="anna")).code for _ in range(2)]
+    assert (said, counted.calls) == ([code, code], 1)

@@ -11,7 +11,7 @@ from typing import Any, Protocol, get_type_hints
 import msgspec
 from msgspec.structs import replace
 
-from .model import Progress, Reference, Schema, ToolError, ToolParameter, ToolSpec
+from .model import NotCalled, Progress, Reference, Schema, ToolParameter, ToolSpec
 from .schema import Shape, inlined, schema_of
 
 OnProgress = Callable[[Progress], None]
@@ -94,7 +94,7 @@ class Tool:
     def typed(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return arguments of builtins, and those that are bound, as the function's annotations have them.
 
-        Raises `ToolError` where a type wants more than the schema says.
+        Raises `NotCalled` where a type wants more than the schema says.
         """
         given = {**self._bound, **arguments}
         for name, value in given.items():
@@ -104,7 +104,7 @@ class Tool:
                     given[name] = msgspec.convert(value, kind)
                 except msgspec.ValidationError:
                     detail = f"arguments.{name} of {self.spec.id} isn't what its function takes"
-                    raise ToolError("invalid_arguments", detail, path=name) from None
+                    raise NotCalled("invalid_arguments", detail, path=name) from None
         return given
 
     def call(self, arguments: Mapping[str, Any], on_progress: OnProgress) -> Any:

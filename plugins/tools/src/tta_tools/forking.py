@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import msgspec
 
-from .model import ToolError
+from .model import NotCalled
 
 _ENDING = 5.0
 """Seconds that a process has to end once nobody listens to it any more."""
@@ -41,10 +41,10 @@ class ForkServer:
                 try:
                     socket.send_fds(control, [b"+"], [theirs.fileno()])
                 except BlockingIOError:
-                    raise ToolError("busy", "isolation: more processes are asked for than can be forked") from None
+                    raise NotCalled("busy", "isolation: more processes are asked for than can be forked") from None
                 except OSError:
                     what = "isolation: the server that forks processes for tools has ended; the next call starts one"
-                    raise ToolError("unavailable", what) from None
+                    raise NotCalled("unavailable", what) from None
             try:
                 await _send(ours, msgspec.json.encode(request) + b"\n")
                 await _hear(ours, heard, limit)
@@ -72,7 +72,7 @@ class ForkServer:
 
     def _start(self) -> None:
         if sys.platform != "linux" or not sys.executable:
-            raise ToolError("unavailable", "isolation: processes can be held on Linux only, by a Python of its own")
+            raise NotCalled("unavailable", "isolation: processes can be held on Linux only, by a Python of its own")
         variables = {name: value for name in self._environment if (value := os.environ.get(name)) is not None}
         ours, theirs = socket.socketpair()
         ours.settimeout(0)

@@ -25,7 +25,7 @@ from tta_kernel import Size
 
 from .declaring import OnProgress
 from .forking import ForkServer
-from .model import Code, Progress, Reference, ToolError
+from .model import Code, NotCalled, Progress, Reference, ToolError
 from .runners import Job
 
 _log = logging.getLogger(__name__)
@@ -123,15 +123,15 @@ class InProcess:
     async def __call__(self, job: Job, on_progress: OnProgress) -> Any:
         """Return what the tool returns, once nothing of it runs any more; else raise `ToolError`."""
         if job.reference is None:
-            raise ToolError("unavailable", f"{job.tool}: only a function of a module can run in a process of its own")
+            raise NotCalled("unavailable", f"{job.tool}: only a function of a module can run in a process of its own")
         with anyio.move_on_after(job.timeout) as waiting:
             await self._places.acquire()
         if waiting.cancelled_caught:
-            raise ToolError("busy", f"{job.tool}: all {self._config.children} places for isolated tools are taken")
+            raise NotCalled("busy", f"{job.tool}: all {self._config.children} places for isolated tools are taken")
         try:
             support = await self.support()
             if missing := [each for each in self._config.need if not getattr(support, each)]:
-                raise ToolError("unavailable", f"{job.tool}: this machine's kernel has no {' and no '.join(missing)}")
+                raise NotCalled("unavailable", f"{job.tool}: this machine's kernel has no {' and no '.join(missing)}")
             heard = _Heard(on_progress)
             async with _own_folder(self._config.folder) as folder:
                 request = self._request(job, job.reference, folder, support)
@@ -149,7 +149,7 @@ class InProcess:
             with anyio.move_on_after(_STARTING):
                 await self._server.ask({"probe": True}, lines.append, _FRAMES)
             if not lines:
-                raise ToolError("unavailable", "isolation: the server that forks processes for tools doesn't start")
+                raise NotCalled("unavailable", "isolation: the server that forks processes for tools doesn't start")
             self._support = msgspec.json.decode(lines[-1][1:], type=Support)
         return self._support
 
@@ -276,7 +276,7 @@ def _failed(job: Job, failure: _Failure, config: IsolationConfig) -> ToolError:
     if failure.kind == "told" and failure.code in _TOLD:
         return ToolError(_TOLD[failure.code], failure.detail[:500], retryable=failure.retryable)
     if failure.kind == "unavailable":
-        return ToolError("unavailable", f"{job.tool}: can't be imported in a process of its own: {what}")
+        return NotCalled("unavailable", f"{job.tool}: can't be imported in a process of its own: {what}")
     if failure.kind == "invalid":
         return ToolError("invalid_result", f"{job.tool}: its result isn't JSON: {what}")
     if failure.kind == "output":

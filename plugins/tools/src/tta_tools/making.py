@@ -16,7 +16,7 @@ from tta_tool_policy import Limits
 from .declaring import OnProgress, Tool
 from .isolated import InProcess
 from .keeping import Made
-from .model import Progress, ToolError, ToolSpec
+from .model import NotCalled, Progress, ToolError, ToolSpec
 from .plain import NotPlain, encode, plain, texts
 from .runners import InThread, Job, Runner, in_loop
 from .settings import Config
@@ -91,9 +91,10 @@ class Maker:
         begun = time.perf_counter()
         try:
             return await runner(job, _harmless(spec, on_progress) if on_progress is not None else _ignore)
+        except NotCalled as exc:
+            making.called = False
+            raise exc.again() from exc.__cause__
         except ToolError as exc:
-            # Then there was no place for it, or nothing to call.
-            making.called = exc.code not in ("busy", "unavailable", "invalid_arguments")
             if exc.code in ("failed", "timed_out"):
                 raise exc.again(retryable=spec.idempotent) from exc.__cause__
             raise

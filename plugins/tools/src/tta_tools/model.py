@@ -189,6 +189,13 @@ class ToolError(AgentError):
         )
 
 
+class NotCalled(ToolError):
+    """A tool wasn't called: there was no place for it, or nothing to call. It never leaves `Maker`.
+
+    What a tool raises itself is another thing, whatever its code: by then it may have done something.
+    """
+
+
 ApprovalStatus = Literal["pending", "approved", "refused", "taken"]
 
 

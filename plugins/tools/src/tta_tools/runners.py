@@ -17,7 +17,7 @@ from tta_kernel.errors import raised_at
 from tta_kernel.isolation import Escaped, as_failure
 
 from .declaring import OnProgress
-from .model import Progress, Reference, ToolError
+from .model import NotCalled, Progress, Reference, ToolError
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -40,7 +40,7 @@ class Job(Struct, frozen=True, kw_only=True):
 
 
 class Runner(Protocol):
-    """Makes a call once, and returns what it returns; else raises `ToolError`."""
+    """Makes a call once, and returns what it returns; else raises `ToolError`, or `NotCalled`."""
 
     async def __call__(self, job: Job, on_progress: OnProgress) -> Any:
         """Make the call; ``on_progress`` is told how far it has come, in the event loop."""
@@ -77,14 +77,14 @@ class InThread:
         """Make the call in a thread that nothing else uses."""
         if self.late[job.tool] >= self._patience:
             what = f"{job.tool}: {self._patience} calls of it don't end"
-            raise ToolError("unavailable", f"{what}; it is refused until one does, or this program is started anew")
+            raise NotCalled("unavailable", f"{what}; it is refused until one does, or this program is started anew")
         if self.running >= self._places:
-            raise ToolError("busy", f"{job.tool}: all {self._places} threads for tools are taken")
+            raise NotCalled("busy", f"{job.tool}: all {self._places} threads for tools are taken")
         call = _Call(job, on_progress, self._ended)
         try:
             call.start()
         except RuntimeError:
-            raise ToolError("busy", f"{job.tool}: the system gives no thread more") from None
+            raise NotCalled("busy", f"{job.tool}: the system gives no thread more") from None
         self.running += 1
         try:
             with anyio.move_on_after(job.timeout):
