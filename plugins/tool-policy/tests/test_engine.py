@@ -328,3 +328,14 @@ def test_the_hash_names_what_is_said_and_not_how_it_is_written() -> None:
     other = engine("effect: allow, tools: [dice], why: x", overrides=Overrides(timeout=1.0))
     assert one.digest == same.digest != other.digest
     assert one.decide(call()).policy == one.digest
+
+
+@pytest.mark.parametrize(("granted", "said"), [("", "deny r0"), ("network", "ask r0")])
+def test_what_was_to_be_asked_about_is_not_opened_by_a_rule_further_down(granted: str, said: str) -> None:
+    policy = engine(f"""
+        effect: ask, tools: ["*"], grants: [{granted}]
+        effect: allow, tools: ["*"], grants: [network, filesystem]
+    """)
+    assert decided(policy, call(flags=("network",))) == said
+    assert decided(policy, call(flags=("filesystem",))) == "deny r0"
+    assert decided(policy, call()) == "ask r0"

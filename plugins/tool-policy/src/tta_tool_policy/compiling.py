@@ -79,7 +79,7 @@ class Compiler:
             effect=effect,
             of_tool=self._of_tool(rule, effect, where),
             of_caller=_of_caller(rule),
-            of_call=self._of_call(rule, where),
+            of_call=self._of_call(rule, effect, where),
             session=for_session(rule.session) if rule.session is not None else None,
             decision=decided(effect, "rule"),
             undecided=decided("deny", UNDECIDED),
@@ -96,13 +96,19 @@ class Compiler:
             found.append(some_of("one of its tags is", "tags", rule.tags))
         if rule.flags is not None:
             found.append(some_of("it has the safety flag", "flags", rule.flags))
-        if effect != "deny":
-            defaults = [flag for flag in SAFETY_FLAGS if getattr(self._defaults, flag)]
-            found.append(granted({*rule.grants, *defaults}))
+        if effect == "allow":
+            found.append(granted(self._flags(rule)))
         return found
 
-    def _of_call(self, rule: Rule, where: str) -> Sequence[Condition]:
+    def _flags(self, rule: Rule) -> set[str]:
+        """Return the safety flags that a tool may have."""
+        return {*rule.grants, *(flag for flag in SAFETY_FLAGS if getattr(self._defaults, flag))}
+
+    def _of_call(self, rule: Rule, effect: Effect, where: str) -> Sequence[Condition]:
         found = []
+        if effect == "ask":
+            # Else a rule further down that allows would open what was to be asked about.
+            found.append(granted(self._flags(rule), otherwise=None))
         for path, wanted in rule.arguments.items():
             try:
                 found.append(for_argument(path, wanted))

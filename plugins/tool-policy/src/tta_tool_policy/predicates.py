@@ -71,11 +71,11 @@ def some_of(what: str, attribute: str, patterns: Sequence[str]) -> Condition:
     return Condition(f"{what} {_or(patterns)}", lambda call: any(map(fits, read(call))))
 
 
-def granted(flags: Iterable[str]) -> Condition:
+def granted(flags: Iterable[str], *, otherwise: Held = False) -> Condition:
     """Ask that a tool has none but these safety flags."""
     known = frozenset(flags)
     what = f"no safety flag but {_or(sorted(known))}" if known else "no safety flag"
-    return Condition(what, lambda call: known.issuperset(call.flags))
+    return Condition(what, lambda call: known.issuperset(call.flags) or otherwise)
 
 
 def for_argument(path: str, wanted: Argument) -> Condition:
