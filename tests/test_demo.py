@@ -56,6 +56,6 @@ def test_a_crisis_is_answered_opened_and_told_to_somebody(root: Path, at: Path) 
     said = run(at, str(root / "scripts/demo_crisis.py"))
     answer, _, after = said.partition("what was opened for it:")
     opened, _, told = after.partition("who was told of it:")
-    assert "I'm here" in answer or "with you" in answer
+    assert "Are you thinking about killing yourself?" in answer
     assert opened.split() == ["suicide", "critical", "open"]
     assert told.split()[-2:] == ["queue", "accepted"]

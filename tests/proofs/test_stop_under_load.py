@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -141,9 +142,13 @@ class Load:
             except (anyio.EndOfStream, anyio.BrokenResourceError, ssl.SSLError) as exc:
                 self.broken.append(f"{type(exc).__name__} in a handshake")
                 return
-            async with stream:
+            try:
                 while await self._one(stream) and keep:
                     pass
+            finally:
+                # To say goodbye to a server that has closed already fails, and loses nothing.
+                with suppress(anyio.BrokenResourceError, OSError):
+                    await stream.aclose()
 
     async def _one(self, stream: anyio.abc.ByteStream) -> bool:
         """Ask once; False where the server said that it closes the connection."""
