@@ -129,10 +129,8 @@ return 1
 """
 )
 
-# Of a ledger, at most a thousand of a person's at a time. ARGV: owner.
-FORGET = (
-    _LEDGER
-    + """
+# Drops at most a thousand of a person's at a time, of whatever `drop` knows. ARGV: owner.
+_FORGET = """
 local begins, dropped = ARGV[1] .. '\\31', 0
 local theirs = redis.call('ZRANGEBYLEX', OWNERS, '[' .. begins, '(' .. ARGV[1] .. '\\32', 'LIMIT', 0, 1000)
 for _, place in ipairs(theirs) do
@@ -141,7 +139,7 @@ for _, place in ipairs(theirs) do
 end
 return {#theirs, dropped}
 """
-)
+FORGET = _LEDGER + _FORGET
 
 # KEYS of approvals: values, about, ends, owners, bindings, places. `about` holds binding, place, owner and where it
 # stands, packed; `places` are in the order of texts.
@@ -245,18 +243,7 @@ return found
 )
 
 # ARGV: owner.
-FORGET_APPROVALS = (
-    _APPROVALS
-    + """
-local begins, dropped = ARGV[1] .. '\\31', 0
-local theirs = redis.call('ZRANGEBYLEX', OWNERS, '[' .. begins, '(' .. ARGV[1] .. '\\32', 'LIMIT', 0, 1000)
-for _, place in ipairs(theirs) do
-  redis.call('ZREM', OWNERS, place)
-  dropped = dropped + drop(string.sub(place, #begins + 1))
-end
-return {#theirs, dropped}
-"""
-)
+FORGET_APPROVALS = _APPROVALS + _FORGET
 
 # KEYS: figures, all. ARGV: id, how many tools may be counted, for how long in ms, when it was last used, seconds, then
 # names of counts and what to add.
