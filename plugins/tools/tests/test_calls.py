@@ -573,3 +573,17 @@ async def test_a_tool_that_says_itself_that_nothing_was_done_is_not_called_again
     async with deployment(counted.tool) as kernel:
         said = [(await refused(kernel, key="k", owner="anna")).code for _ in range(2)]
     assert (said, counted.calls) == ([code, code], 1)
+
+
+async def test_what_fits_in_none_of_several_ways_is_told_what_each_wants() -> None:
+    async def either(a: int | str) -> int:
+        """Take either."""
+        return 1
+
+    async with deployment(Tool.of(either, name="math.either", version="1.0.0")) as kernel:
+        error = await refused(kernel, "math.either", {"a": [7]})
+    assert (error.code, error.path) == ("invalid_arguments", "a")
+    assert "must be " in str(error)
+    assert "string" in str(error)
+    assert "integer" in str(error)
+    assert "7" not in str(error)

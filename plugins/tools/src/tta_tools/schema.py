@@ -108,6 +108,10 @@ def inlined(schema: Any, definitions: Mapping[str, Any], within: tuple[str, ...]
     return {word: inlined(value, definitions, within) for word, value in schema.items() if word != "discriminator"}
 
 
+_WAYS = 4
+"""Of how many ways in which a value may fit it is told what they want."""
+
+
 class Shape:
     """A schema, ready to look at values; equal ones share what is compiled."""
 
@@ -148,6 +152,10 @@ def _wanted(found: jsonschema_rs.ValidationError) -> str:
             return f"must be {' or '.join(kind.types)}"
         case jsonschema_rs.ValidationErrorKind.Format():
             return f"must be a {kind.format}"
+        case jsonschema_rs.ValidationErrorKind.AnyOf():
+            # In none of the ways in which it may: what each of the first ones wants.
+            ways = dict.fromkeys(_wanted(errors[0]) for errors in kind.context[:_WAYS] if errors)
+            return " or ".join(ways) or "doesn't fit `anyOf`"
     limit = getattr(kind, "limit", None)
     return f"doesn't fit `{kind.name}`" + (f" of {limit}" if isinstance(limit, int | float) else "")
 
