@@ -81,7 +81,8 @@ class StepContext(Protocol):
 
     ``key`` is the call's idempotency key, and ``attempt`` the caller's, from 1: another process that goes on with the
     call has the same two. ``session`` is the story's id, ``owner`` the person whose data the request carries,
-    ``released`` the text of this step that a person has been told already, in an earlier attempt.
+    ``released`` the text of this step that stands from an earlier call with that key, whose process is gone: a person
+    was told of it, or is being told. An agent that can't say the same again begins with it, and adds only the rest.
     """
 
     key: str
@@ -186,7 +187,7 @@ class Agents(Protocol):
         Idempotent by ``key``: an answer is kept for a window, and calling again returns it. Without one, or with an
         ``attempt`` that is no number from 1 on, it is a ValueError. ``owner`` is the person whose data the request
         carries, so that ``forget`` finds it on its way, and its answer; what is kept for one person answers no other.
-        ``released`` is what a person was told of it in an earlier attempt.
+        ``released`` is what was emitted in an earlier call, and stands.
 
         ``on_piece``, ``on_beat`` and ``on_undo`` are told how the work goes on, one at a time. What one of them raises
         ends the call, and its agent: ``undo_refused`` where it was ``on_undo``, else ``failed``. A kept answer is told

@@ -123,8 +123,10 @@ class Attempts:
             more["on_piece"] = call.on_piece
         if settings.idle is not None:
             more["on_beat"] = call.on_beat
-        if state.released:
-            more["released"] = state.text[: state.released]
+        if state.text:
+            # All that is written, not only what was told of it so far: a reader may be told the rest at any moment, and
+            # whoever makes its text up could not go on from less without contradicting that.
+            more["released"] = state.text
         try:
             with call.warning, call.limit:
                 reply = await self._agents.call(

@@ -588,6 +588,43 @@ class WorkflowsContract:
                     assert second.text == "y"
                 assert (await handle.result()).status == "done"
 
+    @pytest.mark.parametrize("release", [0, 4, 10])
+    async def test_who_tells_a_step_on_is_handed_what_stands_of_it(
+        self, processes: Processes, agents: FakeAgents, release: int
+    ) -> None:
+        """Nothing is told twice, nor retracted, though what is told then was made up anew."""
+        heard: list[str] = []
+
+        async def tell(call: Call) -> Mapping[str, Any]:
+            heard.append(call.released)
+            if call.released:
+                return {"text": await call.emit(call.released, "another time")}
+            await call.emit("once ", "upon ")
+            await anyio.sleep_forever()
+            raise AssertionError("it is cancelled")
+
+        agents.work["tell"] = tell
+        definition = workflow(step("a", "tell", stream=True), output={"text": "steps.a.text"})
+        read: list[Streamed | Retracted] = []
+        with anyio.fail_after(PATIENCE):
+            async with processes.running(w=definition) as first:
+                handle = await first.start("w", INPUT, key="r")
+                async with handle.stream() as pieces:
+                    while "".join(piece.text for piece in read if isinstance(piece, Streamed)) != "once upon ":
+                        read.append(await anext(aiter(pieces)))
+                last = read[-1]
+                assert isinstance(last, Streamed)
+                assert not release or await handle.release(last, release)
+            async with processes.running(w=definition) as heir:
+                found = await heir.find("r")
+                assert found is not None
+                read += await told(found, after=last.position)
+                run = await found.result()
+        assert heard == ["", "once upon "]
+        assert all(isinstance(piece, Streamed) for piece in read)
+        assert "".join(piece.text for piece in read if isinstance(piece, Streamed)) == "once upon another time"
+        assert (run.status, run.output) == ("done", {"text": "once upon another time"})
+
     async def test_a_slow_reader_slows_the_step_and_one_that_leaves_does_not(
         self, processes: Processes, agents: FakeAgents
     ) -> None:
