@@ -20,7 +20,10 @@ StepStatus = Literal[
 
 
 class StepRun(msgspec.Struct, frozen=True):
-    """What became of a step; ``error`` and ``detail`` are those of an `AgentError`, ``attempt`` counts from 1."""
+    """What became of a step; ``error`` and ``detail`` are those of an `AgentError`, ``attempt`` counts from 1.
+
+    ``trace`` is what its agent says of how it came to its output (`traces`), as ``by: model``.
+    """
 
     id: str
     agent: str
@@ -29,11 +32,14 @@ class StepRun(msgspec.Struct, frozen=True):
     error: str = ""
     detail: str = ""
     attempt: int = 0
+    trace: Mapping[str, str] = {}
 
     @property
     def result(self) -> str:
-        """Its status or, where it came to nothing, the error's code and what it says of it."""
-        return ": ".join(filter(None, (self.error, self.detail))) or self.status
+        """Its status or, where it came to nothing, the error's code and what it says of it; and its trace."""
+        came_to = ": ".join(filter(None, (self.error, self.detail))) or self.status
+        how = ", ".join(f"{name} {word}" for name, word in self.trace.items())
+        return f"{came_to} ({how})" if how else came_to
 
 
 class Run(msgspec.Struct, frozen=True):

@@ -27,6 +27,7 @@ from .records import (
     Undone,
 )  # fmt: skip
 from .runs import Run, StepRun, StepStatus
+from .traces import trace_of
 
 SETTLED = frozenset({"done", "skipped", "degraded"})
 """A step of such a status is over, and others may go on."""
@@ -439,7 +440,7 @@ def step_run(planned: PlannedStep | None, path: str, step: StepState, *, over: b
         status = "stuck" if _is_stuck(step) else "undone"
     # A reader knows a step's agent by its type; who it was in the end is in the record.
     agent = planned.name if planned else step.agent
-    return StepRun(path, agent, status, step.seconds, step.code, step.detail, step.attempt)
+    return StepRun(path, agent, status, step.seconds, step.code, step.detail, step.attempt, trace_of(step.output))
 
 
 def _step_runs(plan: Plan | None, state: State) -> list[StepRun]:
