@@ -83,6 +83,15 @@ def test_a_pre_release_does_not_slip_past_a_rule_that_denies_its_version() -> No
     assert decided(policy, call("kg.query", "1.2.0-rc.1")) == "deny r0"
 
 
+def test_nor_past_one_that_denies_all_before_a_version() -> None:
+    policy = engine("""
+        effect: deny, tools: ["kg.query:<2"]
+        effect: allow, tools: ["kg.*:*"]
+    """)
+    assert decided(policy, call("kg.query", "2.0.0-rc.1")) == "deny r0"
+    assert decided(policy, call("kg.query", "2.0.0")) == "allow r1"
+
+
 @pytest.mark.parametrize("name", ["", "d\u0131ce", "\uff44ice", "dice ", "dice\n", "x" * 129, "\ud800", "di/ce"])
 def test_a_name_or_a_version_that_is_none_is_denied_before_any_rule(name: str) -> None:
     policy = engine('effect: allow, tools: ["*"]')

@@ -459,6 +459,33 @@ async def test_equal_calls_at_once_share_one_run_also_where_the_first_is_cancell
     assert (values, counted.calls) == ([7] * 5, 2)
 
 
+class Even(msgspec.Struct):
+    number: int
+
+    def __post_init__(self) -> None:
+        if self.number % 2:
+            raise ValueError("is odd")
+
+
+async def test_an_approval_is_not_spent_on_a_call_that_was_not_made() -> None:
+    async def halve(even: Even) -> int:
+        return even.number // 2
+
+    halving = Tool.of(halve, name="halve", version="1.0.0", description="Halve a number.")
+    async with deployment(halving, policy=saying("ask")) as kernel:
+        tools = kernel.get(TOOLS)
+        for number, left in ((3, "approved"), (4, "taken")):
+            arguments = {"even": {"number": number}}
+            error = await refused(kernel, "halve", arguments)
+            await tools.decide(error.approval, approved=True, by="dr b")
+            if left == "taken":
+                assert (await tools.run("halve", arguments)).value == 2
+            else:
+                assert (await refused(kernel, "halve", arguments)).code == "invalid_arguments"
+            statuses = {each.id: each.status for each in (await tools.approvals()).approvals}
+            assert statuses[error.approval] == left
+
+
 async def test_a_call_that_a_human_must_approve_is_made_once_that_is_done() -> None:
     counted = Counted()
     async with deployment(counted.tool, policy=saying("ask", approval_ttl=60.0)) as kernel:

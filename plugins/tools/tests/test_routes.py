@@ -79,7 +79,7 @@ async def test_the_summary_says_what_is_used_most_and_pages_by_any_figure(kernel
     summary = await caller.get("/tools/summary?sort=calls&limit=2")
     assert (summary["total"], summary["active"], summary["deprecated"]) == (3, 2, 1)
     assert (summary["most_used"], summary["least_used"]) == (
-        ["math.plus:1.0.0", "math.add:1.0.0"], ["math.add:1.0.0", "math.plus:1.0.0"],
+        ["math.plus:1.0.0"], ["math.add:1.0.0", "math.plus:1.0.0"],
     )  # fmt: skip
     assert [each["name"] for each in summary["items"]] == ["math.plus", "hang"]
     rest = await caller.get(f"/tools/summary?sort=calls&limit=2&cursor={summary['next']}")

@@ -53,6 +53,10 @@ class Constraint:
     def __contains__(self, found: Version) -> bool:
         if found.prerelease and self._tests and (found.major, found.minor, found.patch) not in self._named:
             return False
+        return self.spans(found)
+
+    def spans(self, found: Version) -> bool:
+        """Say whether a version is in range by its precedence alone, by which ``<2`` holds 2.0.0-rc.1."""
         return all(_holds(op, low, past, found) for op, low, past in self._tests)
 
 

@@ -41,8 +41,8 @@ class Condition(NamedTuple):
 def for_tools(patterns: Sequence[str], *, strict: bool) -> Condition:
     """Ask for a tool's name and version; raise a ValueError for a pattern that is none.
 
-    A ``strict`` rule, one that denies or asks, is also for the pre-releases of each version in its range: else
-    a tool would slip past it as 1.2.0-rc.1.
+    A ``strict`` rule, one that denies or asks, is also for the pre-releases of each version in its range, and for
+    those that come before its end: else a tool would slip past ``1.*`` as 1.2.0-rc.1, and past ``<2`` as 2.0.0-rc.1.
     """
     asked = [_tool(pattern, strict=strict) for pattern in patterns]
 
@@ -142,7 +142,7 @@ def _versioned(text: str, *, strict: bool) -> Callable[[str], bool]:
 
     def holds(found: str) -> bool:
         parsed = version(found)
-        return parsed in within or (strict and parsed.finalize_version() in within)
+        return parsed in within or (strict and (within.spans(parsed) or parsed.finalize_version() in within))
 
     return holds
 

@@ -32,6 +32,7 @@ class Approvals(Part):
         self._ask = redis.script(keeping.ASK)
         self._decide = redis.script(keeping.DECIDE)
         self._take = redis.script(keeping.TAKE)
+        self._give_back = redis.script(keeping.GIVE_BACK)
         self._read_approval = redis.script(keeping.READ_APPROVAL)
         self._list_approvals = redis.script(keeping.LIST_APPROVALS)
         self._forget_theirs = redis.script(keeping.FORGET_APPROVALS)
@@ -64,6 +65,10 @@ class Approvals(Part):
         with store_errors:
             arguments = [binding, round(at * 1000), secrets.token_hex(16)]
             return _decoded(await self._replication.run(self._take, self._approvals, arguments))
+
+    async def give_back(self, id: str) -> bool:
+        with store_errors:
+            return bool(await self._replication.run(self._give_back, self._approvals, [id]))
 
     async def approval(self, id: str) -> Approval | None:
         with store_errors:

@@ -222,6 +222,18 @@ return told(id)
 )
 
 # ARGV: id.
+GIVE_BACK = (
+    _APPROVALS
+    + """
+local about = known(ARGV[1])
+if not about or about.status ~= 'taken' or redis.call('HGET', BINDINGS, about.binding) ~= ARGV[1] then return 0 end
+about.status, about.taker = 'approved', ''
+redis.call('HSET', ABOUT, ARGV[1], cmsgpack.pack(about))
+return 1
+"""
+)
+
+# ARGV: id.
 READ_APPROVAL = (
     _APPROVALS
     + """

@@ -51,6 +51,7 @@ class RedisToolStore:
         self.claim, self.keep, self.release = results.claim, results.keep, results.release
         self.fetch, self.put = results.fetch, results.put
         self.ask, self.decide, self.take = approvals.ask, approvals.decide, approvals.take
+        self.give_back = approvals.give_back
         self.approval, self.approvals = approvals.approval, approvals.approvals
         self.count, self.figures = sums.count, sums.figures
 

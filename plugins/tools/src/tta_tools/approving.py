@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable
 from typing import Literal
@@ -16,8 +17,9 @@ from .events import ToolApprovalAsked, ToolApprovalDecided
 from .keeping import digest
 from .model import Approval, ApprovalStatus, ToolError
 from .settings import Config
-from .store import ApprovalPage, NoSuchApproval, ToolStore
+from .store import ApprovalPage, NoSuchApproval, ToolStore, ToolStoreError
 
+log = logging.getLogger("tta.tools")
 _LONGEST_NAME = 200
 
 
@@ -34,14 +36,14 @@ class Approvals:
     ) -> None:
         self._store, self._config, self._publish, self._clock = store, config, publish, clock
 
-    async def take(self, call: ToolCall, decision: Decision, arguments: bytes, key: str) -> None:
-        """Return if a human has approved this very call; raise a `ToolError` otherwise, and ask for it once."""
+    async def take(self, call: ToolCall, decision: Decision, arguments: bytes, key: str) -> str:
+        """Take the approval of this very call, and return its id; else raise a `ToolError`, and ask for one once."""
         given = hashlib.sha256(arguments).hexdigest()
         requester = name_of(call.principal)
         binding = digest(call.tool, call.version, given, requester, call.agent, call.session, call.owner)
         now = self._clock()
-        if await self._store.take(binding, at=now) is not None:
-            return
+        if (taken := await self._store.take(binding, at=now)) is not None:
+            return taken.id
         ttl = self._config.approval_ttl if decision.approval_ttl is None else decision.approval_ttl
         wanted = Approval(
             id=uuid4().hex, binding=binding, tool=call.tool, version=call.version, arguments=given,
@@ -69,6 +71,13 @@ class Approvals:
             "approval_required", f"{what}: a human must approve this call first: tta tools approve {found.id}",
             approval=found.id,
         )  # fmt: skip
+
+    async def give_back(self, id: str) -> None:
+        """Let an approval count for the next try: the call that took it wasn't made."""
+        try:
+            await self._store.give_back(id)
+        except ToolStoreError as exc:
+            log.warning("approval %s is spent, though its call wasn't made: %s", id, exc)
 
     async def decide(self, id: str, *, approved: bool, by: str) -> Approval:
         """Approve or refuse as ``by``, in whose name nobody else may have asked."""

@@ -35,6 +35,7 @@ from .store import ToolStoreError
 log = logging.getLogger("tta.tools")
 _MOST_RESOLVED = 512
 _FLAGS_LIMIT = 2.0
+_GIVING_BACK = 2.0
 """Seconds that reading a session's flags may take."""
 
 
@@ -242,15 +243,24 @@ class Calls:
         return made
 
     async def _make(self, call: _Call, ready: _Ready) -> Made:
-        asked, wanted, decision = call.asked, ready.wanted, ready.decision
-        if decision.effect == "ask":
-            try:
-                await self._approvals.take(wanted, decision, _sorted(ready), call.key)
-            except ToolStoreError as exc:
-                what = f"{call.id}: whether a human has approved this call can't be looked up: {exc}"
-                raise ToolError("unavailable", what) from exc
+        if ready.decision.effect != "ask":
+            return await self._made(call, ready)
+        try:
+            approval = await self._approvals.take(ready.wanted, ready.decision, _sorted(ready), call.key)
+        except ToolStoreError as exc:
+            what = f"{call.id}: whether a human has approved this call can't be looked up: {exc}"
+            raise ToolError("unavailable", what) from exc
+        try:
+            return await self._made(call, ready)
+        finally:
+            if not call.called:
+                with anyio.move_on_after(_GIVING_BACK, shield=True):
+                    await self._approvals.give_back(approval)
+
+    async def _made(self, call: _Call, ready: _Ready) -> Made:
+        asked = call.asked
         return await self._maker.make(
-            ready.tool, decision.limits, wanted.arguments, call, call.on_progress, session=asked.session,
+            ready.tool, ready.decision.limits, ready.wanted.arguments, call, call.on_progress, session=asked.session,
             owner=asked.owner,
         )  # fmt: skip
 

@@ -273,6 +273,8 @@ def _result(job: Job, answer: bytes, ended: _Ended, config: IsolationConfig) -> 
 
 def _failed(job: Job, failure: _Failure, config: IsolationConfig) -> ToolError:
     what = f"{failure.type:.100}" + (f" at {failure.at:.200}" if failure.at else "")
+    if failure.kind == "not-called" and failure.code in _TOLD:
+        return NotCalled(_TOLD[failure.code], failure.detail[:500])
     if failure.kind == "told" and failure.code in _TOLD:
         return ToolError(_TOLD[failure.code], failure.detail[:500], retryable=failure.retryable)
     if failure.kind == "unavailable":

@@ -217,6 +217,15 @@ class MemoryToolStore:
                 return taken
         return None
 
+    async def give_back(self, id: str) -> bool:
+        found = await self.approval(id)
+        if found is None or found.status != "taken":
+            return False
+        if any(each.binding == found.binding and each.status != "taken" for each in self._approvals.values()):
+            return False
+        self._approvals[id] = replace(found, status="approved")
+        return True
+
     async def approval(self, id: str) -> Approval | None:
         self._drop_approvals()
         return self._approvals.get(id)

@@ -139,6 +139,7 @@ class Decide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 EXAMPLE = ToolView(
     name="dice", version="1.0.0", description="Roll dice.", status="active", owner="tools-basic",
     capabilities=["chance"], safety_flags=[], idempotent=False,
+    shared=False, told=False, isolation="none", timeout=None, memory=None, cache_ttl=None,
     parameters={"dice": {"type": "string", "required": True}}, returns={"type": "integer"},
     created_at=1_790_000_000.0, last_used_at=1_790_000_060.0, calls=12, failures={"invalid_arguments": 1},
     error_rate=0.0833, cached=0, p50=0.00017, p95=0.00024,
@@ -228,13 +229,14 @@ class _Asking:
         specs = await _told(tools.all())
         views = [view(each, figures.get(each.id)) for each in specs]
         used = ordered([each for each in views if each.status == "active"], "calls")
+        called = [each for each in used if each.calls]
         first = int(request.after) if request.after.isdecimal() and len(request.after) < 9 else 0
         last = first + request.limit
         registry = tools.registry
         active = sum(each.status == "active" for each in views)
         return Summary(
             total=len(views), active=active, deprecated=len(views) - active, cache_hits=registry.hits,
-            cache_misses=registry.misses, most_used=[each.id for each in used[:_MOST_SHOWN]],
+            cache_misses=registry.misses, most_used=[each.id for each in called[:_MOST_SHOWN]],
             least_used=[each.id for each in used[::-1][:_MOST_SHOWN]], items=ordered(views, request.sort)[first:last],
             next=cursor_after(str(last)) if len(views) > last else None,
         )  # fmt: skip

@@ -167,6 +167,9 @@ class ToolStore(Protocol):
     async def take(self, binding: str, *, at: float) -> Approval | None:
         """Take the approval of a binding, if it is approved and hasn't expired; nobody else gets it."""
 
+    async def give_back(self, id: str) -> bool:
+        """Let a taken approval be taken once more; False where it has gone, or another was asked for since."""
+
     async def approval(self, id: str) -> Approval | None:
         """Return an approval."""
 

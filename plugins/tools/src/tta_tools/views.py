@@ -8,13 +8,16 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from .figures import Figures
-from .model import ToolSpec
+from .model import Isolation, ToolSpec
 
 Sort = Literal["name", "calls", "error_rate", "p95", "last_used"]
 
 
 class ToolView(Struct, frozen=True, kw_only=True):
-    """A tool, and its figures of all processes; times in seconds since the epoch, durations in seconds."""
+    """A tool, and its figures of all processes; times in seconds since the epoch, durations in seconds.
+
+    ``timeout``, ``memory`` and ``cache_ttl`` are None where the tool says nothing of them: then config does.
+    """
 
     name: str
     version: str
@@ -24,6 +27,12 @@ class ToolView(Struct, frozen=True, kw_only=True):
     capabilities: Sequence[str]
     safety_flags: Sequence[str]
     idempotent: bool
+    shared: bool
+    told: bool
+    isolation: Isolation
+    timeout: float | None
+    memory: int | None
+    cache_ttl: float | None
     parameters: Mapping[str, Any]
     returns: Mapping[str, Any]
     created_at: float
@@ -46,7 +55,8 @@ def view(spec: ToolSpec, figures: Figures | None) -> ToolView:
     found = figures or Figures()
     return ToolView(
         name=spec.name, version=spec.version, description=spec.description, status=spec.status, owner=spec.owner,
-        capabilities=spec.capabilities, safety_flags=spec.safety_flags, idempotent=spec.idempotent,
+        capabilities=spec.capabilities, safety_flags=spec.safety_flags, idempotent=spec.idempotent, shared=spec.shared,
+        told=spec.told, isolation=spec.isolation, timeout=spec.timeout, memory=spec.memory, cache_ttl=spec.cache_ttl,
         parameters={each.name: {**each.schema, "required": each.required} for each in spec.parameters},
         returns=spec.returns_schema, created_at=spec.created_at,
         last_used_at=max(spec.last_used_at, found.last_used_at), calls=found.calls, failures=found.failures,

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from tta_tools import Reporter, Tool, ToolError, tool
 
 
@@ -208,6 +210,19 @@ def recurses(n: int) -> int:
 @hostile()
 def refuses() -> None:
     raise ToolError("not_found", "there is no such star")
+
+
+class Even(msgspec.Struct):
+    number: int
+
+    def __post_init__(self) -> None:
+        if self.number % 2:
+            raise ValueError("is odd")
+
+
+@hostile()
+def halve(even: Even) -> int:
+    return even.number // 2
 
 
 class Odd(BaseException):

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from tta_tools import TOOLS, Tool
 from tta_tools.isolated import InProcess, IsolationConfig, Support, isolation
-from tta_tools.model import Progress, ToolError
+from tta_tools.model import NotCalled, Progress, ToolError
 from tta_tools.runners import Job
 from tta_tools.testing.deployment import deployment
 
@@ -242,6 +242,13 @@ async def test_progress_is_told_as_it_comes_and_not_without_end(hostile: Any, ru
     assert await runner(job(hostile, "chatty"), told.append) == "done"
     assert 0 < len(told) <= 500
     assert max(len(each.text) for each in told) <= 500
+
+
+async def test_what_its_function_does_not_take_is_not_called(hostile: Any, runner: InProcess) -> None:
+    assert await runner(job(hostile, "halve", even={"number": 4}), lambda _: None) == 2
+    with pytest.raises(NotCalled, match=r"arguments\.even") as caught:
+        await runner(job(hostile, "halve", even={"number": 3}), lambda _: None)
+    assert caught.value.code == "invalid_arguments"
 
 
 async def test_processor_time_is_bounded_by_itself(hostile: Any, runner: InProcess) -> None:

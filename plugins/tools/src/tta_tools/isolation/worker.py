@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import anyio
 
-from tta_tools.model import ToolError
+from tta_tools.model import NotCalled, ToolError
 from tta_tools.plain import NotPlain, plain
 
 from . import linux
@@ -150,7 +150,8 @@ def _failure(exc: BaseException) -> bytes:
     failure["type"] = type(told).__name__[:100]
     failure["at"] = _place(told)
     if isinstance(exc, ToolError):
-        failure |= {"kind": "told", "code": exc.code, "detail": exc.detail[:500], "retryable": exc.retryable is True}
+        kind = "not-called" if isinstance(exc, NotCalled) else "told"
+        failure |= {"kind": kind, "code": exc.code, "detail": exc.detail[:500], "retryable": exc.retryable is True}
     return json.dumps(failure).encode()
 
 

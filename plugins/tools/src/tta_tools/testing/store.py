@@ -304,6 +304,28 @@ class ToolStoreContract:
         with pytest.raises(NoSuchApproval):
             await store.decide("a-9", approved=True, by="dr b", at=now)
 
+    async def test_an_approval_that_was_given_back_is_taken_again(self, store: ToolStore) -> None:
+        now = await self.now(store)
+        await store.ask(approval(asked_at=now, expires_at=now + 600))
+        assert not await store.give_back("a-1")
+        decided = await store.decide("a-1", approved=True, by="dr b", at=now)
+        assert not await store.give_back("a-1")
+        assert not await store.give_back("a-9")
+        assert await store.take("b-1", at=now) is not None
+        assert await store.give_back("a-1")
+        assert await store.approval("a-1") == decided
+        assert await store.take("b-1", at=now) is not None
+        assert await store.take("b-1", at=now) is None
+
+    async def test_an_approval_stays_taken_where_another_was_asked_for(self, store: ToolStore) -> None:
+        now = await self.now(store)
+        await store.ask(approval(asked_at=now, expires_at=now + 600))
+        await store.decide("a-1", approved=True, by="dr b", at=now)
+        assert await store.take("b-1", at=now) is not None
+        await store.ask(approval("a-2", asked_at=now, expires_at=now + 600))
+        assert not await store.give_back("a-1")
+        assert await store.take("b-1", at=now) is None
+
     async def test_a_refusal_stays_until_it_expires(self, store: ToolStore) -> None:
         now = await self.now(store)
         await store.ask(approval(asked_at=now, expires_at=now + 600))
