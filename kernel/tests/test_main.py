@@ -192,6 +192,21 @@ def test_a_broken_section_is_told_before_what_follows_from_it(folder: Path, ship
     assert tta(folder, "run").returncode == 3
 
 
+def test_check_notes_what_others_go_on_without_where_it_is_not_required(folder: Path, ship: Ship) -> None:
+    code = (
+        "from tta_kernel import *\nKEY, OTHER = Service('key'), Service('other')\n"
+        "class P(Plugin[NoConfig]):\n    provides = (KEY,)\n"
+        "class R(Plugin[NoConfig]):\n    provides = (OTHER,)\n"
+        "class Q(Plugin[NoConfig]):\n    after = (KEY, OTHER)\n"
+    )
+    ship("optional", "gives = optional:P\nother = optional:R\ntakes = optional:Q", code)
+    (folder / "development.yaml").write_text("plugins: {gives: {required: false}, other: {}, takes: {}}")
+    done = tta(folder, "check")
+    note = "note: plugins.gives.required: isn't required: where it can't run, these go on without it: takes"
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, note)
+    assert "plugins.other" not in done.stdout
+
+
 def test_a_broken_section_of_what_is_off_is_told_and_nothing_is_imported(folder: Path, ship: Ship) -> None:
     ship("idle", "idle = idle:P", "raise AssertionError")
     (folder / "development.yaml").write_text("plugins: {idle: {enabled: false, confg: {}}}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -147,11 +147,24 @@ def _release(wiring: Wiring, settings: LayeredSettings, names: Sequence[str]) ->
 
 
 def _check(wiring: Wiring, settings: LayeredSettings, found: Sequence[Problem]) -> tuple[Any, list[str]]:
-    told = [*found, *_redacted(wiring.notes, settings)]
+    told = [*found, *_redacted([*wiring.notes, *_left_out(wiring)], settings)]
     lines = [str(problem) for problem in told]
     if not found:
         lines.append(f"{settings.source}: {len(wiring.chosen())} plugins are ready to start")
     return told, lines
+
+
+def _left_out(wiring: Wiring) -> Iterable[Problem]:
+    """Note which plugins others go on without, where they can't run: nobody should hear of that by accident."""
+    chosen = wiring.chosen()
+    for name, record in chosen.items():
+        if record.vital:
+            continue
+        keys = [key for key in record.cls.provides if wiring.hooks.providers.get(key) == name]
+        without = [other for other, it in chosen.items() if any(key in it.cls.after for key in keys)]
+        if without:
+            what = f"isn't required: where it can't run, these go on without it: {', '.join(sorted(without))}"
+            yield Problem(f"plugins.{name}.required", what, note=True)
 
 
 def _config(wiring: Wiring, settings: LayeredSettings, found: Sequence[Problem]) -> tuple[Any, list[str]]:

@@ -33,7 +33,6 @@ class Oversight:
         self._ctx = ctx
         self._crises: Crises | None = ctx.find(CRISIS)
         self._notifier: Notifier | None = ctx.find(NOTIFY)
-        self._reviews: Reviews | None = ctx.find(REVIEWS)
 
     async def disclosed(
         self, run: str, session: str, user: str, turn: int, verdict: Verdict, *, locale: str, country: str,
@@ -78,7 +77,8 @@ class Oversight:
             owner=user, rules=verdict.rules, risk=verdict.risk,
             categories=tuple(dict.fromkeys(found.category for found in verdict.findings if found.level == "blocked")),
         )  # fmt: skip
-        reviews = self._reviews
+        # Looked for each time: its plugin may not be required, and come later, or go.
+        reviews: Reviews | None = self._ctx.find(REVIEWS)
         kept = False
         if reviews is not None:
             kept = await self._asked("REVIEWS.add", lambda: _kept(reviews.add(review)), Literal[True]) or False

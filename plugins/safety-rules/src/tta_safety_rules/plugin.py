@@ -19,6 +19,7 @@ from tta_kernel import (
     Event,
     Figure,
     Health,
+    Hooks,
     Plugin,
     PositiveDuration,
     Problem,
@@ -29,7 +30,7 @@ from tta_notify import NOTIFY, Notification
 from tta_program import Subcommands
 from tta_safety import About, Channel, Verdict
 from tta_safety.layers import RulesError
-from tta_safety.rules import RULES
+from tta_safety.rules import RULES, RuleSource
 
 from .checker import Checker
 from .counting import FIGURES, Counts
@@ -37,6 +38,7 @@ from .engine import Engine
 from .events import RulesLoaded, RulesRefused
 from .head import load_head
 from .loading import Loader, check_file, load_engine
+from .provided import ProvidedRules
 from .routes import safety_routes
 from .scores import DeepHead
 from .warming import warm
@@ -63,6 +65,8 @@ class SafetyRules(Plugin[Config]):
     """Checks every text by rules and heads, and keeps the last good set of rules whatever is loaded."""
 
     after = (RULES, METRICS, NOTIFY)
+    _shared_by = ""
+    """The plugin that is to provide the rules which many processes share."""
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
@@ -73,7 +77,7 @@ class SafetyRules(Plugin[Config]):
         head = await anyio.to_thread.run_sync(load_head)
         self._loader = Loader(
             self.config.file,
-            ctx.find(RULES),
+            self._shared(ctx),
             ctx.log,
             ready=partial(warm, head=head),
             changed=self._take,
@@ -88,6 +92,12 @@ class SafetyRules(Plugin[Config]):
                 ctx.log.warning("%s", note)
             ctx.start_soon(self._loader.watch, self.config.poll)
             yield
+
+    def _shared(self, ctx: Context) -> RuleSource | None:
+        """Return what is read the shared rules from, also where its plugin doesn't run: then nobody may believe it."""
+        if not self._shared_by:
+            return ctx.find(RULES)
+        return ProvidedRules(lambda: ctx.find(RULES), self._shared_by)
 
     async def _open_deep_head(self, stack: AsyncExitStack) -> DeepHead | None:
         if not self.config.deep:
@@ -141,7 +151,8 @@ class SafetyRules(Plugin[Config]):
         return (RulesLoaded, RulesRefused)
 
     @hookimpl
-    def check(self) -> Sequence[Problem]:
+    def check(self, hooks: Hooks) -> Sequence[Problem]:
+        self._shared_by = hooks.providers.get(RULES, "")
         # In the event loop: all rules are compiled and tried as it starts, in a thread.
         return check_file(self.config.file) if self.config.file else ()
 

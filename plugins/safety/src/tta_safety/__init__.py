@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from tta_http import Route
-from tta_kernel import Context, Event, Figure, Health, Plugin, PositiveDuration, Size, hookimpl
+from tta_kernel import Context, Event, Figure, Health, Hooks, Plugin, PositiveDuration, Problem, Size, hookimpl
 from tta_program import Subcommands
 
 from . import hookspecs
@@ -71,16 +71,27 @@ class SafetyPlugin(Plugin[Config]):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        self._reviews: Reviews | None = None
+        self._ctx: Context | None = None
+        self._reviews_by = ""
+        """The plugin that is to provide the reviews."""
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        self._reviews = ctx.find(REVIEWS)
+        self._ctx = ctx
         yield
+
+    def _reviews(self) -> Reviews | None:
+        """Look for the reviews, each time: where their plugin isn't required, it may come later, or go."""
+        return self._ctx.find(REVIEWS) if self._ctx else None
+
+    @hookimpl
+    def check(self, hooks: Hooks) -> Sequence[Problem]:
+        self._reviews_by = hooks.providers.get(REVIEWS, "")
+        return ()
 
     @hookimpl(optionalhook=True)
     def routes(self) -> Sequence[Route]:
-        return review_routes(lambda: self._reviews)
+        return review_routes(self._reviews)
 
     @hookimpl(optionalhook=True)
     def register_commands(self, subcommands: Subcommands) -> None:
@@ -98,6 +109,9 @@ class SafetyPlugin(Plugin[Config]):
 
     @hookimpl
     async def health(self) -> Health:
+        if self._reviews_by and self._reviews() is None:
+            what = f"texts kept from players are lost: plugin {self._reviews_by!r}, which keeps them, doesn't run"
+            return Health("degraded", what)
         old = outdated(self.today(), self.config.lines_max_age)
         if not old:
             return Health("ok")
