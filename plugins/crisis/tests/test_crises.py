@@ -283,6 +283,34 @@ async def test_a_turn_that_is_cancelled_tells_a_human_all_the_same() -> None:
         assert await kernel.get(NOTIFY).get(f"crisis.{ID}") is not None
 
 
+class Counting:
+    """Workflows in which everything begins; ``begun`` has the key of each start."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+
+    async def start(self, workflow: str, *arguments: Any, key: str, **more: Any) -> Any:
+        self.begun.append(key)
+        return self
+
+    async def query(self) -> Run:
+        return Run("r", "crisis-high", "running")
+
+
+async def test_a_look_at_all_that_is_open_starts_no_protocol_that_this_process_has_begun() -> None:
+    workflows = Counting()
+    without = ("workflows", "workflows-local", "workflows-memory")
+    async with deployment(*without, services={WORKFLOWS: workflows}) as kernel:
+        crises = cast(Any, kernel.get(CRISIS))
+        for number in range(5):
+            await crises.open(disclosure(f"r-{number}", session=f"s-{number}"))
+        begun = len(workflows.begun)
+        for _ in range(3):
+            await crises.sweep()
+    assert sorted(set(workflows.begun)) == [f"crisis:r-{number}.player.suicide" for number in range(5)]
+    assert len(workflows.begun) == begun
+
+
 async def test_what_a_process_has_opened_and_not_begun_another_one_begins() -> None:
     store = MemoryCrisisStore(lambda: 1_790_000_000.0)
     async with deployment("workflows", "workflows-local", "workflows-memory", "crisis-memory",

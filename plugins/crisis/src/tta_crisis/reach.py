@@ -29,6 +29,8 @@ _FOR_GOOD = ("unknown_workflow", "bad_input", "too_large", "key_taken")
 _RETOLD = 600.0
 """For how long the same alarm is told once."""
 _MOST_WAITING = 10_000
+_MOST_BEGUN = 50_000
+"""Of how many protocols it is known here that they have begun; more than are open within a look's time."""
 Told = Literal["stored", "kept", "known", "joined"]
 
 
@@ -46,6 +48,7 @@ class Reach:
         self.limit = _LIMIT
         """How long, in seconds, whoever is asked may take."""
         self._waiting: OrderedDict[str, Intervention] = OrderedDict()
+        self._begun: OrderedDict[str, None] = OrderedDict()
         self._more = anyio.Event()
         self._alarmed: dict[str, float] = {}
         self.untold = self.failed = 0
@@ -129,9 +132,12 @@ class Reach:
         """Begin the protocol of an intervention, or find it begun; what can't begin now is tried until it does."""
         if self._workflows is None:
             return False
+        if intervention.id in self._begun:
+            return True
         why = await self._start(self._workflows, intervention)
         if not why:
             self._waiting.pop(intervention.id, None)
+            self._remember(intervention.id)
             return True
         if why in _FOR_GOOD:
             self.failed += 1
@@ -143,6 +149,12 @@ class Reach:
         await self.notify(first(intervention))
         self.begin_later(intervention)
         return False
+
+    def _remember(self, id: str) -> None:
+        """Know that a protocol has begun: each look at all that is open would start it again, only to find that out."""
+        self._begun[id] = None
+        if len(self._begun) > _MOST_BEGUN:
+            self._begun.popitem(last=False)
 
     def begin_later(self, intervention: Intervention) -> None:
         """Begin a protocol as soon as that is possible."""
