@@ -14,7 +14,11 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(100_000))
     chosen = parser.parse_args()
-    verdict = soak(chosen.count, chosen.seed)
+
+    def tell(said: str) -> None:
+        print(f"    {said}", file=sys.stderr, flush=True)
+
+    verdict = soak(chosen.count, chosen.seed, tell=tell)
     print(
         f"escalations  seed {chosen.seed}  opened {verdict.count}  killed {verdict.kills}  Redis killed "
         f"{verdict.restarts}  received {verdict.received}  twice {verdict.duplicates}  lied {verdict.lied}  "

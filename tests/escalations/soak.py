@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -37,8 +38,8 @@ class Verdict(msgspec.Struct, kw_only=True):
     wrong: list[str] = []
 
 
-def soak(count: int, seed: int) -> Verdict:
-    """Open ``count`` interventions under faults, and judge."""
+def soak(count: int, seed: int, *, tell: Callable[[str], None] = lambda said: None) -> Verdict:
+    """Open ``count`` interventions under faults, and judge; ``tell`` hears how far it is."""
     chance, began = random.Random(seed), time.monotonic()
     verdict = Verdict(count=count, wrong=[])
     with redis_server("--appendonly", "yes", "--appendfsync", "always", own=True) as server:
@@ -48,7 +49,9 @@ def soak(count: int, seed: int) -> Verdict:
             numbers = tuple(sorted(left)[: max(50, count // 8)])
             life = msgspec.structs.replace(spec, numbers=numbers, seed=chance.randrange(10**6))
             _one_life(life, server, left, chance, verdict)
+            tell(f"opened {count - len(left)} of {count}, {time.monotonic() - began:.0f} s")
         _settle(msgspec.structs.replace(spec, all=count))
+        tell(f"all are told, {time.monotonic() - began:.0f} s")
         anyio.run(_judge, spec, verdict)
     verdict.seconds = time.monotonic() - began
     return verdict

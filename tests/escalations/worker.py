@@ -169,12 +169,10 @@ async def stored(found: Kernel, id: str) -> Any:
 
 async def settle(found: Kernel, spec: Spec) -> None:
     """Return once each of all interventions has told somebody, and its protocol has begun."""
-    left = set(range(spec.all))
-    while left:
-        for number in sorted(left):
-            if await is_settled(found, id_of(number)):
-                left.discard(number)
-        await anyio.sleep(0.1)
+    # One after the other: to look at all of them again and again would take the time of those who tell.
+    for number in range(spec.all):
+        while not await is_settled(found, id_of(number)):  # noqa: ASYNC110 - other processes settle it, too
+            await anyio.sleep(0.1)
 
 
 async def is_settled(found: Kernel, id: str) -> bool:
