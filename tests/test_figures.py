@@ -22,6 +22,7 @@ from tta_crisis_redis import CrisisRedis
 from tta_kernel import Kernel, NoConfig, Plugin, hookimpl
 from tta_kernel.hookspecs import figures, snapshot
 from tta_kernel.testing import running, wrong_figures
+from tta_llm import LlmMemory, LlmPlugin
 from tta_messages import FAILED, MESSAGES, MessagesMemory, MessagesPlugin
 from tta_messages.testing import TYPES, note
 from tta_messages_redis import RedisMessagesPlugin
@@ -50,7 +51,7 @@ MEMORY: dict[str, type[Plugin[Any]]] = {
     "workflows-local": WorkflowsLocal, "workflows-memory": WorkflowsMemory, "agents-memory": AgentsMemory,
     "agents": AgentsPlugin, "safety": SafetyPlugin, "safety-rules": SafetyRules, "notify": NotifyPlugin,
     "notify-memory": NotifyMemory, "safety-memory": SafetyMemory, "tool-policy": ToolPolicy,
-    "tools": ToolsPlugin, "tools-memory": ToolsMemory,
+    "tools": ToolsPlugin, "tools-memory": ToolsMemory, "llm": LlmPlugin, "llm-memory": LlmMemory,
 }  # fmt: skip
 REDIS: dict[str, type[Plugin[Any]]] = {
     "crisis": CrisisPlugin, "crisis-redis": CrisisRedis,

@@ -32,7 +32,7 @@ CHANGES = {
 """What others would see, and what takes out what persons have said: a new command stands here, or below."""
 LOOKS = {
     "agents list", "agents show", "audit list", "audit verify", "breakers list", "crises export", "crises list",
-    "crises show", "diagnose", "keys list",
+    "crises show", "diagnose", "keys list", "llm budget", "llm models", "llm ping",
     "messages dlq list",
     "messages dlq show", "messages stats", "metrics alerts", "metrics dashboard", "notify list", "notify test", "play",
     "reviews list",

@@ -1,0 +1,8 @@
+"""For tests of whoever asks models, and of backends: a model that follows a script, and the contracts."""
+
+from __future__ import annotations
+
+from .budgets import BudgetsContract, SharedBudgetsContract
+from .scripted import Says, ScriptedModels, scripted
+
+__all__ = ["BudgetsContract", "Says", "ScriptedModels", "SharedBudgetsContract", "scripted"]
