@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import re2  # type: ignore[import-untyped]
 
-from .phrases import Needs, PhraseIndex, Words, words_of
+from .phrases import Needs, PhraseIndex, words_of
 from .shipped import NOTHING, Shipped
 
 _MEMORY = 64 << 20
@@ -28,7 +28,7 @@ class View(NamedTuple):
 
     text: str
     raw: bytes
-    words: Words
+    words: Sequence[bytes]
 
     def place(self, at: int) -> int:
         """Return the place in characters that one in bytes means."""
@@ -59,25 +59,25 @@ class Gate:
 class Patterns:
     """Many patterns at once: a text's phrases say which few it may have, and only these are looked for."""
 
-    def __init__(self, known: Patterns | None = None, shipped: Shipped = NOTHING) -> None:
-        """Take from those that are ``known`` what was made ready before, with the automata that they have built."""
+    def __init__(self, base: Patterns | None = None, known: Patterns | None = None, shipped: Shipped = NOTHING) -> None:
+        """Begin with those of ``base``, under the same numbers.
+
+        Take from those that are ``known`` what was made ready before, with the automata that they have built.
+        """
+        self._base = base
         self._known = known
         self._shipped = shipped
-        self._made: list[_Made] = []
-        self._numbers: dict[str, int] = {}
+        self._made: list[_Made] = [*base._made] if base else []
+        self._numbers: dict[str, int] = {**base._numbers} if base else {}
+        self._first = len(self._made)
         self._index = PhraseIndex(())
-
-    def number(self, pattern: str) -> int | None:
-        """Return the number of a pattern that is here, else None."""
-        return self._numbers.get(pattern)
 
     def add(self, pattern: str) -> int:
         """Add a pattern and return its number; raise a `PatternError` that says why it can't be used."""
         if pattern in self._numbers:
             return self._numbers[pattern]
-        there = self._known.number(pattern) if self._known else None
-        if self._known is not None and there is not None:
-            made = self._known._made[there]
+        if self._known is not None and pattern in self._known._numbers:
+            made = self._known._made[self._known._numbers[pattern]]
         else:
             made = _Made(_compiled(pattern), self._shipped.needs_of(pattern))
         self._numbers[pattern] = len(self._made)
@@ -86,13 +86,15 @@ class Patterns:
 
     def compile(self) -> None:
         """Make ready to search; nothing can be added then."""
-        self._index = PhraseIndex([it.needs for it in self._made])
-        self._known = None
+        added = [it.needs for it in self._made[self._first :]]
+        self._index = PhraseIndex(added, self._base._index if self._base else None)
+        self._base = self._known = None
         self._shipped = NOTHING
 
     def unfiltered(self) -> Sequence[int]:
-        """Return the patterns that ask for no word, or for such as are in most texts."""
-        return [number for number, it in enumerate(self._made) if not it.needs.ways or it.needs.share > _OFTEN]
+        """Return the patterns that were added and ask for no word, or for such as are in most texts."""
+        added = enumerate(self._made[self._first :], self._first)
+        return [number for number, it in added if not it.needs.ways or it.needs.share > _OFTEN]
 
     def candidates(self, piece: View) -> Sequence[int]:
         """Return the numbers of the patterns that a text may have: all others it has not."""

@@ -35,17 +35,10 @@ class Hit(NamedTuple):
     circumstances: Circumstances
 
 
-class _Group(NamedTuple):
-    """Patterns that are looked for together, and by their numbers whose they are."""
-
-    patterns: Patterns
-    owners: dict[int, list[Rule]]
-
-
 class Engine:
     """All rules of a set, compiled; raises a `RulesError` that names every rule that can't be used.
 
-    ``base`` has patterns that are looked for as well; what it and ``known``, the engine before, have is ready already.
+    What ``base`` and ``known``, the engine before, have is ready already.
     Rules that are those of which ``shipped`` tells aren't tried again.
     """
 
@@ -59,16 +52,16 @@ class Engine:
         self.rules = rules
         self.notes: list[Problem] = [*base.notes] if base else []
         """What an operator should know, and what keeps no rule from working."""
-        self._base: _Group | None = _Group(base.patterns, {}) if base else None
-        self._own: _Group = _Group(Patterns(known.patterns if known else None, shipped), {})
-        self._groups = [it for it in (self._base, self._own) if it is not None]
-        self._places: dict[str, list[tuple[_Group, int]]] = {}
+        there, before = (it._patterns if it else None for it in (base, known))
+        self._patterns: Patterns = Patterns(there, before, shipped)
+        self._owners: dict[int, list[Rule]] = {}
+        self._numbers: dict[str, list[int]] = {}
         self._unless: dict[str, list[Single]] = {}
         self._anchored: set[Channel] = set()
         self.sentiment = tuple(it for it in rules.rules if it.enabled and it.validation == "sentiment")
         problems: list[Problem] = []
         good = [rule for rule in rules.rules if rule.enabled and self._added(rule, problems)]
-        self._own.patterns.compile()
+        self._patterns.compile()
         problems += self._weak()
         had = {*known.rules.rules} if known else ()
         self.fresh = tuple(rule for rule in good if rule not in had)
@@ -81,25 +74,20 @@ class Engine:
         if problems:
             raise RulesError(*problems)
 
-    @property
-    def patterns(self) -> Patterns:
-        """The patterns that were compiled here, and may be looked for by another engine, too."""
-        return self._own.patterns
-
     def _added(self, rule: Rule, problems: list[Problem]) -> bool:
         before = len(problems)
         for number, pattern in enumerate(rule.patterns, 1):
             where = f"rule {rule.id}: pattern {number}"
             try:
-                group, added = self._placed(spaced(pattern))
+                added = self._patterns.add(spaced(pattern))
             except PatternError as error:
                 problems.append(Problem(where, str(error), _SYNTAX))
                 continue
-            group.owners.setdefault(added, []).append(rule)
+            self._owners.setdefault(added, []).append(rule)
             if _ANCHOR.search(pattern):
                 self._anchored.update(rule.channels)
-            self._places.setdefault(rule.id, []).append((group, added))
-            if group is self._own and group.patterns.matches(added, ""):
+            self._numbers.setdefault(rule.id, []).append(added)
+            if self._patterns.matches(added, ""):
                 problems.append(Problem(where, "matches where there is nothing", "say what must be there"))
         for number, pattern in enumerate(rule.unless, 1):
             try:
@@ -108,17 +96,9 @@ class Engine:
                 problems.append(Problem(f"rule {rule.id}: exception {number}", str(error), _SYNTAX))
         return len(problems) == before
 
-    def _placed(self, pattern: str) -> tuple[_Group, int]:
-        """Return where a pattern is looked for: among those that are compiled already, where it is one of them."""
-        there = self._base.patterns.number(pattern) if self._base else None
-        if self._base is not None and there is not None:
-            return self._base, there
-        return self._own, self._own.patterns.add(pattern)
-
     def _weak(self) -> Iterator[Problem]:
         """Find what is looked for in most texts, since it has no word by which it could be left out."""
-        numbers = self._own.patterns.unfiltered()
-        weak = sorted({rule.id for number in numbers for rule in self._own.owners.get(number, ())})
+        weak = sorted({rule.id for number in self._patterns.unfiltered() for rule in self._owners.get(number, ())})
         hint = "let each alternative have a word of its own"
         if len(weak) > MOST_UNFILTERED:
             what = f"have no word that is rare, and at most {MOST_UNFILTERED} rules may have none"
@@ -187,10 +167,10 @@ class Engine:
         as_meant = text is folded.text
         piece = view(text)
         read = 0
-        for rule, patterns, number in self._places_of(only) if only else self._found(piece):
+        for rule, number in self._of(only) if only else self._found(piece):
             if channel not in rule.channels:
                 continue
-            for span in patterns.spans(number, piece):
+            for span in self._patterns.spans(number, piece):
                 if span[0] == span[1] or (rule.unless and self._excepted(rule, text, span)):
                     continue
                 read += 1
@@ -199,15 +179,13 @@ class Engine:
                 if read > _MOST_READ:
                     break  # Whatever else of this rule is there, it has been found as it is.
 
-    def _found(self, piece: View) -> Iterator[tuple[Rule, Patterns, int]]:
-        for group in self._groups:
-            for number in group.patterns.candidates(piece):
-                for rule in group.owners.get(number, ()):
-                    yield rule, group.patterns, number
+    def _found(self, piece: View) -> Iterator[tuple[Rule, int]]:
+        for number in self._patterns.candidates(piece):
+            for rule in self._owners.get(number, ()):
+                yield rule, number
 
-    def _places_of(self, rule: Rule) -> Iterator[tuple[Rule, Patterns, int]]:
-        for group, number in self._places.get(rule.id, ()):
-            yield rule, group.patterns, number
+    def _of(self, rule: Rule) -> Iterator[tuple[Rule, int]]:
+        return ((rule, number) for number in self._numbers.get(rule.id, ()))
 
 
 def _sentence(text: str, span: tuple[int, int]) -> str:

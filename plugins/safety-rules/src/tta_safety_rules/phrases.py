@@ -1,137 +1,251 @@
-"""Finds the few patterns that a text may have, by the phrases in it: one pass, however many patterns there are."""
+"""Finds the few patterns that a text may have by its words: each is looked at once, however many patterns there are."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
+from itertools import pairwise, repeat
+from operator import or_
 from typing import NamedTuple
 
-from ahocorasick_rs import BytesAhoCorasick, Implementation
+from ahocorasick_rs import BytesAhoCorasick
 
-from .outlines import choices_of
-from .rarity import Phrases, phrases_of, rarest, rarest_word, weight
+from .outlines import WITHOUT_END, Outlines, read_pattern
+from .rarity import BREAK, Phrases, phrases_of, share, weight
 
 _MOST_CLAUSES = 3
 _FEW = 4
-"""Up to how many ways to have a phrase are looked at one by one."""
+"""Up to how many ways to have a cue are looked at one by one."""
+_MOST_REMEMBERED = 20_000
+"""Of how many words it is remembered what they say."""
 _SPACES = bytes(ord(chr(it).lower()) if chr(it).isalnum() or it in b"_" else 32 for it in range(128)) + bytes(
     range(128, 256)
 )
 _BEYOND = re.compile(rb"[\x80-\xff]+")
+_FOREIGN = "\xff"
+"""Stands behind the words of a text that isn't ASCII."""
+
+Cue = str
+"""A word, two in a row, or a part of a word: " to die " are two words, "die " ends one."""
+Clause = frozenset[Cue]
+"""Of these one is there."""
 
 
 class Way(NamedTuple):
-    """One way to have a pattern: a phrase by which it is found, and what else there must be."""
+    """One way to have a pattern: a cue by which it is found, and what else there must be."""
 
-    key: str
-    words: frozenset[str] = frozenset()
-    """One of these, if there are any."""
-    ordered: tuple[str, ...] = ()
+    key: Cue
+    other: Cue = ""
+    """Whole words, if any."""
+    ordered: Phrases = ()
     """All phrases in their order, where there is more than the key."""
+    clauses: tuple[Clause, ...] = ()
 
 
 class Needs(NamedTuple):
-    """What a text must have for a pattern to match: what one of the ways says, and of each clause one word.
+    """What a text must have for a pattern to match: all that one of the ways says, in so many words.
 
     Nothing is known of a pattern without a way.
     """
 
     ways: tuple[Way, ...] = ()
-    clauses: tuple[frozenset[str], ...] = ()
+    words: int = WITHOUT_END
     share: float = 1.0
     """In which share of texts the pattern is looked for, roughly."""
 
 
 def needs_of(pattern: str) -> Needs:
     """Return what a text in lower case must have for a pattern of RE2's to match."""
-    choices = sorted(choices_of(pattern), key=weight)
-    if not choices:
+    branches, words = read_pattern(pattern)
+    if not all(branches):
         return Needs()
-    outlines = {phrases_of(it): it for it in choices[0]}
-    by_key: dict[str, set[Phrases]] = {}
-    for phrases in outlines:
-        by_key.setdefault(rarest(phrases), set()).add(phrases)
-    ways = [way for key, alternatives in by_key.items() for way in _ways_by(key, alternatives)]
-    ways.sort(key=lambda it: (it.key, it.ordered, sorted(it.words)))  # The same in each process.
-    clauses = [frozenset(rarest_word(phrases_of(it)) for it in choice) for choice in choices[1 : 1 + _MOST_CLAUSES]]
-    return Needs(tuple(ways), tuple(it for it in clauses if "" not in it), weight(outlines.values()))
+    ways: list[Way] = []
+    total = 0.0
+    for branch in branches:
+        best, *others = sorted(branch, key=weight)
+        total += weight(best)
+        clauses = (frozenset(_cues_of(outline)[0] for outline in it) for it in others[:_MOST_CLAUSES])
+        ways += _ways(best, tuple(clauses))
+    return Needs(tuple(sorted(ways, key=_order)), words, min(total, 1.0))
 
 
-def _ways_by(key: str, alternatives: set[Phrases]) -> Iterator[Way]:
-    """Yield the ways that have a key; many become one."""
-    if len(alternatives) > _FEW:
-        words = frozenset(rarest_word(it for it in phrases if it != key) for phrases in alternatives)
-        yield Way(key, frozenset() if "" in words else words)
-        return
-    for phrases in alternatives:
-        word = rarest_word(it for it in phrases if it != key)
-        yield Way(key, frozenset({word} if word else ()), phrases if len(phrases) > 1 else ())
+def _order(way: Way) -> tuple[Cue, Cue, Phrases, list[list[Cue]]]:
+    """Sort ways the same in each process."""
+    return way.key, way.other, way.ordered, [sorted(it) for it in way.clauses]
+
+
+def _ways(choice: Outlines, clauses: tuple[Clause, ...]) -> Iterator[Way]:
+    """Yield the ways to have one of some outlines; many that have a cue in common become one."""
+    by_key: dict[Cue, list[str]] = {}
+    for outline in choice:
+        by_key.setdefault(_cues_of(outline)[0], []).append(outline)
+    for key, outlines in by_key.items():
+        others = [next(filter(_is_whole, _cues_of(it)[1:]), "") for it in outlines]
+        if len(outlines) > _FEW:
+            yield Way(key, clauses=clauses if "" in others else (*clauses, frozenset(others)))
+            continue
+        for outline, other in zip(outlines, others, strict=True):
+            phrases = phrases_of(outline) if outline.isascii() else ()
+            yield Way(key, other, phrases if phrases != (key,) else (), clauses)
+
+
+def _cues_of(outline: str) -> Sequence[Cue]:
+    """Return the cues of an outline, the rarest first, and none that another one says already."""
+    if not outline.isascii():
+        return (_FOREIGN,)
+    cues = {cue for phrase in phrases_of(outline) for cue in _cues_in(phrase)}
+    found: list[Cue] = []
+    said: set[Cue] = set()
+    for cue in sorted(cues, key=lambda it: (share(it), it)):
+        if cue not in said:
+            found.append(cue)
+            said.update(f"{BREAK}{word}{BREAK}" for word in cue.split())
+    return found
+
+
+def _cues_in(phrase: str) -> Iterator[Cue]:
+    """Yield the words of a phrase, and each two in a row; the first and the last word may be but parts of some."""
+    words = [f"{BREAK}{it}{BREAK}" for it in phrase.split()]
+    if not phrase.startswith(BREAK):
+        words[0] = words[0][1:]
+    if not phrase.endswith(BREAK):
+        words[-1] = words[-1][:-1]
+    yield from words
+    yield from (one + other[1:] for one, other in pairwise(words) if _is_whole(one) and _is_whole(other))
+
+
+def _is_whole(cue: Cue) -> bool:
+    return cue.startswith(BREAK) and cue.endswith(BREAK)
+
+
+_Asked = tuple[int, bytes | tuple[bytes, ...], int, tuple[bytes, ...], int]
+"""A way: whose it is, its other cue, the bits of its clauses, its phrases, and in how many words all of it is.
+
+Plain tuples: these the garbage collector leaves alone, which would otherwise stop everything for as long as it takes to
+look at them all.
+"""
+_Said = tuple[tuple[_Asked, ...], int]
+"""What a cue says: it is the key of some ways, and fulfils the clauses that have these bits."""
+_NOTHING: _Said = ((), 0)
 
 
 class PhraseIndex:
-    """Says which patterns a text may have.
+    """Says which patterns a text may have; their numbers go on where those of ``base``, which is part of it, end.
 
-    The rarest phrase of each way is looked for in one pass (Aho-Corasick). What else is needed where that one is there
-    is asked of the text's words, each of which stands for a bit of each clause that it fulfils.
+    Each word of a text, and each two in a row, may be the key of a few ways. Of these what else they need is looked
+    for, first anywhere in the text, then near the key.
     """
 
-    def __init__(self, needs: Sequence[Needs]) -> None:
-        self._always = frozenset(number for number, it in enumerate(needs) if not it.ways)
-        self._fulfilled: dict[bytes, int] = {}
-        self._bits: dict[frozenset[str], int] = {}
-        # By phrase, whose it is, one more word, the bits of clauses, and all phrases. Plain tuples: these the garbage
-        # collector leaves alone, which would otherwise stop everything for as long as it takes to look at them all.
-        ways: dict[str, list[tuple[int, bytes, int, tuple[bytes, ...]]]] = {}
-        for pattern, it in enumerate(needs):
-            clauses = sum({self._bit(clause) for clause in it.clauses})
-            for key, words, ordered in it.ways:
-                second = next(iter(words)).encode() if len(words) == 1 else b""
-                bits = clauses | self._bit(words) if len(words) > 1 else clauses
-                ways.setdefault(key, []).append((pattern, second, bits, tuple(it.encode() for it in ordered)))
-        self._ways = list(map(tuple, ways.values()))
-        self._keys = BytesAhoCorasick([it.encode() for it in ways], implementation=Implementation.ContiguousNFA)
+    def __init__(self, needs: Sequence[Needs], base: PhraseIndex | None = None) -> None:
+        first = base._count if base else 0
+        self._count: int = first + len(needs)
+        self._always: list[int] = [*base._always] if base else []
+        self._clauses: dict[Clause, int] = {**base._clauses} if base else {}
+        self._whole: dict[bytes, _Said] = {**base._whole} if base else {}
+        self._pairs: dict[tuple[bytes, ...], _Said] = {**base._pairs} if base else {}
+        self._parts: dict[bytes, _Said] = {**base._parts} if base else {}
+        ways: dict[Cue, list[_Asked]] = {}
+        bits: dict[Cue, int] = {}
+        for number, it in enumerate(needs, first):
+            if not it.ways:
+                self._always.append(number)
+            for way in it.ways:
+                clauses = 0
+                for clause in way.clauses:
+                    clauses |= self._bit(clause, bits)
+                ordered = tuple(phrase.encode() for phrase in way.ordered)
+                ways.setdefault(way.key, []).append((number, _spoken(way.other), clauses, ordered, it.words))
+        for cue in ways.keys() | bits.keys():
+            self._add(cue, tuple(ways.get(cue, ())), bits.get(cue, 0))
+        self._words = _Words(self._whole, self._parts)
 
-    def _bit(self, clause: frozenset[str]) -> int:
-        """Return the bit that says that a text has one of these words."""
-        if clause not in self._bits:
-            self._bits[clause] = 1 << len(self._bits)
-            for word in clause:
-                name = word.encode()
-                self._fulfilled[name] = self._fulfilled.get(name, 0) | self._bits[clause]
-        return self._bits[clause]
+    def _bit(self, clause: Clause, bits: dict[Cue, int]) -> int:
+        """Return the bit that says that a text has one of these cues."""
+        if clause not in self._clauses:
+            self._clauses[clause] = 1 << len(self._clauses)
+        for cue in clause:
+            bits[cue] = bits.get(cue, 0) | self._clauses[clause]
+        return self._clauses[clause]
 
-    def candidates(self, words: Words) -> Sequence[int]:
+    def _add(self, cue: Cue, ways: tuple[_Asked, ...], bits: int) -> None:
+        spoken = _spoken(cue)
+        if not isinstance(spoken, bytes):
+            before = self._pairs.get(spoken, _NOTHING)
+            self._pairs[spoken] = (before[0] + ways, before[1] | bits)
+            return
+        whole = _is_whole(cue) or cue == _FOREIGN
+        table, key = (self._whole, spoken) if whole else (self._parts, cue.encode())
+        before = table.get(key, _NOTHING)
+        table[key] = (before[0] + ways, before[1] | bits)
+
+    def candidates(self, words: Sequence[bytes]) -> Sequence[int]:
         """Return the numbers of the patterns that a text may have, in order."""
-        text, there = words
+        pairs = [*pairwise(words)]
+        by_word = [*map(self._words.__getitem__, words)]
+        by_pair = [*map(self._pairs.get, pairs, repeat(_NOTHING))]
         fulfilled = 0
-        for bits in filter(None, map(self._fulfilled.get, there)):
-            fulfilled |= bits
+        keys = []
+        for said in (by_word, by_pair):
+            for at, (ways, bits) in enumerate(said):
+                fulfilled |= bits
+                if ways:
+                    keys.append((at, ways))
+        there = {b"", *words, *pairs}
         found = set(self._always)
-        for key, _, _ in self._keys.find_matches_as_indexes(text, overlapping=True):
-            for pattern, second, clauses, ordered in self._ways[key]:
-                if second in there and clauses & fulfilled == clauses and (not ordered or _in_order(ordered, text)):
-                    found.add(pattern)
+        for at, ways in keys:
+            for number, other, clauses, ordered, most in ways:
+                if number in found or other not in there or clauses & fulfilled != clauses:
+                    continue
+                near = slice(max(0, at - most), at + most + 1)
+                if clauses and clauses & ~_bits_of(by_word[near]) & ~_bits_of(by_pair[near]):
+                    continue
+                if not ordered or _in_order(ordered, words[near]):
+                    found.add(number)
         return sorted(found)
 
 
-class Words(NamedTuple):
-    """A text with one space around each word, and its words; what isn't ASCII parts words, and follows them all."""
+class _Words(dict[bytes, _Said]):
+    """By word what it says; one that is asked for the first time is looked through for what its parts say."""
 
-    text: bytes
-    there: set[bytes]
+    def __init__(self, whole: dict[bytes, _Said], parts: dict[bytes, _Said]) -> None:
+        super().__init__()
+        self._whole = whole
+        self._parts = [*parts.values()]
+        self._finder = BytesAhoCorasick([*parts])
+
+    def __missing__(self, word: bytes) -> _Said:
+        ways, bits = self._whole.get(word, _NOTHING)
+        for number, _, _ in self._finder.find_matches_as_indexes(b" %b " % word, overlapping=True):
+            more, further = self._parts[number]
+            ways += more
+            bits |= further
+        if len(self) >= _MOST_REMEMBERED:
+            self.clear()
+        self[word] = (ways, bits)
+        return self[word]
 
 
-def words_of(raw: bytes) -> Words:
-    """Return the words of a text in UTF-8; no word, too, is one that is there."""
+def _spoken(cue: Cue) -> bytes | tuple[bytes, ...]:
+    """Return a cue as it is among a text's words and pairs."""
+    words = tuple(it.encode() for it in cue.split())
+    return words if len(words) > 1 else b"".join(words)
+
+
+def _bits_of(said: Iterable[_Said]) -> int:
+    return reduce(or_, (bits for _, bits in said), 0)
+
+
+def words_of(raw: bytes) -> Sequence[bytes]:
+    """Return the words of a text in UTF-8; what isn't ASCII parts words."""
     plain = raw.translate(_SPACES)
     if plain.isascii():
-        words = plain.split()
-        return Words(b" %b " % b" ".join(words), {b"", *words})
-    words = _BEYOND.sub(b" ", plain).split()
-    return Words(b" %b \n%b" % (b" ".join(words), b" ".join(_BEYOND.findall(plain))), {b"", *words})
+        return plain.split()
+    return [*_BEYOND.sub(b" ", plain).split(), _FOREIGN.encode()]
 
 
-def _in_order(phrases: tuple[bytes, ...], text: bytes) -> bool:
+def _in_order(phrases: tuple[bytes, ...], words: Sequence[bytes]) -> bool:
+    text = b" %b " % b" ".join(words)
     at = 0
     for phrase in phrases:
         at = text.find(phrase, at)
