@@ -43,14 +43,31 @@ steps:
     input: {{world: input.world, seed: input.seed}}
   - id: intent
     agent: input-processor
-    input: {{text: input.text, world: steps.scene.world}}
+    input: {{text: input.text, world: steps.scene.world, history: input.history, due: input.due}}
   - id: world
     agent: world-builder
-    input: {{intent: steps.intent.intent, world: steps.scene.world, seed: input.seed}}
+    input:
+      intent: steps.intent.intent
+      world: steps.scene.world
+      seed: input.seed
+      text: input.text
+      profile: input.profile
+      due: input.due
   - id: story
     agent: narrative-generator
     stream: true
-    input: {{change: steps.world.change, world: steps.world.world, seed: input.seed, turn: input.turn}}
+    input:
+      change: steps.world.change
+      world: steps.world.world
+      seed: input.seed
+      turn: input.turn
+      text: input.text
+      history: input.history
+      summary: input.summary
+      profile: input.profile
+      tone: input.tone
+      themes: input.themes
+      due: input.due
   - id: {name}
     agent: {name}
     input: {{text: steps.story.text}}

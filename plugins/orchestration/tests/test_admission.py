@@ -13,7 +13,7 @@ import pytest
 
 from tta_agents import StepContext
 from tta_kernel import Kernel, KernelSettings, Service
-from tta_orchestration import ORCHESTRATION, Failure
+from tta_orchestration import ORCHESTRATION, Failure, TurnInput
 from tta_orchestration.testing import Check, Scene, Teller, Told, telling
 from tta_safety import About, Channel, Verdict
 from tta_sessions import SESSIONS, Admission, Held, Session, SessionsError
@@ -308,15 +308,15 @@ async def test_a_turn_that_is_taken_over_begins_from_where_the_story_is_now(stor
             calls += 1
             return await super().process(request, ctx)
 
-    before = {"text": "hello", "seed": 7, "turn": 1, "world": None}
-    now = {"text": "hello", "seed": 7, "turn": 1, "world": {"turns": 5}}
+    admitted = await stores.admit("1")
+    before = msgspec.to_builtins(TurnInput("hello", 7, 1, due=admitted.at + 2.0))
+    now = {**before, "world": {"turns": 5}}
     async with stores.process(teller=Counting) as k:
         await k.get(WORKFLOWS).run("turn", before, key="1", session="s", owner="anna")
         if left == "1.2":
             await k.get(WORKFLOWS).run("turn", now, key="1.2", session="s", owner="anna")
     # Whoever has changed the world was no turn, and so not admitted.
     await stores.sessions.commit(Session("s", "anna", context={"world": {"turns": 5}, "seed": 7}))
-    await stores.admit("1")
     async with stores.process(teller=Counting) as k:
         response = await k.get(ORCHESTRATION).resume("s", "anna")
     assert response is not None

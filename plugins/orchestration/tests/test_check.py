@@ -27,14 +27,15 @@ def told(input: Mapping[str, str], **output: str) -> Mapping[str, Any]:
 
 
 AT = "plugins.workflows.config.workflows.turn"
+TEXTS = "input.text, input.summary, input.tone"
 
 
 @pytest.mark.parametrize(
     ("input", "objection"),
     [
         ({"text": "input.txt"}, "text: 'orchestration' gives no 'txt'; did you mean 'text'?"),
-        ({"text": "input.seed"}, "text: input.seed is int, and 'teller' takes str; what would fit: input.text"),
-        ({"text": "input.world"}, "text: input.world is dict, and 'teller' takes str; what would fit: input.text"),
+        ({"text": "input.seed"}, f"text: input.seed is int, and 'teller' takes str; what would fit: {TEXTS}"),
+        ({"text": "input.world"}, f"text: input.world is dict, and 'teller' takes str; what would fit: {TEXTS}"),
         ({"text": "input.text.loud"}, "text: 'input.text.loud': there is no 'loud' in 'text'; known: none"),
     ],
 )
@@ -43,7 +44,8 @@ def test_an_input_that_a_turn_does_not_give_is_a_problem(input: Mapping[str, str
 
 
 def test_a_missing_input_is_suggested_from_what_a_turn_gives() -> None:
-    assert objections(told({})) == [f"{AT}.steps.story.input: 'teller' needs 'text'; add `text: input.text`"]
+    ways = " or ".join(f"`text: {text}`" for text in TEXTS.split(", "))
+    assert objections(told({})) == [f"{AT}.steps.story.input: 'teller' needs 'text'; add {ways}"]
 
 
 @pytest.mark.parametrize(
@@ -52,19 +54,19 @@ def test_a_missing_input_is_suggested_from_what_a_turn_gives() -> None:
         (
             {"text": "steps.story.world"},
             "text: steps.story.world is dict, and 'orchestration' takes str",
-            "what would fit: steps.story.text, input.text",
+            "what would fit: steps.story.text, input.text, input.summary",
         ),
         (
             {"world": "input.turn"},
             "world: input.turn is int, and 'orchestration' takes dict",
-            "what would fit: steps.story.world",
+            "what would fit: steps.story.world, input.profile, input.memory",
         ),
         (
             {"world": "input.world"},
             "world: input.world may be None, and is left out then, but 'orchestration' always needs 'world'",
-            "what would fit: steps.story.world",
+            "what would fit: steps.story.world, input.profile, input.memory",
         ),
-        ({"mood": "steps.story.text"}, "mood: 'orchestration' takes no 'mood'", "known: text, world"),
+        ({"mood": "steps.story.text"}, "mood: 'orchestration' takes no 'mood'", "known: memory, text, world"),
     ],
 )
 def test_an_output_that_a_turn_cannot_use_is_a_problem(output: Mapping[str, str], what: str, hint: str) -> None:
@@ -73,8 +75,10 @@ def test_an_output_that_a_turn_cannot_use_is_a_problem(output: Mapping[str, str]
 
 def test_a_workflow_without_an_output_is_no_turn() -> None:
     assert objections({"steps": [STORY]}) == [
-        f"{AT}.output: 'orchestration' needs 'text'; add `text: steps.story.text` or `text: input.text`",
-        f"{AT}.output: 'orchestration' needs 'world'; add `world: steps.story.world`",
+        f"{AT}.output: 'orchestration' needs 'text'; add `text: steps.story.text` or `text: input.text` "
+        "or `text: input.summary`",
+        f"{AT}.output: 'orchestration' needs 'world'; add `world: steps.story.world` or `world: input.profile` "
+        "or `world: input.memory`",
     ]
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import anyio
 import msgspec
@@ -31,8 +31,9 @@ from tta_orchestration.sentences import LONGEST
 from tta_orchestration.testing import STORY, TURN, Check, Scene, Teller, Told, telling
 from tta_program import LayeredSettings
 from tta_safety import TOLD, About, Channel, CheckFailed, Finding, SafetyPlugin, Verdict
-from tta_sessions import SESSIONS, SessionCommitted, SessionsMemory, SessionsPlugin
+from tta_sessions import SESSIONS, Page, Profile, SessionCommitted, SessionsMemory, SessionsPlugin
 from tta_sessions.flags import set_flags
+from tta_sessions.profile import set_profile
 from tta_workflows import WORKFLOWS, Run, RunFinished, RunStarted, StepFinished, Streamed, Workflows
 
 SAFE = Verdict("checked", "safe")
@@ -720,3 +721,70 @@ async def test_whatever_another_engine_of_workflows_does_a_turn_is_answered(
     if stranger.outcome in (Outcome.FAILURE, Outcome.TIME_LIMIT):
         code = "timeout" if stranger.outcome is Outcome.TIME_LIMIT else "failed"
         assert (answer.outcome, answer.failure) == ("failed", Failure("workflow", code))
+
+
+class Background(Teller):
+    """Keeps what it was given beside the text and the world."""
+
+    class Whole(Scene, frozen=True):
+        history: tuple[Page, ...] = ()
+        summary: str = ""
+        profile: Profile = Profile()
+        tone: str = ""
+        themes: tuple[str, ...] = ()
+        memory: dict[str, Any] = {}
+        due: float = 0.0
+
+    spec = msgspec.structs.replace(Teller.spec, input=Whole)
+    given: ClassVar[list[Any]] = []
+
+    async def process(self, request: Any, ctx: StepContext, /) -> Any:
+        self.given.append(request)
+        return await super().process(request, ctx)
+
+
+async def test_agents_are_told_what_was_before_and_whom_the_story_is_for() -> None:
+    teller = type("Fresh", (Background,), {"given": []})
+    names = ("history", "summary", "profile", "tone", "themes", "memory", "due")
+    step = {**STORY, "input": {**STORY["input"], **{name: f"input.{name}" for name in names}}}  # type: ignore[dict-item]
+    profile = Profile(goals=("rest",), themes=("the sea", "dogs"), avoid=("Dogs",), tone="calm")
+    async with telling(safe, teller=teller, turn={**TURN, "steps": [step]}) as kernel:
+        sessions = kernel.get(SESSIONS)
+        await set_profile(sessions, "s", "anna", profile)
+        for number in range(8):
+            await kernel.get(ORCHESTRATION).process_user_input(f"line {number}", "s", user="anna")
+        session = await sessions.get("s")
+    first, *_, last = teller.given
+    assert (first.history, first.profile, first.tone, first.themes) == ((), profile, "calm", ("the sea",))
+    assert [page.said for page in last.history] == [f"line {number}" for number in range(1, 7)]
+    assert last.history[-1] == Page(7, "line 6", "You said line 6. The sea answers.", "story")
+    assert last.due > first.due > 0
+    assert session is not None
+    assert session.context["last_agent"] == "teller"
+
+
+class Remembering(Background):
+    """Remembers the last thing that was said."""
+
+    class Out(Told, frozen=True):
+        memory: dict[str, Any] = {}
+
+    spec = msgspec.structs.replace(Background.spec, output=Out)
+
+    async def process(self, request: Any, ctx: StepContext, /) -> Any:
+        told = await super().process(request, ctx)
+        return self.Out(told.text, told.world, {"said": request.text})
+
+
+async def test_what_a_run_asks_to_remember_the_next_turn_knows_and_a_check_may_refuse_it() -> None:
+    teller = type("Fresh", (Remembering,), {"given": []})
+    step = {**STORY, "input": {**STORY["input"], "memory": "input.memory"}}  # type: ignore[dict-item]
+    output = {**TURN["output"], "memory": "steps.story.memory"}  # type: ignore[dict-item]
+
+    def no_secrets(text: str, channel: Channel, about: About) -> Verdict:
+        return BLOCKED if channel == "tool" and "SECRET" in text else SAFE
+
+    async with telling(no_secrets, teller=teller, turn={"steps": [step], "output": output}) as kernel:
+        for said in ("a name", "SECRET", "another"):
+            await kernel.get(ORCHESTRATION).process_user_input(said, "s", user="anna")
+    assert [scene.memory for scene in teller.given] == [{}, {"said": "a name"}, {"said": "a name"}]

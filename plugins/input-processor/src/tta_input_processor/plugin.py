@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from tta_agents import AgentPlugin, AgentSpec, Capability, StepContext
 from tta_kernel import Context
+from tta_sessions import Page
 from tta_world import Intent, World
 
 
@@ -23,10 +24,15 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class In(Struct, frozen=True):
-    """What a player wrote, and the world in which they wrote it, once there is one."""
+    """What a player wrote, and the world in which they wrote it, once there is one.
+
+    ``history`` are the last pages, and ``due`` is when, in seconds since the epoch, a first sentence of the story is.
+    """
 
     text: str
     world: World | None = None
+    history: tuple[Page, ...] = ()
+    due: float = 0.0
 
 
 class Out(Struct, frozen=True):
@@ -46,7 +52,7 @@ SPEC = AgentSpec(
             type="processing",
             description="Understands what a player wrote: commands, feelings, questions.",
             required_inputs=frozenset({"text"}),
-            optional_inputs=frozenset({"world"}),
+            optional_inputs=frozenset({"world", "history", "due"}),
             estimated_duration_ms=20,
             tags=frozenset({"text", "input", "intent", "feelings"}),
         ),

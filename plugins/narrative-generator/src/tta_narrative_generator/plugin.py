@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from tta_agents import AgentPlugin, AgentSpec, Capability, StepContext
 from tta_kernel import Context
+from tta_sessions import Page, Profile, Tone
 from tta_world import Change, World
 
 from .grammar import rules
@@ -24,12 +25,23 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class In(Struct, frozen=True):
-    """What changed, and the world after it; without a seed or a turn, the world's own."""
+    """What changed, and the world after it; without a seed or a turn, the world's own.
+
+    The rest is a turn's background, as `tta_orchestration.TurnInput` has it: what the player wrote, the last pages and
+    a summary of those before them, who the story is for, how it is best told, and by when a first sentence is due.
+    """
 
     change: Change
     world: World
     seed: int | None = None
     turn: int | None = None
+    text: str = ""
+    history: tuple[Page, ...] = ()
+    summary: str = ""
+    profile: Profile = Profile()
+    tone: Tone = "warm"
+    themes: tuple[str, ...] = ()
+    due: float = 0.0
 
 
 class Out(Struct, frozen=True):
@@ -50,7 +62,9 @@ SPEC = AgentSpec(
             type="generation",
             description="Tells what happened in a world, kindly, as a story.",
             required_inputs=frozenset({"change", "world"}),
-            optional_inputs=frozenset({"seed", "turn"}),
+            optional_inputs=frozenset(
+                {"seed", "turn", "text", "history", "summary", "profile", "tone", "themes", "due"}
+            ),
             estimated_duration_ms=20,
             tags=frozenset({"text", "story", "narrative"}),
         ),

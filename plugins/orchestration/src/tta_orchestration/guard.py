@@ -41,6 +41,7 @@ class Page(msgspec.Struct, frozen=True):
     turn: int = 0
     said: str = ""
     told: str = ""
+    outcome: str = ""
 
 
 class Story(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ import msgspec
 
 from tta_kernel import Event, Service
 from tta_safety import Verdict, merge
+from tta_sessions import Page, Profile, Tone
 from tta_workflows import Run, StepRun
 
 Outcome = Literal["story", "checked-in", "supportive", "fallback", "failed"]
@@ -32,19 +33,36 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class TurnInput(msgspec.Struct, frozen=True):
-    """What a turn gives its workflow, as ``input.text`` and so on; a story's first turn has no world."""
+    """What a turn gives its workflow, as ``input.text`` and so on; a story's first turn has no world.
+
+    ``history`` are the last pages, cut to what a request may hold, and ``summary`` is what happened before them.
+    ``profile`` says what does this person good; ``tone`` and ``themes`` are how this turn is best told, and what it may
+    touch on. ``memory`` is what agents have asked to remember. ``due`` is when, in seconds since the epoch, a first
+    sentence is due: an agent that is called later answers by its rules, and 0 means that there is no haste.
+    """
 
     text: str
     seed: int
     turn: int
     world: dict[str, Any] | None = None
+    history: tuple[Page, ...] = ()
+    summary: str = ""
+    profile: Profile = Profile()
+    tone: Tone = "warm"
+    themes: tuple[str, ...] = ()
+    memory: dict[str, Any] = {}
+    due: float = 0.0
 
 
 class TurnOutput(msgspec.Struct, frozen=True):
-    """What a turn reads of its workflow's output: the text for the player, and the world to be kept."""
+    """What a turn reads of its workflow's output: the text for the player, and the world to be kept.
+
+    ``memory`` is what is to be remembered from now on, by name; None forgets a name, and others stay.
+    """
 
     text: str
     world: dict[str, Any]
+    memory: dict[str, Any] = {}
 
 
 class OrchestrationResponse(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import anyio
 import msgspec
@@ -188,10 +189,15 @@ class Responder:
         return await self._say(answer, instead)
 
     async def _with_world(self, answer: Answer, input: TurnInput, about: About, key: str) -> Answer:
-        """Check what a turn changes in the world, which its player may get to read; else the world stays as it was."""
-        world = answer.run.output.get("world") if answer.run else None
+        """Check what a turn changes in the world, which its player may get to read; else the world stays as it was.
+
+        What is to be remembered reaches later turns, and is checked with it.
+        """
+        output = answer.run.output if answer.run else {}
+        world = output.get("world")
         try:
             changed = texts_in(world) - texts_in(input.world)
+            changed |= texts_in(output.get("memory")) - texts_in(input.memory)
         except NoWorld as exc:
             self._ctx.log.error("workflow %s: its world is not kept: %s", self._workflow, exc)  # noqa: TRY400
             return msgspec.structs.replace(answer, world=False)
@@ -305,7 +311,7 @@ class Responder:
 
     async def _start(self, input: TurnInput, key: str) -> RunHandle:
         return await self._workflows.start(
-            self._workflow, msgspec.structs.asdict(input), key=key, session=self._session, owner=self._owner
+            self._workflow, _packed(input), key=key, session=self._session, owner=self._owner
         )
 
     async def _last_of(self, keys: Sequence[str]) -> RunHandle | None:
@@ -355,6 +361,12 @@ class Responder:
         self._ctx.publish(failed)
         text = fallback(self._flags.locale, self._flags.country)
         return Instead("fallback", text, Failure("workflow", "unavailable"))
+
+
+def _packed(input: TurnInput) -> dict[str, Any]:
+    """Return a turn's input as workflows take it, in builtins; the world stays as its store gave it."""
+    packed = msgspec.to_builtins(msgspec.structs.replace(input, world=None, memory={}))
+    return {**packed, "world": input.world, "memory": input.memory}
 
 
 class _Telling:

@@ -14,6 +14,7 @@ from tta_sessions import Admission, Flags, Session, SessionFenced, flags_of
 from tta_sessions.flags import KEY as FLAGS
 
 from . import texts
+from .background import background, noted
 from .guard import NotKept, Overtaken, SessionGuard, Story
 from .model import Failure, InputError, TurnInput
 from .queue import Hold, TurnLost, TurnQueue
@@ -60,15 +61,17 @@ class _Place(msgspec.Struct, frozen=True):
 class Turn:
     """One turn of ``session``, which is a new one until it was read; ``seed`` is that of a story that begins.
 
-    ``text`` is what the story reads, and ``run`` the turn's own name.
+    ``text`` is what the story reads, and ``run`` the turn's own name. ``first_sentence``: within how many seconds one is
+    due.
     """
 
     def __init__(
         self, guard: SessionGuard, queue: TurnQueue, responder: Responder, session: Session, *, text: str,
-        seed: int | None, history: int, run: str = "",
+        seed: int | None, history: int, first_sentence: float, run: str = "",
     ) -> None:  # fmt: skip
         self._guard, self._queue, self._responder = guard, queue, responder
         self._text, self._seed, self._history = text, seed, history
+        self._first_sentence = first_sentence
         self.run = run or uuid.uuid4().hex
         self._place = _Place(session)
         self._notices: dict[str, None] = {}
@@ -138,7 +141,7 @@ class Turn:
             begun = await self._responder.check_input(self._text, place.standing, self.run)
         for number in range(TRIES):
             if begun.outcome == "story":
-                input = TurnInput(self._text, place.seed, place.number, world)
+                input = self._input(place, begun, hold.admission)
                 self._answer = await self._responder.tell(begun, input, self.run, hold, again=again, anew=number > 0)
             else:
                 self._answer = begun
@@ -157,6 +160,15 @@ class Turn:
                 break
             self._answer, world, again = begun, place.story.world, False
         raise self._overtaken()
+
+    def _input(self, place: _Place, begun: Answer, admission: Admission) -> TurnInput:
+        """Return what the workflow gets; the same for whoever takes the turn over, so that it is the same run."""
+        known = background(place.session, place.story, worried=bool(begun.question))
+        due = admission.at + self._first_sentence if admission.at else 0.0
+        return TurnInput(
+            self._text, place.seed, place.number, place.story.world, due=due,
+            **msgspec.structs.asdict(known),
+        )  # fmt: skip
 
     async def _commit(self, admission: Admission | None) -> Played:
         after = self._session_after(self._answer)
@@ -201,6 +213,8 @@ class Turn:
         if answer.outcome == "story" and answer.world and "world" in output:
             # What the player didn't get to read hasn't happened.
             context["world"] = output["world"]
+        if answer.outcome == "story" and answer.world and answer.run is not None:
+            context |= noted(place.session, answer.run)
         context |= _safety(context, flags_of(place.session), answer, place.number)
         return msgspec.structs.replace(place.session, context=context)
 

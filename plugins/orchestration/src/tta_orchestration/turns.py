@@ -157,7 +157,7 @@ class Turns:
         )  # fmt: skip
         return Turn(
             self._guard, self._queue, responder, Session(session, user), text=text, seed=seed,
-            history=self._config.history, run=run,
+            history=self._config.history, first_sentence=self._config.first_sentence, run=run,
         )  # fmt: skip
 
     async def _play(self, turn: Turn, admission: Admission) -> Played:

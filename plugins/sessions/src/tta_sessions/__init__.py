@@ -15,6 +15,7 @@ from tta_kernel import Context, Event, Figure, NoConfig, Plugin, PositiveDuratio
 from tta_program import Subcommands
 
 from . import hookspecs, queue
+from .conversation import SUMMARISER, Page, Summariser, Summary, ToSummarise, summary_of
 from .flags import AgeBand, Consent, Flags, flags_of
 from .memory import MemorySessions
 from .model import (
@@ -34,13 +35,15 @@ from .model import (
     is_text,
     pack,
 )
+from .profile import Pace, Profile, Tone, profile_of
 from .queue import QUEUE, check_admission
 from .routes import session_routes
 
 __all__ = [
-    "FIGURES", "QUEUE", "SESSIONS", "Admission", "AgeBand", "Consent", "Flags", "Held", "Session", "SessionBusy",
-    "SessionCommitted", "SessionConflict", "SessionCorrupt", "SessionFenced", "SessionTooLarge", "Sessions",
-    "SessionsError", "SessionsMemory", "SessionsPlugin", "check_admission", "flags_of", "is_text", "pack", "queue",
+    "FIGURES", "QUEUE", "SESSIONS", "SUMMARISER", "Admission", "AgeBand", "Consent", "Flags", "Held", "Pace", "Page",
+    "Profile", "Session", "SessionBusy", "SessionCommitted", "SessionConflict", "SessionCorrupt", "SessionFenced",
+    "SessionTooLarge", "Sessions", "SessionsError", "SessionsMemory", "SessionsPlugin", "Summariser", "Summary",
+    "ToSummarise", "Tone", "check_admission", "flags_of", "is_text", "pack", "profile_of", "queue", "summary_of",
 ]  # fmt: skip
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from .model import Session, SessionConflict, Sessions
+from . import kept
+from .model import Session, Sessions
 
 AgeBand = Literal["unknown", "child", "teen", "adult"]
 """``child``: under 13; ``teen``: under 18. Nobody is asked for a date of birth."""
 KEY = "flags"
 """Where they stand in a session's context."""
-TRIES = 20
-"""How often a change is tried while others commit the same session."""
+TRIES = kept.TRIES
 
 
 class Consent(msgspec.Struct, frozen=True):
@@ -45,17 +45,7 @@ class Flags(msgspec.Struct, frozen=True):
 
 def flags_of(session: Session | None) -> Flags:
     """Return a session's flags: the defaults where it has none, and for each one that is damaged its default."""
-    stored = session.context.get(KEY) if session is not None else None
-    if not isinstance(stored, dict):
-        return Flags()
-    good = {}
-    for field in msgspec.structs.fields(Flags):
-        if field.name in stored:
-            try:
-                good[field.name] = msgspec.convert(stored[field.name], field.type)
-            except msgspec.ValidationError:
-                continue
-    return Flags(**good)
+    return kept.read(session, KEY, Flags)
 
 
 async def set_flags(
@@ -69,25 +59,15 @@ async def set_flags(
     else's; `SessionConflict` where others commit all the while; and what the store raises.
     """
     changed = _checked(changes)
-    for number in range(TRIES):
-        session = await sessions.get(id) or Session(id, user)
-        if session.user != user:
-            raise ValueError("the session is somebody else's")
+
+    def make(session: Session) -> Mapping[str, Any] | None:
         before = flags_of(session)
         if unless(before):
-            return before
+            return None
         flags = msgspec.structs.replace(before, **changed)
-        context = {**session.context, KEY: msgspec.to_builtins(flags)}
-        if session.version and context == session.context:
-            return flags
-        try:
-            await sessions.commit(msgspec.structs.replace(session, context=context))
-        except SessionConflict:
-            if number == TRIES - 1:
-                raise
-        else:
-            return flags
-    raise AssertionError("the last try returns or raises")
+        return {**session.context, KEY: msgspec.to_builtins(flags)}
+
+    return flags_of(await kept.change(sessions, id, user, make))
 
 
 def _checked(changes: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from tta_agents import AgentError, AgentPlugin, AgentSpec, Capability, StepContext
 from tta_kernel import Context, Hooks, Problem, hookimpl
+from tta_sessions import Profile
 from tta_world import Change, Intent, World
 
 from .create import create
@@ -25,12 +26,16 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 class In(Struct, frozen=True):
     """What a player means, and the world as it was; without one, a new one of this seed.
 
-    Without an intent nothing happens: a reader needs a new world's names before the first turn.
+    Without an intent nothing happens: a reader needs a new world's names before the first turn. ``text`` is what the
+    player wrote, ``profile`` whom the story is for, and ``due`` when, in seconds since the epoch, its first sentence is.
     """
 
     intent: Intent | None = None
     world: World | None = None
     seed: int | None = None
+    text: str = ""
+    profile: Profile = Profile()
+    due: float = 0.0
 
 
 class Out(Struct, frozen=True):
@@ -50,7 +55,7 @@ SPEC = AgentSpec(
             name="world_state_management",
             type="coordination",
             description="Creates a world and keeps its state: what an intent changes in it.",
-            optional_inputs=frozenset({"intent", "world", "seed"}),
+            optional_inputs=frozenset({"intent", "world", "seed", "text", "profile", "due"}),
             estimated_duration_ms=20,
             tags=frozenset({"world", "state", "story"}),
         ),

@@ -12,6 +12,7 @@ import pytest
 from tta_sessions.model import Session, SessionConflict, Sessions, SessionTooLarge
 
 from .admissions import AdmissionsContract
+from .context import ContextContract
 from .flags import FlagsContract
 
 Ending = tuple[Sessions, Callable[[], Awaitable[None]]]
@@ -35,7 +36,7 @@ UNFIT: tuple[Any, ...] = (
 )  # fmt: skip
 
 
-class SingleProcessSessionsContract(AdmissionsContract, FlagsContract):
+class SingleProcessSessionsContract(AdmissionsContract, FlagsContract, ContextContract):
     """Subclass this for a store that no two processes share, and give three fixtures, each an empty one.
 
     ``sessions`` takes 100,000 bytes a session; ``small`` takes 2,000; ``ending`` is an `Ending`.
