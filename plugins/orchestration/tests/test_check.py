@@ -74,11 +74,11 @@ def test_an_output_that_a_turn_cannot_use_is_a_problem(output: Mapping[str, str]
 
 
 def test_a_workflow_without_an_output_is_no_turn() -> None:
+    texts = "`text: steps.story.text` or `text: input.text` or `text: input.summary`"
+    worlds = "`world: steps.story.world` or `world: input.profile` or `world: input.memory`"
     assert objections({"steps": [STORY]}) == [
-        f"{AT}.output: 'orchestration' needs 'text'; add `text: steps.story.text` or `text: input.text` "
-        "or `text: input.summary`",
-        f"{AT}.output: 'orchestration' needs 'world'; add `world: steps.story.world` or `world: input.profile` "
-        "or `world: input.memory`",
+        f"{AT}.output: 'orchestration' needs 'text'; add {texts}",
+        f"{AT}.output: 'orchestration' needs 'world'; add {worlds}",
     ]
 
 

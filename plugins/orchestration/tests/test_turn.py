@@ -723,19 +723,24 @@ async def test_whatever_another_engine_of_workflows_does_a_turn_is_answered(
         assert (answer.outcome, answer.failure) == ("failed", Failure("workflow", code))
 
 
+class SceneAndMore(Scene, frozen=True):
+    history: tuple[Page, ...] = ()
+    summary: str = ""
+    profile: Profile = Profile()
+    tone: str = ""
+    themes: tuple[str, ...] = ()
+    memory: Mapping[str, Any] = {}
+    due: float = 0.0
+
+
+class ToldAndMore(Told, frozen=True):
+    memory: Mapping[str, Any] = {}
+
+
 class Background(Teller):
     """Keeps what it was given beside the text and the world."""
 
-    class Whole(Scene, frozen=True):
-        history: tuple[Page, ...] = ()
-        summary: str = ""
-        profile: Profile = Profile()
-        tone: str = ""
-        themes: tuple[str, ...] = ()
-        memory: dict[str, Any] = {}
-        due: float = 0.0
-
-    spec = msgspec.structs.replace(Teller.spec, input=Whole)
+    spec = msgspec.structs.replace(Teller.spec, input=SceneAndMore)
     given: ClassVar[list[Any]] = []
 
     async def process(self, request: Any, ctx: StepContext, /) -> Any:
@@ -766,14 +771,11 @@ async def test_agents_are_told_what_was_before_and_whom_the_story_is_for() -> No
 class Remembering(Background):
     """Remembers the last thing that was said."""
 
-    class Out(Told, frozen=True):
-        memory: dict[str, Any] = {}
-
-    spec = msgspec.structs.replace(Background.spec, output=Out)
+    spec = msgspec.structs.replace(Background.spec, output=ToldAndMore)
 
     async def process(self, request: Any, ctx: StepContext, /) -> Any:
         told = await super().process(request, ctx)
-        return self.Out(told.text, told.world, {"said": request.text})
+        return ToldAndMore(told.text, told.world, {"said": request.text})
 
 
 async def test_what_a_run_asks_to_remember_the_next_turn_knows_and_a_check_may_refuse_it() -> None:

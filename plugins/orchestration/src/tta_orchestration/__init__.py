@@ -14,7 +14,7 @@ from tta_metrics import METRICS
 from tta_notify import NOTIFY
 from tta_safety import REVIEWS
 from tta_safety.hookspecs import check_text
-from tta_sessions import SESSIONS
+from tta_sessions import SESSIONS, SUMMARISER
 from tta_workflows import WORKFLOWS, Finding, RunSummary, WorkflowUse
 
 from .component import Component
@@ -52,7 +52,7 @@ class OrchestrationPlugin(Plugin[Config]):
     """Plays turns: asks the checks, runs the workflow, commits the session."""
 
     requires = (WORKFLOWS, SESSIONS)
-    after = (METRICS, CRISIS, NOTIFY, REVIEWS)
+    after = (METRICS, CRISIS, NOTIFY, REVIEWS, SUMMARISER)
     provides = (ORCHESTRATION,)
 
     @asynccontextmanager

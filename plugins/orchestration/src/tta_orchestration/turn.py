@@ -61,8 +61,7 @@ class _Place(msgspec.Struct, frozen=True):
 class Turn:
     """One turn of ``session``, which is a new one until it was read; ``seed`` is that of a story that begins.
 
-    ``text`` is what the story reads, and ``run`` the turn's own name. ``first_sentence``: within how many seconds one is
-    due.
+    ``text`` is what the story reads, and ``run`` the turn's own name. Within ``first_sentence`` seconds one is due.
     """
 
     def __init__(

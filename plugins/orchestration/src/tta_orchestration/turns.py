@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -23,14 +22,14 @@ from .checks import Checks
 from .guard import NotKept, SessionGuard
 from .model import SEEDS, InputError, NotRunning, OrchestrationResponse, TurnPlayed
 from .oversight import Oversight
+from .plain import plain
 from .queue import Hold, NotNow, TurnLost, TurnQueue, taken
 from .release import Send
 from .responder import Responder
 from .settings import Config
 from .stream import Stream
+from .summaries import Summaries
 from .turn import Played, Turn
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Turns:
@@ -49,6 +48,7 @@ class Turns:
         self._locks: dict[str, tuple[anyio.Lock, int]] = {}
         """By session, with the number of turns that hold it or wait for it."""
         self._tasks = tasks
+        self._summaries = Summaries(ctx, sessions, self._checks, tasks, timeout=config.summary_timeout)
         self._streams: set[Stream] = set()
         """Turns that are being told to a reader."""
         self._closed = False
@@ -245,6 +245,8 @@ class Turns:
         )  # fmt: skip
         if played.kept:
             self._ctx.publish(SessionCommitted(session=session.id, version=session.version, owner=session.user))
+            if not self._closed:
+                self._summaries.after(session)
 
     def _response(self, played: Played, notices: tuple[str, ...], seconds: float) -> OrchestrationResponse:
         answer, run = played.answer, played.answer.run
@@ -274,7 +276,7 @@ class Turns:
 
     def _clean(self, text: str) -> tuple[str, tuple[str, ...]]:
         """Return what the story reads of a text, and what its player should know of that."""
-        clean = _CONTROL.sub("", text).strip()
+        clean = plain(text).strip()
         if not clean:
             raise InputError(texts.NOTHING)
         most = self._config.max_text

@@ -43,7 +43,7 @@ def remembered(before: Mapping[str, Any], changes: Mapping[str, Any]) -> tuple[d
     refused = []
     for name, value in changes.items():
         if not _fits(name, value):
-            refused.append(name if isinstance(name, str) else type(name).__name__)
+            refused.append(str(name)[:LONGEST_NAME])
             continue
         after.pop(name, None)
         if value is not None:
@@ -62,7 +62,7 @@ async def set_metadata(sessions: Sessions, id: str, user: str, changes: Mapping[
     def make(session: Session) -> Mapping[str, Any]:
         after, refused = remembered(metadata_of(session), changes)
         if refused:
-            raise ValueError(f"what is said of a session is too long, or no builtin: {refused[0][:LONGEST_NAME]!r}")
+            raise ValueError(f"what is said of a session is too long, or no builtin: {refused[0]!r}")
         return {**session.context, METADATA: after}
 
     return metadata_of(await kept.change(sessions, id, user, make))

@@ -27,7 +27,7 @@ class In(Struct, frozen=True):
     """What a player means, and the world as it was; without one, a new one of this seed.
 
     Without an intent nothing happens: a reader needs a new world's names before the first turn. ``text`` is what the
-    player wrote, ``profile`` whom the story is for, and ``due`` when, in seconds since the epoch, its first sentence is.
+    player wrote, ``profile`` whom the story is for, and ``due`` when, in seconds since the epoch, a first sentence is.
     """
 
     intent: Intent | None = None

@@ -35,7 +35,9 @@ class ContextContract:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(set_profile, sessions, "a", "u", CAREFUL)
             tasks.start_soon(set_metadata, sessions, "a", "u", {"client": "terminal"})
-            tasks.start_soon(lambda: change(sessions, "a", "u", lambda now: with_summary(now, Summary("It rained.", 6))))
+            tasks.start_soon(
+                lambda: change(sessions, "a", "u", lambda now: with_summary(now, Summary("It rained.", 6)))
+            )
             tasks.start_soon(lambda: set_flags(sessions, "a", "u", paused=True))
         session = await sessions.get("a")
         assert session is not None
