@@ -241,7 +241,7 @@ async def test_without_a_name_the_only_model_is_asked_and_of_several_one_must_be
     assert (await scripted("yes").chat(ask())).model == "scripted/model"
     models: Models = ScriptedModels("yes", names=("a/one", "a/two"))
     with pytest.raises(LlmError, match=r"there are 2 models.*plugins\.llm\.config\.model"):
-        await scripted(models=models).chat(ask())  # type: ignore[arg-type]
+        await scripted(models=models).chat(ask())
 
 
 async def test_what_a_model_holds_bounds_what_it_is_asked() -> None:

@@ -64,7 +64,7 @@ class Conversation:
         box = await toolbox(self._tools, self._request, self._config.calls)
         messages = [*self._request.messages]
         if self._shape is not None:
-            messages.insert(0, Message("system", self._shape.instruction()))
+            messages = _instructed(messages, self._shape)
         told: list[str] = []
         answer = _Answer()
         for number in range(self._config.rounds + 1):
@@ -133,3 +133,12 @@ class Conversation:
             text=text, model=bill.model, finish=finish, output=output, usage=bill.usage, cost=bill.cost,
             repaired=repaired, attempts=bill.attempts,
         )  # fmt: skip
+
+
+def _instructed(messages: list[Message], shape: Shape) -> list[Message]:
+    """Return messages that say at their beginning which shape the answer is to have."""
+    first = messages[0]
+    if first.role != "system":
+        return [Message("system", shape.instruction()), *messages]
+    # In one message: templates of some models take no second one.
+    return [Message("system", f"{first.text}\n\n{shape.instruction()}"), *messages[1:]]

@@ -16,7 +16,7 @@ from tta_llm.errors import LlmError
 from tta_llm.llm import ChainedModels
 from tta_llm.memory import MemoryBudgets
 from tta_llm.model import Finish, ToolCall, Usage
-from tta_llm.models import Delta, Embedded, ModelCall, ModelInfo
+from tta_llm.models import Delta, Embedded, ModelCall, ModelInfo, Models
 from tta_llm.settings import Config
 from tta_tools import Tools
 
@@ -82,9 +82,9 @@ class ScriptedModels:
 
 def scripted(
     *script: Script, config: Config | None = None, tools: Tools | None = None, breakers: Breakers | None = None,
-    publish: Callable[[Event], None] = lambda event: None, models: ScriptedModels | None = None,
+    publish: Callable[[Event], None] = lambda event: None, models: Models | None = None,
 ) -> ChainedModels:  # fmt: skip
-    """Return a language model that follows a script, for tests that need no kernel."""
+    """Return a language model that follows a script, or has the ``models`` of a backend, for tests without a kernel."""
     return ChainedModels(
         models or ScriptedModels(*script), MemoryBudgets(time.time), config or Config(),
         logging.getLogger("tta.llm"), clock=time.time, tools=tools, breakers=breakers, publish=publish,
