@@ -34,12 +34,17 @@ def guard(messages: Messages, *, limit: float = CALL_LIMIT) -> Messages:
 class Guarded:
     """Something of a stranger's, of which only the methods in ``checks`` can be called; each says what is an answer.
 
-    Whatever else a call does, and that it takes more than ``limit`` seconds beyond its ``wait``, is an ``error``.
+    Whatever else a call does, and that it takes more than ``limit`` seconds beyond its ``wait``, is an ``error``, but
+    for errors that an answer may be, which ``passes`` names.
     """
 
-    def __init__(self, target: object, checks: Mapping[str, Check], error: type[Exception], limit: float) -> None:
+    def __init__(
+        self, target: object, checks: Mapping[str, Check], error: type[Exception], limit: float, *,
+        passes: tuple[type[Exception], ...] = (),
+    ) -> None:  # fmt: skip
         check_duration("limit", limit, positive=True)
         self._target, self._checks, self._error, self._limit = target, checks, error, limit
+        self._passes = (error, *passes)
         self._name = f"{type(target).__module__}.{type(target).__qualname__}"
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
@@ -59,7 +64,7 @@ class Guarded:
                     error = self._error(f"{what} answered with {type(answer).__name__} that is wrong")
                 except BaseException as exc:
                     failure = as_failure(exc)
-                    if isinstance(failure, self._error):
+                    if isinstance(failure, self._passes):
                         raise
                     error = self._error(f"{what} raised {type(exc).__name__} at {raised_at(exc)}")
                     error.__cause__ = failure
