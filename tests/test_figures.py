@@ -43,6 +43,7 @@ from tta_tools import ToolsMemory, ToolsPlugin
 from tta_tools_redis import ToolsRedis
 from tta_workflows import WORKFLOWS, WorkflowsLocal, WorkflowsMemory, WorkflowsPlugin
 from tta_workflows_redis import WorkflowsRedis
+from tta_world import WorldMemory
 
 MEMORY: dict[str, type[Plugin[Any]]] = {
     "crisis": CrisisPlugin, "crisis-memory": CrisisMemory,
@@ -52,6 +53,7 @@ MEMORY: dict[str, type[Plugin[Any]]] = {
     "agents": AgentsPlugin, "safety": SafetyPlugin, "safety-rules": SafetyRules, "notify": NotifyPlugin,
     "notify-memory": NotifyMemory, "safety-memory": SafetyMemory, "tool-policy": ToolPolicy,
     "tools": ToolsPlugin, "tools-memory": ToolsMemory, "llm": LlmPlugin, "llm-memory": LlmMemory,
+    "world-memory": WorldMemory,
 }  # fmt: skip
 REDIS: dict[str, type[Plugin[Any]]] = {
     "crisis": CrisisPlugin, "crisis-redis": CrisisRedis,

@@ -41,6 +41,8 @@ from tta_sessions import SESSIONS, Session
 from tta_tools import TOOL_STORE
 from tta_tools.testing import approval
 from tta_workflows import WORKFLOWS, Workflows
+from tta_world import WORLD, diff
+from tta_world.testing import some_world
 
 KEYS = {role: f"ttak_{secrets.token_urlsafe(32)}" for role in ("viewer", "operator", "admin")}
 ELSEWHERE = ("redis", "neo4j", "smtp", "file", "play", "orchestration")
@@ -119,6 +121,8 @@ async def fill(kernel: Kernel) -> Known:
     known.parameters["GET", "/readyz/{check}"] = "started"
     await kernel.get(SESSIONS).commit(Session("s-1", "anna", context={"said": "hello", "turn": 2}))
     known.parameters["GET", "/sessions/{id}"] = "s-1"
+    await kernel.get(WORLD).apply("s-1", 0, diff(None, some_world()), "t-1", owner="anna")
+    known.parameters["GET", "/worlds/{session}"] = "s-1"
     known.parameters["GET", "/agents/{id}"] = str(kernel.get(AGENTS).served()[0].id)
 
     messages = kernel.get(MESSAGES)

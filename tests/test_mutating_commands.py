@@ -28,6 +28,7 @@ CHANGES = {
     "schedules backfill", "schedules pause", "schedules remove", "schedules resume", "schedules run",
     "safety rules add", "safety rules import", "safety rules remove",
     "tools approve", "tools cleanup", "tools deprecate", "tools run",
+    "world export", "world import", "world migrate",
 }  # fmt: skip
 """What others would see, and what takes out what persons have said: a new command stands here, or below."""
 LOOKS = {
@@ -41,7 +42,7 @@ LOOKS = {
     "safety report", "safety rules check", "safety rules export", "safety rules list", "safety train",
     "schedules list", "schedules show", "tools approvals", "tools list", "tools report", "tools show",
     "workflows check", "workflows graph", "workflows list",
-    "workflows show",
+    "workflows show", "world show",
 }  # fmt: skip
 """Those that change nothing that lasts, and `play`, which is no operator's."""
 

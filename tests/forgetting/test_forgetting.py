@@ -26,6 +26,8 @@ from tta_schedules import SCHEDULES, Schedule
 from tta_sessions import SESSIONS, commands
 from tta_sessions.hookspecs import forget
 from tta_workflows import JOURNAL, WORKFLOWS, RunQuery
+from tta_world import WORLD, Player, diff
+from tta_world.testing import some_world
 
 from .traces import in_files, in_memory, in_redis
 
@@ -68,6 +70,7 @@ def deployment(folder: Path, server: RedisServer | None) -> Kernel:
     if server is not None:
         plugins["redis"] = {"enabled": True, "config": {"url": server.url}}
         plugins["audit-file"] = {"enabled": False}
+        plugins["world-memory"] = {"enabled": False}  # Without it the session's world is all there is.
         plugins |= {f"{name}-redis": {"enabled": True} for name in SHARED}
     place = folder / "config"
     place.mkdir()
@@ -135,6 +138,9 @@ async def test_in_memory_no_word_and_no_name_is_left(tmp_path: Path) -> None:
     with logged("") as log:
         async with deployment(tmp_path, None) as kernel:
             await plant(kernel)
+            world = some_world(player=Player("hall", name=SECRET))
+            await kernel.get(WORLD).apply("s-1", 0, diff(None, world), "t-1", owner=USER)
+            del world
             await there_is_something_everywhere(kernel)
             assert in_memory(kernel, WORDS).keys() == {*WORDS}
             erased = await forgotten(kernel)
@@ -142,7 +148,7 @@ async def test_in_memory_no_word_and_no_name_is_left(tmp_path: Path) -> None:
     assert left == {}
     assert {name for name, count in erased.items() if count} >= {
         "audit", "crisis-memory", "events", "messages-memory", "notify-memory", "safety-memory", "schedules-memory",
-        "sessions-memory", "workflows-memory",
+        "sessions-memory", "workflows-memory", "world-memory",
     }  # fmt: skip
     assert in_files(tmp_path, WORDS) == {}
     assert [line for line in log if SECRET in line or USER in line] == []

@@ -1,6 +1,10 @@
-"""The vocabulary in which the agents of a story speak: an intent, a world, and a change."""
+"""The vocabulary in which the agents of a story speak, an intent, a world, and a change; and where worlds live."""
+
+from __future__ import annotations
 
 from .change import REASONS, Change, Deed, Delta, Detail, Outcome
+from .events import WorldConflicted, WorldRepaired
+from .graph import Near, Node, NodeKind, Relation, RelationKind
 from .intent import COMMANDS, FEELINGS, HEAVY, Command, Entity, EntityKind, Feeling, Intent
 from .model import (
     ABROAD,
@@ -16,6 +20,23 @@ from .model import (
     Thing,
     Weather,
     World,
+)
+from .patch import Edit, Patch, PatchError, diff, disjoint, patched
+from .plugin import WorldMemory, WorldPlugin
+from .settings import WorldConfig
+from .store import (
+    FIGURES,
+    WORLD,
+    Applied,
+    Conflict,
+    Head,
+    Record,
+    Snapshot,
+    Stored,
+    WorldError,
+    WorldRefused,
+    WorldStore,
+    digest,
 )
 from .view import (
     Period,
@@ -38,48 +59,12 @@ from .view import (
 from .wire import VERSION
 
 __all__ = [
-    "ABROAD",
-    "COMMANDS",
-    "DIRECTIONS",
-    "FEELINGS",
-    "HEAVY",
-    "NOWHERE",
-    "PLAYER",
-    "REASONS",
-    "VERSION",
-    "Change",
-    "Character",
-    "Command",
-    "Deed",
-    "Delta",
-    "Detail",
-    "Entity",
-    "EntityKind",
-    "Exit",
-    "Feeling",
-    "Focus",
-    "Intent",
-    "Outcome",
-    "Period",
-    "Place",
-    "Player",
-    "Telling",
-    "Thing",
-    "Weather",
-    "World",
-    "blocked",
-    "carried",
-    "entity",
-    "has_light",
-    "here",
-    "holder",
-    "inside",
-    "known",
-    "lit",
-    "name",
-    "people",
-    "period",
-    "shows",
-    "visible",
-    "ways",
-]
+    "ABROAD", "COMMANDS", "DIRECTIONS", "FEELINGS", "FIGURES", "HEAVY", "NOWHERE", "PLAYER", "REASONS", "VERSION",
+    "WORLD", "Applied", "Change", "Character", "Command", "Conflict", "Deed", "Delta", "Detail", "Edit", "Entity",
+    "EntityKind", "Exit", "Feeling", "Focus", "Head", "Intent", "Near", "Node", "NodeKind", "Outcome",
+    "Patch", "PatchError", "Period", "Place", "Player", "Record", "Relation", "RelationKind", "Snapshot", "Stored",
+    "Telling", "Thing", "Weather", "World", "WorldConfig", "WorldConflicted", "WorldError",
+    "WorldMemory", "WorldPlugin", "WorldRefused", "WorldRepaired", "WorldStore", "blocked", "carried", "diff",
+    "digest", "disjoint", "entity", "has_light", "here", "holder", "inside", "known", "lit", "name",
+    "patched", "people", "period", "shows", "visible", "ways",
+]  # fmt: skip
