@@ -16,6 +16,7 @@ from tta_safety import REVIEWS
 from tta_safety.hookspecs import check_text
 from tta_sessions import SESSIONS, SUMMARISER
 from tta_workflows import WORKFLOWS, Finding, RunSummary, WorkflowUse
+from tta_world import WORLD
 
 from .component import Component
 from .counting import counted
@@ -52,7 +53,7 @@ class OrchestrationPlugin(Plugin[Config]):
     """Plays turns: asks the checks, runs the workflow, commits the session."""
 
     requires = (WORKFLOWS, SESSIONS)
-    after = (METRICS, CRISIS, NOTIFY, REVIEWS, SUMMARISER)
+    after = (METRICS, CRISIS, NOTIFY, REVIEWS, SUMMARISER, WORLD)
     provides = (ORCHESTRATION,)
 
     @asynccontextmanager

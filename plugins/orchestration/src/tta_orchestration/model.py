@@ -17,8 +17,10 @@ Outcome = Literal["story", "checked-in", "supportive", "fallback", "failed"]
 """``story`` was told; ``checked-in``: it was, after a gentle question, as a crisis may be there; ``supportive``: the
 story pauses for a person in distress, or a check kept it from the player; ``fallback``: a check failed, nobody checked
 where somebody must, or a store could not be reached; ``failed``: an agent gave no answer."""
-Part = Literal["safety", "workflow", "sessions.get", "sessions.admit", "sessions.commit"]
-"""What of the system a turn needs, and can fail."""
+Part = Literal[
+    "safety", "workflow", "sessions.get", "sessions.admit", "sessions.commit", "world.open", "world.keep"
+]  # fmt: skip
+"""What of the system a turn needs, and can fail. No turn fails for the store of worlds."""
 
 
 SEEDS = range(-(2**63), 2**63)

@@ -149,10 +149,12 @@ class Responder:
         return begun
 
     async def tell(
-        self, begun: Answer, input: TurnInput, key: str, hold: Hold, *, again: bool = False, anew: bool = False
+        self, begun: Answer, input: TurnInput, key: str, hold: Hold, *, before: Any, again: bool = False,
+        anew: bool = False,
     ) -> Answer:  # fmt: skip
         """Run the workflow and release its text; whatever breaks, something is told.
 
+        ``before`` is the world that the session has: what another one has besides is checked, wherever it comes from.
         ``again``: another process has left the turn; what a person was told of it stands. ``anew``: it was told from
         something that others have changed meanwhile.
         """
@@ -180,7 +182,7 @@ class Responder:
         if release.verdict is not None:
             answer = msgspec.structs.replace(answer, verdicts={**answer.verdicts, "story": release.verdict})
         if instead is None:
-            return await self._with_world(answer, input, about, key)
+            return await self._with_world(answer, input, before, about, key)
         if release.verdict is not None and release.objection is not None and release.objection.failure is None:
             answer = msgspec.structs.replace(answer, withheld=True)
             await self._oversight.withheld(
@@ -188,7 +190,7 @@ class Responder:
             )  # fmt: skip
         return await self._say(answer, instead)
 
-    async def _with_world(self, answer: Answer, input: TurnInput, about: About, key: str) -> Answer:
+    async def _with_world(self, answer: Answer, input: TurnInput, before: Any, about: About, key: str) -> Answer:
         """Check what a turn changes in the world, which its player may get to read; else the world stays as it was.
 
         What is to be remembered reaches later turns, and is checked with it.
@@ -196,7 +198,7 @@ class Responder:
         output = answer.run.output if answer.run else {}
         world = output.get("world")
         try:
-            changed = texts_in(world) - texts_in(input.world)
+            changed = texts_in(world) - texts_in(before)
             changed |= texts_in(output.get("memory")) - texts_in(input.memory)
         except NoWorld as exc:
             self._ctx.log.error("workflow %s: its world is not kept: %s", self._workflow, exc)  # noqa: TRY400

@@ -12,6 +12,7 @@ from tta_crisis import Exchange
 from tta_kernel import correlation_id
 from tta_sessions import Admission, Flags, Session, SessionFenced, flags_of
 from tta_sessions.flags import KEY as FLAGS
+from tta_world.opening import Opened, WorldKeeper
 
 from . import texts
 from .background import background, noted
@@ -65,14 +66,16 @@ class Turn:
     """
 
     def __init__(
-        self, guard: SessionGuard, queue: TurnQueue, responder: Responder, session: Session, *, text: str,
-        seed: int | None, history: int, first_sentence: float, run: str = "",
+        self, guard: SessionGuard, queue: TurnQueue, worlds: WorldKeeper, responder: Responder, session: Session, *,
+        text: str, seed: int | None, history: int, first_sentence: float, run: str = "",
     ) -> None:  # fmt: skip
-        self._guard, self._queue, self._responder = guard, queue, responder
+        self._guard, self._queue, self._worlds, self._responder = guard, queue, worlds, responder
         self._text, self._seed, self._history = text, seed, history
         self._first_sentence = first_sentence
         self.run = run or uuid.uuid4().hex
         self._place = _Place(session)
+        self._opened: Opened | None = None
+        """The world from which the story goes on, once that is known."""
         self._notices: dict[str, None] = {}
         self._answer = Answer()
         """The turn so far."""
@@ -134,14 +137,15 @@ class Turn:
 
     async def _tell(self, hold: Hold, *, again: bool) -> Played:
         begun = self._answer
-        place = await self._read()
-        world = place.story.world
+        place, opened = await self._read(), await self._open()
         if again and not hold.admission.told:
             begun = await self._responder.check_input(self._text, place.standing, self.run)
         for number in range(TRIES):
             if begun.outcome == "story":
-                input = self._input(place, begun, hold.admission)
-                self._answer = await self._responder.tell(begun, input, self.run, hold, again=again, anew=number > 0)
+                input = self._input(place, opened, begun, hold.admission)
+                self._answer = await self._responder.tell(
+                    begun, input, self.run, hold, before=place.story.world, again=again, anew=number > 0
+                )
             else:
                 self._answer = begun
             for _ in range(TRIES):
@@ -149,31 +153,51 @@ class Turn:
                     # What is said now is said to the end: the reader isn't waited for, and none undoes it.
                     return await self._commit(hold.admission)
                 except Overtaken:
-                    place = await self._read()
-                    if self._answer.outcome == "story" and place.story.world != world:
+                    before = opened.plain
+                    place, opened = await self._read(), await self._open()
+                    if self._answer.outcome == "story" and opened.plain != before:
                         break
             else:
                 break
             if self._answer.released:
                 # A reader has seen it, so it can't be told anew from somewhere else.
                 break
-            self._answer, world, again = begun, place.story.world, False
+            self._answer, again = begun, False
         raise self._overtaken()
 
-    def _input(self, place: _Place, begun: Answer, admission: Admission) -> TurnInput:
+    def _input(self, place: _Place, opened: Opened, begun: Answer, admission: Admission) -> TurnInput:
         """Return what the workflow gets; the same for whoever takes the turn over, so that it is the same run."""
         known = background(place.session, place.story, worried=bool(begun.question))
         due = admission.at + self._first_sentence if admission.at else 0.0
         return TurnInput(
-            self._text, place.seed, place.number, place.story.world, due=due,
+            self._text, place.seed, place.number, opened.plain, due=due,
             **msgspec.structs.asdict(known),
         )  # fmt: skip
+
+    async def _open(self) -> Opened:
+        """Find out which world the story goes on from: the session's, or a later one of the store."""
+        session = self._place.session
+        self._opened = await self._worlds.open(session.id, session.user, session.context)
+        return self._opened
 
     async def _commit(self, admission: Admission | None) -> Played:
         after = self._session_after(self._answer)
         unread = not self._answer.released
         committed = await self._guard.commit(after, self.run, unread=unread, admission=admission)
+        if self._opened is not None:
+            await self._keep_world(committed, self._opened)
         return self._played(self._answer, committed)
+
+    async def _keep_world(self, committed: Session, opened: Opened) -> None:
+        id, user = committed.id, committed.user
+        if await self._worlds.keep(id, user, opened, committed.context, self.run):
+            try:
+                there = (await self._guard.read(id, user)).session
+            except NotKept:
+                return
+            if there is None:
+                # Its person was forgotten just now, and so must be a world that was stored after that.
+                await self._worlds.delete(id)
 
     def _overtaken(self) -> NotKept:
         session = self._place.session
@@ -208,14 +232,22 @@ class Turn:
         }  # fmt: skip
         history = [*context.get("history", ()), page]
         context |= {"turn": place.number, "seed": place.seed, "history": history[-self._history :]}
-        output: Mapping[str, Any] = answer.run.output if answer.run else {}
-        if answer.outcome == "story" and answer.world and "world" in output:
-            # What the player didn't get to read hasn't happened.
-            context["world"] = output["world"]
+        context |= self._world_after(answer)
         if answer.outcome == "story" and answer.world and answer.run is not None:
             context |= noted(place.session, answer.run)
         context |= _safety(context, flags_of(place.session), answer, place.number)
         return msgspec.structs.replace(place.session, context=context)
+
+    def _world_after(self, answer: Answer) -> Mapping[str, Any]:
+        """Return the world to be kept, and its version."""
+        opened = self._opened
+        if opened is None or not answer.world:
+            return {}
+        output: Mapping[str, Any] = answer.run.output if answer.run else {}
+        if answer.outcome != "story" or "world" not in output:
+            # What the player didn't get to read hasn't happened.
+            return opened.kept()
+        return opened.after(output["world"])
 
     def _played(self, answer: Answer, committed: Session | None) -> Played:
         place = self._place

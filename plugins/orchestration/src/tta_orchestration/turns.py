@@ -7,7 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 from anyio.abc import TaskGroup
@@ -16,11 +16,13 @@ from tta_kernel import Context
 from tta_sessions import Admission, Session, SessionCommitted, Sessions, is_text
 from tta_sessions.hookspecs import forget
 from tta_workflows import Run, Workflows
+from tta_world import WORLD
+from tta_world.opening import WorldKeeper
 
 from . import texts
 from .checks import Checks
 from .guard import NotKept, SessionGuard
-from .model import SEEDS, InputError, NotRunning, OrchestrationResponse, TurnPlayed
+from .model import SEEDS, InputError, NotRunning, OrchestrationResponse, StoreFailed, TurnPlayed
 from .oversight import Oversight
 from .plain import plain
 from .queue import Hold, NotNow, TurnLost, TurnQueue, taken
@@ -42,6 +44,9 @@ class Turns:
         self._oversight = Oversight(ctx)
         self._checks = Checks(ctx, self._oversight, allow_unchecked=config.allow_unchecked)
         self._guard = SessionGuard(sessions, ctx.log, ctx.publish, limit=config.session_timeout)
+        self._worlds = WorldKeeper(
+            ctx.find(WORLD), ctx.log, ctx.publish, self._world_failed, limit=config.world_timeout
+        )  # fmt: skip
         self._queue = TurnQueue(
             sessions, self._guard, ctx.log, limit=config.session_timeout, ttl=config.hold, patience=config.queue_timeout
         )  # fmt: skip
@@ -127,6 +132,9 @@ class Turns:
     async def forget(self, user: str) -> Mapping[str, int | Exception]:
         return await self._ctx.ask(forget, user)
 
+    def _world_failed(self, part: Literal["world.open", "world.keep"], code: str, session: str, owner: str) -> None:
+        self._ctx.publish(StoreFailed(session=session, part=part, code=code, owner=owner))
+
     def _must_run(self) -> None:
         if self._closed:
             raise NotRunning("the orchestration has stopped with its kernel; start a new one to play on")
@@ -156,7 +164,7 @@ class Turns:
             owner=user, send=send,
         )  # fmt: skip
         return Turn(
-            self._guard, self._queue, responder, Session(session, user), text=text, seed=seed,
+            self._guard, self._queue, self._worlds, responder, Session(session, user), text=text, seed=seed,
             history=self._config.history, first_sentence=self._config.first_sentence, run=run,
         )  # fmt: skip
 

@@ -271,7 +271,7 @@ def _short(response: OrchestrationResponse) -> OrchestrationResponse:
     context = {
         key: value
         for key, value in response.updated_context.items()
-        if key not in ("world", "history", "safety", "flags")
+        if key not in ("world", "world_version", "history", "safety", "flags")
     }
     return msgspec.structs.replace(response, updated_context=context)
 
