@@ -48,6 +48,7 @@ EXCUSED = {
     "tta_messages.consume_batches.clock": OURS,
     "tta_orchestration.Orchestration": OURS,
     "tta_orchestration.TurnStream": OURS,
+    "tta_resources.Resources": OURS,
     "tta_tools.MemoryToolStore.__init__.clock": OURS,
     "tta_tools.Reporter": OURS,
     "tta_tools.Tools": OURS,

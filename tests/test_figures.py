@@ -30,6 +30,7 @@ from tta_notify import NotifyMemory, NotifyPlugin
 from tta_notify_redis import NotifyRedis
 from tta_redis import RedisPlugin
 from tta_redis.testing import RedisServer, redis_server
+from tta_resources import ResourcesPlugin
 from tta_safety import SafetyMemory, SafetyPlugin
 from tta_safety_redis import SafetyRedis
 from tta_safety_rules import SafetyRules
@@ -53,7 +54,7 @@ MEMORY: dict[str, type[Plugin[Any]]] = {
     "agents": AgentsPlugin, "safety": SafetyPlugin, "safety-rules": SafetyRules, "notify": NotifyPlugin,
     "notify-memory": NotifyMemory, "safety-memory": SafetyMemory, "tool-policy": ToolPolicy,
     "tools": ToolsPlugin, "tools-memory": ToolsMemory, "llm": LlmPlugin, "llm-memory": LlmMemory,
-    "world-memory": WorldMemory,
+    "world-memory": WorldMemory, "resources": ResourcesPlugin,
 }  # fmt: skip
 REDIS: dict[str, type[Plugin[Any]]] = {
     "crisis": CrisisPlugin, "crisis-redis": CrisisRedis,

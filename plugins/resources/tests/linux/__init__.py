@@ -1,0 +1,1 @@
+"""Hosts and containers of all kinds, as trees of files."""
