@@ -32,13 +32,13 @@ DEV = .venv-dev/$(STAMP)
 EMBEDDING = .venv-embedding/$(STAMP)
 
 .DEFAULT_GOAL = help
-.PHONY: help demo dev test test-servers test-embedding lint format map docs check chaos constraints clean \
+.PHONY: help demo dev test test-servers test-embedding lint format map docs model check chaos constraints clean \
   bench-kernel bench-metrics bench-bus bench-matching bench-messages bench-durability bench-calls bench-connection \
   bench-workflows bench-flow bench-http bench-crisis bench-tools
 
 help:
 	@sed -n 's/^#   //p' Makefile
-	@echo "make test-servers | test-embedding | lint | format | map | docs | check | chaos | constraints | clean"
+	@echo "make test-servers | test-embedding | lint | format | map | docs | model | check | chaos | constraints | clean"
 	@echo "make bench-workflows | bench-flow | bench-http | bench-safety | bench-llm-guard | bench-crisis | bench-tools | bench-kernel | bench-metrics | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls | bench-connection"
 
 demo: $(DEMO)
@@ -181,6 +181,10 @@ bench-llm-guard:
 	$(call require_python)
 	@test -e build/bench-llm-guard/bin/python || $(PYTHON) -m venv build/bench-llm-guard
 	@build/bench-llm-guard/bin/python $(PIP) install "llm-guard==0.3.16"
+
+# A small language model on this machine, compiled once, outside of the tree: `make model ARGS=--serve` leaves it running.
+model: $(DEV)
+	$(BIN)/python scripts/run_model.py $(ARGS)
 
 # Secrets are in place only where they are used.
 check: $(DEV)

@@ -23,6 +23,7 @@ from tta_kernel import Kernel, NoConfig, Plugin, hookimpl
 from tta_kernel.hookspecs import figures, snapshot
 from tta_kernel.testing import running, wrong_figures
 from tta_llm import LlmMemory, LlmPlugin
+from tta_llm_redis import LlmRedis
 from tta_messages import FAILED, MESSAGES, MessagesMemory, MessagesPlugin
 from tta_messages.testing import TYPES, note
 from tta_messages_redis import RedisMessagesPlugin
@@ -63,7 +64,7 @@ REDIS: dict[str, type[Plugin[Any]]] = {
     "breakers": BreakersPlugin, "audit-redis": AuditRedis, "breakers-redis": BreakersRedis,
     "schedules": SchedulesPlugin, "schedules-local": SchedulesLocal, "schedules-redis": SchedulesRedis,
     "notify": NotifyPlugin, "notify-redis": NotifyRedis, "safety": SafetyPlugin, "safety-redis": SafetyRedis,
-    "tools": ToolsPlugin, "tools-redis": ToolsRedis,
+    "tools": ToolsPlugin, "tools-redis": ToolsRedis, "llm": LlmPlugin, "llm-redis": LlmRedis,
 }  # fmt: skip
 
 
