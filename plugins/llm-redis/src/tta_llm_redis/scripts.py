@@ -8,7 +8,8 @@ caller says. Fields that a script doesn't know stay as they are.
 from __future__ import annotations
 
 # KEYS: the reservation, the accounts, and for each account the set of its subject's accounts, or itself where it has no
-# subject. ARGV: hold (ms), tokens, money; then for each account the most tokens, the most money ("" for any), its end (ms).
+# subject. ARGV: hold (ms), tokens, money; then for each account the most tokens and money ("" for any), and its end in
+# ms since the epoch.
 # Returns -1 for a repeat, 0 where it is charged, or which account wouldn't bear it.
 RESERVE = """
 local reservation = KEYS[1]
