@@ -38,8 +38,6 @@ EXCUSED = {
     "tta_kernel.Hooks.collect.spec": ASKED,
     "tta_kernel.Hooks.implementers.spec": ASKED,
     "tta_kernel.Kernel.serve.task_status": HARNESS,
-    "tta_llm.ChatStream": OURS,
-    "tta_llm.LanguageModel": OURS,
     "tta_messages.Codec.__init__.clock": OURS,
     "tta_messages.LeaseKeeper.__init__.clock": OURS,
     "tta_messages.LeaseKeeper.__init__.lost": OURS,
