@@ -2,6 +2,7 @@
 
 from .narrate import Narration, narrate, remembered
 from .plugin import SPEC, Config, In, NarrativeGenerator, Out
+from .summarising import StorySummariser, SummariserConfig
 
 __all__ = [
     "SPEC",
@@ -10,6 +11,8 @@ __all__ = [
     "Narration",
     "NarrativeGenerator",
     "Out",
+    "StorySummariser",
+    "SummariserConfig",
     "narrate",
     "remembered",
 ]

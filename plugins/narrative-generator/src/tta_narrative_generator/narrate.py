@@ -9,6 +9,7 @@ from msgspec import Struct, structs
 from tta_world import Change, Deed, Telling, World
 
 from .deeds import tell
+from .grammar import rules
 from .scene import Paragraphs, colour
 from .sentences import join_paragraphs, pieces
 from .voice import Voice
@@ -21,12 +22,19 @@ _ASKING = frozenset({"suggest", "help"})
 
 
 class Narration(Struct, frozen=True):
-    """What is told of a turn, and what must be remembered for the next."""
+    """What is told of a turn, and what must be remembered for the next.
+
+    ``opening`` and ``beats`` are the turns of the story in it, at its beginning and at its end, which are told as they
+    stand, whoever tells the rest; ``plain`` is that rest.
+    """
 
     text: str
     pieces: tuple[str, ...]
     """The text in sentences; joined, they are the text."""
     telling: Telling
+    opening: str = ""
+    plain: str = ""
+    beats: str = ""
 
 
 def narrate(
@@ -49,8 +57,9 @@ def narrate(
         (opening if beat.about == "arrival" else beats).extend(voice.say_paragraphs(beat))
     body = _body(voice, change)
     tail = _tail(voice, change)
-    paragraphs = [*opening, *_squeeze(body, max(1, max_paragraphs - len(beats))), *beats]
-    paragraphs = [paragraph for paragraph in paragraphs if paragraph]
+    told = _squeeze(body, max(1, max_paragraphs - len(beats)))
+    plain = join_paragraphs([*told, tail])
+    paragraphs = [paragraph for paragraph in (*opening, *told, *beats) if paragraph]
     if tail and (not paragraphs or _long(paragraphs[-1])) and len(paragraphs) < max_paragraphs:
         paragraphs.append(tail)
     elif tail:
@@ -58,7 +67,19 @@ def narrate(
     if not paragraphs:
         paragraphs = [voice.say("close") or voice.say("nothing.done")]
     text = join_paragraphs(paragraphs)
-    return Narration(text=text, pieces=tuple(pieces(text)), telling=voice.telling())
+    return Narration(
+        text=text, pieces=tuple(pieces(text)), telling=voice.telling(), opening=join_paragraphs(opening), plain=plain,
+        beats=join_paragraphs(beats),
+    )  # fmt: skip
+
+
+def ending(world: World, *, seed: int | None = None, turn: int | None = None) -> str:
+    """Return a sentence that ends a page whose telling broke off, and is true whatever was told before."""
+    voice = Voice(world, world.seed if seed is None else seed, world.turn if turn is None else turn)
+    for _ in rules()["ending.done"]:
+        if said := voice.say("ending.done", {"place": world.player.at}):
+            return join_paragraphs([said])
+    return join_paragraphs([voice.say("close")])
 
 
 def remembered(world: World, narration: Narration) -> World:

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
-from tta_agents import AgentPlugin, AgentSpec, Capability, StepContext
-from tta_kernel import Context
+from tta_agents import AgentSpec, Capability, StepContext
+from tta_kernel import Context, PositiveDuration
+from tta_llm import ChatRequest
+from tta_llm.aided import AidedAgent, AidedConfig, is_late
 from tta_sessions import Page, Profile, Tone
 from tta_world import Change, World
 
+from .author import prompt
+from .briefing import briefing
 from .grammar import rules
-from .narrate import narrate, remembered
+from .narrate import ending, narrate, remembered
+from .teller import Asked, Teller
 
 
-class Config(Struct, frozen=True, forbid_unknown_fields=True):
-    """How much is told of a turn."""
+class Config(AidedConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much is told; ``length`` and ``max_prompt`` are characters of a model's page, and of its briefing."""
 
     max_paragraphs: Annotated[int, Meta(ge=1, le=5)] = 3
     """Turns of the story are told whole all the same."""
+    length: Annotated[int, Meta(ge=100, le=10_000)] = 900
+    max_prompt: Annotated[int, Meta(ge=2000, le=200_000)] = 12_000
+    temperature: Annotated[float, Meta(ge=0.0, le=2.0)] = 0.8
+    timeout: PositiveDuration = 15.0
 
 
 class In(Struct, frozen=True):
@@ -45,10 +55,11 @@ class In(Struct, frozen=True):
 
 
 class Out(Struct, frozen=True):
-    """The turn told, and the world with what its narrator must remember."""
+    """The turn told, and the world with what its narrator must remember; where there is a model, who told it."""
 
     text: str
     world: World
+    trace: dict[str, str] = {}
 
 
 SPEC = AgentSpec(
@@ -69,30 +80,60 @@ SPEC = AgentSpec(
             tags=frozenset({"text", "story", "narrative"}),
         ),
     ),
-    timeout=10.0,
+    timeout=15.0,
 )
+_TOKENS = 3
+"""A token has at least so many characters, in the languages that this story is told in."""
 
 
-class NarrativeGenerator(AgentPlugin[Config]):
-    """Tells what happens in a world."""
+class NarrativeGenerator(AidedAgent[Config]):
+    """Tells what happens in a world: a model writes it where there is one, in time; else rules do."""
 
     spec = SPEC
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         rules()
+        prompt()
         async with super().lifespan(ctx):
             yield
 
     async def process(self, request: In, ctx: StepContext) -> Out:
         """Tell one turn, and hand it on sentence by sentence."""
+        began = time.monotonic()
+        config, world = self.config, request.world
         narration = narrate(
-            request.change,
-            request.world,
-            seed=request.seed,
-            turn=request.turn,
-            max_paragraphs=self.config.max_paragraphs,
+            request.change, world, seed=request.seed, turn=request.turn, max_paragraphs=config.max_paragraphs
         )
-        for piece in narration.pieces:
-            await ctx.emit(piece)
-        return Out(text=narration.text, world=remembered(request.world, narration))
+        end = ending(world, seed=request.seed, turn=request.turn)
+        teller = Teller(narration, world, request.change, ctx, ending=end)
+        trace: dict[str, str] = {}
+        if (llm := self.llm) is None:
+            await teller.by_rules()
+        elif teller.is_the_rules or (not ctx.released and is_late(request.due)):
+            # What a rule has begun it ends; and whoever waits too long for a first sentence gets one now.
+            await teller.by_rules()
+            trace = {"by": "rules"} if teller.is_the_rules else {"by": "rules", "why": "hurried"}
+        else:
+
+            def question(so_far: str) -> ChatRequest:
+                return self._question(request, ctx, narration.plain, so_far)
+
+            within = self.time_left(began)
+            trace = await teller.by_model(Asked(llm, question, within, config.length, request.profile.avoid))
+        return Out(text=teller.text, world=remembered(world, narration), trace=trace)
+
+    def _question(self, request: In, ctx: StepContext, plain: str, so_far: str) -> ChatRequest:
+        """Return what a model is asked: the page, or what comes after ``so_far``."""
+        config = self.config
+        sections = briefing(
+            request.world, plain, text=request.text, history=request.history, summary=request.summary,
+            profile=request.profile, tone=request.tone, themes=request.themes, length=config.length, so_far=so_far,
+        )  # fmt: skip
+        asking = self.asking(ctx)
+        return structs.replace(
+            asking, messages=prompt().messages(sections, most=config.max_prompt), temperature=config.temperature,
+            max_tokens=config.length // _TOKENS,
+            # The rest of a page is another question than the whole.
+            key=f"{asking.key}:{len(so_far)}" if so_far else asking.key,
+        )  # fmt: skip

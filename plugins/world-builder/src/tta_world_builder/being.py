@@ -193,6 +193,14 @@ def impossible(turn: Turn, command: Command) -> Deed:
     return refuse(command, "impossible", nearby=tuple(turn.at_hand()))
 
 
+def improvise(turn: Turn, command: Command) -> Deed:
+    """Do what there is no rule for and somebody proposed; the topic is how many minutes it takes."""
+    minutes = slot(command, "topic")
+    if minutes is not None and minutes.text.isdecimal():
+        turn.spent += min(60, int(minutes.text[:3]))
+    return Deed(name="improvise", place=turn.world.player.at)
+
+
 def decline(turn: Turn, command: Command) -> Deed:
     """Let a no be a no."""
     entity = slot(command, "place", "thing", "person")

@@ -41,7 +41,7 @@ HANDLERS: Mapping[str, Handler] = {
     "sing": being.simply, "dance": being.simply, "cry": being.simply, "laugh": being.simply,
     "yes": being.simply, "no": being.simply, "nothing": being.simply, "unclear": being.simply,
     "decline": being.decline, "hesitate": being.decline,
-    "harm": being.gentle, "impossible": being.impossible,
+    "harm": being.gentle, "impossible": being.impossible, "improvise": being.improvise,
     "where": asking.where, "who": asking.who, "what": asking.what, "wonder": asking.wonder,
     "whereami": asking.whereami, "repeat": asking.repeat, "inventory": asking.inventory,
     "about": asking.about, "may": asking.about, "must": asking.about,

@@ -1,0 +1,84 @@
+"""A model writes on a page, and each of its sentences is looked at first: one that can't stand ends its part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from tta_llm import ChatRequest, LanguageModel
+from tta_llm.prompts import Prompt, load
+from tta_llm.standby import Heard, piecewise
+from tta_world import Change, World
+
+from .facts import contradicts, mentions
+from .page import Page
+from .parting import Parting, TooLong
+
+_MARKUP = ("http:", "https:", "www.", "<", ">", "{", "}", "`", "**", "[", "##")
+_ROLES = ("system:", "assistant:", "user:", "player:", "narrator:", "story:", "page:")
+_OUT_OF_VOICE = ("as an ai", "language model", "system prompt", "my instructions", "i cannot assist", "i can't assist")
+"""What no story says, and a model that has left it does."""
+_OVERLAP = 200
+"""How much of what was said before is looked at with a sentence, so that nothing leaks in halves."""
+
+
+@cache
+def prompt() -> Prompt:
+    """Return the instructions."""
+    return load("tta_narrative_generator", "narrate")
+
+
+class Author:
+    """Writes up to ``length`` characters more on a page; ``avoid`` is what it mustn't speak of."""
+
+    def __init__(self, page: Page, world: World, change: Change, *, length: int, avoid: Sequence[str]) -> None:
+        self._page, self._world, self._change, self._avoid = page, world, change, tuple(avoid)
+        self._until = len(page.text) + length
+        self._parting = Parting()
+        self._why = ""
+        self.told = 0
+        """How many sentences it has written."""
+
+    async def write(self, llm: LanguageModel, request: ChatRequest, *, within: float, before: str) -> Heard:
+        """Write; return the model's name, and why it broke off where it did. ``before`` parts it from what stands."""
+        self._before = before
+        heard = await piecewise(llm, request, self._take, within=within)
+        if not self._why and not heard.why:
+            await self._add_all(self._parting.end())
+        why = self._why or heard.why
+        return Heard(why if why or self.told else "invalid_output", heard.model)
+
+    async def _take(self, piece: str) -> bool:
+        try:
+            found = self._parting.add(piece)
+        except TooLong:
+            self._why = "invalid_output"
+            return False
+        return await self._add_all(found) and len(self._page.text) < self._until
+
+    async def _add_all(self, found: Sequence[tuple[str, str]]) -> bool:
+        """Tell sentences; False where one is none for this page, and so nothing after it is."""
+        for before, sentence in found:
+            if self._page.has(sentence):
+                continue
+            if why := self._objection(sentence):
+                self._why = why
+                return False
+            await self._page.add(before if self.told else self._before, sentence)
+            self.told += 1
+        return True
+
+    def _objection(self, sentence: str) -> str:
+        """Say in a word why a sentence can't stand, if it can't."""
+        folded = sentence.casefold()
+        if prompt().leaks(f"{self._page.text[-_OVERLAP:]} {sentence}"):
+            return "leak"
+        if any(mark in folded for mark in _MARKUP) or folded.startswith(_ROLES):
+            return "markup"
+        if any(phrase in folded for phrase in _OUT_OF_VOICE):
+            return "out_of_voice"
+        if mentions(sentence, self._avoid):
+            return "avoided"
+        if contradicts(sentence, self._world, self._change):
+            return "contradiction"
+        return ""
