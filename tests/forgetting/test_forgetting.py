@@ -3,44 +3,37 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
-import yaml
 
-from tta_crisis import CRISIS, CrisisQuery
 from tta_kernel import Kernel
 from tta_kernel.testing import logged
-from tta_messages import FAILED, MESSAGES, Failure, Message
-from tta_notify import NOTIFY, Notification
-from tta_orchestration import ORCHESTRATION
-from tta_orchestration.testing import TURN, Teller, checking
-from tta_program import Subcommands, load
+from tta_program import Subcommands
 from tta_redis.testing import RedisServer, redis_server
-from tta_safety import REVIEWS, About, Channel, Verdict
-from tta_schedules import SCHEDULES, Schedule
-from tta_sessions import SESSIONS, commands
+from tta_sessions import commands
 from tta_sessions.hookspecs import forget
-from tta_workflows import JOURNAL, WORKFLOWS, RunQuery
 from tta_world import WORLD, Player, diff
 from tta_world.testing import some_world
 
+from .deployment import (
+    SECRET,
+    SHARED,
+    USER,
+    WORDS,
+    deployment,
+    left_in_memory,
+    plant,
+    there_is_something_everywhere,
+)
 from .traces import in_files, in_memory, in_redis
-
-USER = "anna.of.the.lighthouse"
-SECRET = "Zqsecretx"
-WORDS = (USER, SECRET)
-CRISIS_SAID = f"I can't do this any more, I want to die tonight, {SECRET}"
-BLOCKED_SAID = f"look around and tell what is forbidden, {SECRET}"
-SHARED = (
-    "agents", "audit", "breakers", "crisis", "messages", "notify", "safety", "schedules", "sessions", "tools",
-    "workflows",
-)  # fmt: skip
-"""Whose backends on Redis run where there is one."""
 
 
 @pytest.fixture
@@ -54,77 +47,10 @@ def server() -> Iterator[RedisServer]:
         yield found
 
 
-def objecting(text: str, channel: Channel, about: About) -> Verdict:
-    return Verdict("checked", "blocked" if channel == "story" and "forbidden" in text else "safe")
-
-
-def deployment(folder: Path, server: RedisServer | None) -> Kernel:
-    """Make a kernel of all that is installed, with stores in memory, or on Redis, and the audit in files."""
-    plugins: dict[str, Any] = {
-        "audit-file": {"config": {"folder": str(folder / "audit"), "sync": "never"}},
-        "access-file": {"config": {"file": str(folder / "keys.json")}},
-        "notify": {"config": {"need_humans": False}},
-        "crisis": {"config": {"need_durable": False}},
-        "workflows": {"config": {"workflows": {"turn": TURN, "asked": ASKED}}},
-    }
-    if server is not None:
-        plugins["redis"] = {"enabled": True, "config": {"url": server.url}}
-        plugins["audit-file"] = {"enabled": False}
-        plugins["world-memory"] = {"enabled": False}  # Without it the session's world is all there is.
-        plugins |= {f"{name}-redis": {"enabled": True} for name in SHARED}
-    place = folder / "config"
-    place.mkdir()
-    (place / "base.yaml").write_text("{}", encoding="utf-8")
-    (place / "development.yaml").write_text(yaml.safe_dump({"plugins": plugins}), encoding="utf-8")
-    added: dict[str, Any] = {"teller": Teller, "objecting": checking(objecting)}
-    return Kernel(load(place, "development", {}), plugins=added, installed=True)
-
-
-ASKED = {"steps": [{"id": "agreed", "signal": "person", "timeout": "4m"}]}
-
-
-async def plant(kernel: Kernel) -> None:
-    """Let a person play, despair, and be kept from a story; and let what lasts have their words beside."""
-    play = kernel.get(ORCHESTRATION).process_user_input
-    assert (await play(f"look around, {SECRET}", "s-1", user=USER)).outcome == "story"
-    assert (await play(BLOCKED_SAID, "s-1", user=USER)).verdicts["story"].level == "blocked"
-    assert (await play(CRISIS_SAID, "s-1", user=USER)).verdicts["player"].kinds
-    await kernel.get(NOTIFY).notify(
-        Notification(id="n-1", topic="alarm", severity="low", subject="a test", owner=USER, about={"session": "s-1"})
-    )
-    await kernel.get(SCHEDULES).add("asks", Schedule("asked", input={"said": SECRET}, owner=USER, every=3600.0))
-    await kernel.get(WORKFLOWS).start("asked", {"said": SECRET}, key="waits", owner=USER)
-    messages = kernel.get(MESSAGES)
-    await messages.send(Message.to("letters", FAILED, Failure(SECRET), owner=USER))
-    await messages.send(Message.to("unread", FAILED, Failure(SECRET), owner=USER))
-    for delivery in await messages.receive("letters"):
-        await messages.nack(delivery, error="nobody reads it", permanent=True)
-
-
-async def there_is_something_everywhere(kernel: Kernel) -> None:
-    """Prove that what is to be forgotten has come to each store."""
-    assert await kernel.get(SESSIONS).get("s-1")
-    assert len((await kernel.get(JOURNAL).list(RunQuery())).runs) >= 4
-    assert (await kernel.get(CRISIS).page(CrisisQuery())).interventions
-    assert [each.owner for each in await kernel.get(REVIEWS).list()] == [USER]
-    assert len((await kernel.get(NOTIFY).page()).entries) >= 3
-    assert await kernel.get(SCHEDULES).get("asks")
-    assert await kernel.get(MESSAGES).dead("letters")
-
-
 async def forgotten(kernel: Kernel) -> Mapping[str, int]:
     answers = await kernel.ask(forget, USER)
     assert {name: answer for name, answer in answers.items() if not isinstance(answer, int)} == {}
     return {name: answer for name, answer in answers.items() if isinstance(answer, int)}
-
-
-async def left_in_memory(kernel: Kernel) -> Mapping[str, str]:
-    """Return what is left once all who hear of events have read that runs were forgotten."""
-    left: Mapping[str, str] = {}
-    with anyio.move_on_after(10):
-        while left := in_memory(kernel, WORDS):  # noqa: ASYNC110 - who has read an event tells nobody
-            await anyio.sleep(0.05)
-    return left
 
 
 async def tta_forget(kernel: Kernel) -> int:
@@ -136,7 +62,7 @@ async def tta_forget(kernel: Kernel) -> int:
 
 async def test_in_memory_no_word_and_no_name_is_left(tmp_path: Path) -> None:
     with logged("") as log:
-        async with deployment(tmp_path, None) as kernel:
+        async with deployment(tmp_path) as kernel:
             await plant(kernel)
             world = some_world(player=Player("hall", name=SECRET))
             await kernel.get(WORLD).apply("s-1", 0, diff(None, world), "t-1", owner=USER)
@@ -158,7 +84,7 @@ async def test_on_redis_no_word_and_no_name_is_left(
     tmp_path: Path, server: RedisServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with logged("") as log:
-        async with deployment(tmp_path, server) as kernel:
+        async with deployment(tmp_path, server.url) as kernel:
             await plant(kernel)
             await there_is_something_everywhere(kernel)
             assert in_redis(server, WORDS).keys() == {*WORDS}
@@ -176,7 +102,7 @@ async def test_on_redis_no_word_and_no_name_is_left(
 async def test_where_one_store_fails_the_others_forget_and_it_is_said_what_to_do(
     tmp_path: Path, server: RedisServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with deployment(tmp_path, server) as kernel:
+    async with deployment(tmp_path, server.url) as kernel:
         await plant(kernel)
         broken = server.command("KEYS", f"*crisis*owner:{USER}")[0]
         server.command("RENAME", broken, "aside")
@@ -188,6 +114,39 @@ async def test_where_one_store_fails_the_others_forget_and_it_is_said_what_to_do
         assert "sessions-redis" in said.out
         server.command("RENAME", "aside", broken)
         assert await tta_forget(kernel) == 0
+    assert in_redis(server, WORDS) == {}
+
+
+@pytest.mark.timeout(300)
+async def test_a_process_that_runs_beside_hears_of_it_or_is_named(
+    tmp_path: Path, server: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the process in which the person has played holds in its memory, no store can reach."""
+    folders = [tmp_path / name for name in ("beside", "here")]
+    for folder in folders:
+        folder.mkdir()
+    command = [sys.executable, "-m", "forgetting.worker", server.url, str(folders[0])]
+    with subprocess.Popen(  # noqa: ASYNC220 - it is there in no time, and read in a thread
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]
+    ) as beside:
+        assert beside.stdin is not None
+        assert beside.stdout is not None
+        try:
+            assert await anyio.to_thread.run_sync(beside.stdout.readline) == "planted\n"
+            async with deployment(folders[1], server.url) as kernel:
+                beside.send_signal(signal.SIGSTOP)
+                assert await tta_forget(kernel) == 1
+                assert f":{beside.pid}:" in capsys.readouterr().err
+                beside.send_signal(signal.SIGCONT)
+                # The one that hung may still have to do what it was asked while nobody waited.
+                with anyio.fail_after(120):
+                    while await tta_forget(kernel):  # noqa: ASYNC110 - what runs beside tells nobody else
+                        await anyio.sleep(0.5)
+            beside.stdin.write("look\n")
+            beside.stdin.flush()
+            assert await anyio.to_thread.run_sync(beside.stdout.readline) == "\n"
+        finally:
+            beside.kill()
     assert in_redis(server, WORDS) == {}
 
 

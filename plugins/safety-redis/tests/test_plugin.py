@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tta_safety.rules import RULES, RuleSourceError
 from tta_safety.testing import review
 from tta_safety_redis import RedisReviews, RedisRuleSource, SafetyRedis
 from tta_safety_redis.layout import ReviewKeys, RuleKeys
+from tta_safety_redis.scripts import ADD
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -90,7 +91,10 @@ async def test_what_is_forgotten_deleted_or_over_leaves_no_key(redis: Redis) -> 
         await reviews.add(review(number))
     await reviews.delete(review(0).id)
     assert await reviews.forget("anna") == 2
-    assert await redis.execute("KEYS", f"{redis.prefix}:*") == [ReviewKeys(redis).size.encode()]
+    left = {ReviewKeys(redis).size.encode(), (sign := ReviewKeys(redis).forgotten("anna")).encode()}
+    assert {*await redis.execute("KEYS", f"{redis.prefix}:*")} == left
+    assert 0 < await redis.execute("PTTL", sign) <= 3_600_000
+    await redis.execute("DEL", sign)
     assert await redis.execute("GET", ReviewKeys(redis).size) == b"0"
     await reviews.add(review(1))
     with anyio.fail_after(20):
@@ -189,3 +193,33 @@ async def test_what_replicas_have_confirmed_outlives_its_master() -> None:
             layer = await source.read()
             assert layer is not None
             assert layer.tag == tag
+
+
+class SentTwice:
+    """A Redis whose client sends a script again, as where the answer to it was lost, and ``meanwhile`` something is."""
+
+    def __init__(self, redis: Redis, source: str, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        self._redis, self._source, self._meanwhile = redis, source, meanwhile
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._redis, name)
+
+    def script(self, source: str) -> Any:
+        real = self._redis.script(source)
+
+        async def run(*arguments: Any, **more: Any) -> Any:
+            await real(*arguments, **more)
+            await self._meanwhile()
+            return await real(*arguments, **more)
+
+        return run if source == self._source else real
+
+
+async def test_a_review_that_is_sent_again_after_its_person_was_forgotten_does_not_come_back(redis: Redis) -> None:
+    reviews = RedisReviews(redis)
+    resending: Any = SentTwice(redis, ADD, lambda: reviews.forget("anna"))
+    await RedisReviews(resending).add(review(1, owner="anna"))
+    assert list(await reviews.list()) == []
+    await reviews.add(review(2, owner="anna"))
+    assert [each.turn for each in await reviews.list()] == [2]
+    assert not [key for key in await redis.execute("KEYS", "*") if b"anna" in key and b"owner" not in key]

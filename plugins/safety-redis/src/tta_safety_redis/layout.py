@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from tta_redis import Redis
 
 FORMAT = 1
@@ -28,6 +30,10 @@ class ReviewKeys:
     def owner(self, owner: str) -> str:
         """Return the key of the list of a person's reviews."""
         return self._key("owner", owner)
+
+    def forgotten(self, owner: str) -> str:
+        """Return the key of the sign that a person was forgotten; their name isn't in it."""
+        return self._key("forgotten", hashlib.sha256(owner.encode("utf-8", "replace")).hexdigest())
 
     def _key(self, *parts: str) -> str:
         return self._redis.key("safety", *parts, tag=_REVIEWS)

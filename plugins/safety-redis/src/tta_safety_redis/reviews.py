@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Sequence
 
 import msgspec
@@ -19,6 +20,8 @@ from .layout import FORMAT, ReviewKeys
 log = logging.getLogger("tta.safety-redis")
 _review = msgspec.msgpack.Decoder(Review)
 _AT_ONCE = 100
+_REFUSED_FOR = 3_600_000
+"""Milliseconds for which a review that was sent before its person was forgotten is refused: no call lasts as long."""
 _store_errors = StoreErrors(lambda exc: ReviewsError(f"the store of reviews: {exc}"))
 
 
@@ -54,15 +57,20 @@ class RedisReviews:
         if len(packed) > LARGEST:
             raise ReviewsError(f"a review has {len(packed):,} bytes, of at most {LARGEST:,}")
         place, about = position(review), f"{len(packed)} {review.owner}"
-        arguments: list[str | bytes | int | float] = [
-            place, FORMAT, packed, about, len(packed), int(bool(review.owner)), self._keep, self._most, self._size,
-        ]  # fmt: skip
+        forgotten = self._keys.forgotten(review.owner)
         with _store_errors:
+            sign = await self._redis.execute("GET", forgotten) or b""
+            arguments: list[str | bytes | int | float] = [
+                place, FORMAT, packed, about, len(packed), int(bool(review.owner)), self._keep, self._most, self._size,
+                sign,
+            ]  # fmt: skip
             await self._drop_ended()
             while True:
                 status, found = await self._replication.run(
-                    self._add, self._places(review.id, review.owner), arguments
+                    self._add, [*self._places(review.id, review.owner), forgotten], arguments
                 )  # fmt: skip
+                if status == b"forgotten":
+                    return
                 if status == b"format":
                     raise _newer(review.id, found)
                 if status == b"added":
@@ -100,6 +108,9 @@ class RedisReviews:
             return 0
         count = 0
         with _store_errors:
+            # First: what is on its way is refused from now on.
+            sign = self._keys.forgotten(user)
+            await self._redis.execute("SET", sign, secrets.token_hex(8), "PX", _REFUSED_FOR, retry=True)
             while places := await self._redis.execute("ZRANGE", self._keys.owner(user), 0, _AT_ONCE - 1):
                 for place in places:
                     removed, _ = await self._remove_at(place, user)

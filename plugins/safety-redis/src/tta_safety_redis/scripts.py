@@ -20,14 +20,18 @@ local function too_many(ALL, SIZE, most, limit)
 end
 """
 
-# KEYS: review, all, ends, about, size, list of the owner's. ARGV: place, format, the review packed, what `about` says,
-# its size in bytes, whether it has an owner, for how long it is kept in ms, how many there may be, of how many bytes.
+# What is sent again after its person was forgotten doesn't come back: the sign of that is another one than when it was
+# sent first. KEYS: review, all, ends, about, size, list of the owner's, sign that they were forgotten. ARGV: place,
+# format, the review packed, what `about` says, its size in bytes, whether it has an owner, for how long it is kept in
+# ms, how many there may be, of how many bytes, the sign as it was when this call began.
 ADD = (
     _NOW
     + _TOO_MANY
     + """
-local REVIEW, ALL, ENDS, ABOUT, SIZE, OWNER = unpack(KEYS)
+local REVIEW, ALL, ENDS, ABOUT, SIZE, OWNER, FORGOTTEN = unpack(KEYS)
 local PLACE, KEEP = ARGV[1], tonumber(ARGV[7])
+local sign = redis.call('GET', FORGOTTEN)
+if sign and sign ~= ARGV[10] then return {'forgotten', ''} end
 -- They end together, but for a millisecond.
 if redis.call('EXISTS', ALL) == 0 then redis.call('DEL', SIZE) end
 local found = redis.call('HMGET', REVIEW, 'format', 'place')

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
 
 from tta_kernel import Context, Figure, PositiveDuration, Size, hookimpl
-from tta_redis import REDIS, StoreConfig, StorePlugin
-from tta_sessions import FIGURES, SESSIONS
+from tta_redis import REDIS, RedisDown, StoreConfig, StorePlugin
+from tta_sessions import FIGURES, SESSIONS, SessionsError
+from tta_sessions.hookspecs import forget
 
+from .beside import Beside
 from .store import RedisSessions
 
 __all__ = ["Config", "RedisSessions", "SessionsRedis"]
@@ -30,6 +33,12 @@ class Config(StoreConfig, frozen=True, forbid_unknown_fields=True):
     quarantine: PositiveDuration = 7 * 86400.0
 
 
+async def _forget(ctx: Context, user: str) -> Sequence[str]:
+    """Forget a person in all that this process has, and return the names of the plugins that couldn't."""
+    answers: Mapping[str, object] = await ctx.ask(forget, user)
+    return [name for name, answer in answers.items() if not isinstance(answer, int)]
+
+
 class SessionsRedis(StorePlugin[Config]):
     """Sessions of all processes that share a Redis."""
 
@@ -38,9 +47,27 @@ class SessionsRedis(StorePlugin[Config]):
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
-        self.store = RedisSessions(ctx.get(REDIS), **msgspec.structs.asdict(self.config))
-        ctx.provide(SESSIONS, self.store)
-        yield
+        redis = ctx.get(REDIS)
+        self.store = RedisSessions(redis, **msgspec.structs.asdict(self.config))
+        self._beside = Beside(redis, ctx.log, forget=partial(_forget, ctx))
+        async with self._beside.listening():
+            ctx.start_soon(self._beside.run)
+            ctx.provide(SESSIONS, self.store)
+            yield
+
+    @hookimpl(optionalhook=True)
+    async def forget(self, user: str) -> int:
+        erased = await self.store.forget(user)
+        try:
+            others = await self._beside.ask(user) if user else ()
+        except RedisDown as exc:
+            others = (f"processes that run beside may not have heard of it: {exc}",)
+        if others:
+            raise SessionsError(
+                f"{erased} things are forgotten in the store, and {'; '.join(others)}: forget once more in half a "
+                "minute, or restart what holds them in memory"
+            )
+        return erased
 
     @hookimpl
     def figures(self) -> Sequence[Figure]:

@@ -327,3 +327,40 @@ if kind == 'none' or kind == 'zset' then return {whole, redis.call('ZRANGE', KEY
 return {0, {}}
 """
 )
+
+_NOW = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+
+# A process shows that it runs. KEYS: processes. ARGV: its name, for how long in ms that holds.
+BEAT = (
+    _NOW
+    + """
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+)
+
+# The processes that run. KEYS: processes.
+ALIVE = (
+    _NOW
+    + """
+return redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')
+"""
+)
+
+# A process has forgotten a person. KEYS: answers to one request. ARGV: its name, who of it could not, for how long in
+# ms that is kept.
+CONFIRM = """
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return 1
+"""
+
+# KEYS: answers to one request. It returns names and what they said, by turns, also where the protocol has maps.
+CONFIRMED = """
+return redis.call('HGETALL', KEYS[1])
+"""

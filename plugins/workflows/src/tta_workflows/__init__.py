@@ -150,6 +150,16 @@ class WorkflowsPlugin(Plugin[Config]):
         return workflow_routes(lambda: self._kernel)
 
     @hookimpl(optionalhook=True)
+    async def forget(self, user: str) -> int:
+        """Let go of a person's runs that are at work in this process; it is the journal that erases and counts them."""
+        from .executor import Executor  # Another engine has its own way.
+
+        engine = self._kernel.services.get(WORKFLOWS)
+        if user and isinstance(engine, Executor):
+            engine.forget(user)
+        return 0
+
+    @hookimpl(optionalhook=True)
     def register_commands(self, subcommands: Subcommands) -> None:
         from . import commands  # Only a command needs them.
 

@@ -65,18 +65,21 @@ class Alarms:
     async def run(self) -> Never:
         """Call what is due, until cancelled."""
         while True:
-            now = self._clock.time()
-            # Also what was cancelled and is first: it is nothing to wake up for.
-            while self._due and (self._due[0][0] <= now or self._due[0][1] not in self._calls):
-                _, number = heapq.heappop(self._due)
-                if (call := self._calls.pop(number, None)) is not None:
-                    call()
+            self._call_due(self._clock.time())
             self._next = self._due[0][0] if self._due else inf
             self._earlier = anyio.Event()
             if self._due:
                 await self._sleep(self._next)
             else:
                 await self._earlier.wait()
+
+    def _call_due(self, now: float) -> None:
+        # Not in `run`, which would keep the last call, and the run that it is of, for as long as it sleeps.
+        # Also what was cancelled and is first: it is nothing to wake up for.
+        while self._due and (self._due[0][0] <= now or self._due[0][1] not in self._calls):
+            _, number = heapq.heappop(self._due)
+            if (call := self._calls.pop(number, None)) is not None:
+                call()
 
     async def _sleep(self, until: float) -> None:
         """Sleep until a time, or until something is due before it."""

@@ -78,6 +78,8 @@ class ReviewsContract:
         assert await reviews.forget("anna") == 2
         assert [each.owner for each in await reviews.list()] == ["", "bert"]
         assert await reviews.forget("anna") == 0
+        await reviews.add(review(9, owner="anna"))
+        assert [each.turn for each in await reviews.list(owner="anna")] == [9]
 
     async def test_where_it_is_full_the_oldest_goes(self, small: Reviews) -> None:
         for number in (2, 3, 1, 4):
