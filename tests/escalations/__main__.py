@@ -22,7 +22,7 @@ def main() -> int:
     print(
         f"escalations  seed {chosen.seed}  opened {verdict.count}  killed {verdict.kills}  Redis killed "
         f"{verdict.restarts}  received {verdict.received}  twice {verdict.duplicates}  lied {verdict.lied}  "
-        f"{verdict.seconds:.0f} s  {'WRONG' if verdict.wrong else 'ok'}"
+        f"{verdict.seconds:.0f} s ({verdict.processor:.0f} s of processor)  {'WRONG' if verdict.wrong else 'ok'}"
     )
     for each in verdict.wrong[:20]:
         print(f"    {each}")

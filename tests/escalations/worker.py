@@ -173,6 +173,8 @@ async def settle(found: Kernel, spec: Spec) -> None:
     for number in range(spec.all):
         while not await is_settled(found, id_of(number)):  # noqa: ASYNC110 - other processes settle it, too
             await anyio.sleep(0.1)
+        if (number + 1) % 250 == 0:
+            print(f"told {number + 1}", flush=True)
 
 
 async def is_settled(found: Kernel, id: str) -> bool:
