@@ -9,7 +9,6 @@ from tta_safety import About, Channel, Verdict
 from tta_safety_rules import state as memory
 from tta_safety_rules.checker import Checker
 from tta_safety_rules.engine import Engine
-from tta_safety_rules.folding import Folded
 from tta_safety_rules.scores import Scores, Threshold, Weighing
 
 
@@ -143,10 +142,10 @@ async def test_a_long_text_is_searched_to_its_end(engine: Engine) -> None:
 
 
 class Thorough(Engine):
-    """Never takes a text for plain at one look."""
+    """Looks for all patterns in each text."""
 
-    def is_plain(self, folded: Folded, channel: Channel) -> bool:
-        return False
+    def places(self, text: str, channel: Channel) -> None:
+        return None
 
 
 async def test_one_look_at_two_turns_says_what_two_looks_say(engine: Engine) -> None:

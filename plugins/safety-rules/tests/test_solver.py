@@ -49,7 +49,7 @@ def test_a_fit_tells_what_it_learned_from_what_it_did_not() -> None:
     weights = quantise(fit(lines, words, vectors))
     assert quantise(fit(lines, words, vectors)) == weights
     sums = Sums(weights, ["suicide"])
-    gloomy, sunny = (sums.views(sums.read([word])[0])[0][0] for word in ("gloomy", "sunny"))
+    gloomy, sunny = (sums.read([word])[0][0][0] for word in ("gloomy", "sunny"))
     assert gloomy > sunny
 
 

@@ -9,7 +9,7 @@ import string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tta_safety_rules.features import number, pair, parts, stem, triple, words_of
+from tta_safety_rules.features import number, pair, parts, stem, triple, windows, words_of
 from tta_safety_rules.sums import Sums
 from tta_safety_rules.weights import Weights
 
@@ -31,23 +31,25 @@ SUMS = Sums(
 )  # fmt: skip
 
 
-def weight(words: list[str]) -> int:
-    """Sum the weights as the features are described."""
-    total = 0
+def weights(words: list[str]) -> list[int]:
+    """Return for each word the weights of what ends with it, as the features are described."""
+    found = []
     stems = [0, 0, *(number(stem(word)) for word in words)]
     for place, word in enumerate(words):
         first, second, third = stems[place : place + 3]
-        total += WORDS.index(word) + 1 if word in WORDS else sum(WEIGHTS.get(it, 0) for it in parts(word))
+        total = WORDS.index(word) + 1 if word in WORDS else sum(WEIGHTS.get(it, 0) for it in parts(word))
         total += WEIGHTS.get(pair(second, third), 0)
         total += WEIGHTS.get(triple(first, second, third), 0) if place else 0
-    return total
+        found.append(total)
+    return found
 
 
-@given(st.lists(st.sampled_from([*WORDS, "xyzzy", "xyz", "unheard"]), min_size=1, max_size=12))
+@given(st.lists(st.sampled_from([*WORDS, "xyzzy", "xyz", "unheard"]), min_size=1, max_size=90))
 def test_the_sums_of_a_text_are_those_of_its_features(words: list[str]) -> None:
-    features, known = SUMS.read(words)
-    [[seen]] = SUMS.views(features)
-    assert round(seen * (len(words) + 3) ** 0.5) == weight(words)
+    views, known = SUMS.read(words)
+    expected = weights(words)
+    for [seen], (start, end) in zip(views, windows(len(words)), strict=True):
+        assert round(seen * (end - start + 3) ** 0.5) == sum(expected[start:end])
     assert known == sum(word in WORDS for word in words)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from hashlib import blake2b
 
@@ -13,8 +13,8 @@ from tta_safety import About, Channel
 
 from . import state as memory
 from .context import commands, speaks
-from .engine import Engine, Hit
-from .folding import fold
+from .engine import Engine, Hit, Place
+from .folding import Folded, fold
 from .fusion import Evidence, Judged, Opinion
 from .language import is_known
 from .scores import DeepHead, Head, Scores
@@ -76,18 +76,24 @@ class Checker:
     def _look(
         self, engine: Engine, piece: str, channel: Channel, about: About, *, first: bool, tail: str
     ) -> tuple[list[Hit], Scores | None]:
-        folded = fold(piece)
         lead = about.told[-_CONTEXT:] if channel != "player" else tail if len(piece) <= _SHORT else ""
         lead = _end(lead) if first else ""
-        if lead and engine.is_plain(fold(f"{lead} {piece}"), channel):
-            return [], self._score(folded.text, _before(channel, about))  # In one look, as it nearly always is.
-        hits = [it for it in engine.search(folded, channel) if self._counts(it, engine, about)]
+        gap = len(lead) + 1
+        both = fold(f"{lead} {piece}") if lead else None
+        places: Sequence[Place] | None = None
+        if both is None or both.changed:
+            folded = fold(piece)
+        else:
+            # Where nothing was undone in both, nothing is in the end of it.
+            folded = Folded(piece, both.plain[gap:], both.text[gap:], ())
+            places = engine.places(both.text, channel)
+            if places is not None and engine.is_plain(both.text, channel, places):
+                return [], self._score(folded.text, _before(channel, about))  # In one look, as it nearly always is.
+        hits = [it for it in engine.search(folded, channel, among=places) if self._counts(it, engine, about)]
         if lead:
-            both = fold(f"{lead} {_beginning(piece)}")
-            gap = len(lead) + 1
             hits += (
                 Hit(it.rule, (0, it.span[1] - gap), it.circumstances)
-                for it in engine.search(both, channel)
+                for it in engine.search(fold(f"{lead} {_beginning(piece)}"), channel, among=places)
                 if it.span[0] < len(lead) and it.span[1] > gap and self._counts(it, engine, about)
             )
         return hits, self._score(folded.text, _before(channel, about))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from tta_kernel import Problem
@@ -33,6 +33,13 @@ class Hit(NamedTuple):
     rule: Rule
     span: tuple[int, int]
     circumstances: Circumstances
+
+
+class Place(NamedTuple):
+    """Where to look: for a pattern of a rule, by its number."""
+
+    rule: Rule
+    number: int
 
 
 class Engine:
@@ -120,7 +127,8 @@ class Engine:
     def _objection(self, rule: Rule, example: Example, *, should: bool) -> str:
         """Say what is wrong with a rule's example: it speaks of the rule alone, whatever other rules find."""
         channel = example.channel or rule.channels[0]
-        hits = [*self.search(fold(example.text), channel, only=rule)]
+        own = [Place(rule, number) for number in self._numbers.get(rule.id, ())] if channel in rule.channels else []
+        hits = [*self.search(fold(example.text), channel, among=own)]
         if rule.given and self.disclosed(example.before).isdisjoint(rule.given):
             hits = []
         levels = [level_of(hit, channel) for hit in hits]
@@ -131,14 +139,19 @@ class Engine:
             return "" if levels and worst == example.level else f"makes the level {worst}, and not {example.level}"
         return "" if worst != "safe" else "is no match, and must be one"
 
-    def is_plain(self, folded: Folded, channel: Channel) -> bool:
-        """Say whether a text and its end, from any word on, are as they were meant and without a match.
+    def places(self, text: str, channel: Channel) -> Sequence[Place] | None:
+        """Return the patterns that a text as it was meant has; its end, from any word on, has no other ones.
 
-        Of the end that isn't known where a rule of the channel asks for the beginning of a text.
+        None where that isn't known, since a rule of the channel asks for the beginning of a text.
         """
-        if folded.changed or channel in self._anchored:
-            return False
-        return next(self._search(folded, folded.text, channel, only=None), None) is None
+        if channel in self._anchored:
+            return None
+        piece = view(text)
+        return [it for it in self._found(piece, channel) if next(self._patterns.spans(it.number, piece), None)]
+
+    def is_plain(self, text: str, channel: Channel, among: Sequence[Place]) -> bool:
+        """Say whether a text as it was meant is without a match of these patterns."""
+        return not among or next(self._matches(text, view(text), among), None) is None
 
     def disclosed(self, text: str) -> frozenset[str]:
         """Return the kinds of crisis that a player's text speaks of, or may."""
@@ -147,15 +160,15 @@ class Engine:
             it.rule.category for it in hits if it.rule.category in KINDS and level_of(it, "player") != "safe"
         )
 
-    def search(self, folded: Folded, channel: Channel, *, only: Rule | None = None) -> Iterator[Hit]:
-        """Yield the matches in a text, each with what is around it."""
+    def search(self, folded: Folded, channel: Channel, *, among: Sequence[Place] | None = None) -> Iterator[Hit]:
+        """Yield the matches in a text, of all patterns or of a few, each with what is around it."""
         seen: set[tuple[str, int, int]] = set()
-        for hit in self._search(folded, folded.text, channel, only=only):
+        for hit in self._search(folded, folded.text, channel, among):
             seen.add((hit.rule.id, *hit.span))
             yield hit
         if folded.changed:
             # What was undone may have been meant as it stood, or be in a language whose letters were folded.
-            for hit in self._search(folded, folded.plain, channel, only=only):
+            for hit in self._search(folded, folded.plain, channel, among):
                 if (hit.rule.id, *hit.span) not in seen:
                     yield hit
 
@@ -163,29 +176,32 @@ class Engine:
         sentence = _sentence(text, span)
         return any(it.matches(sentence) for it in self._unless[rule.id])
 
-    def _search(self, folded: Folded, text: str, channel: Channel, *, only: Rule | None) -> Iterator[Hit]:
+    def _search(self, folded: Folded, text: str, channel: Channel, among: Sequence[Place] | None) -> Iterator[Hit]:
         as_meant = text is folded.text
         piece = view(text)
+        places = self._found(piece, channel) if among is None else among
+        for read, (rule, span) in enumerate(self._matches(text, piece, places), 1):
+            around = circumstances(text, *span, rule) if read <= _MOST_READ else unmodified(rule)
+            yield Hit(rule, folded.origin(*span) if as_meant else span, around)
+
+    def _matches(self, text: str, piece: View, places: Iterable[Place]) -> Iterator[tuple[Rule, tuple[int, int]]]:
+        """Yield where patterns are in a text, but for what is excepted."""
         read = 0
-        for rule, number in self._of(only) if only else self._found(piece):
-            if channel not in rule.channels:
-                continue
+        for rule, number in places:
             for span in self._patterns.spans(number, piece):
                 if span[0] == span[1] or (rule.unless and self._excepted(rule, text, span)):
                     continue
                 read += 1
-                around = circumstances(text, *span, rule) if read <= _MOST_READ else unmodified(rule)
-                yield Hit(rule, folded.origin(*span) if as_meant else span, around)
+                yield rule, span
                 if read > _MOST_READ:
                     break  # Whatever else of this rule is there, it has been found as it is.
 
-    def _found(self, piece: View) -> Iterator[tuple[Rule, int]]:
+    def _found(self, piece: View, channel: Channel) -> Iterator[Place]:
+        """Yield the patterns that a text may have."""
         for number in self._patterns.candidates(piece):
             for rule in self._owners.get(number, ()):
-                yield rule, number
-
-    def _of(self, rule: Rule) -> Iterator[tuple[Rule, int]]:
-        return ((rule, number) for number in self._numbers.get(rule.id, ()))
+                if channel in rule.channels:
+                    yield Place(rule, number)
 
 
 def _sentence(text: str, span: tuple[int, int]) -> str:

@@ -28,6 +28,7 @@ _ODD = (
 _DIGITS = str.maketrans("013457@$!|+", "oieastasilt")
 _OTHER_DIGITS = str.maketrans("013457@$!|+", "oleastasllt")
 _MIXED = re.compile(r"[a-z0-9@$!|+]+")
+_HAS_MARK = re.compile(r"[a-z][*#@_$%.\-]{1,8}[a-z]|[a-z]{3}\*")
 _HAS_DIGIT = re.compile(r"[a-z][0-9@$!|+]|[0-9@$!|+][a-z]")
 _SPACED = re.compile(r"(?<![a-z0-9'])(?:[a-z][\s.\-_/*,]{1,3}){2,199}[a-z](?![a-z0-9])")
 _LETTERS = re.compile(r"[a-z]+")
@@ -175,6 +176,8 @@ def _cut(letters: str) -> list[str] | None:
 
 def _digits(text: str) -> Iterator[Edit]:
     """Read digits and signs as the letters that they look like, where that makes a known word."""
+    if not _HAS_DIGIT.search(text):
+        return
     found = [edit for it in _MIXED.finditer(text) if (edit := _read_digits(it))]
     if found:
         # Who writes so writes "1" for "I", which alone would be a number.
@@ -213,6 +216,8 @@ def _squeezed(word: str) -> tuple[str, str]:
 
 def _stretched(text: str) -> Iterator[Edit]:
     """Squeeze letters that are there three times and more: to two, or to one where that makes a known word."""
+    if not _RUN.search(text):
+        return
     known = words().known
     for found in _LETTERS.finditer(text):
         if not _RUN.search(found[0]):
@@ -223,6 +228,8 @@ def _stretched(text: str) -> Iterator[Edit]:
 
 def _censored(text: str) -> Iterator[Edit]:
     """Fill the stars of a word that matters: ``k*ll``, ``su*c*de``, ``d-i-e``."""
+    if not _HAS_MARK.search(text):
+        return
     for token in _STARRED.finditer(text):
         # A longer one is no word, and would take its length squared.
         for found in _CENSORED.finditer(token[0]) if len(token[0]) <= 2 * _LONGEST_WORD else ():
@@ -248,6 +255,8 @@ def _uncensored(word: str) -> str:
 
 def _mended(text: str) -> Iterator[Edit]:
     typos = words().typos
+    if typos.keys().isdisjoint(_WORD.findall(text)):
+        return
     for found in _WORD.finditer(text):
         if found[0] in typos:
             yield found.start(), found.end(), typos[found[0]]

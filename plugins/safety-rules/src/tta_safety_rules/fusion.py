@@ -103,7 +103,7 @@ class Evidence:
         self.risks = {}
         self._alternatives = []
         for it in matches:
-            self._raise(it.finding.category, it.risk)
+            self._raise({it.finding.category: it.risk})
             rule = it.hit.rule
             self._alternatives.append((it.finding.level, rule.priority, rule.alternative, it.finding.category))
 
@@ -129,14 +129,12 @@ class Evidence:
                 for name, match in self._matches.items():
                     self._matches[name] = _reconsidered(match, risks, opinion)
                 self._tell()
-        warned = {it.category for it in self.findings if it.level != "safe"}
         thresholds = opinion.thresholds
-        for category, risk in risks.items():
-            self._raise(category, risk)
-            threshold = thresholds.get(category)
-            if threshold is None or risk < threshold.warning:
-                continue
-            certain = risk >= threshold.escalate
+        self._raise(risks)
+        over = [it for it, risk in risks.items() if it in thresholds and risk >= thresholds[it].warning]
+        warned = {it.category for it in self.findings if it.level != "safe"}
+        for category in over:
+            certain = risks[category] >= thresholds[category].escalate
             named = self._likeliest(risks) if category == CRISIS else category
             if certain and self.channel == "player" and named in KINDS and named not in self.kinds:
                 self.kinds.append(named)
@@ -167,7 +165,7 @@ class Evidence:
         if not doubt or not self._counts(doubt) or self.kinds or before.doubts + 1 < memory.ENOUGH:
             return
         self.kinds.append(doubt.category)
-        self._raise(doubt.category, 1 - (1 - self.risks.get(doubt.category, 0)) * (1 - before.risk))
+        self._raise({doubt.category: 1 - (1 - self.risks.get(doubt.category, 0)) * (1 - before.risk)})
         why = f"the {before.doubts + 1}. doubtful turn of late"
         self.findings.append(
             Finding(
@@ -190,9 +188,10 @@ class Evidence:
     def _likeliest(risks: Mapping[str, float]) -> str:
         return max(KINDS, key=lambda kind: risks.get(kind, 0.0))
 
-    def _raise(self, category: str, risk: float) -> None:
-        if risk > 0:
-            self.risks[category] = 1 - (1 - self.risks.get(category, 0.0)) * (1 - risk)
+    def _raise(self, risks: Mapping[str, float]) -> None:
+        for category, risk in risks.items():
+            if risk > 0:
+                self.risks[category] = 1 - (1 - self.risks.get(category, 0.0)) * (1 - risk)
 
     def level(self) -> Level:
         """Return the highest level of all findings."""

@@ -76,14 +76,13 @@ class _Columns:
 
     def odds(self, words: Sequence[str], before: str | None) -> tuple[dict[str, float], int]:
         """Return the log odds by column, of the worst window over the text, and how many words are known."""
-        features, known = self._sums.read(words)
-        views = self._sums.views(features)
+        views, known = self._sums.read(words)
         worst = _worst(views)
         odds = {column: worst[lane] * scale + bias for column, lane, scale, bias in self._risks}
         lane, scale, bias = self._sentiment
         odds[SENTIMENT] = sum(view[lane] for view in views) / len(views) * scale + bias
         if before and (earlier := words_of(before)):
-            worst = _worst(self._sums.views(self._sums.read(earlier)[0]))
+            worst = _worst(self._sums.read(earlier)[0])
             for column, lane, scale in self._earlier:
                 odds[column] += worst[lane] * scale
         return odds, known

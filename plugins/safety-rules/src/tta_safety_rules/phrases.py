@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import reduce
-from itertools import pairwise, repeat
+from itertools import groupby, pairwise
 from operator import or_
 from typing import NamedTuple
 
@@ -70,9 +70,9 @@ def needs_of(pattern: str) -> Needs:
     return Needs(tuple(sorted(ways, key=_order)), words, min(total, 1.0))
 
 
-def _order(way: Way) -> tuple[Cue, Cue, Phrases, list[list[Cue]]]:
-    """Sort ways the same in each process."""
-    return way.key, way.other, way.ordered, [sorted(it) for it in way.clauses]
+def _order(way: Way) -> tuple[Cue, list[list[Cue]], Cue, Phrases]:
+    """Sort ways the same in each process, those together that have a key and clauses in common."""
+    return way.key, [sorted(it) for it in way.clauses], way.other, way.ordered
 
 
 def _ways(choice: Outlines, clauses: tuple[Clause, ...]) -> Iterator[Way]:
@@ -119,9 +119,10 @@ def _is_whole(cue: Cue) -> bool:
     return cue.startswith(BREAK) and cue.endswith(BREAK)
 
 
-_Asked = tuple[int, bytes | tuple[bytes, ...], int, tuple[bytes, ...], int]
-"""A way: whose it is, its other cue, the bits of its clauses, its phrases, and in how many words all of it is.
+_Asked = tuple[int, int, int, tuple[tuple[bytes, tuple[bytes, ...]], ...]]
+"""Ways that have key and clauses in common.
 
+Whose they are, the bits of the clauses, in how many words all is, and of each way the other cue and the phrases.
 Plain tuples: these the garbage collector leaves alone, which would otherwise stop everything for as long as it takes to
 look at them all.
 """
@@ -150,12 +151,10 @@ class PhraseIndex:
         for number, it in enumerate(needs, first):
             if not it.ways:
                 self._always.append(number)
-            for way in it.ways:
-                clauses = 0
-                for clause in way.clauses:
-                    clauses |= self._bit(clause, bits)
-                ordered = tuple(phrase.encode() for phrase in way.ordered)
-                ways.setdefault(way.key, []).append((number, _spoken(way.other), clauses, ordered, it.words))
+            for (key, clauses), alike in groupby(it.ways, lambda way: (way.key, way.clauses)):
+                fulfilled = reduce(or_, (self._bit(clause, bits) for clause in clauses), 0)
+                each = tuple((way.other.encode(), tuple(it.encode() for it in way.ordered)) for way in alike)
+                ways.setdefault(key, []).append((number, fulfilled, it.words, each))
         for cue in ways.keys() | bits.keys():
             self._add(cue, tuple(ways.get(cue, ())), bits.get(cue, 0))
         self._words = _Words(self._whole, self._parts)
@@ -181,27 +180,33 @@ class PhraseIndex:
 
     def candidates(self, words: Sequence[bytes]) -> Sequence[int]:
         """Return the numbers of the patterns that a text may have, in order."""
-        pairs = [*pairwise(words)]
-        by_word = [*map(self._words.__getitem__, words)]
-        by_pair = [*map(self._pairs.get, pairs, repeat(_NOTHING))]
-        fulfilled = 0
         keys = []
-        for said in (by_word, by_pair):
-            for at, (ways, bits) in enumerate(said):
-                fulfilled |= bits
-                if ways:
-                    keys.append((at, ways))
-        there = {b"", *words, *pairs}
+        fulfilled = []
+        for at, (ways, bits) in enumerate(map(self._words.__getitem__, words)):
+            fulfilled.append(bits)
+            if ways:
+                keys.append((at, ways))
+        for at, said in enumerate(map(self._pairs.get, pairwise(words))):
+            if said is not None:
+                fulfilled[at] |= said[1]
+                if said[0]:
+                    keys.append((at, said[0]))
+        anywhere = reduce(or_, filter(None, fulfilled), 0)
+        text = _joined(words)
         found = set(self._always)
         for at, ways in keys:
-            for number, other, clauses, ordered, most in ways:
-                if number in found or other not in there or clauses & fulfilled != clauses:
+            for number, clauses, most, each in ways:
+                if clauses & anywhere != clauses or number in found:
                     continue
-                near = slice(max(0, at - most), at + most + 1)
-                if clauses and clauses & ~_bits_of(by_word[near]) & ~_bits_of(by_pair[near]):
-                    continue
-                if not ordered or _in_order(ordered, words[near]):
-                    found.add(number)
+                for other, ordered in each:
+                    if other not in text:
+                        continue
+                    near = slice(max(0, at - most), at + most + 1)
+                    if clauses and reduce(or_, filter(None, fulfilled[near])) & clauses != clauses:
+                        break
+                    if not ordered or _in_order(ordered, _joined(words[near])):
+                        found.add(number)
+                        break
         return sorted(found)
 
 
@@ -232,10 +237,6 @@ def _spoken(cue: Cue) -> bytes | tuple[bytes, ...]:
     return words if len(words) > 1 else b"".join(words)
 
 
-def _bits_of(said: Iterable[_Said]) -> int:
-    return reduce(or_, (bits for _, bits in said), 0)
-
-
 def words_of(raw: bytes) -> Sequence[bytes]:
     """Return the words of a text in UTF-8; what isn't ASCII parts words."""
     plain = raw.translate(_SPACES)
@@ -244,8 +245,11 @@ def words_of(raw: bytes) -> Sequence[bytes]:
     return [*_BEYOND.sub(b" ", plain).split(), _FOREIGN.encode()]
 
 
-def _in_order(phrases: tuple[bytes, ...], words: Sequence[bytes]) -> bool:
-    text = b" %b " % b" ".join(words)
+def _joined(words: Sequence[bytes]) -> bytes:
+    return b" %b " % b" ".join(words)
+
+
+def _in_order(phrases: tuple[bytes, ...], text: bytes) -> bool:
     at = 0
     for phrase in phrases:
         at = text.find(phrase, at)

@@ -12,18 +12,41 @@ BREAK = " "
 ANY = "\0"
 """In an outline: whatever, which may be nothing."""
 _COMMON = (
-    "the i a my and s to it in m on you for of that with me t at is he do what can ve how about we was like she so "
-    "one up this her got out are be his from who d don him they says there not all but your no or been an re if "
-    "want now by when have down had then two just good back get has tell feel off since go again say going our "
-    "years time ll help people someone know as first today last them talk day told over said here after because new "
-    "did before mum old more story left right where never door night think myself let see only could call something "
-    "too dog does three ask school need would die kill take man way put still friend dad work four keep until won "
-    "should made without please make name hit year than goes every sorry nobody dead its sister come life suicide "
-    "tonight everyone days doctor long us well stop"
+    "i the and to a it my s in that t of you m me is on for with can do but have so this he was not what at how like "
+    "don be ve she about said out know all if they we up just are get her been as when one feel now or there him no "
+    "had want from alice his an time because think go your then got re going them has who again am back very would "
+    "see by over more never myself years down right why good two ll did really should only say off much people day "
+    "after make every even will could says tell still too other some way things d into stop help little well since "
+    "love before being life take always here last thing were anything sure something any need went told our name does "
+    "come first doesn someone thought talk boyfriend work let better away nothing where which than keep us "
+    "relationship three having bad put same without night look through find their everything head year long home made "
+    "school lot family while won man didn husband hear great oh friends its getting makes ever found also left ago "
+    "old everyone once next hope sorry another wrong try wants together else used okay own took doing dad days friend "
+    "talking eat past new thinking voice sleep mean best end house haven hurt around trying today whole wife anxiety "
+    "nobody started live room depression until door leave came kids week hard yeah person times both mother child guy "
+    "hit herself anymore doctor stay isn yes months looking mom im please feeling queen king lost might four soon "
+    "these scared hand happy give use such five done heart each gone though ex many cut enough quite sex care tried "
+    "ask self girl most bit move gets believe angry baby deal wanted hate round goes close girlfriend felt called "
+    "call cat parents anyone phone making face few kind must hatter die mind job half mock lol mum turtle stopped "
+    "gryphon heard afraid actually under point looked depressed kill sister start dead month tonight brother yet "
+    "asked hands sad alone behind saying normal wasn gave idea high broke may real married fine turn daughter reason "
+    "those somebody however understand son attack almost side thanks sometimes thank wish began mad problem different "
+    "words break body already guys read moved game far second seen trust open panic father eyes drink weeks place "
+    "moment car till pretty change tone 3 thoughts throw six cry issues between late bed morning sick saw seem eating "
+    "hours run less wouldn rest recently comes rather hold dog sounds against course wait ten question low speak food "
+    "story arm remember tea cried glad seems tired duchess check word seeing feelings able taking control large "
+    "crying nice thinks feels rabbit dormouse coming happened either full dating sit telling small looks stuff "
+    "problems water wake twice walk big mine turned tells write couldn replied yourself children party woman breathe "
+    "fight minutes matter therapist money others everybody front constantly asking seemed worried lose taken ready "
+    "sort listen wall died minute become set disorder drinking play nine knows watch white worse blood lie pain takes "
+    "boy outside plan true anger show means part lately fact 2 voices poor knew maybe floor march cant added stand "
+    "mouth god upset table couple young probably stupid decided cannot men arms living burn exactly fear lying dont "
+    "weight cause women aren asleep mouse cold attacks happen handle court least cheating air teenager hair gonna "
+    "chest guess hurts met whether along instead feet early losing often girls marriage beginning cheated"
 )
 """The most frequent words of messages, the most frequent one first."""
 _RANKS = {word: rank for rank, word in enumerate(_COMMON.split(), 1)}
-_RARE = 0.005
+_RARE = 0.002
 _SHARE_OF_LETTER = 0.4
 _RUNS = re.compile(r"[^\x00-\x7f]+")
 
@@ -36,21 +59,6 @@ def phrases_of(outline: str) -> Phrases:
     if not outline.isascii():
         return (max(_RUNS.findall(outline), key=len),)
     return tuple(it for it in outline.split(ANY) if it.strip())
-
-
-def rarest(phrases: Phrases) -> str:
-    """Return the phrase that is in the fewest texts."""
-    return min(phrases, key=lambda it: (share(it), it))
-
-
-def rarest_word(phrases: Iterable[str]) -> str:
-    """Return the whole word of some phrases that is in the fewest texts; "" where they have but parts of words."""
-    words = [
-        word
-        for phrase in phrases
-        for word in phrase.split()[not phrase.startswith(BREAK) : None if phrase.endswith(BREAK) else -1]
-    ]
-    return min(words, key=lambda it: (_share_of_word(it), it), default="")
 
 
 def weight(outlines: Iterable[str]) -> float:

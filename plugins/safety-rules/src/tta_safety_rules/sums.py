@@ -6,6 +6,8 @@ import math
 import re
 import struct
 from collections.abc import Sequence
+from itertools import chain, repeat
+from operator import add, xor
 
 from .features import TRIPLE, number, parts, stem, windows
 from .weights import Weights
@@ -15,6 +17,10 @@ SMOOTH = 3
 _OFFSET = 128
 _LANE = 4
 _REPEATED = re.compile(r"(.)\1+")
+
+_Entry = tuple[int, int, int, int]
+"""A word's packed weights, the number of its stem, and what this is in `pair` and in `triple` if other words follow."""
+_ZEROS = repeat(0)
 
 
 class Sums:
@@ -30,51 +36,46 @@ class Sums:
         chosen = [weights.columns.index(column) for column in columns]
         self._lanes = struct.Struct(f"<{len(columns) + 1}I")
         rows = _packed(weights.word_weights, width, chosen)
-        self._words = {word: (row, stems) for (word, stems), row in zip(weights.vocabulary, rows, strict=True)}
+        self._words = {word: _entry(row, stems) for (word, stems), row in zip(weights.vocabulary, rows, strict=True)}
         self._grams = dict(zip(weights.gram_numbers, _packed(weights.gram_weights, width, chosen), strict=True))
 
-    def read(self, words: Sequence[str]) -> tuple[list[int], int]:
-        """Return for each word the packed weights of all that ends with it, and how many words are known."""
-        found = []
-        unknown = 0
-        known_words, grams = self._words.get, self._grams.get
-        before = last = 0
-        for place, word in enumerate(words):
-            entry = known_words(word)
-            if entry is None:
-                entry = self._unheard(word)
-                unknown += 1
-            total, current = entry
-            # `pair` and `triple` of features, written out: calling them takes longer than what they do.
-            both = (last * 3) ^ current
-            total += grams(both, 0)
-            if place:
-                total += grams((before * 5 + TRIPLE) ^ both, 0)
-            found.append(total)
-            before, last = last, current
-        return found, len(words) - unknown
-
-    def views(self, features: Sequence[int]) -> list[list[float]]:
-        """Return the sums of each window over a text, by the root of its number of words."""
-        cuts = list(windows(len(features)))
+    def read(self, words: Sequence[str]) -> tuple[list[list[float]], int]:
+        """Return the sums of each window over a text, by the root of its number of words, and how many are known."""
+        entries = [self._words.get(it) for it in words]
+        unknown = entries.count(None)
+        if unknown:
+            entries = [it or self._unheard(word) for word, it in zip(words, entries, strict=True)]
+        rows, stems, threes, fives = zip(*filter(None, entries), strict=True)
+        pairs = [*map(xor, (0, *threes), stems)]
+        triples = map(xor, (TRIPLE, *fives), pairs[1:])
+        by_pair, by_triple = map(self._grams.get, pairs, _ZEROS), map(self._grams.get, triples, _ZEROS)
+        cuts = [*windows(len(words))]
         if len(cuts) == 1:
-            return [self._view(features)]
-        return [self._view(features[start:end]) for start, end in cuts]
+            total = sum(chain(rows, filter(None, by_pair), filter(None, by_triple)))
+            return [self._view(total, len(words))], len(words) - unknown
+        by_place = [*map(add, map(add, rows, by_pair), chain((0,), by_triple))]
+        views = [self._view(sum(by_place[start:end]), end - start) for start, end in cuts]
+        return views, len(words) - unknown
 
-    def _view(self, features: Sequence[int]) -> list[float]:
-        *lanes, count = self._lanes.unpack(sum(features).to_bytes(self._lanes.size, "little"))
-        size = 1 / math.sqrt(len(features) + SMOOTH)
-        zero = _OFFSET * count
+    def _view(self, total: int, count: int) -> list[float]:
+        *lanes, features = self._lanes.unpack(total.to_bytes(self._lanes.size, "little"))
+        size = 1 / math.sqrt(count + SMOOTH)
+        zero = _OFFSET * features
         return [(lane - zero) * size for lane in lanes]
 
-    def _unheard(self, word: str) -> tuple[int, int]:
+    def _unheard(self, word: str) -> _Entry:
         """Return what there is of a word outside the vocabulary: the word that it stretches, or its parts."""
         if _REPEATED.search(word):
             for kept in (r"\1\1", r"\1"):
                 entry = self._words.get(_REPEATED.sub(kept, word))
                 if entry is not None:
                     return entry
-        return sum(self._grams.get(part, 0) for part in parts(word)), number(stem(word))
+        return _entry(sum(self._grams.get(part, 0) for part in parts(word)), number(stem(word)))
+
+
+def _entry(row: int, stems: int) -> _Entry:
+    # Here and in `read` stands what `pair` and `triple` of features do: calling them takes longer than what they do.
+    return row, stems, stems * 3, stems * 5 + TRIPLE
 
 
 def _packed(weights: bytes, width: int, chosen: Sequence[int]) -> list[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tta_safety import KINDS, Level
 
@@ -18,8 +18,8 @@ from .scores import CRISIS, Scores, Shares, Weighing
 if TYPE_CHECKING:
     from .engine import Hit
 
-N = TypeVar("N")
-"""A number, or an array of numpy, which only training has."""
+Number = Any
+"""A float, or an array of numpy, which only training has."""
 _STEEP = 30.0
 _SURE = 1e-9
 
@@ -55,22 +55,22 @@ def weighed(weighing: Weighing, scores: Scores, told: Mapping[str, Told]) -> dic
     for category, shares in weighing.shares.items():
         by_rules = told.get(category, _NOTHING)
         odds = log_odds(shares, _odds(scores.risks.get(category, 0.0)), any_kind, by_rules.affirmed, by_rules.doubtful)
-        risks[category] = 1 / (1 + math.exp(-min(max(odds, -_STEEP), _STEEP)))
+        risks[category] = 1 / (1 + math.exp(-odds if -_STEEP < odds < _STEEP else math.copysign(_STEEP, -odds)))
     return risks
 
 
-def log_odds(shares: Shares, own: N, any_kind: N, affirmed: N, doubtful: N) -> N:
+def log_odds(shares: Shares, own: Number, any_kind: Number, affirmed: Number, doubtful: Number) -> Number:
     """Return the calibrated log odds; of arrays, an array."""
-    odds: Any = (
-        shares.own * cast(Any, own)
-        + shares.any_kind * cast(Any, any_kind)
-        + shares.affirmed * cast(Any, affirmed)
-        + shares.doubtful * cast(Any, doubtful)
+    return (
+        shares.own * own
+        + shares.any_kind * any_kind
+        + shares.affirmed * affirmed
+        + shares.doubtful * doubtful
         + shares.intercept
     )
-    return cast(N, odds)
 
 
 def _odds(probability: float) -> float:
-    inside = min(max(probability, _SURE), 1 - _SURE)
-    return math.log(inside / (1 - inside))
+    if not _SURE < probability < 1 - _SURE:
+        probability = _SURE if probability < 0.5 else 1 - _SURE
+    return math.log(probability / (1 - probability))
