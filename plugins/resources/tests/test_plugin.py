@@ -21,6 +21,8 @@ from tta_resources.history import History
 from tta_resources.picture import picture, size
 from tta_resources.portable import PortableSampler
 from tta_resources.sampling import Sampling
+from tta_resources.thresholds import Thresholds
+from tta_resources.watching import Watching
 
 GIB = 1 << 30
 
@@ -58,7 +60,9 @@ class Counting:
 
 async def test_samples_are_taken_again_and_again_and_the_oldest_go() -> None:
     counting = Counting(enough=9)
-    sampling = Sampling(counting, Disks([]), interval=0.001, size=5)
+    sampling = Sampling(
+        counting, Disks([]), Watching(Thresholds()), interval=0.001, size=5, changed=lambda change: None
+    )  # fmt: skip
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(sampling.run)
         with anyio.fail_after(60):

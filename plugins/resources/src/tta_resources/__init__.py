@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from .model import RESOURCES, Disk, Memory, Own, Processors, Resources, Sample, Stall
+from .events import ResourceExhausted, ResourceRecovered, ResourceWarned
+from .model import RESOURCES, Disk, Level, Memory, Own, Processors, Resources, Sample, Stall, Standing
 from .plugin import Config, ResourcesPlugin
+from .thresholds import Thresholds
 
 __all__ = [
-    "RESOURCES", "Config", "Disk", "Memory", "Own", "Processors", "Resources", "ResourcesPlugin", "Sample", "Stall",
+    "RESOURCES", "Config", "Disk", "Level", "Memory", "Own", "Processors", "ResourceExhausted", "ResourceRecovered",
+    "ResourceWarned", "Resources", "ResourcesPlugin", "Sample", "Stall", "Standing", "Thresholds",
 ]  # fmt: skip

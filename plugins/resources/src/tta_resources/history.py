@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 
 from .model import Sample
 
@@ -21,6 +22,11 @@ class History:
     def last(self) -> Sample:
         """Return the newest."""
         return self._samples[-1]
+
+    def newest(self, most: int) -> Sequence[Sample]:
+        """Return the newest, the oldest of them first."""
+        found = list(islice(reversed(self._samples), most))
+        return found[::-1]
 
     def history(self, *, since: float = 0.0, most: int = 3600) -> Sequence[Sample]:
         """Return samples after ``since``, the oldest first, thinned out evenly to ``most``, the newest among them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -88,6 +88,18 @@ class Sample(Struct, frozen=True):
     errors: Mapping[str, str] = {}
 
 
+Level = Literal["normal", "early", "warning", "critical"]
+LEVELS: Sequence[Level] = ("normal", "early", "warning", "critical")
+
+
+class Standing(Struct, frozen=True):
+    """How a resource stands: its level, which fraction is used, and in how many seconds it is full if it goes on."""
+
+    level: Level = "normal"
+    used: float = 0.0
+    full_in: float | None = None
+
+
 class Resources(Protocol):
     """What there is on this node."""
 
@@ -96,6 +108,9 @@ class Resources(Protocol):
 
     def history(self, *, since: float = 0.0, most: int = 3600) -> Sequence[Sample]:
         """Return samples after ``since``, the oldest first, thinned out evenly to ``most``."""
+
+    def standings(self) -> Mapping[str, Standing]:
+        """Return how each resource stands: ``memory``, ``processors``, ``waiting for memory``, ``disk /``."""
 
 
 RESOURCES = Service[Resources]("resources")

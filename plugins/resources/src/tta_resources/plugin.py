@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
 
 from tta_http import Route
-from tta_kernel import Context, Duration, Figure, Plugin, hookimpl
+from tta_kernel import Context, Duration, Event, Figure, Health, Plugin, hookimpl
 from tta_program import Subcommands
 
 from .disks import Disks
-from .model import RESOURCES, Sample
+from .events import ResourceExhausted, ResourceRecovered, ResourceWarned
+from .model import LEVELS, RESOURCES, Sample
 from .routes import routes_of
 from .sampling import Sampling, sampler
+from .thresholds import Thresholds
+from .watching import Change, Watching
 
 FIGURES = (
     Figure("resources.memory", "memory under the smallest limit that holds here", unit="bytes", label="kind"),
@@ -26,6 +31,8 @@ FIGURES = (
     Figure("resources.disk", "free on file systems", unit="bytes", label="path"),
     Figure("resources.killed", "processes of the cgroup that were killed for memory", "counter"),
     Figure("resources.throttled", "waits of the cgroup for its next period", "counter"),
+    Figure("resources.level", "0 well, 1 early warning, 2 warning, 3 critical", label="resource"),
+    Figure("resources.full_in", "until a resource is full, as it goes on now", unit="seconds", label="resource"),
     Figure("resources.errors", "what couldn't be read in the last sample"),
 )
 
@@ -33,13 +40,14 @@ FIGURES = (
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """A sample every ``metrics_interval``; the last ``history`` are kept. ``disks``: paths in file systems to look at.
 
-    ``node`` names what is shared by all processes here, the host by default.
+    ``node`` names what is shared by all processes here, the host by default. ``thresholds``: when it gets tight.
     """
 
     metrics_interval: Annotated[Duration, Meta(ge=0.1)] = 1.0
     history: Annotated[int, Meta(ge=2, le=100_000)] = 3600
     disks: Annotated[tuple[str, ...], Meta(max_length=32)] = ("/",)
     node: Annotated[str, Meta(max_length=200)] = ""
+    thresholds: Thresholds = Thresholds()
 
 
 class ResourcesPlugin(Plugin[Config]):
@@ -53,11 +61,13 @@ class ResourcesPlugin(Plugin[Config]):
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        self._since = time.time()
         found = sampler()
         try:
             config = self.config
             self._sampling = Sampling(
-                found, Disks(config.disks), interval=config.metrics_interval, size=config.history
+                found, Disks(config.disks), Watching(config.thresholds), interval=config.metrics_interval,
+                size=config.history, changed=partial(self._tell, ctx),
             )  # fmt: skip
             ctx.start_soon(self._sampling.run)
             if config.disks:
@@ -66,6 +76,27 @@ class ResourcesPlugin(Plugin[Config]):
             yield
         finally:
             found.close()
+
+    def _tell(self, ctx: Context, change: Change) -> None:
+        text = "%s: %s is at %.0f %% (%s)"
+        said = (self.node, change.resource, change.now.used * 100, change.now.level)
+        if change.now.level == "critical":
+            ctx.log.error(text, *said)
+        else:
+            ctx.log.warning(text, *said)
+        ctx.publish(event_of(self.node, change))
+
+    @hookimpl
+    def event_types(self) -> Sequence[type[Event]]:
+        return (ResourceWarned, ResourceExhausted, ResourceRecovered)
+
+    @hookimpl
+    async def health(self) -> Health:
+        standings = self._sampling.standings()
+        tight = [f"{name} {it.used:.0%}" for name, it in standings.items() if it.level == "critical"]
+        if tight:
+            return Health("degraded", f"{self.node} runs out of {', '.join(tight)}", self._since)
+        return Health(since=self._since)
 
     @hookimpl(optionalhook=True)
     def routes(self) -> Sequence[Route]:
@@ -83,7 +114,27 @@ class ResourcesPlugin(Plugin[Config]):
 
     @hookimpl
     async def snapshot(self) -> Mapping[str, Any]:
-        return figures_of(self._sampling.last())
+        standings = self._sampling.standings()
+        return {
+            **figures_of(self._sampling.last()),
+            "resources.level": {name: LEVELS.index(it.level) for name, it in standings.items()},
+            "resources.full_in": {name: it.full_in for name, it in standings.items() if it.full_in is not None},
+        }
+
+
+def event_of(node: str, change: Change) -> Event:
+    """Return a change as it is told."""
+    resource, before, now = change.resource, change.before, change.now
+    match now.level:
+        case "normal":
+            return ResourceRecovered(node=node, resource=resource, before=before, used=now.used)
+        case "critical":
+            return ResourceExhausted(
+                node=node, resource=resource, before=before, used=now.used, full_in=now.full_in
+            )  # fmt: skip
+    return ResourceWarned(
+        node=node, resource=resource, level=now.level, before=before, used=now.used, full_in=now.full_in
+    )  # fmt: skip
 
 
 def figures_of(sample: Sample) -> Mapping[str, Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from tta_http import Nothing, Principal, Route
 
-from .model import Disk, Memory, Own, Processors, Resources, Sample, Stall
+from .model import Disk, Memory, Own, Processors, Resources, Sample, Stall, Standing
 
 _GIB = 1 << 30
 EXAMPLE = Sample(
@@ -37,17 +37,18 @@ class Samples(Struct, frozen=True):
 
 
 class Now(Struct, frozen=True):
-    """The last sample of a node."""
+    """The last sample of a node, and how each of its resources stands."""
 
     node: str
     sample: Sample
+    standings: Mapping[str, Standing]
 
 
 def routes_of(resources: Callable[[], Resources], node: str) -> Sequence[Route]:
     """Return the routes."""
 
     async def now(request: Nothing, principal: Principal) -> Now:
-        return Now(node, resources().last())
+        return Now(node, resources().last(), resources().standings())
 
     async def history(request: AskHistory, principal: Principal) -> Samples:
         return Samples(node, resources().history(since=request.since, most=request.most))
@@ -56,7 +57,7 @@ def routes_of(resources: Callable[[], Resources], node: str) -> Sequence[Route]:
         Route(
             method="GET", path="/resources", permission="resources:read", request=Nothing, response=Now,
             summary="Say what there is of memory, processors and disk on this node.", handler=now,
-            example=Now("story-1", EXAMPLE),
+            example=Now("story-1", EXAMPLE, {"memory": Standing("normal", 0.5, 5400.0)}),
         ),
         Route(
             method="GET", path="/resources/history", permission="resources:read", request=AskHistory,

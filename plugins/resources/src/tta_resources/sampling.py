@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +12,11 @@ from msgspec.structs import replace
 
 from .disks import Disks
 from .history import History
-from .model import Sample
+from .model import Sample, Standing
+from .watching import Change, Watching
+
+_WATCHED = 120
+"""How many samples a forecast may look at."""
 
 
 class Sampler(Protocol):
@@ -44,8 +48,12 @@ def sampler(pid: str = "self") -> Sampler:
 class Sampling:
     """The samples of this process, taken every ``interval`` seconds."""
 
-    def __init__(self, sampler: Sampler, disks: Disks, *, interval: float, size: int) -> None:
-        self._sampler, self._disks, self._interval = sampler, disks, interval
+    def __init__(
+        self, sampler: Sampler, disks: Disks, watching: Watching, *, interval: float, size: int,
+        changed: Callable[[Change], None],
+    ) -> None:  # fmt: skip
+        self._sampler, self._disks, self._watching, self._interval = sampler, disks, watching, interval
+        self._changed = changed
         self._history = History(size)
         self._history.add(sampler.sample())
 
@@ -56,6 +64,10 @@ class Sampling:
     def history(self, *, since: float = 0.0, most: int = 3600) -> Sequence[Sample]:
         """See `Resources`."""
         return self._history.history(since=since, most=most)
+
+    def standings(self) -> Mapping[str, Standing]:
+        """See `Resources`."""
+        return self._watching.standings
 
     async def run(self) -> None:
         """Take samples for as long as this isn't cancelled."""
@@ -70,8 +82,10 @@ class Sampling:
             await anyio.sleep(max(10.0, self._interval))
 
     def look(self) -> None:
-        """Take one sample."""
+        """Take one sample, and tell what has come to another level."""
         found = self._sampler.sample()
         if self._disks.found or self._disks.errors:
             found = replace(found, disks=self._disks.found, errors={**found.errors, **self._disks.errors})
         self._history.add(found)
+        for change in self._watching.see(self._history.newest(_WATCHED)):
+            self._changed(change)
