@@ -143,6 +143,31 @@ def test_what_a_run_returns_may_not_come_of_a_step_that_may_be_skipped() -> None
     assert found(step(), output={"text": "steps.a.text"}, use=use) == []
 
 
+def test_of_several_paths_each_must_lead_somewhere_and_fit_and_may_be_missing() -> None:
+    use = WorkflowUse("w", Told, Told)
+    steps = (step("a", when="input.text"), step("b", needs=[], when="not input.text"))
+
+    def said(path: str) -> list[str]:
+        return found(*steps, output={"text": path}, use=use)
+
+    assert said("steps.a.text or steps.b.text") == []
+    assert said("steps.a.text or steps.c.text")[0].startswith("output.text: no earlier step is called 'c'")
+    assert said("steps.a.text or steps.b.length")[0].startswith("output.text: steps.b.length is int")
+    assert said("steps.a.text or ")[0].startswith("output.text: '' is no path")
+
+
+@pytest.mark.parametrize("chosen", ["1", "2"])
+def test_the_types_of_several_paths_go_on_to_whoever_reads_the_workflow_within(chosen: str) -> None:
+    fields = {"1": "text", "2": "length"}
+    inner = workflow(
+        step("a", when="input.text"), step("b", needs=[], when="not input.text"),
+        output={"text": f"steps.a.text or steps.b.{fields[chosen]}"},
+    )  # fmt: skip
+    within = bare("in", workflow="inner", input={"text": "input.text"})
+    said = found(within, step("c", input={"text": "steps.in.text"}), others={"inner": inner})
+    assert (said == []) is (chosen == "1")
+
+
 @pytest.mark.parametrize(
     ("fallback", "problem"),
     [

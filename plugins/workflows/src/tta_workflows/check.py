@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
-from msgspec.inspect import Type, type_info
+from msgspec.inspect import StructType, Type, type_info
 from msgspec.structs import replace
 
 from tta_agents import AgentSpec, Unknown
@@ -181,7 +181,8 @@ class _Check:
             found += paths.expression(f"{at}.when", step.when, step=id)
             paths.outputs[id] = self._output(step.agent)
             if step.workflow in self._definitions and step.workflow not in within and len(within) < MAX_DEPTH:
-                inner_given = made_of(f"the input of {step.workflow!r}", paths.types(step.input, step=id))
+                given_types = {**self._optional(step.workflow), **paths.types(step.input, step=id)}
+                inner_given = made_of(f"the input of {step.workflow!r}", given_types)
                 who = f"step {id!r} of {name!r}"
                 inner, paths.outputs[id] = self._reads(step.workflow, who, inner_given, (*within, step.workflow))
                 found += inner
@@ -219,6 +220,12 @@ class _Check:
     def _takes(self, name: str) -> Type | None:
         takes = self._definitions[name].takes
         return self._of_schema(takes, f"the input of {name!r}") if takes is not None else None
+
+    def _optional(self, name: str) -> Mapping[str, tuple[Type, bool]]:
+        """Return by field what a workflow may be given, as it says itself: who runs it may leave that out."""
+        takes = self._takes(name)
+        fields = takes.fields if isinstance(takes, StructType) else ()
+        return {field.encode_name: (field.type, True) for field in fields}
 
     def _of_schema(self, schema: Mapping[str, object], name: str) -> Type:
         return ANY if schema_problem(schema) else of_schema(schema, name)

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET
-from msgspec.inspect import Field, StructType, Type
+from msgspec.inspect import Field, StructType, Type, UnionType
 
 from tta_kernel import Problem, suggest
 
@@ -17,6 +17,7 @@ from .expressions import ExpressionError, Path, compile_expression
 from .expressions import follow as look_up
 from .fits import ANY, NoField, fits, follow, is_open, name_of
 from .order import Order
+from .plan import alternatives
 
 _HOW = "write input.<field> or steps.<id>.<field>"
 
@@ -51,29 +52,40 @@ class PathCheck:
         """
         wanted = reader.takes
         fields = {field.encode_name: field for field in wanted.fields} if isinstance(wanted, StructType) else {}
-        for name, path in paths.items():
+        for name, several in paths.items():
             at, field = f"{where}.{name}", fields.get(name)
             if isinstance(wanted, StructType) and not field and not is_open(wanted):
                 yield Problem(at, f"{reader.name} takes no {name!r}", suggest(name, fields))
-            parts = tuple(path.split("."))
-            try:
-                given, missing = self._type(parts, step, output)
-            except NoField as exc:
-                yield Problem(at, *self._lost(path, parts, exc, step))
-                continue
-            if field and not fits(given, field.type):
-                what = f"{path} is {name_of(given)}, and {reader.name} takes {name_of(field.type)}"
-                yield Problem(at, what, self._of_type(field, step))
-                continue
-            if field and missing and field.required:
-                yield Problem(at, *self._missing(path, parts, field, reader, step, output))
-            if field:
-                self._check_fallback(at, parts, field, reader)
+            choices = alternatives(several)
+            for path in choices:
+                # Of several that may all be missing, whoever wrote them knows that one will be there.
+                yield from self._path(at, path, field, reader, step, output, alone=len(choices) == 1)
         for name, field in fields.items():
             if field.required and name not in paths:
                 hint = " or ".join(f"`{name}: {path}`" for path in self._fitting(field, step))
                 what = f"{reader.name} needs {name!r}"
                 yield Problem(where, what, f"add {hint}" if hint else self._of_type(field, step))
+
+    def _path(
+        self, at: str, path: str, field: Field | None, reader: Reader, step: str, output: Literal["", "maybe", "there"],
+        *, alone: bool,
+    ) -> Iterator[Problem]:  # fmt: skip
+        """Find what is wrong with one path to a field; ``alone``: there is no other for where it isn't there."""
+        parts = tuple(path.split("."))
+        try:
+            given, missing = self._type(parts, step, output)
+        except NoField as exc:
+            yield Problem(at, *self._lost(path, parts, exc, step))
+            return
+        if field is None:
+            return
+        if not fits(given, field.type):
+            what = f"{path} is {name_of(given)}, and {reader.name} takes {name_of(field.type)}"
+            yield Problem(at, what, self._of_type(field, step))
+            return
+        if missing and field.required and alone:
+            yield Problem(at, *self._missing(path, parts, field, reader, step, output))
+        self._check_fallback(at, parts, field, reader)
 
     def expression(self, where: str, text: str, *, step: str, output: bool = False) -> Iterator[Problem]:
         """Find what is wrong with a condition: its form, and what it reads."""
@@ -94,11 +106,15 @@ class PathCheck:
     def types(self, paths: Picked, *, step: str = "") -> Mapping[str, tuple[Type, bool]]:
         """Return by field what its path leads to, and whether that may be missing; one that leads nowhere, anything."""
         found: dict[str, tuple[Type, bool]] = {}
-        for name, path in paths.items():
+        for name, several in paths.items():
+            choices = alternatives(several)
             try:
-                found[name] = self._type(tuple(path.split(".")), step, "")
+                types = [self._type(tuple(path.split(".")), step, "") for path in choices]
             except NoField:
                 found[name] = (ANY, False)  # It is told where it stands.
+                continue
+            type = types[0][0] if len(types) == 1 else UnionType(tuple(each for each, _ in types))
+            found[name] = type, len(types) == 1 and types[0][1]
         return found
 
     def _type(self, path: Sequence[str], step: str, output: str) -> tuple[Type, bool]:

@@ -25,7 +25,7 @@ TRIED_AGAIN = Retry(attempts=3)
 """For a step that is to be tried again, and doesn't say how."""
 
 Picks = tuple[tuple[str, Path], ...]
-"""Field to path, as its parts."""
+"""Field to path, as its parts; where a field has several the first that leads somewhere counts."""
 
 
 class PlanError(ValueError):
@@ -168,7 +168,7 @@ def pick(picks: Picks, data: Mapping[str, Any]) -> dict[str, Any]:
                 value = follow(value, path[at:])
                 break
             value = value.get(part)
-        if value is not None:
+        if value is not None and field not in picked:
             picked[field] = value
     return picked
 
@@ -338,8 +338,15 @@ def _check_path(where: str, path: Path, known: Sequence[str] | Mapping[str, int]
         raise PlanError(where, f"no earlier step is called {path[1]!r}", suggest(str(path[1]), sorted(known)))
 
 
+def alternatives(path: str) -> Sequence[str]:
+    """Return the paths of which the first that leads somewhere is read: they stand with ``or`` between them."""
+    return path.split(" or ")
+
+
 def _picks(paths: Paths, where: str) -> Picks:
-    return tuple((field, _split(path, f"{where}.{field}")) for field, path in paths.items())
+    return tuple(
+        (field, _split(path, f"{where}.{field}")) for field, several in paths.items() for path in alternatives(several)
+    )
 
 
 def _split(path: str, where: str) -> Path:
