@@ -26,6 +26,11 @@ def test_each_text_is_found_wherever_it_stands() -> None:
     assert texts_in(world) == {*"abcdefghijk", "name", "\ufffdl"}
 
 
+def test_a_digest_is_no_text_since_nobody_reads_it() -> None:
+    world = {"said": ["204b7e52", "9017e51c"], "0badc0de" * 8: "breezy", "word": "decade", "long": "0badc0de" * 8 + "a"}
+    assert texts_in(world) == {"said", "breezy", "word", "decade", "long", "0badc0de" * 8 + "a"}
+
+
 def endless() -> dict[str, Any]:
     world: dict[str, Any] = {}
     world["within"] = world

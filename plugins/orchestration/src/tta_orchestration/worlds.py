@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
 PART = 4000
 """How many characters of a world are checked at once."""
+# A check for languages takes digests for words that it doesn't know, and a world with some of them for a foreign text.
+_DIGEST = re.compile(r"[0-9a-f]{8,64}")
 
 
 class NoWorld(Exception):
@@ -15,7 +18,7 @@ class NoWorld(Exception):
 
 
 def texts_in(value: object) -> set[str]:
-    """Return each text in a value, names of fields, too, and bytes as the text that they may be."""
+    """Return each text in a value, names of fields, too, and bytes as the text that they may be; but no digests."""
     try:
         plain = msgspec.to_builtins(value, builtin_types=(bytes, bytearray))
     except (TypeError, ValueError, OverflowError, RecursionError) as exc:
@@ -25,7 +28,8 @@ def texts_in(value: object) -> set[str]:
     while waiting:
         match waiting.pop():
             case str(text):
-                found.add(text)
+                if not _DIGEST.fullmatch(text):
+                    found.add(text)
             case bytes() | bytearray() as raw:
                 found.add(raw.decode(errors="replace"))
             case dict() as fields:
