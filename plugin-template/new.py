@@ -27,8 +27,8 @@ NEXT = """\
   pytest {target}
   tta plugins
 
-To give it a part in a turn, copy the configuration, and let the lines below be the copy's workflows/turn.yaml: they are
-what is there, and a step of yours.
+To give it a part in a turn, copy the configuration, and let the lines below be the copy's workflows/turn.yaml: all
+agents of the story one after the other, and a step of yours.
 
   cp -r config {target}/config
   tta check --config {target}/config

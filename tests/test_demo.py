@@ -40,7 +40,7 @@ def test_the_demo_runs_what_is_tried_here(root: Path) -> None:
 def test_the_turn_is_drawn(at: Path) -> None:
     title, *steps = run(at, "-m", "tta_program", "workflows", "graph", "turn").splitlines()
     assert title == "turn: at most 30 s"
-    assert [line.split()[0] for line in steps] == ["scene", "intent", "world", "story"]
+    assert [line.split()[0] for line in steps] == ["scene", "intent", "reach-out", "meta", "look", "tell", "act"]
 
 
 def test_a_step_that_fails_once_is_tried_again(root: Path, at: Path) -> None:

@@ -160,7 +160,7 @@ def written_config(folder: Path, secret: str) -> Path:
         },
         "crisis": {"config": {"need_durable": False}},
         "notify": {"config": {"need_humans": False}},
-        "workflows": {"config": {"workflows": {"turn": TURN}}},
+        "workflows": {"config": {"workflows": DEFINITIONS}},
     }
     place = folder / "config"
     place.mkdir()
@@ -170,7 +170,10 @@ def written_config(folder: Path, secret: str) -> Path:
 
 
 RATES = {name: {"per_second": 10_000, "burst": 10_000} for name in ("probe", "read", "write", "costly")}
-TURN = yaml.safe_load((Path(__file__).parents[1] / "config/workflows/turn.yaml").read_text(encoding="utf-8"))
+DEFINITIONS = {
+    file.stem: yaml.safe_load(file.read_text(encoding="utf-8"))
+    for file in (Path(__file__).parents[1] / "config/workflows").glob("*.yaml")
+}
 
 
 async def put_everywhere(kernel: Kernel, text: str, http: aiohttp.ClientSession) -> list[bytes]:

@@ -97,11 +97,12 @@ def test_a_plugin_made_from_the_template_takes_part_in_a_turn(root: Path, tmp_pa
     assert "kind-words" in [step["agent"].partition(":")[0] for step in response["steps"]]
 
 
-def test_the_steps_that_it_says_to_repeat_are_those_of_the_story(root: Path, tmp_path: Path) -> None:
+def test_the_steps_before_ones_own_do_what_those_of_the_story_do(root: Path, tmp_path: Path) -> None:
     printed = new(root, "kind-words", tmp_path / "plugin").stdout
-    told = msgspec.yaml.decode((root / "config/workflows/turn.yaml").read_bytes())
-    *repeated, mine = msgspec.yaml.decode(block(printed))["steps"]
-    assert repeated == told["steps"]
+    told = msgspec.yaml.decode((root / "config/workflows/collaborative.yaml").read_bytes())
+    scene, *repeated, mine = msgspec.yaml.decode(block(printed))["steps"]
+    assert scene["agent"] == "world-builder"
+    assert [step["agent"] for step in repeated] == [step["agent"] for step in told["steps"]]
     assert (mine["id"], mine["agent"]) == ("kind-words", "kind-words")
 
 

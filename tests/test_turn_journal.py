@@ -21,13 +21,13 @@ PLUGINS = (
     WorkflowsPlugin, WorkflowsLocal, WorkflowsMemory, AgentsPlugin, AgentsMemory, InputProcessor, WorldBuilder,
     NarrativeGenerator,
 )  # fmt: skip
-TURN = Path(__file__).resolve().parents[1] / "config" / "workflows" / "turn.yaml"
+FOLDER = Path(__file__).resolve().parents[1] / "config" / "workflows"
 
 
 async def test_the_journal_of_a_turn_holds_at_most_twice_what_changed_in_it() -> None:
-    definition = {key: value for key, value in msgspec.yaml.decode(TURN.read_bytes()).items() if key != "version"}
+    definitions = {file.stem: msgspec.yaml.decode(file.read_bytes()) for file in FOLDER.glob("*.yaml")}
     world: Mapping[str, Any] | None = None
-    async with running(*PLUGINS, config={"workflows": {"turn": definition}}) as kernel:
+    async with running(*PLUGINS, config={"workflows": definitions}) as kernel:
         for turn, text in enumerate(("look", "go to the cottage", "hello"), 1):
             given = {"text": text, "seed": 5, "turn": turn, "world": world}
             run = await kernel.get(WORKFLOWS).run("turn", given, key=f"turn-{turn}")

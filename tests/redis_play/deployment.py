@@ -116,9 +116,11 @@ class Deployment:
         **agents: Any,
     ) -> Path:  # fmt: skip
         """Write a config whose turn asks the slow agent first, in this process or in another."""
-        turn = yaml.safe_load((self._root / "config" / "workflows" / "turn.yaml").read_text(encoding="utf-8"))
+        files = (self._root / "config" / "workflows").glob("*.yaml")
+        definitions = {file.stem: yaml.safe_load(file.read_text(encoding="utf-8")) for file in files}
+        turn = definitions["turn"]
         steps = [{"id": "slow", "agent": "slow", "input": {"text": "input.text"}}, *turn["steps"]]
-        workflows = {"workflows": {"turn": {**turn, "steps": steps}}}
+        workflows = {"workflows": {**definitions, "turn": {**turn, "steps": steps}}}
         agents = {"auto_register": True, "visibility": "2s", "drain": "200ms", **agents}
         return self.config((*names, "slow"), slow={"serve": serve}, workflows=workflows, agents=agents, **configs)
 

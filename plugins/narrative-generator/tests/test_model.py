@@ -81,7 +81,7 @@ class TestByAModelThatIsAway(NarrationContract):
         return telling(LlmError("unavailable"))
 
 
-WAIT = In(CHANGES["nothing"], island(), text="I wait")
+WAIT = In(island(), CHANGES["nothing"], text="I wait")
 
 
 async def test_a_model_s_page_is_told_sentence_by_sentence_and_traced() -> None:
@@ -153,7 +153,7 @@ async def test_a_model_that_is_late_is_waited_for_no_longer_than_the_agent_may_t
 
 async def test_who_waits_too_long_for_a_first_sentence_gets_one_by_rules() -> None:
     models = ScriptedModels(PAGE)
-    hurried = In(CHANGES["nothing"], island(), due=time.time() - 1)
+    hurried = In(island(), CHANGES["nothing"], due=time.time() - 1)
     told = await telling(models=models)(hurried)
     assert (told.out.trace, models.calls) == ({"by": "rules", "why": "hurried"}, [])
 
@@ -161,7 +161,7 @@ async def test_who_waits_too_long_for_a_first_sentence_gets_one_by_rules() -> No
 async def test_only_the_rest_is_asked_for_and_it_is_told_what_stands() -> None:
     models = ScriptedModels("A gull goes over, and comes back. " + LINES[2])
     stands = f"{LINES[0]} {LINES[1]}"
-    told = await telling(models=models)(In(CHANGES["nothing"], island(), due=time.time() - 1), released=stands)
+    told = await telling(models=models)(In(island(), CHANGES["nothing"], due=time.time() - 1), released=stands)
     assert told.out.text == f"{stands} {LINES[2]}"
     [call] = models.calls
     assert f'"{LINES[0]} {LINES[1]}"' in call.messages[1].text
@@ -183,7 +183,7 @@ async def test_what_a_model_began_is_ended_by_rules_where_there_is_none_any_more
 async def test_a_model_is_told_facts_and_nothing_that_identifies_anybody() -> None:
     models = ScriptedModels(PAGE)
     request = In(
-        CHANGES["refused"], island(), text="I open the chest", summary="You came by bus.", tone="gentle",
+        island(), CHANGES["refused"], text="I open the chest", summary="You came by bus.", tone="gentle",
         history=(Page(1, "hello", "The bus leaves.", "story"), Page(2, "help me", "Call 112.", "supportive")),
         profile=Profile(goals=("sleep better",), avoid=("dogs",), pace="slow"), themes=("the sea",),
     )  # fmt: skip
@@ -206,7 +206,7 @@ async def test_a_briefing_keeps_to_its_budget_and_leaves_out_the_oldest(size: in
     pages = tuple(
         Page(number, f"typed {number}", f"Page {number} says much. " * 20, "story") for number in range(1, 40)
     )
-    await telling(models=models, max_prompt=size)(In(CHANGES["nothing"], island(), text="I wait", history=pages))
+    await telling(models=models, max_prompt=size)(In(island(), CHANGES["nothing"], text="I wait", history=pages))
     text = models.calls[0].messages[1].text
     assert len(text) <= size
     assert "I wait" in text
@@ -215,7 +215,7 @@ async def test_a_briefing_keeps_to_its_budget_and_leaves_out_the_oldest(size: in
 
 
 async def test_what_a_player_wants_to_avoid_ends_a_model_s_part() -> None:
-    request = In(CHANGES["nothing"], island(), profile=Profile(avoid=("dog",)))
+    request = In(island(), CHANGES["nothing"], profile=Profile(avoid=("dog",)))
     told = await telling(LINES[0] + " Two dogs come along the pier. They bark.")(request)
     assert "dogs" not in told.out.text
     assert told.out.trace["why"] == "avoided"
@@ -233,7 +233,7 @@ INJECTIONS = (
 @pytest.mark.parametrize("typed", INJECTIONS)
 async def test_what_a_player_types_stays_one_line_of_data(typed: str) -> None:
     models = ScriptedModels(PAGE)
-    await telling(models=models)(In(CHANGES["nothing"], island(), text=typed))
+    await telling(models=models)(In(island(), CHANGES["nothing"], text=typed))
     text = models.calls[0].messages[1].text
     before, _, after = text.partition("## What the player typed\n")
     line, _, rest = after.partition("\n")
@@ -253,7 +253,7 @@ def obeys(call: ModelCall) -> str:
 @pytest.mark.parametrize("cut", [0, 40, 400])
 async def test_a_model_that_obeys_the_player_leaks_nothing_of_its_instructions(cut: int) -> None:
     told = await telling(lambda call: "Very well. " + obeys(call)[cut:])(
-        In(CHANGES["nothing"], island(), text=INJECTIONS[0])
+        In(island(), CHANGES["nothing"], text=INJECTIONS[0])
     )
     assert not prompt().leaks(told.out.text)
     assert told.out.trace["why"] in ("leak", "markup", "invalid_output")
@@ -330,4 +330,4 @@ async def test_a_new_config_changes_the_agent_s_time_limit() -> None:
 async def test_a_page_about_a_deed_that_happened_may_say_so() -> None:
     change = happened(Deed("take", thing="apple"))
     page = "You pick up the apple. It is cool, and a little dusty."
-    assert (await telling(page)(In(change, island()))).out.text == page
+    assert (await telling(page)(In(island(), change))).out.text == page

@@ -30,7 +30,7 @@ async def test_the_pieces_arrive_sentence_by_sentence_and_are_the_text(world: Wo
     async def keep(piece: str) -> None:
         pieces.append(piece)
 
-    request = In(change_of(Deed("wait"), beats=(BEAT,)), world, seed=1, turn=4)
+    request = In(world, change_of(Deed("wait"), beats=(BEAT,)), seed=1, turn=4)
     async with _kernel() as kernel:
         reply = await kernel.get(AGENTS).call(ME, request, key="1", on_piece=keep)
 
@@ -42,15 +42,15 @@ async def test_what_was_told_is_remembered_in_the_world_that_comes_back(world: W
     change = change_of(Deed("take", thing="apple"))
     async with _kernel() as kernel:
         agents = kernel.get(AGENTS)
-        first = (await agents.call(ME, In(change, world), key="1")).decode(Out)
-        second = (await agents.call(ME, In(change, first.world), key="2")).decode(Out)
+        first = (await agents.call(ME, In(world, change), key="1")).decode(Out)
+        second = (await agents.call(ME, In(first.world, change), key="2")).decode(Out)
 
     assert first.world.telling.said
     assert first.text != second.text
 
 
 async def test_a_step_that_runs_twice_tells_the_same(world: World, change_of: ChangeOf) -> None:
-    request = In(change_of(Deed("wait")), world)
+    request = In(world, change_of(Deed("wait")))
     async with _kernel() as kernel:
         agents = kernel.get(AGENTS)
         one = await agents.call(ME, request, key="1")
@@ -62,7 +62,7 @@ async def test_a_step_that_runs_twice_tells_the_same(world: World, change_of: Ch
 async def test_config_says_how_much_is_told(world: World, change_of: ChangeOf) -> None:
     deeds = [Deed("feel", feelings=(name,)) for name in ("sadness", "fear", "joy")]
     async with _kernel(max_paragraphs=1) as kernel:
-        reply = await kernel.get(AGENTS).call(ME, In(change_of(*deeds), world), key="1")
+        reply = await kernel.get(AGENTS).call(ME, In(world, change_of(*deeds)), key="1")
 
     assert "\n\n" not in reply.output["text"]
 

@@ -66,7 +66,7 @@ def test_a_missing_input_is_suggested_from_what_a_turn_gives() -> None:
             "world: input.world may be None, and is left out then, but 'orchestration' always needs 'world'",
             "what would fit: steps.story.world, input.profile, input.memory",
         ),
-        ({"mood": "steps.story.text"}, "mood: 'orchestration' takes no 'mood'", "known: memory, text, world"),
+        ({"mood": "steps.story.text"}, "mood: 'orchestration' takes no 'mood'", "known: memory, route, text, world"),
     ],
 )
 def test_an_output_that_a_turn_cannot_use_is_a_problem(output: Mapping[str, str], what: str, hint: str) -> None:

@@ -442,6 +442,44 @@ async def test_a_broken_check_means_the_fallback_and_an_event_for_a_human(broken
         assert (failure.session, failure.owner, failure.plugins) == ("s", "anna", ("checker-1",))
 
 
+@pytest.mark.parametrize(
+    ("checks", "failure"),
+    [
+        ([safe], None),
+        ([], None),
+        ([lambda text, channel, about: Verdict()], Failure("safety", "unchecked")),
+        ([lambda text, channel, about: Verdict("failed")], Failure("safety", "failed")),
+    ],
+)
+async def test_whoever_asks_for_a_person_is_told_whom_to_call_whatever_the_checks_do(
+    checks: Sequence[Check], failure: Failure | None
+) -> None:
+    async with kernel(*checks, allow_unchecked=not checks) as k:
+        response = await k.get(ORCHESTRATION).process_user_input("can I talk to a real person?", "s")
+        assert (response.outcome, response.failure) == ("supportive", failure)
+        assert "findahelpline.com" in response.text
+        assert "The sea" not in response.text
+
+
+async def test_a_turn_whose_agents_have_heard_that_is_supportive_and_changes_nothing() -> None:
+    class Heard(Told, frozen=True):
+        route: str
+
+    class Hearing(Teller):
+        spec = msgspec.structs.replace(Teller.spec, output=Heard)
+
+        async def process(self, request: Scene, ctx: StepContext, /) -> Any:
+            told = await super().process(request, ctx)
+            return Heard(told.text, told.world, "reach-out")
+
+    output = {"text": "steps.story.text", "world": "steps.story.world", "route": "steps.story.route"}
+    turn = {**TURN, "output": output}
+    async with kernel(safe, teller=Hearing, turn=turn) as k:
+        response = await k.get(ORCHESTRATION).process_user_input("quelqu'un", "s")
+        assert (response.outcome, response.kept) == ("supportive", True)
+        assert "world" not in await context(k)
+
+
 async def test_an_objection_is_heard_even_where_another_check_could_not_look() -> None:
     async with kernel(
         lambda text, channel, about: SAFE if channel == "player" else BLOCKED,

@@ -132,18 +132,115 @@ def test_whatever_is_written_is_answered_or_the_story_goes_on(turns: list[tuple[
         support = reply.support
 
 
-@pytest.mark.parametrize(
-    ("text", "asks"),
-    [
-        ("is there a real person I can call?", True), ("who can I call", True), ("I need help", True),
-        ("can I talk to someone real, a therapist maybe", True),
-        ("can I talk to a real human", True), ("give me a hotline", True),
-        ("talk to the innkeeper", False), ("call the dog", False), ("help the knight", False),
-        ("I need help with the door", False),
-    ],
-)  # fmt: skip
-def test_asking_for_a_person_or_a_line_is_known(text: str, asks: bool) -> None:
-    assert reaches_out(text) is asks
+REACHING_OUT = """
+help me
+please help me
+help me please
+Can you help me?
+somebody help me
+please help!
+Help please
+I need help
+I need some help
+can I talk to a real person?
+I want to speak to a human
+is there a real human here
+put me through to a person
+get me a human
+is there a number I can call
+who can I call
+is there a helpline
+give me a hotline
+I need to talk to someone
+is there anyone I can talk to
+I want to talk to a therapist
+can i chat with a counsellor
+I need a real person, not a game
+call someone for me
+get someone
+i need a doctor
+let me speak to someone
+is there somebody who can help me?
+I need professional help
+where can I get help
+how do I get help
+connect me to a human
+I don't want a bot, I want a person
+need to talk to an actual human being
+i need someone to talk to
+are there people I can call?
+can you call somebody for me
+can you get me a counselor
+I have nobody to talk to
+is anyone there who could help me
+I wish I had somebody to talk to
+whom can I call at night
+I’d like to talk to somebody real
+are you a real person? I need a real person
+is there a real person I can call?
+can I talk to someone real, a therapist maybe
+can I talk to a real human
+""".strip().splitlines()
+
+IN_THE_STORY = """
+help
+help!
+help Bram with the nets
+help me find the key
+help him
+can I help you?
+I need help with the nets
+help me up
+ask Bram for help
+talk to the old man
+call the cat
+I need to find the key
+is there anybody here?
+who lives here
+is anyone around
+is there anyone who knows about the light?
+who can light the lamp?
+talk to Bram
+a real lighthouse
+is this real?
+are you a real person?
+are you human?
+am I talking to a real person?
+is this a bot
+I call out
+call for Bram
+how do I play
+line up the stones
+help the girl get her kite down
+can you help me get the kite down
+I want to help people
+does anyone need help?
+look at the line of the shore
+anyone who can light the lamp?
+get the rope
+find somebody's footprints
+give the doctor the shell
+I take the lantern, please help me light it
+ask somebody the way
+talk to the innkeeper
+call the dog
+help the knight
+I need help with the door
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("text", REACHING_OUT)
+def test_asking_for_a_person_a_line_or_help_is_known_however_it_is_typed(text: str) -> None:
+    for said in (text, text.upper(), f"  {text}...", f"{text}!!"):
+        assert reaches_out(said), said
+
+
+@pytest.mark.parametrize("text", IN_THE_STORY)
+def test_what_is_asked_of_the_story_is_no_call_for_a_person(text: str) -> None:
+    assert not reaches_out(text)
+
+
+def test_the_answer_to_that_names_lines() -> None:
     assert "988" in reach_out(country="US")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
+from tta_safety.support import reaches_out
 from tta_world import Command, Feeling, Intent, World
 
 from .reader import Reader
@@ -27,6 +28,10 @@ def parse(
     and the hint ``guess`` stands beside the commands that were guessed.
     """
     typed = normalize(text, max_chars)
+    if reaches_out(text):
+        # Whatever else was said: whoever asks for a person, or for help, gets that, and no scenery.
+        wish = Command(name="reach-out")
+        return Intent(name=wish.name, confidence=1.0, commands=(wish,), text=typed.text, hints=("reach-out",))
     reader = Reader(typed, world, max_commands)
     commands = reader.read()
     # Whatever else was said, despair is answered first.

@@ -14,7 +14,7 @@ from tta_kernel import Context, PositiveDuration
 from tta_llm.aided import AidedAgent, AidedConfig, is_late
 from tta_llm.standby import Unanswered
 from tta_sessions import Page
-from tta_world import Intent, World
+from tta_world import Intent, Route, World, route
 
 
 class Config(AidedConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -40,9 +40,10 @@ class In(Struct, frozen=True):
 
 
 class Out(Struct, frozen=True):
-    """What they mean; where there is a model, who says so."""
+    """What they mean, and the way that it takes through a turn; where there is a model, who says so."""
 
     intent: Intent
+    route: Route = "act"
     trace: dict[str, str] = {}
 
 
@@ -96,18 +97,21 @@ class InputProcessor(AidedAgent[Config]):
             max_commands=config.max_commands,
             max_chars=config.max_chars,
         )
+        way = route(intent, request.world)
         if (llm := self.llm) is None:
-            return Out(intent=intent)
+            return Out(intent, way)
         trace = {"by": "rules"}
         if not self._guessing.is_unsure(intent):
-            return Out(intent, trace)
+            return Out(intent, way, trace)
         if is_late(request.due):
-            return Out(intent, {**trace, "why": "hurried"})
+            return Out(intent, way, {**trace, "why": "hurried"})
         recent = [page.told for page in request.history[-_RECENT:]]
         try:
             intent, model = await self._guessing.guess(
                 llm, intent, request.world, recent, request=self.asking(ctx), within=self.time_left(began)
             )
         except Unanswered as exc:
-            return Out(intent, {**trace, "why": exc.why})
-        return Out(intent, {"by": "model", "prompt": self._guessing.prompt().id, "model": model})
+            return Out(intent, way, {**trace, "why": exc.why})
+        return Out(
+            intent, route(intent, request.world), {"by": "model", "prompt": self._guessing.prompt().id, "model": model}
+        )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from tta_safety.support import reach_out
 from tta_world import Change, Deed, carried, here, period
 
 from .feeling import cry, feel
 from .grammar import Verbatim
 from .nouns import join
+from .recap import recap
 from .refusals import refusal, speakable
 from .scene import (
     Paragraphs,
@@ -245,6 +247,11 @@ def _suggest(voice: Voice, deed: Deed) -> list[str]:
     return said
 
 
+def _reach_out(voice: Voice, deed: Deed) -> list[str]:
+    """Name lines to call: where nobody knows the country, those that lead to one anywhere."""
+    return voice.say_again(reach_out(turn=voice.world.turn))
+
+
 def _help(voice: Voice, deed: Deed) -> list[str]:
     return voice.say("help.done")
 
@@ -257,5 +264,5 @@ _TELLERS: Mapping[str, Teller] = {
     "sleep": _sleep, "shout": _shout, "decline": _decline, "hesitate": _decline,
     "share": _share, "where": _where, "who": _who, "whereami": _whereami,
     "inventory": _inventory, "self": _self, "time": _time, "weather": _weather, "suggest": _suggest,
-    "help": _help, "wonder": _wonder, "stroll": _stroll,
+    "help": _help, "recap": recap, "reach-out": _reach_out, "wonder": _wonder, "stroll": _stroll,
 }  # fmt: skip

@@ -16,7 +16,7 @@ from .voice import Voice
 
 MAX_PARAGRAPHS = 3
 _QUIET = frozenset({"feel", "cry", "decline", "hesitate", "harm", "share", "quit", "save", "help",
-                    "no", "inventory"})  # fmt: skip
+                    "no", "inventory", "reach-out", "recap"})  # fmt: skip
 _HANDS = frozenset({"take", "drop", "put", "give", "open", "read", "examine", "search"})
 _ASKING = frozenset({"suggest", "help"})
 

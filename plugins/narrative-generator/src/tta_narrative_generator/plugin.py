@@ -14,13 +14,14 @@ from tta_kernel import Context, PositiveDuration
 from tta_llm import ChatRequest
 from tta_llm.aided import AidedAgent, AidedConfig, is_late
 from tta_sessions import Page, Profile, Tone
-from tta_world import Change, World
+from tta_world import Change, Intent, World
 
 from .author import prompt
 from .briefing import briefing
 from .grammar import rules
 from .narrate import ending, narrate, remembered
 from .teller import Asked, Teller
+from .untouched import change_from
 
 
 class Config(AidedConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -37,12 +38,16 @@ class Config(AidedConfig, frozen=True, forbid_unknown_fields=True, kw_only=True)
 class In(Struct, frozen=True):
     """What changed, and the world after it; without a seed or a turn, the world's own.
 
+    Without a change nothing did: an intent that only asks about the game is answered, and without one it is told how
+    things stand.
+
     The rest is a turn's background, as `tta_orchestration.TurnInput` has it: what the player wrote, the last pages and
     a summary of those before them, who the story is for, how it is best told, and by when a first sentence is due.
     """
 
-    change: Change
     world: World
+    change: Change | None = None
+    intent: Intent | None = None
     seed: int | None = None
     turn: int | None = None
     text: str = ""
@@ -72,9 +77,9 @@ SPEC = AgentSpec(
             name="narrative_generation",
             type="generation",
             description="Tells what happened in a world, kindly, as a story.",
-            required_inputs=frozenset({"change", "world"}),
+            required_inputs=frozenset({"world"}),
             optional_inputs=frozenset(
-                {"seed", "turn", "text", "history", "summary", "profile", "tone", "themes", "due"}
+                {"change", "intent", "seed", "turn", "text", "history", "summary", "profile", "tone", "themes", "due"}
             ),
             estimated_duration_ms=20,
             tags=frozenset({"text", "story", "narrative"}),
@@ -102,13 +107,13 @@ class NarrativeGenerator(AidedAgent[Config]):
         """Tell one turn, and hand it on sentence by sentence."""
         began = time.monotonic()
         config, world = self.config, request.world
-        narration = narrate(
-            request.change, world, seed=request.seed, turn=request.turn, max_paragraphs=config.max_paragraphs
-        )
+        change = request.change or change_from(request.intent, world)
+        narration = narrate(change, world, seed=request.seed, turn=request.turn, max_paragraphs=config.max_paragraphs)
         end = ending(world, seed=request.seed, turn=request.turn)
-        teller = Teller(narration, world, request.change, ctx, ending=end)
+        teller = Teller(narration, world, change, ctx, ending=end)
         trace: dict[str, str] = {}
-        if (llm := self.llm) is None:
+        if (llm := self.llm) is None or request.change is None:
+            # What is said of the game, and of lines to call, is said in its own words.
             await teller.by_rules()
         elif teller.is_the_rules or (not ctx.released and is_late(request.due)):
             # What a rule has begun it ends; and whoever waits too long for a first sentence gets one now.

@@ -67,14 +67,14 @@ class NarrationContract:
 
     @pytest.mark.parametrize("name", CHANGES)
     async def test_the_pieces_joined_are_the_text_and_there_is_one(self, tell: Tell, name: str) -> None:
-        told = await tell(In(CHANGES[name], island()))
+        told = await tell(In(island(), CHANGES[name]))
         assert "".join(told.pieces) == told.out.text
         assert told.out.text.strip()
         assert told.out.text == told.out.text.strip()
 
     @pytest.mark.parametrize("name", ["beat", "arrival", "both"])
     async def test_a_turn_of_the_story_is_told_as_the_story_has_it(self, tell: Tell, name: str) -> None:
-        text = (await tell(In(CHANGES[name], island()))).out.text
+        text = (await tell(In(island(), CHANGES[name]))).out.text
         change = CHANGES[name]
         assert text.startswith(ARRIVAL.texts[0]) == (ARRIVAL in change.beats)
         assert text.endswith(BEAT.texts[0].replace("\n\n", " ").rpartition(" Then")[2]) == (BEAT in change.beats)
@@ -82,7 +82,7 @@ class NarrationContract:
 
     @pytest.mark.parametrize("name", CHANGES)
     async def test_what_stands_comes_first_and_nothing_is_told_twice(self, tell: Tell, name: str) -> None:
-        request = In(CHANGES[name], island())
+        request = In(island(), CHANGES[name])
         first = await tell(request)
         for number in range(1, len(first.pieces) + 1):
             stands = "".join(first.pieces[:number])
@@ -95,6 +95,6 @@ class NarrationContract:
 
     async def test_of_the_world_only_what_is_to_be_remembered_changes(self, tell: Tell) -> None:
         world = island()
-        out = (await tell(In(CHANGES["taken"], world))).out
+        out = (await tell(In(world, CHANGES["taken"]))).out
         assert structs.replace(out.world, telling=world.telling) == world
         assert out.world.telling.said

@@ -75,6 +75,12 @@ class Voice:
         """Say a text as it is."""
         return self._fresh(text)
 
+    def say_again(self, text: str) -> list[str]:
+        """Say a text whole, also where it was said in the turn before."""
+        said = [tidy(part) for part in sentences(text)]
+        self._now += map(digest, said)
+        return said
+
     def recently_told(self, detail: Detail) -> bool:
         """Tell whether every text of a detail was told not long ago."""
         return all(self._chooser.recently_used(text) for text in detail.texts)

@@ -60,11 +60,13 @@ class TurnOutput(msgspec.Struct, frozen=True):
     """What a turn reads of its workflow's output: the text for the player, and the world to be kept.
 
     ``memory`` is what is to be remembered from now on, by name; None forgets a name, and others stay.
+    ``route`` is the way that the turn took; after ``reach-out`` nothing in the world has changed.
     """
 
     text: str
     world: dict[str, Any]
     memory: dict[str, Any] = {}
+    route: str = ""
 
 
 class OrchestrationResponse(msgspec.Struct, frozen=True):

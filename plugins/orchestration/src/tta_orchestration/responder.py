@@ -40,6 +40,8 @@ _UNFINISHED: Mapping[str, str] = {
 
 _AT_ITS_END = {"taken_over": texts.TAKEN, "gone": texts.GONE}
 """What is told where a part of that story was told before; `texts.UNKEPT` for all others."""
+_REACHES_OUT = "reach-out"
+"""The way that a turn took whose agents have heard somebody ask for a person, in words that didn't tell."""
 _TELLINGS = 10
 """How often a turn is told anew at the most, by whichever process, since others have changed what it begins from."""
 
@@ -138,11 +140,12 @@ class Responder:
                 talking = msgspec.structs.replace(begun, support=reply.support)
                 return await self._say(talking, Instead("supportive", reply.text, instead and instead.failure))
             begun = msgspec.structs.replace(begun, resumed=True, question=reply.text)
+        elif reaches_out(text, locale=flags.locale):
+            # Also where no check runs, or one fails.
+            answer = reach_out(locale=flags.locale, country=flags.country, turn=turn)
+            return await self._say(begun, Instead("supportive", answer, instead and instead.failure))
         elif instead is not None:
             return await self._say(begun, instead)
-        elif reaches_out(text, locale=flags.locale):
-            answer = reach_out(locale=flags.locale, country=flags.country, turn=turn)
-            return await self._say(begun, Instead("supportive", answer))
         elif verdict.doubtful and (not kept.checked_in or turn - kept.checked_in >= self._check_in_every):
             question = check_in(verdict, locale=flags.locale, country=flags.country, turn=turn)
             return msgspec.structs.replace(begun, question=question, doubt=doubt(verdict))
@@ -181,6 +184,8 @@ class Responder:
         answer = msgspec.structs.replace(begun, text=text, run=run, released=self._send is not None and bool(text))
         if release.verdict is not None:
             answer = msgspec.structs.replace(answer, verdicts={**answer.verdicts, "story": release.verdict})
+        if instead is None and run is not None and run.output.get("route") == _REACHES_OUT:
+            return msgspec.structs.replace(answer, outcome="supportive", world=False)
         if instead is None:
             return await self._with_world(answer, input, before, about, key)
         if release.verdict is not None and release.objection is not None and release.objection.failure is None:

@@ -26,8 +26,13 @@ class Hearing:
         self.is_angry = self._has("angry")
         self.asks_what_this_is = self._has("what_am_i")
         self.is_about_oneself = self._has("about_me")
-        self.reaches_out = self._has("reach_out")
+        self._wants_people = self._has("reach_out")
+        self._what_this_is = re.compile(rf"\b(?:{self._any('what_am_i')})", re.IGNORECASE)
         self.wants_the_story = self._is_request()
+
+    def reaches_out(self, text: str) -> bool:
+        """Say whether somebody asks for a person or for help: "are you a real person?" asks for none."""
+        return self._wants_people(self._what_this_is.sub(" ", text[:LONGEST]).strip())
 
     def affirms(self, text: str) -> bool:
         """Say whether an answer says that it is about whoever writes it: with a yes, or in words."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 
 import msgspec
 from msgspec.inspect import StructType, Type, type_info
@@ -211,11 +212,11 @@ class _Check:
         spec = self._agents.get(agent)
         if spec is None or spec.input is Unknown:
             return Reader(repr(agent))
-        return Reader(repr(agent), type_info(spec.input), spec.input)
+        return Reader(repr(agent), _type_of(spec.input), spec.input)
 
     def _output(self, agent: str) -> Type:
         spec = self._agents.get(agent)
-        return type_info(spec.output) if spec is not None and spec.input is not Unknown else ANY
+        return _type_of(spec.output) if spec is not None and spec.input is not Unknown else ANY
 
     def _takes(self, name: str) -> Type | None:
         takes = self._definitions[name].takes
@@ -237,6 +238,11 @@ class _Check:
 
     def _at(self, name: str, key: str) -> str:
         return f"{self._origins.get(name, f'plugins.workflows.config.workflows.{name}.')}{key}"
+
+
+@lru_cache(256)  # Of a large Struct it takes milliseconds, and several steps call the same agent.
+def _type_of(struct: type[msgspec.Struct]) -> Type:
+    return type_info(struct)
 
 
 class _Circle(Exception):

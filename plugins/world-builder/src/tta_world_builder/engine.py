@@ -46,6 +46,7 @@ HANDLERS: Mapping[str, Handler] = {
     "whereami": asking.whereami, "repeat": asking.repeat, "inventory": asking.inventory,
     "about": asking.about, "may": asking.about, "must": asking.about,
     "time": asking.about, "weather": asking.about, "suggest": asking.suggest,
+    "recap": asking.about, "reach-out": asking.about,
     "help": asking.about, "save": asking.about, "quit": asking.about, "undo": asking.about,
     "restart": asking.about, "score": asking.about,
 }  # fmt: skip

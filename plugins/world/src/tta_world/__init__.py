@@ -23,6 +23,7 @@ from .model import (
 )
 from .patch import Edit, Patch, PatchError, diff, disjoint, patched
 from .plugin import WorldMemory, WorldPlugin
+from .routing import Route, route
 from .settings import WorldConfig
 from .store import (
     FIGURES,
@@ -62,9 +63,9 @@ __all__ = [
     "ABROAD", "COMMANDS", "DIRECTIONS", "FEELINGS", "FIGURES", "HEAVY", "NOWHERE", "PLAYER", "REASONS", "VERSION",
     "WORLD", "Applied", "Change", "Character", "Command", "Conflict", "Deed", "Delta", "Detail", "Edit", "Entity",
     "EntityKind", "Exit", "Feeling", "Focus", "Head", "Intent", "Near", "Node", "NodeKind", "Outcome",
-    "Patch", "PatchError", "Period", "Place", "Player", "Record", "Relation", "RelationKind", "Snapshot", "Stored",
-    "Telling", "Thing", "Weather", "World", "WorldConfig", "WorldConflicted", "WorldError",
+    "Patch", "PatchError", "Period", "Place", "Player", "Record", "Relation", "RelationKind", "Route", "Snapshot",
+    "Stored", "Telling", "Thing", "Weather", "World", "WorldConfig", "WorldConflicted", "WorldError",
     "WorldMemory", "WorldPlugin", "WorldRefused", "WorldRepaired", "WorldStore", "blocked", "carried", "diff",
     "digest", "disjoint", "entity", "has_light", "here", "holder", "inside", "known", "lit", "name",
-    "patched", "people", "period", "shows", "visible", "ways",
+    "patched", "people", "period", "route", "shows", "visible", "ways",
 ]  # fmt: skip

@@ -27,7 +27,9 @@ COMMANDS: tuple[str, ...] = (
     # Questions to the story.
     "where", "who", "what", "time", "weather", "suggest", "may", "must",
     # About the game.
-    "help", "about", "inventory", "whereami", "save", "quit", "repeat", "undo", "restart", "score",
+    "help", "about", "recap", "inventory", "whereami", "save", "quit", "repeat", "undo", "restart", "score",
+    # Out of the story, to people.
+    "reach-out",
     # Neither here nor there.
     "yes", "no", "harm", "impossible", "nothing", "unclear",
 )  # fmt: skip
