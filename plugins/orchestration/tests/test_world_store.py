@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
 
@@ -259,6 +260,18 @@ async def test_a_store_that_is_away_fails_no_turn_and_is_repaired_when_it_is_bac
         assert same(world, (await story.stored())[0])
         assert (version, (await story.stored())[1]) == (3, 3)
     assert story.told() == ["store 3"]
+
+
+async def test_a_store_that_takes_its_time_does_not_make_a_turn_look_lost() -> None:
+    class Slow(MemoryWorlds):
+        async def apply(self, *args: Any, **kwargs: Any) -> Any:
+            await anyio.sleep(0.5)  # Much longer than the turn is held for.
+            return await super().apply(*args, **kwargs)
+
+    worlds = Slow(lambda: 1.0, ttl=100.0, limit=10)
+    async with a_story(services={WORLD: worlds}, hold=0.1) as story:
+        assert [(await story.turn())[1] for _ in range(2)] == [1, 2]
+        assert (await story.stored())[1] == 2
 
 
 @pytest.mark.parametrize("context", [{"world": {"turns": 7}}, {"world": "text", "world_version": 3}])

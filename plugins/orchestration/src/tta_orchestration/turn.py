@@ -108,12 +108,16 @@ class Turn:
     async def tell(self, hold: Hold, *, again: bool = False) -> Played:
         """Tell an admitted turn, and commit it; ``again``: another process has left it, perhaps in the middle."""
         try:
-            return await hold.run(self._tell(hold, again=again))
+            played = await hold.run(self._tell(hold, again=again))
         except (TurnLost, SessionFenced):
             return await self.lost(hold.admission)
         except NotKept as exc:
             await self._queue.drop(hold.admission)
             return await self.give_up(exc.failure)
+        # Not while it is held: the commit took the turn out of the queue, and a slow store would make it look lost.
+        if played.kept and self._opened is not None:
+            await self._keep_world(played.session, self._opened)
+        return played
 
     async def lost(self, admission: Admission) -> Played:
         """Say that others go on with the turn, or that it is gone, as that of a person who was forgotten."""
@@ -184,8 +188,6 @@ class Turn:
         after = self._session_after(self._answer)
         unread = not self._answer.released
         committed = await self._guard.commit(after, self.run, unread=unread, admission=admission)
-        if self._opened is not None:
-            await self._keep_world(committed, self._opened)
         return self._played(self._answer, committed)
 
     async def _keep_world(self, committed: Session, opened: Opened) -> None:
