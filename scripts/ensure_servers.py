@@ -56,9 +56,24 @@ def ensure_promtool() -> None:
             print("there is no promtool: install Prometheus, and put it on the path", file=sys.stderr)
 
 
+def ensure_neo4j() -> None:
+    """Make sure of a graph database: Java and Maven from Debian where we are root, the server from Maven Central."""
+    if os.environ.get("NEO4J_URI"):
+        return
+    from tta_world_neo4j.testing import install as install_server
+
+    for program, package in (("java", "default-jre-headless"), ("mvn", "maven")):
+        if not shutil.which(program):
+            print(f"installing {package}, for a Neo4j that the tests start …")
+            install(package)
+    if not install_server():
+        print("there is no Neo4j: the tests that need one fail; or name one in NEO4J_URI", file=sys.stderr)
+
+
 def main() -> int:
     """Install what is missing; 1 where nothing could be tested."""
     ensure_promtool()
+    ensure_neo4j()
     return 0 if ensure_redis() else 1
 
 

@@ -1,0 +1,9 @@
+"""Worlds in Neo4j: they outlive their process, which others share, and are a graph there, too."""
+
+from __future__ import annotations
+
+from .config import Config, Tls
+from .plugin import WorldNeo4j
+from .store import Neo4jWorlds
+
+__all__ = ["Config", "Neo4jWorlds", "Tls", "WorldNeo4j"]
