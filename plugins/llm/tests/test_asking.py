@@ -135,21 +135,6 @@ async def test_what_is_wrong_with_the_request_is_asked_of_nobody_else(code: Any)
     assert len(models.calls) == 1
 
 
-@pytest.mark.parametrize(
-    ("limits", "at", "said"),
-    [
-        (Limits(first=0.02), 1, "no first piece"), (Limits(idle=0.02), 2, "nothing more"),
-        (Limits(total=0.02), 2, "no"),
-    ],
-)  # fmt: skip
-async def test_a_model_that_is_silent_is_given_up_in_time(limits: Limits, at: int, said: str) -> None:
-    models = ScriptedModels(Says(("one ", "two ")[:at], then=anyio.sleep_forever))
-    config = Config(limits=limits, retries=Retries(times=0))
-    with anyio.fail_after(30), pytest.raises(LlmError, match=f"timed_out.*{said}"):
-        await pieces_of(scripted(models=models, config=config), ask())
-    assert models.closed == 1
-
-
 @pytest.mark.parametrize("wanted", [MOOD, Mood], ids=["a JSON Schema", "a Struct"])
 async def test_a_structured_answer_is_validated_and_repaired_once(wanted: Any) -> None:
     wrong = '{"word": "calm"}'
@@ -199,17 +184,6 @@ async def test_requests_take_turns_by_whom_they_are_for_and_too_many_are_told() 
             gone.set()
     assert order[1:] == ["first", "crowd", "other", "crowd"]
     assert len(models.calls) == 4
-
-
-async def test_a_minute_allows_so_many() -> None:
-    config = Config(
-        models={"scripted/*": ModelSettings(per_minute=2)}, limits=Limits(queue=0.01), retries=Retries(times=0)
-    )  # fmt: skip
-    llm = scripted("yes", config=config)
-    await llm.chat(ask())
-    await llm.chat(ask())
-    with pytest.raises(LlmError, match=r"rate_limited.*busy"):
-        await llm.chat(ask())
 
 
 WRONG: Sequence[tuple[dict[str, Any], str]] = [

@@ -67,7 +67,7 @@ async def test_whatever_a_model_does_instead_of_answering_is_an_error_of_ours(st
         with pytest.raises(LlmError) as caught:
             await llm_of(Odd(stranger)).chat(REQUEST)
         assert caught.value.code in ("unavailable", "broken_stream", "timed_out", "too_large")
-        assert (await llm_of(ScriptedModels("all is well")).chat(REQUEST)).text == "all is well"
+        assert (await llm_of(ScriptedModels("all is well"), config=Config()).chat(REQUEST)).text == "all is well"
 
 
 @pytest.mark.parametrize("stranger", going_on(strangers("async", returns=Embedded)), ids=str)

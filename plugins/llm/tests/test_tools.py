@@ -8,9 +8,13 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from tta_llm import ChatRequest, Config, LlmError, Message, ToolCall
+from tta_kernel import Plugin
+from tta_llm import LLM, MODELS, ChatRequest, Config, LlmError, LlmMemory, LlmPlugin, Message, ToolCall
 from tta_llm.testing import Says, ScriptedModels, scripted
-from tta_tools import ToolError, ToolParameter, ToolResult, Tools, ToolSpec
+from tta_tool_policy import Decision
+from tta_tool_policy import ToolCall as PolicyCall
+from tta_tools import Tool, ToolError, ToolParameter, ToolResult, Tools, ToolSpec
+from tta_tools.testing import FakePolicy, deployment
 
 SPEC = ToolSpec(
     name="kg.query", version="1.0.0", description="Asks.", parameters=(ToolParameter(name="who"),)
@@ -93,3 +97,27 @@ async def test_a_tool_that_isnt_there_cant_be_offered() -> None:
     with pytest.raises(LlmError, match=r"invalid_request: tool 'kg.path': not_found") as caught:
         await llm_of(ScriptedModels("yes"), FakeTools()).chat(ask(tools=("kg.path",)))
     assert "MARK" not in str(caught.value)
+
+
+async def test_the_policy_of_the_deployment_decides_about_what_a_model_wants() -> None:
+    asked: list[str] = []
+
+    async def light(place: str) -> str:
+        """Light a lamp."""
+        asked.append(place)
+        return f"the {place} is lit"
+
+    def decide(call: PolicyCall) -> Decision:
+        allowed = call.agent == "wba" and call.owner == "ann"
+        return Decision(effect="allow" if allowed else "deny", rule="lamps", reason="a test", policy="0f")
+
+    models = ScriptedModels(*[wants("lamp-light", '{"place": "tower"}'), "It is done."] * 2)
+    tool = Tool.of(light, name="lamp.light", version="1.0.0")
+    more: dict[str, type[Plugin[Any]]] = {"llm": LlmPlugin, "llm-memory": LlmMemory}
+    async with deployment(tool, policy=FakePolicy(decide), more=more, services={MODELS: models}) as kernel:
+        llm = kernel.get(LLM)
+        await llm.chat(ask(tools=("lamp.light",)))
+        assert "the tower is lit" in models.calls[1].messages[-1].text
+        await llm.chat(ask(tools=("lamp.light",), owner="bob"))
+    assert "denied" in models.calls[3].messages[-1].text
+    assert asked == ["tower"]

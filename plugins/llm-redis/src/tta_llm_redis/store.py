@@ -19,6 +19,8 @@ _errors = StoreErrors(lambda exc: BudgetsError(f"the store of budgets: {exc}"))
 class RedisBudgets:
     """Keeps accounts and reservations, each as long as it counts."""
 
+    durable = True
+
     def __init__(
         self, redis: Redis, log: logging.Logger, *, wait_replicas: int = 0, wait_timeout: float = 1.0
     ) -> None:  # fmt: skip

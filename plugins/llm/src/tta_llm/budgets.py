@@ -63,7 +63,9 @@ class Spent(Struct, frozen=True, kw_only=True):
 
 
 class Budgets(Protocol):
-    """Where the processes of a deployment keep what was spent; each call may raise `BudgetsError`."""
+    """Where what was spent is kept; ``durable``: another process finds it. Each call may raise `BudgetsError`."""
+
+    durable: bool
 
     async def reserve(self, key: str, accounts: Sequence[Account], amount: Amount, *, hold: float) -> Reserved:
         """Charge an amount to all of the accounts, or to none where one wouldn't bear it.

@@ -11,6 +11,7 @@ from tta_program import DONE, Subcommands, fail, moment, print_json, table
 
 from .budgets import MICRO, Spent
 from .errors import LlmError
+from .llm import ChainedModels
 from .model import ChatRequest, Message
 from .service import LLM, LanguageModel
 
@@ -74,6 +75,11 @@ async def _ping(llm: LanguageModel, options: argparse.Namespace) -> int:
 
 
 async def _budget(llm: LanguageModel, options: argparse.Namespace) -> int:
+    if isinstance(llm, ChainedModels) and not llm.durable:
+        why = (
+            "budgets are kept in memory, and this process has spent nothing: keep them where all see them (`llm-redis`)"
+        )
+        return fail("llm budget", why)
     found = await llm.spent(session=options.session, owner=options.user)
     if options.json:
         print_json(found)

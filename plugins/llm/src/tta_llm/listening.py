@@ -24,20 +24,25 @@ _LONGEST_DETAIL = 300
 async def listen(models: Models, call: ModelCall, limits: Limits, until: float) -> AsyncGenerator[Delta, None]:
     """Ask a model, and yield what it says, until it says why it ends; ``until`` is when all must be over.
 
-    No cancel scope is open where it yields. What says nothing, such as keep-alives, buys no time.
+    Only the time that the model takes counts, and not what its reader does between two pieces; what says nothing, such
+    as keep-alives, buys no time. No cancel scope is open where it yields.
     """
     given: Any = None
     try:
         given = _begun(models, call)
-        waits_until, what = anyio.current_time() + limits.first, f"no first piece within {limits.first:g} s"
-        said = 0
+        left, what = limits.first, f"no first piece within {limits.first:g} s"
+        said, yielded = 0, anyio.current_time()
         while True:
-            delta = await _next(given, min(waits_until, until), call.model, what)
+            asked = anyio.current_time()
+            until += asked - yielded
+            delta = await _next(given, min(asked + left, until), call.model, what)
             said += len(delta.text) + sum(len(each.arguments) + len(each.name) for each in delta.tool_calls)
             if said > call.most:
                 raise LlmError("too_large", f"model {call.model}: the answer has more than {call.most} characters")
+            yielded = anyio.current_time()
+            left -= yielded - asked
             if delta.text or delta.tool_calls:
-                waits_until, what = anyio.current_time() + limits.idle, f"nothing more for {limits.idle:g} s"
+                left, what = limits.idle, f"nothing more for {limits.idle:g} s"
             yield delta
             if delta.finish is not None:
                 return

@@ -56,6 +56,7 @@ class ChainedModels:
         publish: Callable[[Event], None] = lambda event: None,
     ) -> None:  # fmt: skip
         self._models, self._config, self._tools, self._breakers = models, config, tools, breakers
+        self.durable = bool(getattr(budgets, "durable", False))
         self.charging = Charging(guard_budgets(budgets, limit=config.store_limit), config, log, clock)
         self._chain = (
             None

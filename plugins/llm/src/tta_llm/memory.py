@@ -30,6 +30,8 @@ class _Reservation(Struct):
 class MemoryBudgets:
     """Keeps at most ``most`` accounts, and as many keys; ``clock`` gives seconds since the epoch."""
 
+    durable = False
+
     def __init__(self, clock: Callable[[], float], *, most: int = 100_000) -> None:
         self._clock, self._most = clock, most
         self._accounts: dict[str, _Charged] = {}
