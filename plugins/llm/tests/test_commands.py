@@ -75,4 +75,5 @@ async def test_what_this_process_alone_would_know_isnt_shown_as_if_it_were_all(
     async with running(LlmPlugin, LlmMemory, config=CONFIG) as kernel:
         assert await tta(kernel, "llm", "budget") == 1
         assert "llm-redis" in capsys.readouterr().err
-        assert await tta(kernel, "llm", "models") == 0
+        assert await tta(kernel, "llm", "models") == 1
+        assert "enable `llm-openai`" in capsys.readouterr().err

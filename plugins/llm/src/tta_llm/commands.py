@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
-from tta_kernel import Kernel
+from tta_kernel import Kernel, Service
 from tta_program import DONE, Subcommands, fail, moment, print_json, table
 
 from .budgets import MICRO, Spent
 from .errors import LlmError
 from .llm import ChainedModels
 from .model import ChatRequest, Message
+from .models import MODELS
 from .service import LLM, LanguageModel
 
 _Act = Callable[[LanguageModel, argparse.Namespace], Awaitable[int]]
@@ -23,19 +25,20 @@ def add(subcommands: Subcommands) -> None:
     """Add the commands."""
     subcommands.group("llm", help="language models: which there are, whether they answer, and what was spent")
 
-    def command(name: str, act: _Act, text: str) -> argparse.ArgumentParser:
+    def command(name: str, act: _Act, text: str, *more: Service[Any]) -> argparse.ArgumentParser:
         async def run(kernel: Kernel, options: argparse.Namespace) -> int:
             try:
                 return await act(kernel.get(LLM), options)
             except LlmError as exc:
                 return fail(name, str(exc))
 
-        parser = subcommands.add(name, run, help=text, requires=(LLM,))
+        parser = subcommands.add(name, run, help=text, requires=(LLM, *more))
         parser.add_argument("--json", action="store_true", help="print JSON")
         return parser
 
-    command("llm models", _models, "list the models that are configured, and those that servers have")
-    parser = command("llm ping", _ping, "ask a model for one word, and say how long it took")
+    # LLM goes without a backend; whoever asks what there is wants to know that there is none.
+    command("llm models", _models, "list the models that are configured, and those that servers have", MODELS)
+    parser = command("llm ping", _ping, "ask a model for one word, and say how long it took", MODELS)
     parser.add_argument("model", nargs="?", default="", help="endpoint/model, or an alias (the default)")
     parser = command("llm budget", _budget, "show what was spent of each budget")
     parser.add_argument("--session", default="", help="also of budgets for sessions, this one's")
@@ -43,6 +46,8 @@ def add(subcommands: Subcommands) -> None:
 
 
 async def _models(llm: LanguageModel, options: argparse.Namespace) -> int:
+    if not llm.ready:
+        return fail("llm models", "no plugin provides models: enable `llm-openai`, and say where its server is")
     found = await llm.models()
     if options.json:
         print_json(found)
@@ -50,7 +55,7 @@ async def _models(llm: LanguageModel, options: argparse.Namespace) -> int:
         rows = [(each.name, ", ".join(each.aliases) or "-", each.status) for each in found]
         table([("model", "aliases", "breaker"), *rows])
     else:
-        print("there is no model: enable llm-openai, and say where its server is")
+        print("servers say that they have no model")
     return DONE
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .budgets import BudgetsContract, SharedBudgetsContract
+from .models import ModelsContract
 from .scripted import Says, ScriptedModels, scripted
 
-__all__ = ["BudgetsContract", "Says", "ScriptedModels", "SharedBudgetsContract", "scripted"]
+__all__ = ["BudgetsContract", "ModelsContract", "Says", "ScriptedModels", "SharedBudgetsContract", "scripted"]

@@ -28,8 +28,8 @@ class Says(Struct, frozen=True):
     """
 
     pieces: tuple[str, ...] = ()
-    tool_calls: tuple[ToolCall, ...] = ()
     finish: Finish = "stop"
+    tool_calls: tuple[ToolCall, ...] = ()
     usage: Usage | None = None
     error: LlmError | None = None
     then: Any = None
@@ -55,6 +55,8 @@ class ScriptedModels:
         return [ModelInfo(name) for name in self._names]
 
     async def stream(self, call: ModelCall) -> AsyncGenerator[Delta, None]:
+        if call.model.startswith("nowhere/"):
+            raise LlmError("invalid_request", "there is no endpoint `nowhere`", reached=False)
         said = self._script[min(len(self.calls), len(self._script) - 1)]
         self.calls.append(call)
         if callable(said):
