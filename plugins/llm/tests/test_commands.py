@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tta_kernel import Kernel
+from tta_kernel import Kernel, Service
 from tta_kernel.testing import running
 from tta_llm import BUDGETS, LLM, MODELS, ChatRequest, LlmMemory, LlmPlugin, Message, Usage, commands
 from tta_llm.memory import MemoryBudgets
@@ -40,7 +40,7 @@ async def tta(kernel: Kernel, *words: str) -> int:
 
 
 def deployed(*script: Any) -> Kernel:
-    services = {MODELS: ScriptedModels(*script), BUDGETS: Durable(time.time)}
+    services: dict[Service[Any], object] = {MODELS: ScriptedModels(*script), BUDGETS: Durable(time.time)}
     return running(LlmPlugin, config=CONFIG, services=services)
 
 

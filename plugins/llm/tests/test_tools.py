@@ -111,7 +111,8 @@ async def test_the_policy_of_the_deployment_decides_about_what_a_model_wants() -
         allowed = call.agent == "wba" and call.owner == "ann"
         return Decision(effect="allow" if allowed else "deny", rule="lamps", reason="a test", policy="0f")
 
-    models = ScriptedModels(*[wants("lamp-light", '{"place": "tower"}'), "It is done."] * 2)
+    lamp = wants("lamp-light", '{"place": "tower"}')
+    models = ScriptedModels(lamp, "It is done.", lamp, "It isn't.")
     tool = Tool.of(light, name="lamp.light", version="1.0.0")
     more: dict[str, type[Plugin[Any]]] = {"llm": LlmPlugin, "llm-memory": LlmMemory}
     async with deployment(tool, policy=FakePolicy(decide), more=more, services={MODELS: models}) as kernel:

@@ -1,4 +1,4 @@
-"""The contract of a backend of models: subclass it, and give an ``opened`` fixture by which a model follows a script."""
+"""The contract of a backend of models: subclass it, with an ``opened`` fixture by which a model follows a script."""
 
 from __future__ import annotations
 
