@@ -37,6 +37,18 @@ async def test_what_may_be_said_instead_fits_the_country_and_the_language() -> N
     assert "Я понимаю только: English." in foreign.alternative
 
 
+async def test_what_may_be_said_instead_names_the_operator_s_own_lines(tmp_path: Path) -> None:
+    file = tmp_path / "lines.yaml"
+    line = "{name: Own, phone: '12 34', topics: [any], source: 'https://x.org/', verified_on: 2026-11-20}"
+    file.write_text(f"countries: {{KE: {{lines: [{line}]}}}}")
+    async with running(SafetyRules, SafetyPlugin, configs={"safety": {"lines_file": str(file)}}) as kernel:
+        crisis = await asked(kernel, "I want to kill myself", about=About(country="KE"))
+        foreign = await asked(kernel, "Мне сегодня очень плохо и грустно", about=About(country="KE"))
+
+    assert "Own (call 12 34)" in crisis.alternative
+    assert "Own (call 12 34)" in foreign.alternative
+
+
 def test_an_unknown_key_is_refused_before_anything_starts() -> None:
     [problem] = problems(SafetyRules, config={"colour": "blue"})
 

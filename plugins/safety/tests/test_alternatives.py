@@ -9,7 +9,7 @@ import pytest
 
 from tta_safety import CATEGORIES, KINDS
 from tta_safety.alternatives import alternative, fallback, known_languages
-from tta_safety.lines import countries, help_lines
+from tta_safety.lines import shipped_lines
 
 SEVERITIES = range(7)
 EVERY = [(name, severity, language) for name in CATEGORIES for severity in SEVERITIES for language in known_languages()]
@@ -29,6 +29,8 @@ CLAIMS = (
 TURNS_AWAY = (
     r"\b(?:can't help|cannot help|can't continue|conversation is over|goodbye|leave now|kann dir nicht helfen)\b"
 )
+
+countries, help_lines = shipped_lines().countries, shipped_lines().help_lines
 
 
 @pytest.mark.parametrize("name", CATEGORIES)

@@ -14,19 +14,13 @@ from tta_kernel import Health
 from tta_kernel.hookspecs import health
 from tta_kernel.testing import running
 from tta_safety import KINDS, SafetyPlugin
-from tta_safety.lines import (
-    ALWAYS,
-    ANY,
-    LinesError,
-    all_lines,
-    countries,
-    help_lines,
-    lines_for,
-    outdated,
-    read_lines,
-    spoken,
-)
+from tta_safety.lines import ALWAYS, ANY, LinesError, read_lines, shipped_lines
 
+LINES = shipped_lines()
+all_lines, countries, lines_for, outdated, spoken = (
+    LINES.all_lines, LINES.countries, LINES.lines_for, LINES.outdated, LINES.spoken
+)  # fmt: skip
+help_lines = LINES.help_lines
 DATA = files(tta_safety).joinpath("lines.yaml").read_text(encoding="utf-8")
 READ = date(2026, 11, 29)
 YEAR = 365 * 86400.0
@@ -124,7 +118,7 @@ def data(line: str = LINE, country: str = "US") -> str:
 
 
 def test_data_that_is_whole_is_read() -> None:
-    assert read_lines(data()).countries["US"].lines[0].phone == "1"
+    assert read_lines(data()).lines_for("US")[0].phone == "1"
 
 
 @pytest.mark.parametrize(

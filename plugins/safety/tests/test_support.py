@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tta_safety import KINDS, Finding, Verdict
-from tta_safety.hearing import hearing
 from tta_safety.support import Reply, Support, affirmed, check_in, converse, doubt, reach_out, reaches_out
-from tta_safety.texts import support_texts
+from tta_safety.texts import shipped_texts
 
+support_texts, hearing = shipped_texts().of, shipped_texts().hearing
 SAFE = Verdict("checked", "safe")
 
 

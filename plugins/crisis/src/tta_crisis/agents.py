@@ -10,8 +10,7 @@ import msgspec
 from tta_agents import AgentError, AgentSpec, StepContext
 from tta_kernel import as_failure
 from tta_notify import Notification
-from tta_safety import support
-from tta_safety.lines import help_lines
+from tta_safety import Help, support
 from tta_safety.model import Verdict
 
 from .crises import StoredCrises
@@ -112,7 +111,7 @@ SPECS: Sequence[AgentSpec] = (
 )
 
 
-def agents(crises: StoredCrises, record: Record) -> Sequence[CrisisAgent]:
+def agents(crises: StoredCrises, record: Record, help: Help) -> Sequence[CrisisAgent]:
     """Make the agents of protocols."""
     reach = crises.reach
 
@@ -183,11 +182,11 @@ def agents(crises: StoredCrises, record: Record) -> Sequence[CrisisAgent]:
 
     async def respond(request: AboutHelp, ctx: StepContext) -> Text:
         verdict = Verdict("checked", "warning", kinds=(request.kind,))
-        said = support.converse("", verdict, None, locale=request.locale, country=request.country)
+        said = support.converse("", verdict, None, locale=request.locale, country=request.country, help=help)
         return Text(said.text)
 
     async def resources(request: AboutHelp, ctx: StepContext) -> Text:
-        return Text(help_lines(locale=request.locale, country=request.country, kind=request.kind))
+        return Text(help.lines.help_lines(locale=request.locale, country=request.country, kind=request.kind))
 
     async def log(request: AboutLog, ctx: StepContext) -> Done:
         await record("crisis.protocol", request.intervention, ctx.owner)

@@ -29,6 +29,7 @@ from tta_kernel import (
 from tta_metrics import METRICS
 from tta_notify import NOTIFY, Acknowledged
 from tta_program import Subcommands
+from tta_safety import HELP, SHIPPED
 from tta_sessions import SESSIONS
 from tta_workflows import DEFINITIONS, WORKFLOWS, Workflow, WorkflowUse
 
@@ -57,7 +58,7 @@ class CrisisPlugin(Plugin[Config]):
     """Opens interventions, and serves the agents of the protocols that see to them."""
 
     requires = (CRISIS_STORE,)
-    after = (AGENTS, AUDIT, DEFINITIONS, METRICS, NOTIFY, SESSIONS, WORKFLOWS)
+    after = (AGENTS, AUDIT, DEFINITIONS, HELP, METRICS, NOTIFY, SESSIONS, WORKFLOWS)
     provides = (CRISIS,)
 
     def __init__(self, config: Config) -> None:
@@ -73,7 +74,7 @@ class CrisisPlugin(Plugin[Config]):
         crises = StoredCrises(ctx.get(CRISIS_STORE), reach, self.config, ctx.log, publish=ctx.publish)
         async with AsyncExitStack() as stack:
             if (serving := ctx.find(AGENTS)) is not None:
-                for agent in agents.agents(crises, _recorder(ctx, ctx.find(AUDIT))):
+                for agent in agents.agents(crises, _recorder(ctx, ctx.find(AUDIT)), ctx.find(HELP) or SHIPPED):
                     await stack.enter_async_context(serving.serve(agent))
             stack.enter_context(counted(ctx.find(METRICS)))
             ctx.start_soon(crises.unstored.run)

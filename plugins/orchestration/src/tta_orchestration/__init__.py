@@ -12,7 +12,7 @@ from tta_crisis import CRISIS
 from tta_kernel import Context, Event, Hooks, Plugin, Problem, hookimpl
 from tta_metrics import METRICS
 from tta_notify import NOTIFY
-from tta_safety import REVIEWS
+from tta_safety import HELP, REVIEWS
 from tta_safety.hookspecs import check_text
 from tta_sessions import SESSIONS, SUMMARISER
 from tta_workflows import WORKFLOWS, Finding, RunSummary, WorkflowUse
@@ -53,7 +53,7 @@ class OrchestrationPlugin(Plugin[Config]):
     """Plays turns: asks the checks, runs the workflow, commits the session."""
 
     requires = (WORKFLOWS, SESSIONS)
-    after = (METRICS, CRISIS, NOTIFY, REVIEWS, SUMMARISER, WORLD)
+    after = (METRICS, CRISIS, NOTIFY, REVIEWS, HELP, SUMMARISER, WORLD)
     provides = (ORCHESTRATION,)
 
     @asynccontextmanager

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from tta_kernel import Context
-from tta_safety import About, Channel, CheckFailed, Verdict, check_text, each, merge
+from tta_safety import About, Channel, CheckFailed, Help, Verdict, check_text, each, merge
 from tta_safety.alternatives import fallback
 from tta_workflows import Run
 
@@ -45,8 +45,8 @@ class Checked(NamedTuple):
 class Checks:
     """Asks every check that is enabled; ``allow_unchecked``: a text may go on where none is."""
 
-    def __init__(self, ctx: Context, oversight: Oversight, *, allow_unchecked: bool) -> None:
-        self._ctx, self._oversight = ctx, oversight
+    def __init__(self, ctx: Context, oversight: Oversight, help: Help, *, allow_unchecked: bool) -> None:
+        self._ctx, self._oversight, self.help = ctx, oversight, help
         self._allow_unchecked = allow_unchecked
 
     async def check(self, text: str, channel: Channel, session: str, about: About) -> Checked:
@@ -79,7 +79,7 @@ class Checks:
         if verdict.status == "failed" or (verdict.status == "unchecked" and not self._allow_unchecked):
             # A check that knows why it can't judge, as one that doesn't know the language, says what helps.
             text = verdict.alternative if verdict.status == "unchecked" else ""
-            text = text or fallback(about.locale, about.country)
+            text = text or fallback(about.locale, about.country, help=self.help)
             return Instead("fallback", text, Failure("safety", verdict.status))
         if channel == "player" or not blocked:
             return None

@@ -106,6 +106,7 @@ class Responder:
         self._workflow, self._timeout, self._check_in_every = workflow, timeout, check_in_every
         self._session, self._owner = session, owner
         self._send = send
+        self._help = checks.help
         self._flags = Flags()
         self._asked = False
         """Whether the reader has the question that goes before the story."""
@@ -126,7 +127,7 @@ class Responder:
         )  # fmt: skip
         verdict, instead, states = await self._checks.check(text, "player", self._session, about)
         if kept.doubt and turn == kept.checked_in + 1:
-            verdict = affirmed(text, verdict, kept.doubt, locale=flags.locale) or verdict
+            verdict = affirmed(text, verdict, kept.doubt, locale=flags.locale, help=self._help) or verdict
         begun = Answer(verdicts={"player": verdict}, states=states)
         if verdict.kinds:
             await self._oversight.disclosed(
@@ -135,19 +136,23 @@ class Responder:
             )  # fmt: skip
         if verdict.kinds or (flags.paused and instead is None):
             support = (kept.support or Support(())) if flags.paused else None
-            reply = converse(text, verdict, support, locale=flags.locale, country=flags.country, turn=turn)
+            reply = converse(
+                text, verdict, support, locale=flags.locale, country=flags.country, turn=turn, help=self._help
+            )  # fmt: skip
             if reply.support is not None:
                 talking = msgspec.structs.replace(begun, support=reply.support)
                 return await self._say(talking, Instead("supportive", reply.text, instead and instead.failure))
             begun = msgspec.structs.replace(begun, resumed=True, question=reply.text)
-        elif reaches_out(text, locale=flags.locale):
+        elif reaches_out(text, locale=flags.locale, help=self._help):
             # Also where no check runs, or one fails.
-            answer = reach_out(locale=flags.locale, country=flags.country, turn=turn)
+            answer = reach_out(locale=flags.locale, country=flags.country, turn=turn, help=self._help)
             return await self._say(begun, Instead("supportive", answer, instead and instead.failure))
         elif instead is not None:
             return await self._say(begun, instead)
         elif verdict.doubtful and (not kept.checked_in or turn - kept.checked_in >= self._check_in_every):
-            question = check_in(verdict, locale=flags.locale, country=flags.country, turn=turn)
+            question = check_in(
+                verdict, locale=flags.locale, country=flags.country, turn=turn, help=self._help
+            )  # fmt: skip
             return msgspec.structs.replace(begun, question=question, doubt=doubt(verdict))
         return begun
 
@@ -236,7 +241,7 @@ class Responder:
         return msgspec.structs.replace(answer, failure=answer.failure or failure)
 
     async def _say(self, answer: Answer, instead: Instead) -> Answer:
-        text = texts.said(instead.text, locale=self._flags.locale, country=self._flags.country)
+        text = texts.said(instead.text, self._help, locale=self._flags.locale, country=self._flags.country)
         text = ("\n\n" if answer.text else "") + text
         if self._send is not None:
             await self._send(text)
@@ -366,7 +371,7 @@ class Responder:
         self._ctx.log.critical("workflow %s: %s; the player got the fallback", self._workflow, why)
         failed = StoreFailed(session=self._session, part="workflow", code="unavailable", owner=self._owner)
         self._ctx.publish(failed)
-        text = fallback(self._flags.locale, self._flags.country)
+        text = fallback(self._flags.locale, self._flags.country, help=self._help)
         return Instead("fallback", text, Failure("workflow", "unavailable"))
 
 

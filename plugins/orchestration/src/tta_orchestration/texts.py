@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tta_safety.lines import help_lines
+from tta_safety import SHIPPED, Help
 
 REPLACED = (
     "The story goes quiet here for a moment, on purpose. You are safe where you are, and I'm here to support you. "
@@ -57,6 +57,6 @@ NOT_YOURS = (
 )
 
 
-def said(text: str, *, locale: str = "", country: str = "") -> str:
+def said(text: str, help: Help = SHIPPED, *, locale: str = "", country: str = "") -> str:
     """Return one of these texts as it is told: with the lines to call where the person is, if it names some."""
-    return text.replace("{lines}", help_lines(locale=locale, country=country))
+    return text.replace("{lines}", help.lines.help_lines(locale=locale, country=country))

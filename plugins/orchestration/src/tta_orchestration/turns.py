@@ -13,6 +13,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from tta_kernel import Context
+from tta_safety import HELP, SHIPPED
 from tta_sessions import Admission, Session, SessionCommitted, Sessions, is_text
 from tta_sessions.hookspecs import forget
 from tta_workflows import Run, Workflows
@@ -42,7 +43,8 @@ class Turns:
     ) -> None:  # fmt: skip
         self._ctx, self._workflows, self._config = ctx, workflows, config
         self._oversight = Oversight(ctx)
-        self._checks = Checks(ctx, self._oversight, allow_unchecked=config.allow_unchecked)
+        help = ctx.find(HELP) or SHIPPED
+        self._checks = Checks(ctx, self._oversight, help, allow_unchecked=config.allow_unchecked)
         self._guard = SessionGuard(sessions, ctx.log, ctx.publish, limit=config.session_timeout)
         self._worlds = WorldKeeper(
             ctx.find(WORLD), ctx.log, ctx.publish, self._world_failed, limit=config.world_timeout

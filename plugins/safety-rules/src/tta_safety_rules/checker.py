@@ -9,7 +9,7 @@ from hashlib import blake2b
 
 import anyio.lowlevel
 
-from tta_safety import About, Channel
+from tta_safety import SHIPPED, About, Channel, Help
 
 from . import state as memory
 from .context import commands, speaks
@@ -37,8 +37,10 @@ _REMEMBERED = 64
 class Checker:
     """Looks at texts with the rules in force; each verdict is of one set of rules, whatever is loaded meanwhile."""
 
-    def __init__(self, engine: Engine, head: Head | None = None, deep: DeepHead | None = None) -> None:
-        self.engine = engine
+    def __init__(
+        self, engine: Engine, head: Head | None = None, deep: DeepHead | None = None, help: Help = SHIPPED
+    ) -> None:  # fmt: skip
+        self.engine, self.help = engine, help
         self.head = head
         self.deep = deep
         self.shadows: Counter[str] = Counter()
@@ -48,7 +50,7 @@ class Checker:
     async def examine(self, text: str, channel: Channel, about: About, *, state: bytes = b"") -> Judged:
         """Judge a text; ``state`` is what the verdict on the turn before gave."""
         engine = self.engine
-        evidence = Evidence(channel, partial(speaks, text), partial(commands, text))
+        evidence = Evidence(channel, partial(speaks, text), partial(commands, text), self.help)
         before = memory.read(state).faded(about.turn) if channel == "player" else memory.State()
         scores: Scores | None = None
         for start in windows(len(text)):
@@ -68,7 +70,8 @@ class Checker:
         return evidence.judged(
             about,
             sentiment=sentiment,
-            known=is_known(text, scores),
+            # A language that the deployment has rules of its own for is judged by these.
+            known=is_known(text, scores) or self.help.texts.reads(text),
             flags=flags,
             state=carried,
         )

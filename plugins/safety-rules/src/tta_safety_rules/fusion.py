@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tta_safety import KINDS, About, Channel, Finding, Level, Verdict
+from tta_safety import KINDS, SHIPPED, About, Channel, Finding, Help, Level, Verdict
 from tta_safety.alternatives import alternative, fallback
 
 from . import state as memory
@@ -60,9 +60,10 @@ class Evidence:
     """What is known of one text; made a verdict once everybody has spoken."""
 
     def __init__(
-        self, channel: Channel, speaks: Callable[[], bool] = lambda: True, commands: Callable[[], bool] = lambda: False
-    ) -> None:
-        self.channel = channel
+        self, channel: Channel, speaks: Callable[[], bool] = lambda: True, commands: Callable[[], bool] = lambda: False,
+        help: Help = SHIPPED,
+    ) -> None:  # fmt: skip
+        self.channel, self._help = channel, help
         self._speaks = speaks
         """Whether the person speaks of themselves at all: "burn its body" is a command, and adds up to nothing."""
         self._commands = commands
@@ -220,7 +221,7 @@ class Evidence:
     def _alternative(self, about: About, *, unread: bool) -> str:
         """Return what may be said in place of the text; a rule has words of its own, or the name of a category."""
         if unread:
-            return fallback(about.locale, about.country, languages=LANGUAGES)
+            return fallback(about.locale, about.country, languages=LANGUAGES, help=self._help)
         level = self.level()
         said = [it for it in self._alternatives if it[0] == level]
         if level == "safe" or not said:
@@ -229,7 +230,7 @@ class Evidence:
         if " " in wanted.strip():
             return wanted
         severity = max((it.severity for it in self.findings), default=0)
-        return alternative(wanted or category, severity, about.locale, about.country)
+        return alternative(wanted or category, severity, about.locale, about.country, help=self._help)
 
     def judged(
         self, about: About, *, sentiment: float | None, known: bool, flags: Sequence[str], state: bytes

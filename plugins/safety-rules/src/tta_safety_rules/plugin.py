@@ -28,7 +28,7 @@ from tta_kernel import (
 from tta_metrics import METRICS
 from tta_notify import NOTIFY, Notification
 from tta_program import Subcommands
-from tta_safety import About, Channel, Verdict
+from tta_safety import HELP, SHIPPED, About, Channel, Verdict
 from tta_safety.layers import RulesError
 from tta_safety.rules import RULES, RuleSource
 
@@ -64,7 +64,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 class SafetyRules(Plugin[Config]):
     """Checks every text by rules and heads, and keeps the last good set of rules whatever is loaded."""
 
-    after = (RULES, METRICS, NOTIFY)
+    after = (RULES, METRICS, NOTIFY, HELP)
     _shared_by = ""
     """The plugin that is to provide the rules which many processes share."""
 
@@ -87,7 +87,7 @@ class SafetyRules(Plugin[Config]):
         async with AsyncExitStack() as stack:
             deep = await self._open_deep_head(stack)
             engine = await self._loader.start()
-            self._checker = Checker(engine, head, deep)
+            self._checker = Checker(engine, head, deep, ctx.find(HELP) or SHIPPED)
             for note in engine.notes:
                 ctx.log.warning("%s", note)
             ctx.start_soon(self._loader.watch, self.config.poll)

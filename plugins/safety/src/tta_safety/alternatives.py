@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 import yaml
 
-from .lines import help_lines
+from .help import SHIPPED, Help
 from .model import CATEGORIES, KINDS, category
 
 _SERIOUS: Final = 3
@@ -50,7 +50,9 @@ class _Languages(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     names: Mapping[str, str]
 
 
-def alternative(name: str, severity: int = 0, locale: str = "", country: str = "") -> str:
+def alternative(
+    name: str, severity: int = 0, locale: str = "", country: str = "", *, help: Help = SHIPPED
+) -> str:  # fmt: skip
     """Return what is said in place of a text: 120 words at most, kind, and with lines where somebody may be in need.
 
     ``name`` is a category (`CATEGORIES`) or another name for one, or somebody's own; ``severity`` is the highest cue
@@ -60,21 +62,24 @@ def alternative(name: str, severity: int = 0, locale: str = "", country: str = "
     texts = _texts(locale)
     parts = [texts.opening[kind], _asks(kind, severity, texts)]
     if kind in _NEEDS_LINES or severity >= _SERIOUS:
-        parts.append(help_lines(locale=locale, country=country, kind=_topic(kind)))
+        parts.append(help.lines.help_lines(locale=locale, country=country, kind=_topic(kind)))
     parts.append(texts.closing)
     return " ".join(parts)
 
 
-def fallback(locale: str = "", country: str = "", *, languages: Sequence[str] = ()) -> str:
+def fallback(
+    locale: str = "", country: str = "", *, languages: Sequence[str] = (), help: Help = SHIPPED
+) -> str:  # fmt: skip
     """Return what is said where a check failed, or where what was written is in a language that nobody knows.
 
-    ``languages`` are codes of those that are known: whoever can't read English is told of them in their own language,
-    if it is one of a dozen.
+    ``languages`` are codes of those that are known, beside which ``help`` may have others: whoever can't read English
+    is told of them in their own language, if it is one of a dozen.
     """
-    said = _texts(locale).fallback.format(lines=help_lines(locale=locale, country=country))
+    said = _texts(locale).fallback.format(lines=help.lines.help_lines(locale=locale, country=country))
     if not languages:
         return said
     known = _languages()
+    languages = tuple(dict.fromkeys((*languages, *help.texts.understood)))
     names = ", ".join(known.names.get(code, code) for code in languages)
     own = _language(locale)
     order = sorted(known.only, key=lambda code: code != own)

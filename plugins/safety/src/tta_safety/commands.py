@@ -6,10 +6,13 @@ import argparse
 import sys
 from collections.abc import Awaitable, Callable
 
+import msgspec
+
 from tta_kernel import Kernel, KernelError
 from tta_program import DONE, Subcommands, fail, moment, print_json, prose, table
 from tta_program.arguments import whole_number_to
 
+from .help import HELP
 from .reviews import REVIEWS, Reviews, ReviewsError, guard_reviews, position
 from .routes import view
 
@@ -39,6 +42,43 @@ def add(subcommands: Subcommands) -> None:
     parser.add_argument("--limit", type=whole_number_to(_MOST), default=50, metavar="N", help="at most (%(default)s)")
     command("show", _show, "show a text that was kept from a player; that you did is audited", mutates=True)
     command("delete", _delete, "delete a text that was kept from a player", mutates=True)
+
+    _add_lines(subcommands)
+
+
+def _add_lines(subcommands: Subcommands) -> None:
+    subcommands.group("safety", help="look at checks of text, and at what is said to people in distress")
+    parser = subcommands.add(
+        "safety lines", _lines, help="show whom people in distress are told to call", requires=(HELP,)
+    )  # fmt: skip
+    parser.add_argument("--country", default="", metavar="XX", help="those that somebody there is told of, in order")
+    parser.add_argument("--kind", default="", help="for a kind of crisis, such as suicide")
+    parser.add_argument("--locale", default="", help="in a language, such as de-AT")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+async def _lines(kernel: Kernel, options: argparse.Namespace) -> int:
+    lines = kernel.get(HELP).lines
+    country = options.country.upper()
+    codes = [country] if country else lines.countries()
+    rows = [(code, line) for code in codes for line in lines.lines_for(code, options.kind, locale=options.locale)]
+    if options.json:
+        print_json([{"country": code, **msgspec.to_builtins(line)} for code, line in rows])
+        return DONE
+    head = ("COUNTRY", "EMERGENCY", "NAME", "CALL", "TEXT", "ONLINE", "HOURS", "FOR", "READ ON", "PAGE")
+    cells = [
+        (
+            code, line.emergency_number or "-", line.name, line.phone or "-",
+            f"{line.sms_word} {line.sms or '-'}".strip(), line.chat_url or "-", line.hours or "-",
+            ",".join(line.topics), line.verified_on.isoformat(), line.source,
+        )
+        for code, line in rows
+    ]  # fmt: skip
+    table([head, *cells])
+    if country:
+        said = lines.help_lines(locale=options.locale, country=country, kind=options.kind)
+        print(f"\n{prose(said)}")
+    return DONE
 
 
 async def _run(kernel: Kernel, options: argparse.Namespace, act: _Act) -> int:

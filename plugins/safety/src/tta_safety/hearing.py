@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-
-from .texts import support_texts
 
 LONGEST = 4000
 """How many characters of what was written are read."""
@@ -63,11 +60,6 @@ def _search(pattern: str) -> Callable[[str], bool]:
     return search
 
 
-@cache
-def _hearing(language: str) -> Hearing:
-    return Hearing({**support_texts("en")["hears"], **support_texts(language)["hears"]})
-
-
-def hearing(locale: str) -> Hearing:
-    """Return what reads answers in the language of a locale; in English where nobody has translated them."""
-    return _hearing(locale.partition("-")[0].lower())
+def phrase(words: str) -> str:
+    """Return the pattern of words as they stand: whoever adds a language writes phrases, which no text can hang."""
+    return r"\s+".join(map(re.escape, words.split())) + r"\b"

@@ -12,10 +12,10 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from .hearing import hearing
-from .lines import help_lines
+from .hearing import Hearing
+from .help import SHIPPED, Help
 from .model import KINDS, Finding, Verdict
-from .texts import support_texts
+from .texts import Texts
 
 Mood = Literal["heard", "yes", "no", "safe", "angry", "what_am_i", "listening"]
 
@@ -82,8 +82,9 @@ class Reply(NamedTuple):
 
 
 def converse(
-    text: str, verdict: Verdict, support: Support | None, *, locale: str = "", country: str = "", turn: int = 0
-) -> Reply:
+    text: str, verdict: Verdict, support: Support | None, *, locale: str = "", country: str = "", turn: int = 0,
+    help: Help = SHIPPED,
+) -> Reply:  # fmt: skip
     """Answer what a person wrote in a crisis, or while their story pauses because of one.
 
     ``support`` is where the conversation stood; None in the turn in which it begins. The story goes on where the person
@@ -97,9 +98,10 @@ def converse(
     stands = msgspec.structs.replace(
         stands, kinds=kinds, severity=max(severity, stands.severity), replies=stands.replies + 1
     )
-    words = _Words(locale, stands.said, begins_with=stands.since)
-    mood = _mood(text, locale, new=bool(verdict.kinds))
-    if not verdict.objects and not begins and (ended := _ended(text, locale, mood, stands, words)):
+    words = _Words(help.texts, locale, stands.said, begins_with=stands.since)
+    hear = help.texts.hearing(locale)
+    mood = _mood(text, hear, new=bool(verdict.kinds))
+    if not verdict.objects and not begins and (ended := _ended(text, hear, mood, stands, words)):
         return ended
     if mood == "yes" and stands.last in _AFTER_YES:
         due = (*_AFTER_YES[stands.last], *stands.due)
@@ -110,8 +112,8 @@ def converse(
         parts.append(words.next("protective"))
     question = _question(stands) if mood != "angry" else ""
     remind = begins or bool(verdict.kinds) or _is_unsafe(mood, stands) or stands.replies % _REMIND == 0
-    if mood == "what_am_i" or remind or reaches_out(text, locale=locale):
-        lines = help_lines(locale=locale, country=country, kind=kinds[0] if kinds else "")
+    if mood == "what_am_i" or remind or hear.reaches_out(text):
+        lines = help.lines.help_lines(locale=locale, country=country, kind=kinds[0] if kinds else "")
         parts.append(words.next("lines").format(lines=lines))
     elif question not in ("trusted", "professional") and stands.replies % 2 == 0:
         parts.append(words.next("people"))
@@ -124,11 +126,13 @@ def converse(
     return Reply(" ".join(parts), msgspec.structs.replace(stands, asked=asked, due=due, last=question, said=words.said))
 
 
-def check_in(verdict: Verdict, *, locale: str = "", country: str = "", turn: int = 0) -> str:
+def check_in(
+    verdict: Verdict, *, locale: str = "", country: str = "", turn: int = 0, help: Help = SHIPPED
+) -> str:  # fmt: skip
     """Return the question that goes before a story where a crisis may be there, and nobody knows: it asks directly."""
-    asked = support_texts(_language(locale))["check_in"]
-    variants = asked.get(doubt(verdict), asked["any"])
-    return str(variants[turn % len(variants)]).format(lines=help_lines(locale=locale, country=country))
+    asked = help.texts.of(locale)["check_in"]
+    variants = asked.get(doubt(verdict)) or asked.get("any") or SHIPPED.texts.of("en")["check_in"]["any"]
+    return str(variants[turn % len(variants)]).format(lines=help.lines.help_lines(locale=locale, country=country))
 
 
 def doubt(verdict: Verdict) -> str:
@@ -137,12 +141,14 @@ def doubt(verdict: Verdict) -> str:
     return max(found, key=lambda it: (it.severity, -KINDS.index(it.category))).category if found else ""
 
 
-def affirmed(text: str, verdict: Verdict, kind: str, *, locale: str = "") -> Verdict | None:
+def affirmed(
+    text: str, verdict: Verdict, kind: str, *, locale: str = "", help: Help = SHIPPED
+) -> Verdict | None:  # fmt: skip
     """Return the verdict on an answer to a check-in that says that it is about the person; None where it doesn't.
 
     What they were asked about is no doubt any more, so the verdict names it, as that on a disclosure does.
     """
-    if not kind or verdict.kinds or not hearing(locale).affirms(text):
+    if not kind or verdict.kinds or not help.texts.hearing(locale).affirms(text):
         return None
     found = Finding(
         rule="check-in@1", category=kind, level="warning", severity=1, subject="self", why="said so when asked"
@@ -156,19 +162,18 @@ def affirmed(text: str, verdict: Verdict, kind: str, *, locale: str = "") -> Ver
     )
 
 
-def reaches_out(text: str, *, locale: str = "") -> bool:
+def reaches_out(text: str, *, locale: str = "", help: Help = SHIPPED) -> bool:
     """Say whether somebody asks for a person, a line or help; in a story as in a crisis."""
-    return hearing(locale).reaches_out(text)
+    return help.texts.hearing(locale).reaches_out(text)
 
 
-def reach_out(*, locale: str = "", country: str = "", turn: int = 0) -> str:
+def reach_out(*, locale: str = "", country: str = "", turn: int = 0, help: Help = SHIPPED) -> str:
     """Return the answer to whoever asks for a person, a line or help."""
-    variants = support_texts(_language(locale))["reach_out"]
-    return str(variants[turn % len(variants)]).format(lines=help_lines(locale=locale, country=country))
+    variants = help.texts.of(locale)["reach_out"]
+    return str(variants[turn % len(variants)]).format(lines=help.lines.help_lines(locale=locale, country=country))
 
 
-def _mood(text: str, locale: str, *, new: bool) -> Mood:
-    hear = hearing(locale)
+def _mood(text: str, hear: Hearing, *, new: bool) -> Mood:
     if hear.asks_what_this_is(text):
         return "what_am_i"
     if new:
@@ -192,12 +197,12 @@ def _is_unsafe(mood: Mood, stands: Support) -> bool:
     return stands.last == "safe" and mood == "no"
 
 
-def _ended(text: str, locale: str, mood: Mood, stands: Support, words: _Words) -> Reply | None:
+def _ended(text: str, hear: Hearing, mood: Mood, stands: Support, words: _Words) -> Reply | None:
     """Go on with the story where the person wants that; after something very serious, ask once before.
 
     They are asked whether they are safe; of what they took, whether they meant to die, where nobody has asked that yet.
     """
-    wants = hearing(locale).wants_the_story(text)
+    wants = hear.wants_the_story(text)
     if wants and (stands.severity < _SERIOUS or "safe_first" in stands.asked):
         return Reply(words.next("on"), None)
     if "safe_first" in stands.asked and stands.last == "safe" and mood in ("yes", "safe"):
@@ -237,22 +242,22 @@ class _Words:
     conversation, since none remembers what the one before said.
     """
 
-    def __init__(self, locale: str, said: Sequence[str], *, begins_with: int) -> None:
-        self._texts = support_texts(_language(locale))
+    def __init__(self, texts: Texts, locale: str, said: Sequence[str], *, begins_with: int) -> None:
+        self._texts = texts.of(locale)
+        self._english = texts.of("en")
         self._begins_with = begins_with
         self.said = tuple(said)
 
     def next(self, name: str) -> str:
         """Return a sentence; ``name`` is a list's, or ``ask.`` and a question's."""
         group, _, question = name.partition(".")
-        variants: Sequence[str] = self._texts[group][question] if question else self._texts[group]
+        variants: Sequence[str] = self._texts[group]
+        if question:
+            # A language may have some of the questions.
+            variants = self._texts[group].get(question) or self._english[group][question]
         last = {key: place for place, key in enumerate(self.said)}
         first = self._begins_with if name == "heard" else 0
         places = [(first + number) % len(variants) for number in range(len(variants))]
         number = min(places, key=lambda number: last.get(f"{name}.{number}", -1))
         self.said = (*self.said, f"{name}.{number}")[-_REMEMBERED:]
         return str(variants[number])
-
-
-def _language(locale: str) -> str:
-    return locale.partition("-")[0].lower()
