@@ -311,6 +311,20 @@ async def test_a_look_at_all_that_is_open_starts_no_protocol_that_this_process_h
     assert len(workflows.begun) == begun
 
 
+async def test_what_a_look_has_begun_meanwhile_waits_no_longer() -> None:
+    """A protocol that waits is found begun, as where a look was quicker; nobody tries it again and again."""
+    workflows = Counting()
+    without = ("workflows", "workflows-local", "workflows-memory")
+    async with deployment(*without, services={WORKFLOWS: workflows}) as kernel:
+        crises = cast(Any, kernel.get(CRISIS))
+        [opened] = await crises.open(disclosure())
+        crises.reach.begin_later(opened)
+        with anyio.fail_after(60):
+            while len(crises.reach):  # noqa: ASYNC110 - the task that begins it tells nobody
+                await anyio.sleep(0.001)
+    assert workflows.begun == ["crisis:r-1.player.suicide"]
+
+
 async def test_what_a_process_has_opened_and_not_begun_another_one_begins() -> None:
     store = MemoryCrisisStore(lambda: 1_790_000_000.0)
     async with deployment("workflows", "workflows-local", "workflows-memory", "crisis-memory",

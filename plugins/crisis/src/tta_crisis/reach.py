@@ -133,6 +133,7 @@ class Reach:
         if self._workflows is None:
             return False
         if intervention.id in self._begun:
+            self._waiting.pop(intervention.id, None)
             return True
         why = await self._start(self._workflows, intervention)
         if not why:
