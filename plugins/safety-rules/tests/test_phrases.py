@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from collections.abc import Iterator
@@ -100,3 +101,9 @@ def test_a_pattern_asks_for_its_rarest_phrase_and_what_follows_it() -> None:
     assert index.candidates(words_of(b"i want to really die")) == [0, 2]
     assert index.candidates(words_of(b"they die, and i want to live")) == [2]
     assert index.candidates(words_of(b"the lanterns")) == [1, 2]
+
+
+def test_what_is_known_of_patterns_is_nothing_that_the_garbage_collector_looks_at() -> None:
+    needs = needs_of(spaced(r"\bi want to (?:\w+ )?(?:die|end it)\b"))
+    assert needs.ways
+    assert not any(map(gc.is_tracked, (needs, *needs.ways)))

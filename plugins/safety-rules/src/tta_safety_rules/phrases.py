@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from itertools import groupby, pairwise
 from operator import or_
-from typing import NamedTuple
 
+import msgspec
 from ahocorasick_rs import BytesAhoCorasick
 
 from .outlines import WITHOUT_END, Outlines, read_pattern
@@ -19,6 +19,7 @@ _FEW = 4
 """Up to how many ways to have a cue are looked at one by one."""
 _MOST_REMEMBERED = 20_000
 """Of how many words it is remembered what they say."""
+_LONGEST_REMEMBERED = 40
 _SPACES = bytes(ord(chr(it).lower()) if chr(it).isalnum() or it in b"_" else 32 for it in range(128)) + bytes(
     range(128, 256)
 )
@@ -28,11 +29,13 @@ _FOREIGN = "\xff"
 
 Cue = str
 """A word, two in a row, or a part of a word: " to die " are two words, "die " ends one."""
-Clause = frozenset[Cue]
-"""Of these one is there."""
+Clause = tuple[Cue, ...]
+"""Of these one is there; each once, and sorted."""
 
 
-class Way(NamedTuple):
+# What follows holds nothing that the garbage collector would have to look at. There are 23,000 ways: it stopped
+# everything for 70 ms, once in two reloads.
+class Way(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One way to have a pattern: a cue by which it is found, and what else there must be."""
 
     key: Cue
@@ -43,7 +46,7 @@ class Way(NamedTuple):
     clauses: tuple[Clause, ...] = ()
 
 
-class Needs(NamedTuple):
+class Needs(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a text must have for a pattern to match: all that one of the ways says, in so many words.
 
     Nothing is known of a pattern without a way.
@@ -65,14 +68,18 @@ def needs_of(pattern: str) -> Needs:
     for branch in branches:
         best, *others = sorted(branch, key=weight)
         total += weight(best)
-        clauses = (frozenset(_cues_of(outline)[0] for outline in it) for it in others[:_MOST_CLAUSES])
+        clauses = (_clause(_cues_of(outline)[0] for outline in it) for it in others[:_MOST_CLAUSES])
         ways += _ways(best, tuple(clauses))
     return Needs(tuple(sorted(ways, key=_order)), words, min(total, 1.0))
 
 
-def _order(way: Way) -> tuple[Cue, list[list[Cue]], Cue, Phrases]:
+def _order(way: Way) -> tuple[Cue, tuple[Clause, ...], Cue, Phrases]:
     """Sort ways the same in each process, those together that have a key and clauses in common."""
-    return way.key, [sorted(it) for it in way.clauses], way.other, way.ordered
+    return way.key, way.clauses, way.other, way.ordered
+
+
+def _clause(cues: Iterable[Cue]) -> Clause:
+    return tuple(sorted({*cues}))
 
 
 def _ways(choice: Outlines, clauses: tuple[Clause, ...]) -> Iterator[Way]:
@@ -83,7 +90,7 @@ def _ways(choice: Outlines, clauses: tuple[Clause, ...]) -> Iterator[Way]:
     for key, outlines in by_key.items():
         others = [next(filter(_is_whole, _cues_of(it)[1:]), "") for it in outlines]
         if len(outlines) > _FEW:
-            yield Way(key, clauses=clauses if "" in others else (*clauses, frozenset(others)))
+            yield Way(key, clauses=clauses if "" in others else (*clauses, _clause(others)))
             continue
         for outline, other in zip(outlines, others, strict=True):
             phrases = phrases_of(outline) if outline.isascii() else ()
@@ -123,8 +130,7 @@ _Asked = tuple[int, int, int, tuple[tuple[bytes, tuple[bytes, ...]], ...]]
 """Ways that have key and clauses in common.
 
 Whose they are, the bits of the clauses, in how many words all is, and of each way the other cue and the phrases.
-Plain tuples: these the garbage collector leaves alone, which would otherwise stop everything for as long as it takes to
-look at them all.
+Plain tuples: these, too, the garbage collector leaves alone.
 """
 _Said = tuple[tuple[_Asked, ...], int]
 """What a cue says: it is the key of some ways, and fulfils the clauses that have these bits."""
@@ -148,16 +154,20 @@ class PhraseIndex:
         self._parts: dict[bytes, _Said] = {**base._parts} if base else {}
         ways: dict[Cue, list[_Asked]] = {}
         bits: dict[Cue, int] = {}
+        shared: dict[int, int] = {}
         for number, it in enumerate(needs, first):
             if not it.ways:
                 self._always.append(number)
             for (key, clauses), alike in groupby(it.ways, lambda way: (way.key, way.clauses)):
                 fulfilled = reduce(or_, (self._bit(clause, bits) for clause in clauses), 0)
+                # One for all that are alike: what is looked at for a text should stay in the processor's cache.
+                fulfilled = shared.setdefault(fulfilled, fulfilled)
                 each = tuple((way.other.encode(), tuple(it.encode() for it in way.ordered)) for way in alike)
                 ways.setdefault(key, []).append((number, fulfilled, it.words, each))
         for cue in ways.keys() | bits.keys():
             self._add(cue, tuple(ways.get(cue, ())), bits.get(cue, 0))
-        self._words = _Words(self._whole, self._parts)
+        there = base._words if base and base._parts == self._parts else None
+        self._words: _Words = _Words(self._whole, self._parts, there)
 
     def _bit(self, clause: Clause, bits: dict[Cue, int]) -> int:
         """Return the bit that says that a text has one of these cues."""
@@ -180,17 +190,14 @@ class PhraseIndex:
 
     def candidates(self, words: Sequence[bytes]) -> Sequence[int]:
         """Return the numbers of the patterns that a text may have, in order."""
-        keys = []
-        fulfilled = []
-        for at, (ways, bits) in enumerate(map(self._words.__getitem__, words)):
-            fulfilled.append(bits)
-            if ways:
-                keys.append((at, ways))
-        for at, said in enumerate(map(self._pairs.get, pairwise(words))):
-            if said is not None:
-                fulfilled[at] |= said[1]
-                if said[0]:
-                    keys.append((at, said[0]))
+        said = [*map(self._words.__getitem__, words)]
+        keys = [(at, ways) for at, (ways, _) in enumerate(said) if ways]
+        fulfilled = [bits for _, bits in said]
+        for at, more in enumerate(map(self._pairs.get, pairwise(words))):
+            if more is not None:
+                fulfilled[at] |= more[1]
+                if more[0]:
+                    keys.append((at, more[0]))
         anywhere = reduce(or_, filter(None, fulfilled), 0)
         text = _joined(words)
         found = set(self._always)
@@ -213,22 +220,22 @@ class PhraseIndex:
 class _Words(dict[bytes, _Said]):
     """By word what it says; one that is asked for the first time is looked through for what its parts say."""
 
-    def __init__(self, whole: dict[bytes, _Said], parts: dict[bytes, _Said]) -> None:
+    def __init__(self, whole: dict[bytes, _Said], parts: dict[bytes, _Said], alike: _Words | None) -> None:
         super().__init__()
         self._whole = whole
         self._parts = [*parts.values()]
-        self._finder = BytesAhoCorasick([*parts])
+        self._finder: BytesAhoCorasick = alike._finder if alike is not None else BytesAhoCorasick([*parts])
 
     def __missing__(self, word: bytes) -> _Said:
-        ways, bits = self._whole.get(word, _NOTHING)
+        said = self._whole.get(word, _NOTHING)
         for number, _, _ in self._finder.find_matches_as_indexes(b" %b " % word, overlapping=True):
-            more, further = self._parts[number]
-            ways += more
-            bits |= further
-        if len(self) >= _MOST_REMEMBERED:
-            self.clear()
-        self[word] = (ways, bits)
-        return self[word]
+            ways, bits = self._parts[number]
+            said = (said[0] + ways, said[1] | bits)
+        if len(word) <= _LONGEST_REMEMBERED:
+            if len(self) >= _MOST_REMEMBERED:
+                self.clear()
+            self[word] = said
+        return said
 
 
 def _spoken(cue: Cue) -> bytes | tuple[bytes, ...]:

@@ -136,19 +136,27 @@ def merged(layers: Sequence[Layer]) -> RuleSet:
     for name, fields in found.items():
         if name in told:
             continue
-        mistakes = [*_mistakes(fields, categories)]
-        if mistakes:
-            problems += (Problem(origin[name], what, hint) for what, hint in mistakes)
+        rule = _converted(fields)
+        if rule is None or rule.category not in categories:
+            problems += (Problem(origin[name], what, hint) for what, hint in _mistakes(fields, categories))
             continue
-        rule = msgspec.convert(fields, Rule)
         problems += (Problem(origin[name], what) for what in _contradictions(rule))
-        rules.append(msgspec.structs.replace(rule, category=_known(rule.category)))
+        rules.append(rule)
     if len(rules) > MOST_RULES:
         problems.append(Problem(layers[-1].where, f"makes {len(rules):,} rules of at most {MOST_RULES:,}"))
     if problems:
         raise RulesError(*problems)
     rules.sort(key=lambda rule: (-rule.priority, rule.id))
     return RuleSet(tuple(rules), guidelines, tuple(layer.where for layer in layers))
+
+
+def _converted(fields: Mapping[str, Any]) -> Rule | None:
+    """Return the rule that has these fields; None where one of them is wrong."""
+    try:
+        rule = msgspec.convert(fields, Rule)
+    except msgspec.ValidationError:
+        return None
+    return msgspec.structs.replace(rule, category=_known(rule.category))
 
 
 _FLOOR = "leave it, and add a rule of your own beside it"
