@@ -90,3 +90,65 @@ def test_a_month_of_typing_reads_cleanly_and_says_nothing_twice_in_a_row(seed: i
         outside = re.sub(r"“[^”]*”", "“”", text)
         assert not re.search(r"[<>{}]|  | [.,;!?]|\.\.|\b[Aa] [aeio]", outside), outside
     assert len(msgspec.msgpack.encode(world)) < 40_000
+
+
+SORROWS = [
+    "I feel sad", "I'm so sad", "I'm tired", "I feel empty", "it's all too much", "I lied to my sister", "my mum died",
+    "I miss him", "I'm not sad anymore, just empty", "I don't know why I'm here", "I'm lonely", "I feel ashamed",
+    "I'm angry and scared", "he walked out on us", "I cry", "nothing helps", "I'm less afraid than yesterday",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["bus-stop", "harbour", "tea-room"])
+@pytest.mark.parametrize("seed", range(4))
+def test_nobody_is_consoled_twice_in_the_same_words_within_six_turns(seed: int, place: str) -> None:
+    rng = random.Random(seed)
+    world, _ = take_turn(new_world(seed), "look")
+    if place != "bus-stop":
+        world, _ = take_turn(world, f"go to the {place}")
+    recent: list[set[str]] = []
+    for _ in range(40):
+        line = rng.choice(SORROWS)
+        world, text = take_turn(world, line)
+        said = {s for part in text.split("\n\n") for s in sentences(part)}
+        assert said, line
+        for earlier in recent[-6:]:
+            assert not said & earlier, (line, said & earlier)
+        recent.append(said)
+
+
+def test_what_is_there_now_is_answered_and_not_what_has_gone() -> None:
+    world, _ = take_turn(new_world(7), "look")
+    _, text = take_turn(world, "I'm not sad anymore, just empty")
+    assert "rooms are empty" not in text
+    assert "gone off somewhere" not in text
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("where does the lane go?", "the lane tips downhill to the village green"),
+        ("where does that lane lead", "the lane tips downhill to the village green"),
+        ("turn the postcard over", "postcard|back|stamp"),
+    ],
+)
+def test_a_way_and_the_back_of_a_thing_can_be_asked_after(line: str, wanted: str) -> None:
+    world, _ = take_turn(new_world(7), "look")
+    _, text = take_turn(world, line)
+    assert re.search(wanted, text, re.IGNORECASE), text
+    assert "isn't what" not in text
+
+
+@pytest.mark.parametrize(
+    "line", ["pick up something pretty", "what is he mending?", "take anything you like", "examine it all"]
+)
+def test_what_names_nothing_is_not_said_back(line: str) -> None:
+    world, _ = take_turn(new_world(7), "look")
+    _, text = take_turn(world, line)
+    assert not re.search(r"no (something|anything|he|she|it)\b", text, re.IGNORECASE), text
+
+
+def test_a_place_along_which_one_goes_is_gone_to() -> None:
+    world, _ = take_turn(new_world(7), "go to the harbour")
+    world, _ = take_turn(world, "go out along the beach")
+    assert world.player.at == "shingle-beach" or "beach" in world.player.at

@@ -161,3 +161,56 @@ def test_despair_comes_first_whatever_else_is_said(world: World, said: str) -> N
 
     assert intent.feelings[0].name == "despair"
     assert "heavy" in intent.hints
+
+
+COMPARED = """
+I'm not sad anymore, just empty                   -sadness numbness
+I'm not angry with him, I'm disappointed          -anger sadness
+it's not that I'm scared, I'm only tired          -fear tiredness
+I wasn't frightened, I was furious                -fear anger
+not lonely, only curious                          -loneliness curiosity
+I'm less anxious than yesterday                   relief
+I feel a bit less alone here                      relief
+I'm not as sad as I was                           relief
+I'm less happy than I used to be                  sadness
+I'm more tired than sad                           tiredness
+I never feel safe                                 worry
+I hardly feel calm                                worry
+I'm anything but calm                             worry
+I'm neither happy nor sad                         numbness
+I used to be afraid of the sea                    -fear
+I used to feel ashamed of it                      -shame
+I was sad yesterday, but today I'm okay           -sadness calm
+I was furious once, now I'm just tired            -anger tiredness
+I no longer feel guilty                           -shame
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("line", COMPARED)
+def test_a_feeling_negated_compared_or_past_is_read_the_right_way_round(line: str, world: World) -> None:
+    text, _, names = line.partition("   ")
+    found = parse(text.strip(), world).feelings
+    assert [feeling.name if feeling.present else f"-{feeling.name}" for feeling in found] == names.split()
+
+
+TOLD = """
+I lied to everyone
+I put up with it for years
+I took it badly
+I burned my bridges
+I've been carrying this for years
+he walked out on us
+she gave up on me
+I closed myself off
+I pushed everyone away
+I gave up smoking
+I ran away from home
+I dropped out of school
+I lost touch with them
+I bottled it up
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("line", TOLD)
+def test_a_verb_in_another_sense_does_nothing(line: str, world: World) -> None:
+    assert {command.name for command in parse(line, world).commands} <= {"share", "feel"}

@@ -45,6 +45,8 @@ def split_clauses(words: Sequence[str], cased: Sequence[str]) -> list[Clause]:
     for at, word in enumerate([*words, "."]):
         if word not in JUNCTIONS:
             continue
+        if word == "but" and at and words[at - 1] == "anything":
+            continue
         if word == "and" and at and words[at - 1] in _TOGETHER and at - start == 1:
             continue
         if word == "and" and tuple(words[at - 1 : at + 2 : 2]) in _PAIRS:

@@ -110,7 +110,7 @@ class Commands:
 
     def _particle(self, words: Sequence[str]) -> Command | None:
         """Read `pick the lamp up` and `put it down` as if the particle stood beside the verb."""
-        if len(words) < 3 or words[-1] not in ("up", "down", "out", "on", "off", "back", "away"):
+        if len(words) < 3 or words[-1] not in ("up", "down", "out", "on", "off", "back", "away", "over"):
             return None
         for verb in lexicon().get((words[0], words[-1]), ()):
             if verb.shape in ("one", "about", "give"):

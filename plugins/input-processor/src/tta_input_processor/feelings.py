@@ -18,8 +18,11 @@ _LEADS = phrases(_TABLE.leads)
 _BARE = frozenset(listed(_TABLE.bare))
 _WEAK = frozenset(listed(_TABLE.weak))
 _NOT_ALONE = frozenset(listed(_TABLE.not_alone))
-_NOT = frozenset({"not", "never", "hardly", "no"})
+_SELDOM = frozenset({"never", "hardly", "rarely", "seldom", "barely"})
+_NOT = frozenset({"not", "never", "hardly", "no", "but"})
 _OVER = frozenset({"longer", "more"})
+_PAST = frozenset({"yesterday", "before", "once", "earlier", "ago", "formerly"})
+_WAS = frozenset({"was", "felt", "were"})
 _WELL = frozenset({"ok", "okay", "fine", "alright", "right", "well", "good"})
 _OPPOSITE = {"joy": "sadness", "calm": "worry", "hope": "despair", "relief": "worry",
              "pride": "shame", "love": "loneliness", "gratitude": "sadness"}  # fmt: skip
@@ -49,6 +52,9 @@ def _idioms() -> dict[str, tuple[tuple[tuple[str, ...], str, float], ...]]:
 
 def feelings(words: tuple[str, ...]) -> FoundFeelings:
     """Find the feelings that the speaker of a clause has, or no longer has."""
+    if "neither" in words and "nor" in words and len(list(_stated(tuple(w for w in words if w != "neither")))) > 0:
+        # Neither the one nor the other: what is left is little of anything.
+        return FoundFeelings((Feeling(name="numbness", text=" ".join(words)[:200], strength=0.4),), whole=True)
     found = list(_idiomatic(words))
     if found:
         return FoundFeelings(tuple(found), whole=True)
@@ -100,9 +106,12 @@ def _stated(words: tuple[str, ...]) -> list[Feeling]:
                 continue
             bare = " ".join(lead) in _BARE
             before = words[start - 1] if start else "i"
-            if lead[0] in ("am", "feel", "feeling") and before not in ("i", "and"):
+            never = before in _SELDOM and start > 1 and words[start - 2] == "i"
+            if lead[0] in ("am", "feel", "feeling") and before not in ("i", "and") and not never:
                 continue
-            if found := _feelings_from(words, end, denied=bool(_NOT & set(lead)), bare=bare):
+            over = set(lead) >= {"used", "to"} or (bool(_WAS & set(lead)) and bool(_PAST & set(words)))
+            denied = bool(_NOT & set(lead)) or never or over
+            if found := _feelings_from(words, end, denied=denied, bare=bare and not never, over=over):
                 return found
     # Without a subject: `so tired`, `sad and alone`, `scared`.
     if (found := _feelings_from(words, 0, denied=False, bare=False)) and _only_feelings(words):
@@ -119,8 +128,13 @@ def _only_feelings(words: tuple[str, ...]) -> bool:
     return bool(rest) and all(word in known for word in rest) and len(words) <= 6
 
 
-def _feelings_from(words: tuple[str, ...], start: int, *, denied: bool, bare: bool) -> list[Feeling]:
-    """Read the feelings that stand from here on: `not so sad any more`, `scared and alone`."""
+def _feelings_from(
+    words: tuple[str, ...], start: int, *, denied: bool, bare: bool, over: bool = False
+) -> list[Feeling]:  # fmt: skip
+    """Read the feelings that stand from here on: `not so sad any more`, `scared and alone`.
+
+    What is ``over`` leaves nothing in its place: `I was happy once` isn't sad yet.
+    """
     lexicon = _lexicon()
     found: list[Feeling] = []
     strength = 0.0
@@ -131,9 +145,13 @@ def _feelings_from(words: tuple[str, ...], start: int, *, denied: bool, bare: bo
         match = next((words[at : at + n] for n in (3, 2, 1) if words[at : at + n] in lexicon), None)
         if match is not None and not (bare and " ".join(match) in _WEAK):
             name, base = lexicon[match]
-            over = denied or _ended(words, at)
-            present = not over
-            if over and name in _OPPOSITE:
+            gone = denied or _ended(words, at)
+            eased = _eased(words, start, at)
+            present = not gone or eased
+            if eased and name not in _OPPOSITE:
+                # `less afraid than yesterday` is afraid still, and says that it's lighter.
+                name = "relief"
+            elif ((gone and not over) or eased) and name in _OPPOSITE:
                 # `not okay` says more than that the calm has gone.
                 name = "sadness" if match[-1] in _WELL else _OPPOSITE[name]
                 present = True
@@ -155,6 +173,13 @@ def _feelings_from(words: tuple[str, ...], start: int, *, denied: bool, bare: bo
         at += 1
         passed += 1
     return found
+
+
+def _eased(words: tuple[str, ...], start: int, at: int) -> bool:
+    """Tell whether a feeling is said to be less than it was: `less sad`, `not as sad as before`."""
+    before = words[max(0, start - 3) : at]
+    compared = bool(_NOT & set(before)) and "as" in words[start:at] and "as" in words[at + 1 : at + 3]
+    return "less" in before or compared
 
 
 def _ended(words: tuple[str, ...], at: int) -> bool:

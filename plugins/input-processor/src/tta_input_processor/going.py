@@ -13,6 +13,7 @@ from .words import CARELESS, COMPASS, DIRECTIONS
 _INTO = frozenset({"in", "into", "inside", "out", "outside", "up", "down", "upstairs",
                    "downstairs"})  # fmt: skip
 _WAYS = Spelling({*COMPASS, "back", "upstairs", "downstairs", "inside", "outside"})
+_GOALS = frozenset({"along", "to", "toward", "towards", "into", "onto", "across", "over"})
 _TO = frozenset({"to", "at", "toward", "towards", "for", "into"})
 
 
@@ -88,6 +89,9 @@ def _where(entity: Entity) -> dict[str, Entity]:
 def leave(verb: Verb, words: list[str], names: Names) -> Slots:
     """Read what follows `leave`."""
     left = significant(words)
+    if words[:1] and words[0] in _GOALS:
+        # `go out along the beach` goes there, and doesn't leave it.
+        return {}, 0.2
     if not left or left == ["out"]:
         return {}, 0.95
     if left[0] in COMPASS or left[0] in ("up", "down"):

@@ -267,7 +267,9 @@ class Names:
         return None
 
     def _mistyped(self, words: list[str], text: str, prefer: str, verb: str) -> Entity | None:
-        near = [self.spelling.near(word) or (word,) for word in words[:6]]
+        # `mending` is what somebody does, and no slip of a name.
+        near = [() if word.endswith("ing") else self.spelling.near(word) for word in words[:6]]
+        near = [found or (word,) for found, word in zip(near, words, strict=False)]
         readings = [list(reading) for reading in product(*near)][:9]
         if len(words) == 2:
             readings += [[joined] for joined in self.spelling.near("".join(words))]

@@ -18,7 +18,7 @@ from .phrases import direction
 from .questions import blaming, question
 from .shapes import POCKETS
 from .speech import COURTESY, read_introduction, read_offer, read_speech
-from .telling import FIRST, is_about_life, is_remark
+from .telling import FIRST, is_about_life, is_remark, is_saying
 from .text import NormalizedText
 from .verbs import begins, lexicon
 from .words import ARTICLES, CARELESS, COMPASS, DIRECTIONS, expand
@@ -109,6 +109,8 @@ class Reader:
             return [gift], False
         if (named := read_introduction(clause, self.names)) is not None:
             return [named], False
+        if is_saying(clause):
+            return [Command(name="share", confidence=0.6)], False
         if lead.negation:
             return read_negation(clause, lead.clause, lead.negation, self._commands), False
         clause = strip_fillers(clause)

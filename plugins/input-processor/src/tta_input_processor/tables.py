@@ -48,6 +48,7 @@ class Words(_Table, frozen=True):
     negations: str
     contractions: Mapping[str, str]
     life: str
+    sayings: str
     common: str
 
 

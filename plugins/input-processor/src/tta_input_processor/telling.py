@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .clauses import Clause
 from .tables import phrases
-from .words import LIFE
+from .words import LIFE, SAYINGS
 
 FIRST = frozenset({"i", "me", "my", "we", "our", "myself", "mine", "us"})
 _REMARKS = phrases(
@@ -20,6 +20,14 @@ def is_about_life(clause: Clause) -> bool:
         return False
     habit = words[:2] in (("i", "keep"), ("i", "kept")) and len(words) > 2 and words[2].endswith("ing")
     return habit or bool(LIFE & set(words))
+
+
+def is_saying(clause: Clause) -> bool:
+    """Tell whether somebody speaks of that life in a turn of phrase: `I lied to everyone`, `she gave up`."""
+    words = clause.words
+    if clause.question or not words or (words[0] not in FIRST and words[:1] not in _OTHERS):
+        return False
+    return any(words[at : at + len(said)] == said for said in SAYINGS for at in range(1, len(words) - len(said) + 1))
 
 
 def is_remark(clause: Clause) -> bool:

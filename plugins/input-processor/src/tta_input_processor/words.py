@@ -18,6 +18,8 @@ OPENINGS = phrases(_TABLE.openings)
 NEGATIONS = phrases(_TABLE.negations)
 LIFE = frozenset(listed(_TABLE.life))
 """Words of a life outside of the story."""
+SAYINGS = phrases(_TABLE.sayings)
+"""Turns of phrase of that life."""
 COMMON = frozenset(listed(_TABLE.common))
 WISHES = frozenset({"want", "would", "wish", "like", "love", "need", "should", "wanna"})
 

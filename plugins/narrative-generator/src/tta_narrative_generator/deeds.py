@@ -132,7 +132,7 @@ def _speak(voice: Voice, deed: Deed) -> list[str]:
 
 
 def _wonder(voice: Voice, deed: Deed) -> list[str]:
-    return voice.say("wonder.heavy") if deed.manner == "heavy" else _speak(voice, deed)
+    return voice.say_anew("wonder.heavy", "quiet") if deed.manner == "heavy" else _speak(voice, deed)
 
 
 def _introduce(voice: Voice, deed: Deed) -> list[str]:
@@ -166,9 +166,12 @@ def _decline(voice: Voice, deed: Deed) -> list[str]:
 
 
 def _share(voice: Voice, deed: Deed) -> list[str]:
-    told = _told(voice, deed)
+    comfort = [said for detail in by_aspect(deed, "comfort") for said in voice.say_detail_anew(detail)]
+    if deed.person:
+        said = [said for detail in by_aspect(deed, *_OWN) for said in voice.say_detail_anew(detail)]
+        return said or voice.say_anew("company.heavy", "quiet", slots={"person": deed.person}) or voice.say("quiet")
     kind = "heavy" if deed.manner == "heavy" else "alone"
-    return told if deed.person else voice.say(f"share.{kind}") + told
+    return voice.say_anew(f"share.{kind}", "share.alone", "quiet") + comfort or voice.say("quiet")
 
 
 def _where(voice: Voice, deed: Deed) -> list[str]:

@@ -16,34 +16,36 @@ def feel(voice: Voice, deed: Deed) -> list[str]:
     """Tell how a feeling is met."""
     names = deed.feelings or ("confusion",)
     main = names[0]
+    rule = voice.first_rule((f"feel.{main}", "feel.confusion"))
     said: list[str] = []
     present = [name for name in names if not name.startswith("-")]
     if main.startswith("-"):
-        said += voice.say("feel.gone")
+        said += voice.say_anew("feel.gone")
     elif len(present) > 1 and main != "despair":
         one, other = (_NOUNS.get(name, name) for name in present[:2])
-        said += voice.say("feel.mixed", {"one": one, "other": other})
+        said += voice.say_anew("feel.mixed", rule, "feel.again", slots={"one": one, "other": other})
     elif deed.again:
-        said += voice.say("feel.again")
+        said += voice.say_anew("feel.again", rule)
     else:
-        said += voice.say(voice.first_rule((f"feel.{main}", "feel.confusion")))
+        said += voice.say_anew(rule, "feel.again")
     if _lighter(voice, main):
-        said += voice.say("feel.lighter")
+        said += voice.say_anew("feel.lighter")
     said += _comfort(voice, deed)
     for detail in by_aspect(deed, "drift"):
-        said += voice.say_detail(detail, deed)
+        said += voice.say_detail_anew(detail)
     if main in HEAVY and voice.roll("stay", 5) < (4 if main == "despair" else 2):
-        said += voice.say("stay")
-    return said or voice.say("stay")
+        said += voice.say_anew("stay")
+    return said or voice.say_anew("stay", "quiet") or voice.say("quiet")
 
 
 def _comfort(voice: Voice, deed: Deed) -> list[str]:
     """Say how somebody or the place answers; who has said all of their own lines keeps company."""
     said: list[str] = []
     for detail in by_aspect(deed, "comfort"):
-        rule = f"company.{detail.key}"
-        common = bool(deed.person) and voice.has_rule(rule) and voice.recently_told(detail) and voice.has_unused(rule)
-        said += voice.say(rule, {"person": deed.person}) if common else voice.say_detail(detail, deed)
+        own = voice.say_detail_anew(detail)
+        if not own and deed.person and voice.has_rule(rule := f"company.{detail.key}"):
+            own = voice.say_anew(rule, slots={"person": deed.person})
+        said += own
     return said
 
 
@@ -56,4 +58,4 @@ def _lighter(voice: Voice, main: str) -> bool:
 
 def cry(voice: Voice, deed: Deed) -> list[str]:
     """Tell of tears."""
-    return voice.say("cry.done") + _comfort(voice, deed)
+    return voice.say_anew("cry.done", "feel.again", "quiet") + _comfort(voice, deed)

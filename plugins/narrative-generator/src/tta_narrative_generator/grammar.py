@@ -7,7 +7,7 @@ alternative is told depends on the seed, the turn, and what was told lately; not
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Protocol
@@ -20,6 +20,8 @@ from tta_world import Telling
 Rules = Mapping[str, tuple[str, ...]]
 _TAG = re.compile(r"<([^<>]{1,40})>")
 _DEPTH = 6
+CLOSE = 6
+"""Within so many turns nobody is consoled twice in the same words."""
 
 
 class GrammarError(Exception):
@@ -52,6 +54,11 @@ def digest(text: str) -> str:
     return f"{crc32(text.encode()):08x}"
 
 
+def mark(turn: int) -> str:
+    """Return the key that stands before those of one turn."""
+    return digest(f"turn {turn}")
+
+
 class Verbatim(str):
     """Words that are to be said as they are, even if something in the world has them for its id."""
 
@@ -63,6 +70,8 @@ class Chooser:
 
     def __init__(self, telling: Telling, seed: int, turn: int) -> None:
         self._age = {key: age for age, key in enumerate(telling.phrases)}
+        marks = [self._age[key] for key in (mark(turn - back) for back in range(1, CLOSE + 1)) if key in self._age]
+        self._close = min(marks, default=len(self._age))
         self._salt = f"{seed}/{turn}"
         self.used: list[str] = []
 
@@ -79,6 +88,10 @@ class Chooser:
         """Tell whether an alternative is still remembered."""
         return digest(option) in self._age
 
+    def is_close(self, option: str) -> bool:
+        """Tell whether an alternative was told within the last `CLOSE` turns, or already in this one."""
+        return self._age.get(digest(option), -1) > self._close
+
     def roll(self, label: str, sides: int) -> int:
         """Roll a die that falls the same way for the same seed, turn and label."""
         return crc32(f"{self._salt}/{label}".encode()) % sides
@@ -94,12 +107,15 @@ class Expander:
         self._choose = chooser.choose
         self._words = words
 
-    def rule(self, name: str, slots: Mapping[str, object]) -> str:
-        """Expand one alternative of a rule whose slots are all filled; nothing if there is none."""
+    def rule(self, name: str, slots: Mapping[str, object], keep: Callable[[str], bool] | None = None) -> str:
+        """Expand one alternative of a rule whose slots are all filled; nothing if there is none.
+
+        With ``keep`` only those are told that it keeps.
+        """
         options = rules().get(name)
         if not options:
             raise GrammarError(f"rule {name!r}: there is none")
-        filled = [option for option in options if _filled(option, slots)]
+        filled = [option for option in options if _filled(option, slots) and (keep is None or keep(option))]
         return self.template(self._choose(filled), slots) if filled else ""
 
     def template(self, text: str, slots: Mapping[str, object], depth: int = 0) -> str:

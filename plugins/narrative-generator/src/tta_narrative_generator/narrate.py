@@ -93,7 +93,7 @@ def _tail(voice: Voice, change: Change) -> list[str]:
     if change.left:
         said += voice.say("left")
     for detail in change.drift:
-        said += voice.say_detail(detail)
+        said += voice.say_detail_anew(detail)
     main = change.deeds[-1] if change.deeds else Deed(name=change.kind)
     if change.kind in _ASKING or main.name in _ASKING:
         # What hasn't been named lately; and rather the first again than nothing.

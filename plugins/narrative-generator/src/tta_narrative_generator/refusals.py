@@ -14,6 +14,9 @@ _COARSE = frozenset({"fuck", "fucking", "shit", "bitch", "cunt", "ass", "arse", 
                      "gun", "noose", "pills", "razor", "blade", "me", "you",
                      "it", "them", "this", "that", "one"})  # fmt: skip
 """Words that aren't said back, whatever they were meant to name."""
+_VAGUE = frozenset({"something", "anything", "someone", "somebody", "somewhere", "nothing", "everything", "he", "she",
+                    "they", "we", "i", "it", "what", "which", "who", "how", "to", "of", "and"})  # fmt: skip
+"""What begins with these is no name that could be said back."""
 _GOING = frozenset({"go", "enter", "follow", "climb"})
 _PERSONS = frozenset({"him", "her", "she", "he", "they"})
 _NEAR = frozenset({"unknown-thing", "unknown-place", "unknown-person", "no-exit", "what",
@@ -109,6 +112,8 @@ def speakable(words: str) -> bool:
     """Tell whether the player's word for something can be said back without harm or clumsiness."""
     parts = words.split()
     if _COARSE & {part.lower() for part in parts}:
+        return False
+    if parts and parts[0].lower() in _VAGUE:
         return False
     plain = all(part.replace("-", "").isalpha() for part in parts)
     return bool(parts) and len(parts) <= 3 and len(words) <= 24 and plain and words.isascii()

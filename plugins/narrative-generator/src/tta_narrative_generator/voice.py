@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tta_world import Deed, Detail, Telling, World
 
-from .grammar import Chooser, Expander, digest, rules
+from .grammar import Chooser, Expander, digest, mark, rules
 from .nouns import Nouns
 from .sentences import sentences, tidy
 
@@ -22,6 +22,7 @@ class Voice:
 
     def __init__(self, world: World, seed: int, turn: int) -> None:
         self.world = world
+        self._turn = turn
         self.nouns = Nouns(world)
         self._telling = world.telling
         self._chooser = Chooser(world.telling, seed, turn)
@@ -36,6 +37,19 @@ class Voice:
     def say(self, rule: str, slots: Mapping[str, object] | None = None) -> list[str]:
         """Say one alternative of a rule, as sentences; nothing that was just said."""
         return self._fresh(self._expander.rule(rule, slots or {}))
+
+    def say_anew(self, *names: str, slots: Mapping[str, object] | None = None) -> list[str]:
+        """Say an alternative of the first rule that has one which wasn't told for some turns; nothing if none has."""
+        for name in names:
+            text = self._expander.rule(name, slots or {}, lambda option: not self._chooser.is_close(option))
+            if said := self._fresh(text):
+                return said
+        return []
+
+    def say_detail_anew(self, detail: Detail) -> list[str]:
+        """Say one of a detail's texts that wasn't told for some turns; nothing if all were."""
+        options = [text for text in detail.texts if not self._chooser.is_close(text) and not self._stale(text)]
+        return self._fresh(self._chooser.choose(options)) if options else []
 
     def has_rule(self, rule: str) -> bool:
         """Tell whether there is such a rule."""
@@ -88,7 +102,7 @@ class Voice:
     def telling(self) -> Telling:
         """Return what a narrator must remember until the next turn."""
         phrases = [key for key in self._telling.phrases if key not in self._chooser.used]
-        phrases += dict.fromkeys(self._chooser.used)
+        phrases += dict.fromkeys((mark(self._turn), *self._chooser.used))
         return Telling(phrases=tuple(phrases[-PHRASES:]), said=tuple(dict.fromkeys(self._now))[-SAID:])
 
     def _stale(self, text: str) -> bool:

@@ -8,6 +8,7 @@ from tta_world import (
     Character,
     Command,
     Deed,
+    Entity,
     Place,
     Thing,
     carried,
@@ -15,6 +16,7 @@ from tta_world import (
     lit,
     people,
     visible,
+    ways,
 )
 
 from .being import grieving, share
@@ -23,6 +25,10 @@ from .paths import company_near, nearest, route
 from .refusing import lacking, neighbours, refuse
 from .talking import ask
 from .turn import Turn, found, slot
+
+_LEADING = frozenset({"go", "goes", "lead", "leads", "leading", "end", "ends"})
+_COMMON = frozenset({"the", "a", "an", "to", "in", "into", "on", "off", "out", "up", "down", "at", "it", "goes",
+                     "leads", "and", "of", "through", "from", "go", "lead", "back", "where", "does"})  # fmt: skip
 
 
 def where(turn: Turn, command: Command) -> Deed:
@@ -139,7 +145,9 @@ def what(turn: Turn, command: Command) -> Deed:
 
 
 def wonder(turn: Turn, command: Command) -> Deed:
-    """Take up a question: somebody here may know; else it stays in the air."""
+    """Take up a question: the way itself may answer, or somebody here; else it stays in the air."""
+    if (led := _where_it_leads(turn, slot(command, "topic"))) is not None:
+        return led
     if slot(command, "topic") is not None and (deed := ask_about(turn, command)) is not None:
         return deed
     speakers = [c for c in people(turn.world) if "animal" not in c.traits]
@@ -153,6 +161,17 @@ def wonder(turn: Turn, command: Command) -> Deed:
         turn.update_person(person.id, met=True)
         return Deed(name="wonder", person=person.id)
     return Deed(name="wonder")
+
+
+def _where_it_leads(turn: Turn, topic: Entity | None) -> Deed | None:
+    """Say where a way goes that one sees from here: `where does the lane go?`."""
+    words = set(topic.text.split()) if topic is not None else set()
+    if not words & _LEADING:
+        return None
+    for exit in ways(turn.world):
+        if words & set(exit.way.lower().split()) - _COMMON:
+            return Deed(name="examine", manner="next", place=exit.to)
+    return None
 
 
 def whereami(turn: Turn, command: Command) -> Deed:

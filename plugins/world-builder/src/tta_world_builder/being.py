@@ -37,7 +37,8 @@ _UNTIL = {
 
 def feel(turn: Turn, command: Command, intent: Intent) -> Deed:
     """Answer a feeling: somebody who is here does, or else the place itself."""
-    feelings = intent.feelings or (Feeling(name="confusion"),)
+    # Of `not sad any more, just empty` it is the emptiness that is there to be answered.
+    feelings = sorted(intent.feelings, key=lambda f: not f.present) or [Feeling(name="confusion")]
     names = tuple(f.name if f.present else f"-{f.name}" for f in feelings)
     main = names[0]
     earlier = turn.world.player.feelings
@@ -87,11 +88,11 @@ def _answer(turn: Turn, main: str) -> None:
         "sea": ("sea", "outdoors"), "dark": ("dark", "indoors"),
         "outdoors": ("outdoors",), "indoors": ("indoors",),
     }[kind]  # fmt: skip
-    for texts in (own, comforts["default"]):
-        for trait in order:
-            if trait in texts:
-                turn.tell("comfort", "world", texts[trait], f"{_kin(main)}-{trait}")
-                return
+    fitting = [text for trait in order for text in own.get(trait, ())]
+    if not fitting:
+        own = comforts["default"]
+        fitting = [text for trait in order for text in own.get(trait, ())]
+    turn.tell("comfort", "world", tuple(fitting), f"{_kin(main)}-{order[0]}")
 
 
 def _kin(feeling: str) -> str:
