@@ -67,6 +67,7 @@ async def is_whole(worlds: Neo4jWorlds, database: Database, config: Config) -> i
     return version
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_killed_in_mid_change_has_made_it_whole_or_not_at_all() -> None:
     with neo4j_server() as server:
         config = server.config(retry_for=1.0, call_timeout=15.0, connect_timeout=10.0)

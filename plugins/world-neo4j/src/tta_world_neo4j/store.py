@@ -99,7 +99,8 @@ class Neo4jWorlds:
         stored = self._cache.get(session)
         if stored is not None and version in (None, stored.head.version):
             return stored
-        snapshot = await self._read(session, after=-1 if version is None else version)
+        # With the change that made that version, which says by which turn.
+        snapshot = await self._read(session, after=-1 if version is None else version - 1)
         if snapshot is None:
             return None
         stored = Stored(snapshot.head, snapshot.world)

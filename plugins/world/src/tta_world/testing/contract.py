@@ -105,6 +105,8 @@ class WorldContract:
             assert stored is not None
             assert same(stored.world, made[number - 1])
             assert stored.head.version == number
+            # Of the oldest one only what came after it is kept.
+            assert stored.head.turn == (f"t{number}" if number > 2 else "")
         assert [await worlds.get("s", number) for number in (0, 1, 7)] == [None] * 3
         assert same(patched(made[1], history[0].patch) or made[0], made[2])
 
