@@ -393,6 +393,7 @@ class _Telling:
         self._pieces: list[tuple[Streamed, int, int]] = []
         """Of each step the last piece, and where in the text its own begins and ends."""
         self._released = 0
+        self._is_done = False
 
     @property
     def was_told(self) -> bool:
@@ -415,10 +416,15 @@ class _Telling:
         """Record that so many characters are told; False where a step has begun its text anew meanwhile."""
         handle = self.handle
         for piece, begin, end in self._pieces:
-            if handle is None or end <= self._released or begin >= told:
+            if handle is None or self._is_done or end <= self._released or begin >= told:
                 continue
-            if not await handle.release(piece, min(told, end) - begin) and not (await handle.query()).over:
+            if await handle.release(piece, min(told, end) - begin):
+                continue
+            run = await handle.query()
+            if not run.over:
                 return False
+            # What is done stays so; to ask again for each sentence would read all of its journal each time.
+            self._is_done = run.status == "done"
         self._released = told
         await self._hold.record(told)
         return True
