@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import product
 
@@ -33,6 +33,8 @@ _MODALS = frozenset({("can",), ("light",), ("watch",), ("stop",), ("point",), ("
 _SPAN = 12
 """How many words are looked through for a name."""
 _NOISE = ARTICLES | CARELESS
+Index = Mapping[tuple[str, ...], Mapping[str, float]]
+"""What each phrase names, by id, and how well."""
 
 
 class Names:
@@ -40,7 +42,7 @@ class Names:
 
     def __init__(self, world: World | None) -> None:
         self.world = world
-        self._index: dict[tuple[str, ...], dict[str, float]] = {}
+        self._index: Index = {}
         self._near: dict[str, int] = {}
         self.mentioned: dict[str, str] = {}
         """The latest thing, character and place named in this parse, by kind."""
@@ -49,11 +51,8 @@ class Names:
         self.spelling = Spelling(word for phrase in self._index for word in phrase)
 
     def _read(self, world: World) -> None:
-        for group in (world.places, world.things, world.characters):
-            for found in group.values():
-                self._add(found.name, found.id, 1.0)
-                for alias in found.aliases:
-                    self._add(alias, found.id, 0.95)
+        groups = (world.places, world.things, world.characters)
+        self._index = _indexed(tuple((it.id, it.name, it.aliases) for group in groups for it in group.values()))
         near = self._near
         for id in known(world):
             near[id] = 2
@@ -72,11 +71,6 @@ class Names:
             for person in people(world):
                 near[person.id] = 4
         near[world.player.at] = 3
-
-    def _add(self, name: str, id: str, value: float) -> None:
-        for variant in _variants(name):
-            known_as = self._index.setdefault(variant, {})
-            known_as[id] = max(value, known_as.get(id, 0.0))
 
     # Looking names up ---------------------------------------------------------------------------
 
@@ -295,6 +289,18 @@ def _suitability(thing: Thing, verb: str) -> int:
     if verb == "extinguish":
         return int("lit" in thing.states and held)
     return -int(held) if verb in ("use", "fill", "target") else 0
+
+
+@lru_cache(256)  # A world has the same names in each of its turns.
+def _indexed(named: tuple[tuple[str, str, tuple[str, ...]], ...]) -> Index:
+    """Return what each phrase names, and how well, of ids with their names and aliases."""
+    index: dict[tuple[str, ...], dict[str, float]] = {}
+    for id, name, aliases in named:
+        for phrase, value in ((name, 1.0), *((alias, 0.95) for alias in aliases)):
+            for variant in _variants(phrase):
+                known_as = index.setdefault(variant, {})
+                known_as[id] = max(value, known_as.get(id, 0.0))
+    return index
 
 
 @lru_cache(4096)  # A world has the same names in each of its turns.

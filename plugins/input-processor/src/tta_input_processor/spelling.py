@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from .words import COMMON
 
@@ -14,11 +15,8 @@ class Spelling:
     """A vocabulary in which unknown words look for their nearest neighbour."""
 
     def __init__(self, vocabulary: Iterable[str]) -> None:
-        self._by_length: dict[int, list[str]] = {}
         self._known = frozenset(vocabulary)
-        for word in sorted(self._known):
-            if len(word) >= 4:
-                self._by_length.setdefault(len(word), []).append(word)
+        self._by_length = _by_length(self._known)
         self._left = _LOOKUPS
         self._seen: dict[str, tuple[str, ...]] = {}
 
@@ -98,3 +96,12 @@ def _squeeze(word: str) -> str:
         if text[index] == text[index + 1] and text[index] * 3 in word:
             return text[:index] + text[index + 1 :]
     return text
+
+
+@lru_cache(256)  # A world has the same words in each of its turns.
+def _by_length(known: frozenset[str]) -> Mapping[int, Sequence[str]]:
+    found: dict[int, list[str]] = {}
+    for word in sorted(known):
+        if len(word) >= 4:
+            found.setdefault(len(word), []).append(word)
+    return found
