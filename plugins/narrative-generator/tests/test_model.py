@@ -158,6 +158,15 @@ async def test_who_waits_too_long_for_a_first_sentence_gets_one_by_rules() -> No
     assert (told.out.trace, models.calls) == ({"by": "rules", "why": "hurried"}, [])
 
 
+@pytest.mark.parametrize("name", ["reach-out", "harm", "help"])
+async def test_no_model_words_what_somebody_may_need(name: str) -> None:
+    models = ScriptedModels(PAGE)
+    request = In(island(), happened(Deed("wait"), Deed(name, outcome="refused", reason="gentle")))
+    told = await telling(models=models)(request)
+    assert (told.out.trace, models.calls) == ({"by": "rules"}, [])
+    assert told.out.text == (await telling()(request)).out.text
+
+
 async def test_only_the_rest_is_asked_for_and_it_is_told_what_stands() -> None:
     models = ScriptedModels("A gull goes over, and comes back. " + LINES[2])
     stands = f"{LINES[0]} {LINES[1]}"

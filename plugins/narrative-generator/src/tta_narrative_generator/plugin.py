@@ -87,6 +87,8 @@ SPEC = AgentSpec(
     ),
     timeout=15.0,
 )
+_VERBATIM = frozenset({"reach-out", "harm", "help"})
+"""What is said of lines to call, to somebody who may come to harm, and of the game, is said in its own words."""
 _TOKENS = 3
 """A token has at least so many characters, in the languages that this story is told in."""
 
@@ -111,14 +113,14 @@ class NarrativeGenerator(AidedAgent[Config]):
         narration = narrate(change, world, seed=request.seed, turn=request.turn, max_paragraphs=config.max_paragraphs)
         end = ending(world, seed=request.seed, turn=request.turn)
         teller = Teller(narration, world, change, ctx, ending=end)
-        trace: dict[str, str] = {}
-        if (llm := self.llm) is None or request.change is None:
-            # What is said of the game, and of lines to call, is said in its own words.
+        llm = self.llm
+        trace = {} if llm is None else {"by": "rules"}
+        if llm is None or request.change is None or any(deed.name in _VERBATIM for deed in change.deeds):
             await teller.by_rules()
         elif teller.is_the_rules or (not ctx.released and is_late(request.due)):
             # What a rule has begun it ends; and whoever waits too long for a first sentence gets one now.
             await teller.by_rules()
-            trace = {"by": "rules"} if teller.is_the_rules else {"by": "rules", "why": "hurried"}
+            trace |= {} if teller.is_the_rules else {"why": "hurried"}
         else:
 
             def question(so_far: str) -> ChatRequest:
