@@ -34,12 +34,12 @@ EMBEDDING = .venv-embedding/$(STAMP)
 .DEFAULT_GOAL = help
 .PHONY: help demo dev test test-servers test-embedding lint format map docs model check chaos constraints clean \
   bench-kernel bench-metrics bench-bus bench-matching bench-messages bench-durability bench-calls bench-connection \
-  bench-workflows bench-flow bench-http bench-crisis bench-tools
+  bench-workflows bench-flow bench-http bench-crisis bench-turns bench-tools
 
 help:
 	@sed -n 's/^#   //p' Makefile
 	@echo "make test-servers | test-embedding | lint | format | map | docs | model | check | chaos | constraints | clean"
-	@echo "make bench-workflows | bench-flow | bench-http | bench-safety | bench-llm-guard | bench-crisis | bench-tools | bench-kernel | bench-metrics | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls | bench-connection"
+	@echo "make bench-workflows | bench-flow | bench-http | bench-safety | bench-llm-guard | bench-crisis | bench-turns | bench-tools | bench-kernel | bench-metrics | bench-bus | bench-matching | bench-messages | bench-durability | bench-calls | bench-connection"
 
 demo: $(DEMO)
 	@printf '> %s\n\n' "$$TTA_DEMO_INPUT"
@@ -100,6 +100,9 @@ bench-calls: $(DEV)
 
 bench-crisis: $(DEV)
 	$(BIN)/python bench/crisis.py $(ARGS)
+
+bench-turns: $(DEV)
+	$(BIN)/python bench/turns.py $(ARGS)
 
 # The toolkit is Microsoft's agent governance toolkit, next to which decisions are measured.
 bench-tools: $(DEV)
