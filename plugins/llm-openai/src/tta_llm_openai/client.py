@@ -25,12 +25,12 @@ _MOST_ERROR = 65_536
 _MOST_BODY = 32 * 2**20
 _MOST_EVENT = 4 * 2**20
 _MOST_FORMS = 1000
+_REMEMBERED = 600.0
+"""Seconds for which a server isn't asked again for what it has refused."""
 _CONNECT = 5.0
 _AFTER_FINISH = 2.0
 """Seconds that a server has to count tokens, and to say that it is done, once it has said why an answer ends."""
 _AFTER_DONE = 0.1
-_REFUSALS = frozenset({400, 415, 422, 501})
-"""How servers refuse a field that they don't know."""
 
 
 class Listed(Struct):
@@ -54,8 +54,8 @@ class Client:
     def __init__(self, name: str, endpoint: Endpoint, session: aiohttp.ClientSession) -> None:
         self.name, self._endpoint, self._session = name, endpoint, session
         self._base = endpoint.base_url.rstrip("/")
-        self._forms: OrderedDict[tuple[str, bool], Form] = OrderedDict()
-        """By model and whether JSON was wanted: what it took the last time."""
+        self._forms: OrderedDict[tuple[str, bool], tuple[Form, float]] = OrderedDict()
+        """By model and whether JSON was wanted: what it took, and until when it is asked for no more than that."""
 
     async def models(self) -> Sequence[str]:
         """Return the names of its models."""
@@ -75,7 +75,7 @@ class Client:
     async def stream(self, call: ModelCall, model: str) -> AsyncGenerator[Delta, None]:
         """Ask a model; a server that refuses how it is asked for JSON, or for counts, is asked in a simpler way."""
         key = (model, call.schema is not None)
-        form: Form | None = self._forms.get(key, Form())
+        form: Form | None = self._known(key)
         while form is not None:
             body = body_of(call, model, form, self._endpoint.limit_field)
             async with self._sent("POST", "/chat/completions", body, call.connect) as answer:
@@ -86,13 +86,19 @@ class Client:
                             yield delta
                     return
                 failed = await _bounded(answer, _MOST_ERROR, cut=True)
-                simpler = form.after_refusal(call)
-                if answer.status not in _REFUSALS or is_known(failed) or simpler is None:
+                simpler = form.after_refusal(call, answer.status)
+                if simpler is None or is_known(failed):
                     raise failure_of(answer.status, answer.headers, failed)
                 form = simpler
 
+    def _known(self, key: tuple[str, bool]) -> Form:
+        form, until = self._forms.get(key, (Form(), 0.0))
+        return form if anyio.current_time() < until else Form()
+
     def _keep(self, key: tuple[str, bool], form: Form) -> None:
-        self._forms[key] = form
+        # Not for ever: it may have failed for another reason, or be a newer one by then.
+        if self._known(key) != form:
+            self._forms[key] = (form, anyio.current_time() + _REMEMBERED)
         if len(self._forms) > _MOST_FORMS:
             self._forms.popitem(last=False)
 

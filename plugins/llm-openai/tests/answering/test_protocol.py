@@ -105,14 +105,14 @@ async def test_tools_are_offered_and_their_calls_put_together_from_their_pieces(
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 
 
-def takes_only(*formats: Any, counts: bool = True) -> Any:
-    """Answer as a server does that knows these formats alone."""
+def takes_only(*formats: Any, counts: bool = True, code: int = 422) -> Any:
+    """Answer as a server does that knows these formats alone, and says so by a ``code``."""
 
     async def handler(request: Any) -> Any:
         body = await request.json()
         known = body.get("response_format", {}).get("type") in formats
         if not known or ("stream_options" in body and not counts):
-            return await status(422, {"detail": "MARK"})(request)
+            return await status(code, {"detail": "MARK"})(request)
         return await streams(chunk('{"a": 1}'), chunk(finish="stop"), DONE)(request)
 
     return handler
@@ -122,9 +122,9 @@ def takes_only(*formats: Any, counts: bool = True) -> Any:
     ("handler", "requests"),
     [
         (takes_only("json_schema"), 1), (takes_only("json_object"), 2), (takes_only(None), 4),
-        (takes_only(None, counts=False), 5),
+        (takes_only(None, counts=False), 5), (takes_only("json_object", code=500), 2),
     ],
-    ids=["a schema", "JSON", "neither", "nothing"],
+    ids=["a schema", "JSON", "neither", "nothing", "llama.cpp's Python server"],
 )  # fmt: skip
 async def test_a_server_that_refuses_a_schema_is_asked_more_simply_and_it_is_remembered(
     server: Server, handler: Any, requests: int
