@@ -66,9 +66,10 @@ async def test_a_repeat_of_a_key_is_charged_once_and_only_for_its_owner() -> Non
     assert (await spent(llm, owner="bob"))["user"] == (50, 260)
 
 
-async def test_what_no_server_has_worked_on_costs_nothing() -> None:
-    llm = scripted(LlmError("unavailable", "refused the connection"), config=CONFIG)
-    with pytest.raises(LlmError, match="unavailable"):
+@pytest.mark.parametrize("code", ["unavailable", "timed_out"])
+async def test_what_no_server_has_worked_on_costs_nothing(code: Any) -> None:
+    llm = scripted(LlmError(code, "it can't be reached", reached=False), config=CONFIG)
+    with pytest.raises(LlmError, match=code):
         await llm.chat(ask(owner="ann"))
     assert (await spent(llm, owner="ann"))["user"] == (0, 0)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -71,11 +70,11 @@ class Chain:
     """Asks models in order; ``random`` gives a number from 0 to 1 for pauses."""
 
     def __init__(
-        self, models: Models, config: Config, charging: Charging, log: logging.Logger, *,
+        self, models: Models, config: Config, charging: Charging, *,
         breakers: Breakers | None = None, publish: Callable[[Event], None] = lambda event: None,
         random: Callable[[], float] = random.random,
     ) -> None:  # fmt: skip
-        self._models, self._config, self._charging, self._log = models, config, charging, log
+        self._models, self._config, self._charging = models, config, charging
         self._breakers, self._publish, self._random = breakers, publish, random
         self._gates: dict[str, Gate] = {}
 
@@ -130,6 +129,7 @@ class Chain:
                     return
                 except LlmError as exc:
                     code = exc.code
+                    known.sent = known.sent and exc.reached
                     pause = self._pause(exc, number, retries)
                     if begun or pause is None or anyio.current_time() + pause >= wanted.until:
                         raise

@@ -8,7 +8,7 @@ from tta_kernel import Event
 
 
 class LlmCalled(Event, frozen=True, tag="llm.called"):
-    """One request to one model has ended; ``code`` is empty where it was answered.
+    """One request to one model has ended; ``code`` is empty where it was answered, ``cancelled`` where its asker left.
 
     ``first`` is how many seconds its first piece took, 0 where none came; ``cost`` is in millionths of the
     deployment's unit of money. One without an owner is for operators.

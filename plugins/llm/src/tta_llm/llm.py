@@ -61,7 +61,7 @@ class ChainedModels:
         self._chain = (
             None
             if models is None
-            else Chain(models, config, self.charging, log, breakers=breakers, publish=publish)
+            else Chain(models, config, self.charging, breakers=breakers, publish=publish)
         )  # fmt: skip
         self._only, self._only_until = "", 0.0
 
