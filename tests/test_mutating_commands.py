@@ -38,6 +38,7 @@ LOOKS = {
     "messages dlq show", "messages stats", "metrics alerts", "metrics dashboard", "notify list", "notify test", "play",
     "reviews list",
     "policy check", "policy diff", "policy explain", "policy show", "policy status", "policy validate",
+    "resources", "safety lines",
     "runs diff", "runs list", "runs show", "safety check", "safety embeddings build", "safety evaluate",
     "safety report", "safety rules check", "safety rules export", "safety rules list", "safety train",
     "schedules list", "schedules show", "tools approvals", "tools list", "tools report", "tools show",
