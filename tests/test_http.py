@@ -120,7 +120,13 @@ async def fill(kernel: Kernel) -> Known:
     known = Known()
     known.parameters["GET", "/readyz/{check}"] = "started"
     await kernel.get(SESSIONS).commit(Session("s-1", "anna", context={"said": "hello", "turn": 2}))
-    known.parameters["GET", "/sessions/{id}"] = "s-1"
+    for method, path in (
+        ("GET", "/sessions/{id}"),
+        ("GET", "/sessions/{id}/profile"),
+        ("PUT", "/sessions/{id}/profile"),
+    ):
+        known.parameters[method, path] = "s-1"
+    known.bodies["PUT", "/sessions/{id}/profile"] = {"goals": ["sleep"], "pace": "slow"}
     await kernel.get(WORLD).apply("s-1", 0, diff(None, some_world()), "t-1", owner="anna")
     known.parameters["GET", "/worlds/{session}"] = "s-1"
     known.parameters["GET", "/agents/{id}"] = str(kernel.get(AGENTS).served()[0].id)

@@ -26,7 +26,7 @@ CHANGES = {
     "runs pause",
     "runs reconcile", "runs resume", "runs retry", "runs rollback", "runs signal", "schedules add",
     "schedules backfill", "schedules pause", "schedules remove", "schedules resume", "schedules run",
-    "safety rules add", "safety rules import", "safety rules remove",
+    "safety rules add", "safety rules import", "safety rules remove", "sessions profile",
     "tools approve", "tools cleanup", "tools deprecate", "tools run",
     "world export", "world import", "world migrate",
 }  # fmt: skip

@@ -28,7 +28,7 @@ from tta_sessions import (
     SessionsPlugin,
 )
 from tta_sessions.hookspecs import forget
-from tta_sessions.testing import Ending, SessionsContract
+from tta_sessions.testing import Ending, RoomContract, SessionsContract
 from tta_sessions_redis import RedisSessions, SessionsRedis
 from tta_sessions_redis.keys import index_keys, queue_keys, session_keys
 
@@ -78,6 +78,16 @@ async def open_store(config: dict[str, Any]) -> AsyncIterator[Sessions]:
 
 
 class TestOnACluster(OnACluster, TestOnOneServer):
+    """The same on a Cluster."""
+
+
+class TestRoomOnOneServer(RoomContract):
+    @pytest.fixture
+    def crowded(self, redis: Redis) -> Sessions:
+        return store(redis, limit=3, per_user=2)
+
+
+class TestRoomOnACluster(OnACluster, TestRoomOnOneServer):
     """The same on a Cluster."""
 
 

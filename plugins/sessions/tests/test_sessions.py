@@ -4,10 +4,10 @@ import pytest
 
 from tta_kernel import Kernel, KernelSettings, PluginSettings
 from tta_kernel.testing.numbers import NO_COUNTS, NO_DURATIONS
-from tta_sessions import SESSIONS, Admission, Session, SessionsMemory, SessionsPlugin
+from tta_sessions import SESSIONS, Admission, Session, SessionsFull, SessionsMemory, SessionsPlugin
 from tta_sessions.hookspecs import forget
 from tta_sessions.memory import MemorySessions
-from tta_sessions.testing import Ending, SingleProcessSessionsContract
+from tta_sessions.testing import Ending, RoomContract, SingleProcessSessionsContract
 
 
 class Clock:
@@ -37,6 +37,12 @@ class TestMemorySessions(SingleProcessSessionsContract):
         return MemorySessions(clock, ttl=60.0, limit=10), pass_ttl
 
 
+class TestRoomInMemory(RoomContract):
+    @pytest.fixture
+    def crowded(self) -> MemorySessions:
+        return MemorySessions(Clock(), ttl=60.0, limit=3, per_user=2)
+
+
 async def test_a_session_ends_a_while_after_its_last_commit() -> None:
     clock = Clock()
     sessions = MemorySessions(clock, ttl=60.0, limit=10)
@@ -50,13 +56,13 @@ async def test_a_session_ends_a_while_after_its_last_commit() -> None:
     assert (await sessions.commit(Session("a"))).version == 1
 
 
-async def test_the_session_that_rested_longest_makes_room() -> None:
-    sessions = MemorySessions(Clock(), ttl=60.0, limit=2)
-    first = await sessions.commit(Session("a"))
-    await sessions.commit(Session("b"))
-    await sessions.commit(first)
-    await sessions.commit(Session("c"))
-    assert [bool(await sessions.get(id)) for id in "abc"] == [True, False, True]
+async def test_a_session_that_has_ended_makes_room() -> None:
+    clock = Clock()
+    sessions = MemorySessions(clock, ttl=60.0, limit=1)
+    await sessions.commit(Session("a", "u"))
+    clock.now += 61
+    await sessions.commit(Session("b", "u"))
+    assert (await sessions.count(), await sessions.count("u")) == (1, 1)
 
 
 async def test_the_hook_forget_deletes_what_the_plugin_keeps_of_a_person() -> None:
@@ -73,8 +79,9 @@ async def test_the_config_bounds_the_sessions() -> None:
     async with Kernel(settings, plugins={"sessions": SessionsPlugin, "sessions-memory": SessionsMemory}) as kernel:
         sessions = kernel.get(SESSIONS)
         await sessions.commit(Session("a"))
-        await sessions.commit(Session("b"))
-        assert await sessions.get("a") is None
+        with pytest.raises(SessionsFull):
+            await sessions.commit(Session("b"))
+        assert await sessions.get("a") is not None
 
 
 async def test_the_text_of_a_turn_goes_before_the_turn_does() -> None:
@@ -99,7 +106,7 @@ def test_a_time_to_live_that_is_no_time_is_a_mistake(seconds: float) -> None:
         MemorySessions(Clock(), ttl=seconds, limit=1)
 
 
-@pytest.mark.parametrize("name", ["limit", "max_size"])
+@pytest.mark.parametrize("name", ["limit", "max_size", "per_user"])
 @pytest.mark.parametrize("value", NO_COUNTS)
 def test_a_limit_that_is_no_number_is_a_mistake(name: str, value: int) -> None:
     with pytest.raises(ValueError, match=name):

@@ -23,6 +23,7 @@ __all__ = ["Config", "RedisSessions", "SessionsRedis"]
 class Config(StoreConfig, frozen=True, forbid_unknown_fields=True):
     """How long, in seconds, a session lives after its last turn, and how large it may be, in bytes.
 
+    ``limit``: how many sessions there may be, and ``per_user`` how many of one person.
     ``admission_ttl``: how long, in seconds, the text of a turn that wasn't answered is kept. ``quarantine``: how long
     what is corrupt is kept.
     """
@@ -30,6 +31,8 @@ class Config(StoreConfig, frozen=True, forbid_unknown_fields=True):
     ttl: PositiveDuration = 30 * 86400.0
     admission_ttl: PositiveDuration = 3600.0
     max_size: Annotated[Size, msgspec.Meta(ge=1, le=256_000_000)] = 1_000_000
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10**9)] = 1_000_000
+    per_user: Annotated[int, msgspec.Meta(ge=1, le=10**6)] = 1000
     quarantine: PositiveDuration = 7 * 86400.0
 
 

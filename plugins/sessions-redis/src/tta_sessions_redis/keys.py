@@ -37,6 +37,11 @@ def index_keys(redis: Redis, user: str) -> Keys:
     return _keys(redis, "user", f"u.{user}")
 
 
+def all_keys(redis: Redis) -> Keys:
+    """Return the keys of the index of all sessions, which only says how many there are."""
+    return _keys(redis, "all", "all")
+
+
 def _keys(redis: Redis, value: str, tag: str) -> Keys:
     def key(part: str) -> str:
         return redis.key("sessions", part, tag=tag)

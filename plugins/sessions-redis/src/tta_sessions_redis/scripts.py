@@ -200,7 +200,7 @@ return {'ok', version, created, now}
 )
 
 # ARGV: time to live of what is corrupt, run, user, holder, seed, text, how long it is held, in microseconds, how long
-# the text may be kept, and how long the turn is known, in ms.
+# the text may be kept, and how long the turn is known, in ms; whether a session that begins with it has its place.
 ADMIT = (
     _QUEUE
     + """
@@ -210,6 +210,7 @@ local now = clock()
 local _, entry = find(entries, ARGV[2])
 if not entry then
   if #entries >= most then return {'busy'} end
+  if ARGV[10] == '' and #entries == 0 and redis.call('EXISTS', KEYS[1]) == 0 then return {'new'} end
   entry = {'1', ARGV[2], ARGV[3], ARGV[4], ARGV[5], '0', now, later(now, ARGV[7])}
   redis.call('RPUSH', queue, cmsgpack.pack(entry))
   redis.call('HSET', texts, ARGV[2], ARGV[6])
@@ -289,8 +290,9 @@ return {found + turns, owner}
 """
 )
 
-# KEYS: a person's index, a sorted set of sessions by the time at which the entry ends; then places and reasons.
-# ARGV: time to live of what is corrupt, the session, for how long the entry counts.
+# KEYS: an index, of a person's sessions or of all: a sorted set of them by the time at which the entry ends; then
+# places and reasons. ARGV: time to live of what is corrupt, the session, for how long the entry counts; how many there
+# may be, or 0, of those that end no earlier than so many ms from now. Say whether the session is new in it.
 INDEX = (
     _COMMON
     + """
@@ -303,9 +305,26 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[2])
+local known = redis.call('ZSCORE', KEYS[1], ARGV[2])
+local room = tonumber(ARGV[4])
+if not known and room > 0 and redis.call('ZCOUNT', KEYS[1], now + ARGV[5], '+inf') >= room then return {'full'} end
+if not known or tonumber(known) < now + ARGV[3] then redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[2]) end
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[1], ARGV[3]) end
+if result[1] == 'ok' then result[2] = known and 0 or 1 end
 return result
+"""
+)
+
+# KEYS as of INDEX; ARGV: time to live of what is corrupt; count those that end no earlier than so many ms from now.
+COUNT = (
+    _COMMON
+    + """
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind == 'none' then return {'ok', 0} end
+if kind ~= 'zset' then return quarantine('it is a ' .. kind, ARGV[1]) end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+return {'ok', redis.call('ZCOUNT', KEYS[1], now + ARGV[2], '+inf')}
 """
 )
 

@@ -18,12 +18,14 @@ from tta_redis import Redis, RedisDown, Replication, StoreErrors
 from tta_sessions import (
     Admission,
     Held,
+    Listed,
     Session,
     SessionBusy,
     SessionConflict,
     SessionCorrupt,
     SessionFenced,
     SessionsError,
+    SessionsFull,
     SessionTooLarge,
     check_admission,
     is_text,
@@ -31,9 +33,11 @@ from tta_sessions import (
 )
 
 from . import scripts
-from .keys import index_keys, queue_keys, session_keys
+from .keys import Keys, all_keys, index_keys, queue_keys, session_keys
 
 log = logging.getLogger("tta.sessions-redis")
+LISTED = 10_000
+"""How many entries of a person's index a list is made of, at most."""
 FORGET_BATCH = 200
 """How many sessions are forgotten at once."""
 FORGET_BATCHES = 1000
@@ -50,14 +54,15 @@ class RedisSessions:
 
     def __init__(
         self, redis: Redis, *, ttl: float, max_size: int, quarantine: float, wait_replicas: int = 0,
-        wait_timeout: float = 1.0, admission_ttl: float = 3600.0,
+        wait_timeout: float = 1.0, admission_ttl: float = 3600.0, limit: int = 1_000_000, per_user: int = 1000,
     ) -> None:  # fmt: skip
         check_duration("ttl", ttl, positive=True)
         check_duration("admission_ttl", admission_ttl, positive=True)
         check_duration("quarantine", quarantine, positive=True)
-        check_count("max_size", max_size)
+        for name, number in (("max_size", max_size), ("limit", limit), ("per_user", per_user)):
+            check_count(name, number)
         self._redis = redis
-        self._max_size = max_size
+        self._max_size, self._limit, self._per_user = max_size, limit, per_user
         self._replication = Replication(wait_replicas, wait_timeout, what="sessions", log=log)
         self.commits = self.conflicts = 0
         self._ttl = max(1, int(ttl * 1000))
@@ -74,6 +79,10 @@ class RedisSessions:
         self._delete = redis.script(scripts.DELETE)
         self._add_to_index = redis.script(scripts.INDEX)
         self._list = redis.script(scripts.LIST)
+        self._count = redis.script(scripts.COUNT)
+        # All sessions lie in one index, and so in one slot: an entry outlives its session by that much, and is renewed
+        # no more often.
+        self._slack = max(1, self._ttl // 8)
 
     @property
     def unconfirmed(self) -> str:
@@ -112,7 +121,8 @@ class RedisSessions:
             if session.version == 0:
                 # Before there is anything to forget: a crash between the two leaves an entry without
                 # a session, never a session that `forget` can't find.
-                await self._index(session.id, session.user, replicated=True)
+                new = await self._index(session.id, session.user, replicated=True, most=self._per_user)
+                await self._take_place(session.id, session.user, self._ttl, listed=new)
             status, *found = await self._replication.run(
                 self._commit,
                 self._keys(session.id),
@@ -133,6 +143,8 @@ class RedisSessions:
         self.commits += 1
         try:
             await self._index(session.id, session.user)
+            if session.version and self._is_due(_micros(session.updated_at), int(found[2])):
+                await self._add(all_keys(self._redis), session.id, self._ttl + self._slack)
         except (RedisDown, ResponseError) as exc:
             # The entry of the commit before outlives this one's session, so it is still found.
             log.warning("a session's index could not be renewed; the next commit will: %s", exc)
@@ -149,16 +161,18 @@ class RedisSessions:
             raise SessionTooLarge(f"the admission has {size} bytes; {self._max_size} are the most")
         with _store_errors:
             # As with a session's first commit: `forget` must find what a person has written.
-            await self._index(id, user, life=self._admission_ttl, replicated=True)
-            status, *found = await self._replication.run(
-                self._admit,
-                self._keys(id),
-                [
-                    self._quarantine_ttl, admission.run, user, admission.holder,
-                    "" if admission.seed is None else admission.seed, admission.text, _micros(ttl),
-                    self._admission_ttl, max(self._ttl, self._admission_ttl),
-                ],
+            listed = await self._index(
+                id, user, life=self._admission_ttl, replicated=True, most=self._per_user
             )  # fmt: skip
+            arguments: Sequence[str | int] = [
+                self._quarantine_ttl, admission.run, user, admission.holder,
+                "" if admission.seed is None else admission.seed, admission.text, _micros(ttl),
+                self._admission_ttl, max(self._ttl, self._admission_ttl),
+            ]  # fmt: skip
+            status, *found = await self._replication.run(self._admit, self._keys(id), [*arguments, ""])
+            if status == b"new":
+                await self._take_place(id, user, self._admission_ttl, listed=listed)
+                status, *found = await self._replication.run(self._admit, self._keys(id), [*arguments, "has a place"])
         if status == b"busy":
             raise SessionBusy("as many turns of the session wait as may")
         if status != b"ok":
@@ -198,7 +212,52 @@ class RedisSessions:
             if owner:
                 index = index_keys(self._redis, owner.decode(errors="replace"))
                 await self._redis.execute("ZREM", index.value, id, retry=True)
+            await self._redis.execute("ZREM", all_keys(self._redis).value, id, retry=True)
         return bool(found)
+
+    async def count(self, user: str = "") -> int:
+        if not is_text(user):
+            return 0
+        index, margin = (index_keys(self._redis, user), self._ttl) if user else (all_keys(self._redis), 0)
+        with _store_errors:
+            status, *found = await self._count(index.all(), [self._index_quarantine, margin], retry=True)
+        if status != b"ok":
+            raise SessionCorrupt(
+                "an index of sessions was corrupt and is in quarantine: nobody knows how many there are"
+            )
+        return int(found[0])
+
+    async def list(self, user: str, after: str = "", limit: int = 100) -> Sequence[Listed]:
+        if not user or not is_text(user):
+            return []
+        with _store_errors:
+            _, ids = await self._list(index_keys(self._redis, user).all(), [self._index_quarantine, LISTED], retry=True)
+        names = sorted(name for id in ids if (name := id.decode(errors="replace")) > after)
+        found: list[Listed] = []
+        while names and len(found) < limit:
+            some, names = names[: limit - len(found)], names[limit - len(found) :]
+            found += await self._heads(some, user)
+        return found
+
+    async def _heads(self, ids: Sequence[str], user: str) -> Sequence[Listed]:
+        """Return what is known of sessions, in their order, but for those that have ended or aren't theirs."""
+        found: dict[str, Listed] = {}
+
+        async def look(id: str) -> None:
+            key = session_keys(self._redis, id).value
+            try:
+                fields = await self._redis.execute("HMGET", key, "user", "version", "created", "updated", retry=True)
+                owner, version, created, updated = fields
+                if owner == user.encode():
+                    found[id] = Listed(id, int(version), _seconds(created), _seconds(updated))
+            except (ResponseError, TypeError, ValueError):
+                return  # It is corrupt, and whoever reads it says so.
+
+        with _store_errors:
+            async with anyio.create_task_group() as tasks:
+                for id in ids:
+                    tasks.start_soon(look, id)
+        return [found[id] for id in ids if id in found]
 
     async def forget(self, user: str) -> int:
         if not user or not is_text(user):
@@ -212,13 +271,15 @@ class RedisSessions:
                 whole = whole and bool(complete)
                 if not ids:
                     break
-                found: list[int] = []
+                found: dict[str, int] = {}
                 async with anyio.create_task_group() as tasks:
                     for id in ids:
                         tasks.start_soon(self._forget, id.decode(errors="replace"), user, found)
-                count += sum(found)
+                count += sum(found.values())
                 await self._confirm_all(index.value, [id.decode(errors="replace") for id in ids], count)
                 await self._redis.execute("ZREM", index.value, *ids, retry=True)
+                if found:
+                    await self._redis.execute("ZREM", all_keys(self._redis).value, *found, retry=True)
             else:
                 raise SessionsError(f"{count} sessions are forgotten, and there are more: forget once more")
         if not whole:
@@ -228,9 +289,10 @@ class RedisSessions:
             )  # fmt: skip
         return count
 
-    async def _forget(self, id: str, user: str, found: list[int]) -> None:
-        deleted, _ = await self._delete(self._keys(id), [self._quarantine_ttl, user], retry=True)
-        found.append(deleted)
+    async def _forget(self, id: str, user: str, found: dict[str, int]) -> None:
+        deleted, owner = await self._delete(self._keys(id), [self._quarantine_ttl, user], retry=True)
+        if deleted or owner in (b"", user.encode()):
+            found[id] = deleted
 
     async def _confirm_all(self, index: str, ids: Sequence[str], count: int) -> None:
         """Wait until replicas have deleted the sessions, too; else none would know that they have yet to."""
@@ -242,19 +304,47 @@ class RedisSessions:
                 "so forget once more"
             )  # fmt: skip
 
-    async def _index(self, id: str, user: str, *, life: int = 0, replicated: bool = False) -> None:
-        if user:
-            # Twice as long as the session: so the entry of one commit covers the next one's session.
-            arguments: list[str | int] = [self._index_quarantine, id, 2 * max(self._ttl, life)]
-            keys = index_keys(self._redis, user).all()
-            if replicated:
-                status, *found = await self._replication.run(self._add_to_index, keys, arguments)
-            else:
-                status, *found = await self._add_to_index(keys, arguments, retry=True)
-            if status == b"corrupt":
-                log.error("the index of a person's sessions isn't one (%s); %s", found[0].decode(), _where(found[1]))
+    async def _take_place(self, id: str, user: str, life: int, *, listed: bool) -> None:
+        """Let a session that begins have its place among all, or raise `SessionsFull`: then it isn't listed, either."""
+        try:
+            await self._add(all_keys(self._redis), id, life + self._slack, most=self._limit)
+        except SessionsFull:
+            if listed:
+                await self._redis.execute("ZREM", index_keys(self._redis, user).value, id, retry=True)
+            raise
 
-    def _keys(self, id: str) -> list[str]:
+    def _is_due(self, before: int, now: int) -> bool:
+        """Say whether a session's entry among all must be renewed; times in microseconds."""
+        return before // (self._slack * 1000) != now // (self._slack * 1000)
+
+    async def _index(
+        self, id: str, user: str, *, life: int = 0, replicated: bool = False, most: int = 0
+    ) -> bool:  # fmt: skip
+        """Enter a session in its person's index, if it has a person, and say whether it is new there."""
+        if not user:
+            return False
+        # Twice as long as the session: so the entry of one commit covers the next one's session.
+        life = 2 * max(self._ttl, life)
+        return await self._add(index_keys(self._redis, user), id, life, most, self._ttl, replicated=replicated)
+
+    async def _add(
+        self, index: Keys, id: str, life: int, most: int = 0, margin: int = 0, *, replicated: bool = False
+    ) -> bool:  # fmt: skip
+        """Enter a session in an index; raise `SessionsFull` where it is new, and ``most`` are there already."""
+        arguments: Sequence[str | int] = [self._index_quarantine, id, life, most, margin]
+        if replicated:
+            status, *found = await self._replication.run(self._add_to_index, index.all(), arguments)
+        else:
+            status, *found = await self._add_to_index(index.all(), arguments, retry=True)
+        if status == b"full":
+            raise SessionsFull(f"{most} sessions are kept, of all or of this person, and no more may be")
+        if status == b"corrupt":
+            whose = "a person's" if margin else "all"
+            log.error("the index of %s sessions isn't one (%s); %s", whose, found[0].decode(), _where(found[1]))
+            return True
+        return bool(found[0])
+
+    def _keys(self, id: str) -> Sequence[str]:
         return session_keys(self._redis, id).all() + queue_keys(self._redis, id)
 
     def _unread(self, status: bytes, what: bytes, place: bytes = b"") -> SessionsError:

@@ -23,6 +23,7 @@ from .model import (
     SESSIONS,
     Admission,
     Held,
+    Listed,
     Session,
     SessionBusy,
     SessionCommitted,
@@ -31,6 +32,7 @@ from .model import (
     SessionFenced,
     Sessions,
     SessionsError,
+    SessionsFull,
     SessionTooLarge,
     is_text,
     pack,
@@ -40,10 +42,11 @@ from .queue import QUEUE, check_admission
 from .routes import session_routes
 
 __all__ = [
-    "FIGURES", "QUEUE", "SESSIONS", "SUMMARISER", "Admission", "AgeBand", "Consent", "Flags", "Held", "Pace", "Page",
-    "Profile", "Session", "SessionBusy", "SessionCommitted", "SessionConflict", "SessionCorrupt", "SessionFenced",
-    "SessionTooLarge", "Sessions", "SessionsError", "SessionsMemory", "SessionsPlugin", "Summariser", "Summary",
-    "ToSummarise", "Tone", "check_admission", "flags_of", "is_text", "pack", "profile_of", "queue", "summary_of",
+    "FIGURES", "QUEUE", "SESSIONS", "SUMMARISER", "Admission", "AgeBand", "Consent", "Flags", "Held", "Listed", "Pace",
+    "Page", "Profile", "Session", "SessionBusy", "SessionCommitted", "SessionConflict", "SessionCorrupt",
+    "SessionFenced", "SessionTooLarge", "Sessions", "SessionsError", "SessionsFull", "SessionsMemory", "SessionsPlugin",
+    "Summariser", "Summary", "ToSummarise", "Tone", "check_admission", "flags_of", "is_text", "pack", "profile_of",
+    "queue", "summary_of",
 ]  # fmt: skip
 
 
@@ -74,7 +77,7 @@ class SessionsPlugin(Plugin[NoConfig]):
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How long, in seconds, a session lives after its last turn, how many there may be, and how large.
+    """How long, in seconds, a session lives after its last turn, how many there may be, of whom, and how large.
 
     ``admission_ttl``: how long, in seconds, the text of a turn that wasn't answered is kept.
     """
@@ -82,6 +85,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ttl: PositiveDuration = 30 * 86400.0
     admission_ttl: PositiveDuration = 3600.0
     limit: Annotated[int, msgspec.Meta(ge=1, le=10**9)] = 10_000
+    per_user: Annotated[int, msgspec.Meta(ge=1, le=10**6)] = 1000
     max_size: Annotated[Size, msgspec.Meta(ge=1, le=256_000_000)] = 1_000_000
 
 
@@ -95,7 +99,7 @@ class SessionsMemory(Plugin[Config]):
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
         self._sessions = MemorySessions(
             time.time, ttl=self.config.ttl, limit=self.config.limit, max_size=self.config.max_size,
-            admission_ttl=self.config.admission_ttl,
+            admission_ttl=self.config.admission_ttl, per_user=self.config.per_user,
         )  # fmt: skip
         ctx.provide(SESSIONS, self._sessions)
         yield

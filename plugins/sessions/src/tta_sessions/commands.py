@@ -1,4 +1,4 @@
-"""The command ``tta forget``: erase what a deployment keeps of a person, and say who erased what."""
+"""The commands of sessions; ``tta forget`` erases what a deployment keeps of a person, and says who erased what."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 from tta_kernel import Kernel
 from tta_program import DONE, WANTING, Subcommands, as_json, fail, table
 
+from . import profile_command
 from .hookspecs import forget
 from .model import is_text
 
@@ -34,6 +35,7 @@ def add(subcommands: Subcommands) -> None:
     )  # fmt: skip
     parser.add_argument("user", type=_user, help="the person, as `tta play --user` names them")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    profile_command.add(subcommands)
 
 
 def _user(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -55,6 +55,15 @@ class Held(msgspec.Struct, frozen=True):
     first: Admission | None = None
 
 
+class Listed(msgspec.Struct, frozen=True):
+    """A session in a list: all but what it holds."""
+
+    id: str
+    version: int
+    created_at: float
+    updated_at: float
+
+
 class SessionBusy(Exception):
     """As many turns of the session wait as may; nothing was changed."""
 
@@ -69,6 +78,10 @@ class SessionConflict(Exception):
 
 class SessionTooLarge(Exception):
     """The session is larger than the store takes; nothing was changed."""
+
+
+class SessionsFull(Exception):
+    """The store takes no more sessions, of anybody or of this person; nothing was begun, and those there are go on."""
 
 
 class SessionsError(Exception):
@@ -93,14 +106,16 @@ class Sessions(Protocol):
 
         With an ``admission``, which must be the first and held by its ``holder``, that leaves the queue in the same
         step; `SessionFenced` otherwise. Raises `SessionConflict` for another version; a session that is gone has the
-        version 0. Raises `SessionTooLarge`, and TypeError where the session holds what wouldn't come back (`pack`).
+        version 0. Raises `SessionTooLarge`, `SessionsFull` for a session that there is no place for (an admitted turn
+        has its place), and TypeError where the session holds what wouldn't come back (`pack`).
         """
 
     async def admit(self, admission: Admission, ttl: float) -> Admission:
         """Enter a turn at the end of its session's queue, and let its holder have it for ``ttl`` seconds.
 
-        The same run again is the same entry, as it is stored. Raises `SessionBusy` where `QUEUE` turns wait, and
-        `SessionTooLarge`, and TypeError (`check_admission`).
+        The same run again is the same entry, as it is stored. Raises `SessionBusy` where `QUEUE` turns wait,
+        `SessionsFull` for the first turn of a session that there is no place for, `SessionTooLarge`, and TypeError
+        (`check_admission`).
         """
 
     async def hold(self, session: str, run: str, holder: str, ttl: float, told: int = 0) -> Held:
@@ -114,6 +129,15 @@ class Sessions(Protocol):
 
     async def delete(self, id: str) -> bool:
         """Delete one session; False if there was none."""
+
+    async def count(self, user: str = "") -> int:
+        """Count the sessions that are kept, or those of one person.
+
+        One that has ended may be counted for a while, and so may one whose first turn was admitted.
+        """
+
+    async def list(self, user: str, after: str = "", limit: int = 100) -> Sequence[Listed]:
+        """Return a person's sessions by their ids, those after one; nobody ("") has none."""
 
     async def forget(self, user: str) -> int:
         """Delete all sessions and admissions of a person, and return how many there were; nobody ("") has none."""

@@ -14,6 +14,7 @@ from tta_sessions.model import Session, SessionConflict, Sessions, SessionTooLar
 from .admissions import AdmissionsContract
 from .context import ContextContract
 from .flags import FlagsContract
+from .room import ListingContract
 
 Ending = tuple[Sessions, Callable[[], Awaitable[None]]]
 """An implementation, and what lets the time to live of its sessions pass."""
@@ -36,7 +37,7 @@ UNFIT: tuple[Any, ...] = (
 )  # fmt: skip
 
 
-class SingleProcessSessionsContract(AdmissionsContract, FlagsContract, ContextContract):
+class SingleProcessSessionsContract(AdmissionsContract, FlagsContract, ContextContract, ListingContract):
     """Subclass this for a store that no two processes share, and give three fixtures, each an empty one.
 
     ``sessions`` takes 100,000 bytes a session; ``small`` takes 2,000; ``ending`` is an `Ending`.
