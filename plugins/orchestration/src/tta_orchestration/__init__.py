@@ -31,12 +31,14 @@ from .model import (
     Outcome,
     Part,
     ReadTimeout,
+    Status,
     StoreFailed,
     TurnInput,
     TurnOutput,
     TurnPlayed,
     TurnStream,
 )  # fmt: skip
+from .progress import Progressed
 from .reconcile import orphans
 from .settings import Config
 from .texts import NOT_YOURS
@@ -44,8 +46,8 @@ from .turns import Turns
 
 __all__ = [
     "NOT_YOURS", "ORCHESTRATION", "SEEDS", "Component", "Failure", "InputError", "NotRunning", "Orchestration",
-    "OrchestrationPlugin", "OrchestrationResponse", "Outcome", "Part", "ReadTimeout", "StoreFailed", "TurnInput",
-    "TurnOutput", "TurnPlayed", "TurnStream",
+    "OrchestrationPlugin", "OrchestrationResponse", "Outcome", "Part", "Progressed", "ReadTimeout", "Status",
+    "StoreFailed", "TurnInput", "TurnOutput", "TurnPlayed", "TurnStream",
 ]  # fmt: skip
 
 
@@ -89,4 +91,4 @@ class OrchestrationPlugin(Plugin[Config]):
 
     @hookimpl
     def event_types(self) -> Sequence[type[Event]]:
-        return (TurnPlayed, StoreFailed)
+        return (TurnPlayed, StoreFailed, Progressed)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from tta_metrics import Metrics
 from tta_safety import CheckFailed
 
-from .model import StoreFailed, TurnPlayed
+from .model import Status, StoreFailed, TurnPlayed
 
 
 @contextmanager
@@ -39,3 +39,22 @@ def counted(metrics: Metrics | None) -> Iterator[None]:
         metrics.follow(CheckFailed, lambda event: checks.labels(event.channel).inc()),
     ):
         yield
+
+
+class Counts:
+    """Counts turns for `Status`."""
+
+    def __init__(self) -> None:
+        self._requests = self._errors = 0
+        self._seconds = 0.0
+
+    def add(self, seconds: float, *, failed: bool) -> None:
+        """Count a turn that was answered."""
+        self._requests += 1
+        self._errors += failed
+        self._seconds += seconds
+
+    def status(self, *, running: bool, turns: int, parts: Mapping[str, bool]) -> Status:
+        """Return what was counted, and what is so now."""
+        mean = self._seconds / self._requests if self._requests else 0.0
+        return Status(running, turns, self._requests, self._errors, mean, parts)

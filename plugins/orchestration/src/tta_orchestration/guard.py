@@ -19,6 +19,7 @@ from tta_sessions import (
     SessionFenced,
     Sessions,
     SessionsError,
+    SessionsFull,
     SessionTooLarge,
 )
 
@@ -156,6 +157,8 @@ class SessionGuard:
             except SessionCorrupt:
                 self.lost(session.id)
                 raise Overtaken from None
+            except SessionsFull as exc:
+                raise self.no_room("sessions.commit", exc) from None
             except SessionTooLarge as exc:
                 hint = "see max_size of the sessions' plugin, and history of orchestration"
                 raise self.failed(session.id, session.user, "sessions.commit", "too_large", f"{exc}; {hint}") from None
@@ -193,6 +196,11 @@ class SessionGuard:
         self._log.critical("a turn went without its session: %s: %s: %s", part, code, why)
         self._publish(StoreFailed(session=id, part=part, code=code, owner=owner))
         return NotKept(Failure(part, code))
+
+    def no_room(self, part: Part, exc: SessionsFull) -> NotKept:
+        """Return what the first turn of a session is to raise that there is no place for; no store has failed."""
+        self._log.warning("a story was not begun: %s; see limit and per_user of the sessions' plugin", exc)
+        return NotKept(Failure(part, "too_many"))
 
     async def _find(self, id: str, run: str) -> tuple[bool, Session | None]:
         """Return whether the store answers, and the session if a commit whose end nobody saw is in it."""

@@ -98,6 +98,26 @@ class OrchestrationResponse(msgspec.Struct, frozen=True):
         return merge(self.verdicts.values())
 
 
+class Status(msgspec.Struct, frozen=True):
+    """How orchestration goes in this process, since it was started.
+
+    ``turns`` are being played now; of the ``requests`` that were answered so many had ``errors``: a part of the system
+    failed in them. ``mean_seconds`` is how long they took. ``parts`` are what it uses, and whether each is provided.
+    """
+
+    running: bool
+    turns: int = 0
+    requests: int = 0
+    errors: int = 0
+    mean_seconds: float = 0.0
+    parts: Mapping[str, bool] = {}
+
+    @property
+    def error_rate(self) -> float:
+        """The share of requests with an error, 0 where there was none."""
+        return self.errors / self.requests if self.requests else 0.0
+
+
 class InputError(ValueError):
     """What the player gave can't be played; the message is for the player, and says what to do."""
 
@@ -152,6 +172,16 @@ class Orchestration(Protocol):
 
     async def coordinate_agents(self, workflow: str, input: Mapping[str, Any], *, session: str = "") -> Run:
         """Run a workflow for a program, not for a player: its output is unchecked."""
+
+    async def set_profile(self, session: str, profile: Profile, *, user: str = "") -> Profile:
+        """Set what a story should know of its person, and return it as it is kept; the next turn is told by it.
+
+        A session that isn't there begins with it. Raises `InputError` for a profile, or a name, that can't be kept, and
+        for somebody else's session; `NotRunning`; and `tta_sessions.SessionsError` where the store can't be reached.
+        """
+
+    async def get_status(self) -> Status:
+        """Return how it goes, for an operator; it never raises, and holds nothing of any person."""
 
     async def forget(self, user: str) -> Mapping[str, int | Exception]:
         """Delete all that anybody keeps of a person: ``{plugin: how many or error}``."""

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import anyio
 
-from tta_crisis import CRISIS, Crises, Disclosure, Exchange, Intervention
+from tta_crisis import CRISIS, Crises, CrisisPage, CrisisQuery, Disclosure, Exchange, Intervention
 from tta_kernel import Context, as_failure, correlation_id
 from tta_kernel.shapes import fits
 from tta_notify import NOTIFY, Notification, Notifier, Receipt, Severity
@@ -56,6 +56,17 @@ class Oversight:
             session=session,
             owner=user,
         )
+
+    async def open_since(self, session: str, user: str) -> int | None:
+        """Return the turn of the last crisis in a person's session that no human has closed, or None."""
+        crises = self._crises
+        if crises is None:
+            return None
+        query = CrisisQuery(session=session)
+        page = await self._asked("CRISIS.page", lambda: crises.page(query), CrisisPage)
+        found = page.interventions if page is not None else ()
+        turns = [each.turn for each in found if each.status != "resolved" and each.owner == user]
+        return max(turns, default=None)
 
     async def check_failed(self, session: str, channel: Channel, plugins: Sequence[str]) -> None:
         """Tell that a check raised, was late or answered nonsense."""

@@ -13,7 +13,7 @@ import msgspec
 
 from tta_kernel import as_failure
 from tta_kernel.shapes import fits
-from tta_sessions import Admission, Held, SessionBusy, SessionCorrupt, Sessions, SessionTooLarge
+from tta_sessions import Admission, Held, SessionBusy, SessionCorrupt, Sessions, SessionsFull, SessionTooLarge
 
 from .guard import NotKept, SessionGuard, WrongAnswer, explained
 from .model import Failure
@@ -124,6 +124,8 @@ class TurnQueue:
                 raise WrongAnswer("the sessions' store answered with another turn, or with none")
         except SessionBusy as exc:
             raise self.busy(str(exc)) from None
+        except SessionsFull as exc:
+            raise self._guard.no_room("sessions.admit", exc) from None
         except SessionTooLarge as exc:
             what = str(exc)
             raise self._guard.failed(admission.session, admission.user, "sessions.admit", "too_large", what) from None

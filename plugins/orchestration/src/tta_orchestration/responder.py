@@ -22,13 +22,15 @@ from .checks import Checks, Instead
 from .guard import NotKept, where
 from .model import Failure, Outcome, StoreFailed, TurnInput
 from .oversight import Oversight
+from .progress import Progress
 from .queue import Hold, NotNow, TurnLost
-from .release import Release, Send
+from .release import Release
 from .standing import Standing
 from .worlds import NoWorld, parts, texts_in
 
 _IN_PLACE = {
-    "too_large": texts.FULL, "conflict": texts.ELSEWHERE, "busy": texts.ELSEWHERE, "taken_over": texts.TAKEN,
+    "too_large": texts.FULL, "too_many": texts.NO_ROOM,
+    "conflict": texts.ELSEWHERE, "busy": texts.ELSEWHERE, "taken_over": texts.TAKEN,
     "gone": texts.GONE,
 }  # fmt: skip
 """What is told in place of a story that can't be kept, by the failure's code; `texts.AWAY` for all others."""
@@ -96,16 +98,16 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Responder:
-    """Answers one turn of a session, to a reader where there is one (``send``); every step returns a new `Answer`."""
+    """Answers one turn of a session, to a reader where there is one; every step returns a new `Answer`."""
 
     def __init__(
         self, ctx: Context, workflows: Workflows, checks: Checks, oversight: Oversight, *, workflow: str,
-        timeout: float, check_in_every: int, session: str, owner: str, send: Send | None,
+        timeout: float, check_in_every: int, session: str, owner: str, progress: Progress,
     ) -> None:  # fmt: skip
         self._ctx, self._workflows, self._checks, self._oversight = ctx, workflows, checks, oversight
         self._workflow, self._timeout, self._check_in_every = workflow, timeout, check_in_every
         self._session, self._owner = session, owner
-        self._send = send
+        self._progress, self._send = progress, progress.send
         self._help = checks.help
         self._flags = Flags()
         self._asked = False
@@ -295,6 +297,7 @@ class Responder:
             # What was told is of a run that nobody knows any more; another one may tell something else.
             release.stand_for_nothing()
             handle = telling.handle = await self._begun(input, keys)
+        self._progress.run = handle
         async with handle.stream() as pieces:
             async for piece in pieces:
                 if isinstance(piece, Retracted):

@@ -21,8 +21,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     all of a workflow may; its own limit is mostly shorter. ``read_timeout``: how long the reader of a stream may take
     for what was released, until it gets no more. ``hold``: how long, in seconds, a turn is left alone whose process
     doesn't say that it is still at it; then others go on with it. ``queue_timeout``: how long a turn waits for those
-    before it. ``first_sentence``: after how many seconds without one agents that haven't begun answer by their
-    rules. ``summary_timeout``: how long whoever writes summaries may take for one; then it is made by rules.
+    before it. ``first_sentence``: after how many seconds without one the player is told that it takes a while, and
+    agents that haven't begun answer by their rules. ``summary_timeout``: how long whoever writes summaries may take
+    for one; then it is made by rules.
     """
 
     workflow: str = "turn"

@@ -11,6 +11,9 @@ REPLACED = (
 FAILED = "The story lost its thread for a moment. Nothing you did is lost; try that again, or something else."
 SIMPLER = "a voice of the story is away just now, so this was told more simply than usual"
 
+HEARD = "I'm here, and I've heard you. Give me a moment to find the right words."
+PATIENCE = "The story takes a slow breath before it goes on. It hasn't forgotten you."
+
 _HEAVY = "If anything feels too heavy, please reach out to someone you trust. {lines} I'm here to support you."
 """``{lines}`` is for `said`."""
 RESTING = (
@@ -28,6 +31,10 @@ AWAY = (
 FULL = (
     "Let us pause here for a moment. The book of your story is full: what you said just now found no place in it, "
     "and so it hasn't happened. What was written before stays, and you can begin another story whenever you like. "
+) + _HEAVY
+NO_ROOM = (
+    "Let us pause here for a moment. There is no room for another story just now, and that is nothing you did. "
+    "A story that has begun goes on: play one of yours, or try this again later. "
 ) + _HEAVY
 ELSEWHERE = (
     "Let us pause here for a moment. Your story is being played in another place at the same time, and what was "

@@ -12,21 +12,39 @@ from typing import Any, Literal
 import anyio
 from anyio.abc import TaskGroup
 
-from tta_kernel import Context
-from tta_safety import HELP, SHIPPED
-from tta_sessions import Admission, Session, SessionCommitted, Sessions, is_text
+from tta_crisis import CRISIS
+from tta_kernel import Context, Service
+from tta_metrics import METRICS
+from tta_notify import NOTIFY
+from tta_safety import HELP, REVIEWS, SHIPPED
+from tta_sessions import (
+    SUMMARISER,
+    Admission,
+    Profile,
+    Session,
+    SessionCommitted,
+    SessionConflict,
+    Sessions,
+    SessionsError,
+    is_text,
+)
 from tta_sessions.hookspecs import forget
+from tta_sessions.profile import set_profile
 from tta_workflows import Run, Workflows
 from tta_world import WORLD
 from tta_world.opening import WorldKeeper
 
 from . import texts
 from .checks import Checks
+from .counting import Counts
 from .guard import NotKept, SessionGuard
-from .model import SEEDS, InputError, NotRunning, OrchestrationResponse, StoreFailed, TurnPlayed
+from .locks import Locks
+from .model import SEEDS, InputError, NotRunning, OrchestrationResponse, Status, StoreFailed, TurnPlayed
 from .oversight import Oversight
 from .plain import plain
+from .progress import Progress
 from .queue import Hold, NotNow, TurnLost, TurnQueue, taken
+from .reconcile import pause_where_a_crisis_is_open
 from .release import Send
 from .responder import Responder
 from .settings import Config
@@ -41,7 +59,7 @@ class Turns:
     def __init__(
         self, ctx: Context, workflows: Workflows, sessions: Sessions, config: Config, tasks: TaskGroup
     ) -> None:  # fmt: skip
-        self._ctx, self._workflows, self._config = ctx, workflows, config
+        self._ctx, self._workflows, self._sessions, self._config = ctx, workflows, sessions, config
         self._oversight = Oversight(ctx)
         help = ctx.find(HELP) or SHIPPED
         self._checks = Checks(ctx, self._oversight, help, allow_unchecked=config.allow_unchecked)
@@ -52,13 +70,13 @@ class Turns:
         self._queue = TurnQueue(
             sessions, self._guard, ctx.log, limit=config.session_timeout, ttl=config.hold, patience=config.queue_timeout
         )  # fmt: skip
-        self._locks: dict[str, tuple[anyio.Lock, int]] = {}
-        """By session, with the number of turns that hold it or wait for it."""
+        self._locks = Locks()
         self._tasks = tasks
         self._summaries = Summaries(ctx, sessions, self._checks, tasks, timeout=config.summary_timeout)
         self._streams: set[Stream] = set()
         """Turns that are being told to a reader."""
         self._closed = False
+        self._counts = Counts()
 
     def close(self) -> None:
         """Play nothing from now on; turns that are being played come to their end."""
@@ -78,6 +96,9 @@ class Turns:
         self._must_run()
         if not (is_text(session) and is_text(user)):
             raise InputError(texts.NO_NAME)
+        await pause_where_a_crisis_is_open(
+            self._sessions, self._oversight, self._ctx.log, session, user, limit=self._config.session_timeout
+        )  # fmt: skip
         asked = Admission(session, user, "", "", uuid.uuid4().hex)
         response = None
         pauses = self._queue.pauses()
@@ -131,6 +152,26 @@ class Turns:
         self._must_run()
         return await self._workflows.run(workflow, input, key=uuid.uuid4().hex, session=session)
 
+    async def set_profile(self, session: str, profile: Profile, *, user: str = "") -> Profile:
+        self._must_run()
+        if not (session and is_text(session) and is_text(user)):
+            raise InputError(texts.NO_NAME)
+        try:
+            with anyio.fail_after(self._config.session_timeout):
+                return await set_profile(self._sessions, session, user, profile)
+        except SessionConflict as exc:
+            raise SessionsError(str(exc)) from None
+        except TimeoutError:
+            raise SessionsError("the sessions' store did not answer in time") from None
+        except ValueError as exc:
+            raise InputError(str(exc)) from None
+
+    async def get_status(self) -> Status:
+        ctx = self._ctx
+        keys: tuple[Service[Any], ...] = (CRISIS, NOTIFY, REVIEWS, METRICS, SUMMARISER)
+        parts = {"sessions": True, "workflows": True} | {key.name: ctx.find(key) is not None for key in keys}
+        return self._counts.status(running=not self._closed, turns=len(self._streams), parts=parts)
+
     async def forget(self, user: str) -> Mapping[str, int | Exception]:
         return await self._ctx.ask(forget, user)
 
@@ -150,28 +191,37 @@ class Turns:
         if seed is not None and seed not in SEEDS:
             raise InputError(texts.NO_SEED)
         began = time.perf_counter()
-        turn = self._turn(session, user, clean, seed, send)
-        # In the order in which they came, as far as this process goes: checks may take a while.
-        async with self._alone(session):
-            admitted = await turn.begin(text)
-        played = await self._play(turn, admitted) if isinstance(admitted, Admission) else admitted
-        return await self._end(played, notices, time.perf_counter() - began)
+        progress = self._progress(session, user, send)
+        turn = self._turn(session, user, clean, seed, progress)
+        self._tasks.start_soon(progress.watch)
+        try:
+            # In the order in which they came, as far as this process goes: checks may take a while.
+            async with self._locks.holding(session):
+                admitted = await turn.begin(text)
+            played = await self._play(turn, admitted, progress) if isinstance(admitted, Admission) else admitted
+        finally:
+            progress.end()
+        return await self._end(played, notices, time.perf_counter() - began, said=progress.said)
+
+    def _progress(self, session: str, user: str, send: Send | None) -> Progress:
+        return Progress(self._ctx.publish, session, user, send, patience=self._config.first_sentence)
 
     def _turn(
-        self, session: str, user: str, text: str, seed: int | None, send: Send | None, run: str = ""
+        self, session: str, user: str, text: str, seed: int | None, progress: Progress, run: str = ""
     ) -> Turn:  # fmt: skip
         responder = Responder(
             self._ctx, self._workflows, self._checks, self._oversight, workflow=self._config.workflow,
             timeout=self._config.workflow_timeout, check_in_every=self._config.check_in_every, session=session,
-            owner=user, send=send,
+            owner=user, progress=progress,
         )  # fmt: skip
         return Turn(
             self._guard, self._queue, self._worlds, responder, Session(session, user), text=text, seed=seed,
             history=self._config.history, first_sentence=self._config.first_sentence, run=run,
         )  # fmt: skip
 
-    async def _play(self, turn: Turn, admission: Admission) -> Played:
+    async def _play(self, turn: Turn, admission: Admission, progress: Progress) -> Played:
         """Tell an admitted turn once it is its turn; what others left before it comes first."""
+        progress.at("waiting")
         async with self._queue.seeing_to(admission):
             try:
                 await self._wait(admission)
@@ -181,6 +231,7 @@ class Turns:
             except NotKept as exc:
                 await self._queue.drop(admission)
                 return await turn.give_up(exc.failure)
+            progress.at("telling")
             return await turn.tell(Hold(self._queue, admission))
 
     async def _wait(self, admission: Admission) -> None:
@@ -229,7 +280,8 @@ class Turns:
                 return None
             self._ctx.log.info("a turn of a session is finished that its process has left: run %s", entry.run)
             began = time.perf_counter()
-            turn = self._turn(entry.session, entry.user, entry.text, entry.seed, None, entry.run)
+            unread = self._progress(entry.session, entry.user, None)
+            turn = self._turn(entry.session, entry.user, entry.text, entry.seed, unread, entry.run)
             try:
                 played = await turn.tell(Hold(self._queue, entry), again=True)
             except InputError:
@@ -237,16 +289,19 @@ class Turns:
                 return None
         return await self._end(played, (), time.perf_counter() - began)
 
-    async def _end(self, played: Played, notices: tuple[str, ...], seconds: float) -> OrchestrationResponse:
+    async def _end(
+        self, played: Played, notices: tuple[str, ...], seconds: float, *, said: str = ""
+    ) -> OrchestrationResponse:  # fmt: skip
         session = played.session
         await self._oversight.turn_checked(played.answer.checked(played.run, session.id, session.user, played.number))
         self._announce(played, seconds)
         if played.notices:
             self._guard.told(played.session.id)
-        return self._response(played, notices, seconds)
+        return self._response(played, notices, seconds, said)
 
     def _announce(self, played: Played, seconds: float) -> None:
         session = played.session
+        self._counts.add(seconds, failed=played.answer.failure is not None)
         self._ctx.publish(
             TurnPlayed(
                 session=session.id, turn=played.number, outcome=played.answer.came_to, seconds=seconds,
@@ -258,7 +313,9 @@ class Turns:
             if not self._closed:
                 self._summaries.after(session)
 
-    def _response(self, played: Played, notices: tuple[str, ...], seconds: float) -> OrchestrationResponse:
+    def _response(
+        self, played: Played, notices: tuple[str, ...], seconds: float, said: str
+    ) -> OrchestrationResponse:  # fmt: skip
         answer, run = played.answer, played.answer.run
         steps = tuple(step for step in run.steps if step.status != "pending") if run else ()
         workflow = {
@@ -270,7 +327,7 @@ class Turns:
         if run and run.degraded and answer.outcome == "story":
             notices = (*notices, texts.SIMPLER)
         return OrchestrationResponse(
-            text=answer.whole,
+            text=said + answer.whole,
             outcome=answer.came_to,
             session=played.session.id,
             turn=played.number,
@@ -293,17 +350,3 @@ class Turns:
         if len(clean) <= most:
             return clean, ()
         return clean[:most], (f"that was long: the story reads the first {most:,} characters of {len(clean):,}",)
-
-    @asynccontextmanager
-    async def _alone(self, id: str) -> AsyncIterator[None]:
-        lock, users = self._locks.get(id, (anyio.Lock(), 0))
-        self._locks[id] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._locks[id]
-            if users == 1:
-                del self._locks[id]
-            else:
-                self._locks[id] = (lock, users - 1)

@@ -21,6 +21,8 @@ from .writing import Writing
 
 MEASURE = 84
 """How many columns a line of the story has at most; longer ones are tiring to read."""
+_BLANK = "\r\x1b[2K"
+"""Takes away what stands in a terminal's line."""
 Rows = Sequence[tuple[str, ...]]
 
 
@@ -38,6 +40,8 @@ class Screen:
             force_terminal=self.terminal, no_color=None if self.terminal else True,
         )  # fmt: skip
         self._writing: Writing | None = None
+        self._passing = False
+        """Whether a line stands there that goes as soon as something else is written."""
         self._lock = threading.RLock()
         self.drain = self._output.drain
 
@@ -53,21 +57,39 @@ class Screen:
 
         def add(piece: str) -> None:
             with self._lock:
+                self._clear()
                 writing.add(prose(piece))
 
         try:
             yield add
             with self._lock:
+                self._clear()
                 writing.end()
         finally:
+            with self._lock:
+                self._clear()
             self._writing = None
 
     def remark(self, text: str) -> None:
         """Show lines of the log, from whichever thread, between two sentences and never within one."""
         with self._lock:
+            self._clear()
             if self._writing is not None:
                 text = self._writing.interrupted() + text
             self._output.remark(text)
+
+    def progress(self, text: str) -> None:
+        """Show how far a turn is, on a terminal, for as long as nothing of it was told."""
+        if not self.terminal or self._console.is_dumb_terminal:
+            return
+        with self._lock:
+            if self._writing is None or self._writing.begun:
+                return
+            line = Text(prose(text), style="dim")
+            line.truncate(max(1, self._console.width - 1), overflow="ellipsis")
+            self._output.remark(_BLANK)
+            self._console.print(line, end="")
+            self._passing = True
 
     def json(self, value: object) -> None:
         """Print JSON on one line."""
@@ -112,6 +134,11 @@ class Screen:
         for row in rows:
             table.add_row(*map(prose, row))
         self._console.print(table)
+
+    def _clear(self) -> None:
+        if self._passing:
+            self._output.write(_BLANK)
+            self._passing = False
 
     def _table(self, title: str, columns: Sequence[str], right: str = "") -> Table:
         table = Table(title=prose(title) or None, title_justify="left", title_style="dim", header_style="dim", box=None)

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import anyio
 import msgspec
+from anyio.abc import TaskGroup
 
 from tta_kernel import Kernel
-from tta_orchestration import NOT_YOURS, ORCHESTRATION, InputError, OrchestrationResponse
+from tta_orchestration import NOT_YOURS, ORCHESTRATION, InputError, OrchestrationResponse, Progressed
+from tta_orchestration.progress import STAGES
 from tta_program import OutputLost, diverted
 from tta_sessions import SESSIONS
 
@@ -38,6 +40,10 @@ take the lantern, talk to the keeper, or how you feel.
 UNFINISHED = "your last turn was broken off; this is how it went"
 WORLD_TIMEOUT = 10.0
 """How long, in seconds, looking up the world may take."""
+_LONG = frozenset({
+    "world", "world_version", "history", "summary", "profile", "memory", "metadata", "last_agent", "safety", "flags",
+})  # fmt: skip
+"""What a line of JSON leaves out of the session, unless all of it is asked for."""
 _END = (signal.SIGTERM, signal.SIGHUP)
 log = logging.getLogger("tta.play")
 
@@ -60,7 +66,7 @@ async def run(kernel: Kernel, options: argparse.Namespace) -> int:
 
             tasks.start_soon(leave)
             try:
-                code = await _play(kernel, options)
+                code = await _play(kernel, options, tasks)
             except OSError as exc:
                 if exc.errno != errno.EIO:
                     raise
@@ -70,16 +76,17 @@ async def run(kernel: Kernel, options: argparse.Namespace) -> int:
     return code
 
 
-async def _play(kernel: Kernel, options: argparse.Namespace) -> int:
+async def _play(kernel: Kernel, options: argparse.Namespace, tasks: TaskGroup) -> int:
     if sys.stdin.isatty() and not options.json:
         # The library that reads what is typed prints there, too.
-        return await _converse(_Game(kernel, options, sys.stdout), options)
+        return await _converse(_Game(kernel, options, sys.stdout), options, tasks)
     # A line answers a line: what an agent prints meanwhile must not come between them.
     with diverted() as diversion:
-        return await _converse(_Game(kernel, options, diversion.output), options)
+        return await _converse(_Game(kernel, options, diversion.output), options, tasks)
 
 
-async def _converse(game: _Game, options: argparse.Namespace) -> int:
+async def _converse(game: _Game, options: argparse.Namespace, tasks: TaskGroup) -> int:
+    tasks.start_soon(game.show_progress)
     with game.log_between_lines():
         if options.session:
             await game.resume()
@@ -191,6 +198,17 @@ class _Game:
         self._notice(response)
         return response
 
+    async def show_progress(self) -> None:
+        """Show, for ever, how far a turn is that takes a while."""
+        with self._kernel.events.subscribe(Progressed) as events:
+            async for event in events:
+                if event.session != self._session or event.percent == STAGES["over"]:
+                    continue
+                try:
+                    self._screen.progress(f"({event.stage}, {event.percent} %)")
+                except OutputLost:
+                    return  # The story, which is what people read, says so.
+
     async def _whole(self, text: str) -> OrchestrationResponse:
         """Print a turn at once: from a pipe, one line of input has one line of answer."""
         orchestration = self._kernel.get(ORCHESTRATION)
@@ -268,11 +286,7 @@ class _Log:
 
 def _short(response: OrchestrationResponse) -> OrchestrationResponse:
     """Leave out what makes a line of JSON long."""
-    context = {
-        key: value
-        for key, value in response.updated_context.items()
-        if key not in ("world", "world_version", "history", "safety", "flags")
-    }
+    context = {key: value for key, value in response.updated_context.items() if key not in _LONG}
     return msgspec.structs.replace(response, updated_context=context)
 
 

@@ -27,17 +27,17 @@ class Writing:
         self._width = max(1, min(console.width, measure) - 2 * _INDENT)
         self._parts: list[tuple[str, str]] = []
         """What is still to be written of a piece: texts, and their styles."""
-        self._begun = False
+        self.begun = False
         self._column = 0
         self._space = False
         self._speech = False
 
     def add(self, piece: str) -> None:
         """Write a piece; the space after its last word waits for the next one, which may begin a line."""
-        if not self._begun:
+        if not self.begun:
             # Not before there is something: what can't be played is refused right below its line.
             self._put("\n")
-            self._begun = True
+            self.begun = True
         for token in _TOKEN.findall(piece):
             if "\n" in token:
                 self._break(token)
