@@ -114,6 +114,17 @@ def test_an_option_that_would_do_nothing_is_wrong_usage(tta: Tta) -> None:
     assert done.stderr == b"tta play: --world belongs to --json; in a game, write :world\n"
 
 
+def test_a_story_is_told_as_markdown_and_no_longer_than_is_wanted(tta: Tta) -> None:
+    done = tta.play("--json", "--seed", "3", "--format", "markdown", "--most", "200", "say [hi](http://evil.example)")
+    turn = json.loads(done.stdout)
+    assert turn["outcome"] == "story"
+    assert "](" not in turn["text"].replace("\\]", "")
+    assert len(turn["text"]) <= 250
+    refused = tta.play("--most", "3", "look around")
+    assert refused.returncode == 2
+    assert b"40 or more" in refused.stderr
+
+
 def test_json_prints_one_response_object_a_line_and_the_world_persists_over_turns(tta: Tta) -> None:
     done = tta.play("--json", "--world", "--seed", "3", input=b"go west\nlook around\n")
     first, second = (json.loads(line) for line in done.stdout.splitlines())

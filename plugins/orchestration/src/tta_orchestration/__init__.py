@@ -25,6 +25,7 @@ from .model import (
     SEEDS,
     Failure,
     InputError,
+    Narrate,
     NotRunning,
     Orchestration,
     OrchestrationResponse,
@@ -45,9 +46,9 @@ from .texts import NOT_YOURS
 from .turns import Turns
 
 __all__ = [
-    "NOT_YOURS", "ORCHESTRATION", "SEEDS", "Component", "Failure", "InputError", "NotRunning", "Orchestration",
-    "OrchestrationPlugin", "OrchestrationResponse", "Outcome", "Part", "Progressed", "ReadTimeout", "Status",
-    "StoreFailed", "TurnInput", "TurnOutput", "TurnPlayed", "TurnStream",
+    "NOT_YOURS", "ORCHESTRATION", "SEEDS", "Component", "Failure", "InputError", "Narrate", "NotRunning",
+    "Orchestration", "OrchestrationPlugin", "OrchestrationResponse", "Outcome", "Part", "Progressed", "ReadTimeout",
+    "Status", "StoreFailed", "TurnInput", "TurnOutput", "TurnPlayed", "TurnStream",
 ]  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -98,6 +98,20 @@ class OrchestrationResponse(msgspec.Struct, frozen=True):
         return merge(self.verdicts.values())
 
 
+class Narrate(msgspec.Struct, frozen=True):
+    """How a turn is handed to its reader: as ``plain`` text or as ``markdown``, and at ``most`` so many characters.
+
+    A story that is longer ends after a sentence; 0 is no limit. What is said to a person in distress, and what stands
+    in for a story, is never cut. The session keeps what was told, as plain text.
+    """
+
+    format: Literal["plain", "markdown"] = "plain"
+    most: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+
+
+PLAIN = Narrate()
+
+
 class Status(msgspec.Struct, frozen=True):
     """How orchestration goes in this process, since it was started.
 
@@ -144,7 +158,7 @@ class Orchestration(Protocol):
     """Plays turns of a story."""
 
     async def process_user_input(
-        self, text: str, session: str, *, user: str = "", seed: int | None = None
+        self, text: str, session: str, *, user: str = "", seed: int | None = None, narrate: Narrate = PLAIN
     ) -> OrchestrationResponse:
         """Play one turn and commit it; ``seed`` counts only in a session's first turn.
 
@@ -155,7 +169,7 @@ class Orchestration(Protocol):
         """
 
     def stream_user_input(
-        self, text: str, session: str, *, user: str = "", seed: int | None = None
+        self, text: str, session: str, *, user: str = "", seed: int | None = None, narrate: Narrate = PLAIN
     ) -> AbstractAsyncContextManager[TurnStream]:
         """Play one turn, and release its checked text sentence by sentence.
 

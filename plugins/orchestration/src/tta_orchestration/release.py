@@ -24,12 +24,13 @@ class Release:
 
     Each sentence is checked alone, with the end of what was told before it: so a story costs its
     length, and not its square. After an ``objection`` nothing more is told. The first characters, so many as were
-    ``told`` already, stand as they are: a person has read them, and they were checked then.
+    ``told`` already, stand as they are: a person has read them, and they were checked then. A story of more than
+    ``most`` characters ends after a sentence; 0 is no limit.
     """
 
     def __init__(
         self, checks: Checks, session: str, about: About, send: Send | None, record: Record | None = None,
-        told: int = 0,
+        told: int = 0, *, most: int = 0,
     ) -> None:  # fmt: skip
         self._checks, self._session, self._about, self._send = checks, session, about, send
         self._record, self._stands = record, told
@@ -37,6 +38,9 @@ class Release:
         self._sentences = Sentences()
         self._told: list[str] = []
         self._length = 0
+        self._most = most
+        self._left_out: list[str] | None = None
+        """What came after the end of a story that would be too long otherwise; None before that end."""
         self._refused = ""
         self.verdict: Verdict | None = None
         self.objection: Instead | None = None
@@ -48,6 +52,8 @@ class Release:
     @property
     def received(self) -> str:
         """All that was added, told or not."""
+        if self._left_out is not None:
+            return "".join(self._left_out) + self._sentences.pending
         return self.text + self._sentences.pending
 
     @property
@@ -69,7 +75,7 @@ class Release:
         if self._told:
             return False
         self._sentences = Sentences()
-        self._stale = False
+        self._stale, self._left_out = False, None
         self.stand_for_nothing()
         return True
 
@@ -85,6 +91,15 @@ class Release:
     async def _tell(self, sentence: str) -> None:
         if self.objection is not None or self._stale:
             return
+        if self._left_out is not None:
+            self._left_out.append(sentence)
+            return
+        if self._most and self._length + len(sentence.rstrip()) > self._most:
+            # The rest is neither told nor kept; a story of which nothing was told yet ends within its first sentence.
+            self._left_out = [self.text, sentence]
+            if self._told:
+                return
+            sentence = _within(sentence, self._most)
         verdict, self.objection, _ = await self._checks.check(sentence, "story", self._session, self._about)
         self.verdict = merge([self.verdict, verdict]) if self.verdict else verdict
         if self.objection is not None:
@@ -102,6 +117,11 @@ class Release:
             self._told.append(told)
             self._length += len(told)
             self._about = msgspec.structs.replace(self._about, told=_end_of(self._about.told + told))
+
+
+def _within(sentence: str, most: int) -> str:
+    """Return so much of a sentence as may be told, cut between two words."""
+    return sentence[:most].rpartition(" ")[0].rstrip() + "…" if " " in sentence[:most] else sentence[: most - 1] + "…"
 
 
 def _end_of(text: str) -> str:

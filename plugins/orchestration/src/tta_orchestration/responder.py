@@ -102,12 +102,12 @@ class Responder:
 
     def __init__(
         self, ctx: Context, workflows: Workflows, checks: Checks, oversight: Oversight, *, workflow: str,
-        timeout: float, check_in_every: int, session: str, owner: str, progress: Progress,
+        timeout: float, check_in_every: int, session: str, owner: str, progress: Progress, most: int = 0,
     ) -> None:  # fmt: skip
         self._ctx, self._workflows, self._checks, self._oversight = ctx, workflows, checks, oversight
         self._workflow, self._timeout, self._check_in_every = workflow, timeout, check_in_every
         self._session, self._owner = session, owner
-        self._progress, self._send = progress, progress.send
+        self._progress, self._send, self._most = progress, progress.send, most
         self._help = checks.help
         self._flags = Flags()
         self._asked = False
@@ -180,7 +180,7 @@ class Responder:
         if begun.question and self._send is not None and not self._asked:
             self._asked = True
             await self._send(begun.question + "\n\n")
-        release = Release(self._checks, self._session, about, self._send, telling.record, told)
+        release = Release(self._checks, self._session, about, self._send, telling.record, told, most=self._most)
         try:
             run, instead = await self._run(input, keys, release, telling, again=again)
         except BaseException:

@@ -58,6 +58,7 @@ AFTER_ALL = "what you did before the pause was written down after all, and the s
 NOTHING = "there is nothing to read; write what you would like to do, such as: look around"
 NO_NAME = "that name can't be stored: choose a session name, and a name of yours, in UTF-8"
 NO_SEED = "that seed is too large: choose a whole number of at most 64 bits"
+NO_FORMAT = "a turn is told as plain text or as Markdown, and ends after 40 characters or more"
 NOT_YOURS = (
     "this story belongs to somebody else, or to another name of yours: choose another session name, "
     "or play as the person who began it"

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Literal
 
 import anyio
+import msgspec
 from anyio.abc import TaskGroup
 
 from tta_crisis import CRISIS
@@ -39,13 +40,24 @@ from .checks import Checks
 from .counting import Counts
 from .guard import NotKept, SessionGuard
 from .locks import Locks
-from .model import SEEDS, InputError, NotRunning, OrchestrationResponse, Status, StoreFailed, TurnPlayed
+from .model import (
+    PLAIN,
+    SEEDS,
+    InputError,
+    Narrate,
+    NotRunning,
+    OrchestrationResponse,
+    Status,
+    StoreFailed,
+    TurnPlayed,
+)
 from .oversight import Oversight
 from .plain import plain
 from .progress import Progress
 from .queue import Hold, NotNow, TurnLost, TurnQueue, taken
 from .reconcile import pause_where_a_crisis_is_open
 from .release import Send
+from .rendering import Rendering, checked, rendered
 from .responder import Responder
 from .settings import Config
 from .stream import Stream
@@ -85,10 +97,10 @@ class Turns:
             stream.hurry()
 
     async def process_user_input(
-        self, text: str, session: str, *, user: str = "", seed: int | None = None
+        self, text: str, session: str, *, user: str = "", seed: int | None = None, narrate: Narrate = PLAIN
     ) -> OrchestrationResponse:
         self._must_run()
-        async with self._told(text, session, user, seed, reads=False) as stream:
+        async with self._told(text, session, user, seed, narrate, reads=False) as stream:
             await stream.ended()
         return stream.response
 
@@ -119,22 +131,22 @@ class Turns:
 
     @asynccontextmanager
     async def stream_user_input(
-        self, text: str, session: str, *, user: str = "", seed: int | None = None
+        self, text: str, session: str, *, user: str = "", seed: int | None = None, narrate: Narrate = PLAIN
     ) -> AsyncIterator[Stream]:
         self._must_run()
-        async with self._told(text, session, user, seed, reads=True) as stream:
+        async with self._told(text, session, user, seed, narrate, reads=True) as stream:
             yield stream
             stream.raise_failure()
 
     @asynccontextmanager
     async def _told(
-        self, text: str, session: str, user: str, seed: int | None, *, reads: bool
+        self, text: str, session: str, user: str, seed: int | None, narrate: Narrate, *, reads: bool
     ) -> AsyncIterator[Stream]:  # fmt: skip
         """Play a turn, to its end also where its reader leaves; one that wants it whole ``reads`` nothing."""
         stream = Stream(self._config.read_timeout, self._ctx.log)
         self._streams.add(stream)
         # Not in the task of whoever reads: a generator may be advanced, and closed, in other tasks than this.
-        play = partial(self._respond, text, session, user, seed)
+        play = partial(self._respond, text, session, user, seed, narrate)
         self._tasks.start_soon(self._tell, stream, partial(play, stream.send if reads else None))
         try:
             yield stream
@@ -183,16 +195,17 @@ class Turns:
             raise NotRunning("the orchestration has stopped with its kernel; start a new one to play on")
 
     async def _respond(
-        self, text: str, session: str, user: str, seed: int | None, send: Send | None
+        self, text: str, session: str, user: str, seed: int | None, narrate: Narrate, send: Send | None
     ) -> OrchestrationResponse:
+        narrate = checked(narrate)
         clean, notices = self._clean(text)
         if not (is_text(session) and is_text(user)):
             raise InputError(texts.NO_NAME)
         if seed is not None and seed not in SEEDS:
             raise InputError(texts.NO_SEED)
         began = time.perf_counter()
-        progress = self._progress(session, user, send)
-        turn = self._turn(session, user, clean, seed, progress)
+        progress = self._progress(session, user, Rendering(narrate).sending(send) if send is not None else None)
+        turn = self._turn(session, user, clean, seed, progress, most=narrate.most)
         self._tasks.start_soon(progress.watch)
         try:
             # In the order in which they came, as far as this process goes: checks may take a while.
@@ -201,18 +214,20 @@ class Turns:
             played = await self._play(turn, admitted, progress) if isinstance(admitted, Admission) else admitted
         finally:
             progress.end()
-        return await self._end(played, notices, time.perf_counter() - began, said=progress.said)
+        response = await self._end(played, notices, time.perf_counter() - began, said=progress.said)
+        return msgspec.structs.replace(response, text=rendered(response.text, narrate))
 
     def _progress(self, session: str, user: str, send: Send | None) -> Progress:
         return Progress(self._ctx.publish, session, user, send, patience=self._config.first_sentence)
 
     def _turn(
-        self, session: str, user: str, text: str, seed: int | None, progress: Progress, run: str = ""
+        self, session: str, user: str, text: str, seed: int | None, progress: Progress, run: str = "",
+        *, most: int = 0,
     ) -> Turn:  # fmt: skip
         responder = Responder(
             self._ctx, self._workflows, self._checks, self._oversight, workflow=self._config.workflow,
             timeout=self._config.workflow_timeout, check_in_every=self._config.check_in_every, session=session,
-            owner=user, progress=progress,
+            owner=user, progress=progress, most=most,
         )  # fmt: skip
         return Turn(
             self._guard, self._queue, self._worlds, responder, Session(session, user), text=text, seed=seed,

@@ -6,6 +6,7 @@ import argparse
 
 from tta_kernel import Kernel, NoConfig, Plugin, hookimpl
 from tta_orchestration import ORCHESTRATION, SEEDS
+from tta_orchestration.rendering import LEAST
 from tta_program import USAGE, Subcommands, fail
 from tta_sessions import is_text
 
@@ -37,6 +38,12 @@ def _seed(text: str) -> int:
     return seed
 
 
+def _most(text: str) -> int:
+    if not text.isdecimal() or not LEAST <= int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"a story has a whole number of characters, {LEAST} or more")
+    return int(text)
+
+
 class Play(Plugin[NoConfig]):
     """The command ``tta play``."""
 
@@ -54,4 +61,8 @@ class Play(Plugin[NoConfig]):
         parser.add_argument("--seed", type=_seed, metavar="N", help="make a new story repeatable")
         parser.add_argument("--json", action="store_true", help="print one JSON object a line, without the world")
         parser.add_argument("--world", action="store_true", help="with --json: with the world and the history")
+        parser.add_argument(
+            "--format", choices=("plain", "markdown"), default="plain", help="tell it as text, or as Markdown to show"
+        )
+        parser.add_argument("--most", type=_most, default=0, metavar="N", help="end a story after so many characters")
         parser.add_argument("--trace", action="store_true", help="show each step, its agent and its time")

@@ -18,7 +18,7 @@ import msgspec
 from anyio.abc import TaskGroup
 
 from tta_kernel import Kernel
-from tta_orchestration import NOT_YOURS, ORCHESTRATION, InputError, OrchestrationResponse, Progressed
+from tta_orchestration import NOT_YOURS, ORCHESTRATION, InputError, Narrate, OrchestrationResponse, Progressed
 from tta_orchestration.progress import STAGES
 from tta_program import OutputLost, diverted
 from tta_sessions import SESSIONS
@@ -124,6 +124,7 @@ class _Game:
         self._session = options.session or f"play-{uuid.uuid4().hex[:12]}"
         self._user: str = options.user
         self._seed: int | None = options.seed
+        self._narrate = Narrate(options.format, options.most)
         self._last: OrchestrationResponse | None = None
         self._screen = Screen(file)
         self.drain = self._screen.drain
@@ -190,7 +191,9 @@ class _Game:
         """Write each sentence on the terminal as soon as it is released; notices of the turn come after it."""
         orchestration = self._kernel.get(ORCHESTRATION)
         with self._screen.writing() as write:
-            async with orchestration.stream_user_input(text, self._session, user=self._user, seed=self._seed) as stream:
+            async with orchestration.stream_user_input(
+                text, self._session, user=self._user, seed=self._seed, narrate=self._narrate
+            ) as stream:
                 async for piece in stream:
                     write(piece)
                     await self.drain()
@@ -212,7 +215,9 @@ class _Game:
     async def _whole(self, text: str) -> OrchestrationResponse:
         """Print a turn at once: from a pipe, one line of input has one line of answer."""
         orchestration = self._kernel.get(ORCHESTRATION)
-        response = await orchestration.process_user_input(text, self._session, user=self._user, seed=self._seed)
+        response = await orchestration.process_user_input(
+            text, self._session, user=self._user, seed=self._seed, narrate=self._narrate
+        )
         if self._options.json:
             self._screen.json(response if self._options.world else _short(response))
         else:
