@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from . import texts
-from .model import InputError, Narrate
+from .model import PLAIN, InputError, Narrate
 from .plain import plain
 
 _MARKS = re.compile(r"[\\`*_{}\[\]<>#|~&$@]|(?<=\d)[.)]|:(?=//)|(?<=www)\.", re.IGNORECASE)
@@ -69,6 +69,8 @@ def rendered(text: str, narrate: Narrate) -> str:
 
 def checked(narrate: Narrate) -> Narrate:
     """Return it as it is; raise `InputError` where it asks for what there isn't."""
+    if narrate is PLAIN:
+        return narrate
     try:
         wanted = msgspec.convert(msgspec.to_builtins(narrate), Narrate)
         if wanted.most and wanted.most < LEAST:

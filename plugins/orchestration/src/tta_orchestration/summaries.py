@@ -103,11 +103,18 @@ class Summaries:
 
 def _due(session: Session) -> ToSummarise | None:
     """Return what is to be summarised: the pages that no request holds any more, once there are enough of them."""
+    so_far = summary_of(session)
+    history = session.context.get("history")
+    if not isinstance(history, list) or len(history) < PAGES + EVERY:
+        return None
+    last = history[-PAGES - EVERY]
+    turn = last.get("turn") if isinstance(last, dict) else None
+    if isinstance(turn, int) and turn <= so_far.turn:
+        return None  # Most turns end here, at the cost of one page.
     try:
         story = msgspec.convert(session.context, Story)
     except msgspec.ValidationError:
         return None  # A stranger's store has answered with something else than what it was given.
-    so_far = summary_of(session)
     pages = tuple(
         Page(page.turn, page.said, page.told, page.outcome)
         for page in story.history[:-PAGES]
