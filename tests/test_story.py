@@ -117,6 +117,22 @@ def test_nobody_is_consoled_twice_in_the_same_words_within_six_turns(seed: int, 
         recent.append(said)
 
 
+@pytest.mark.parametrize("line", ["where is the key", "who has the key", "where can I find the lighthouse key?"])
+def test_the_key_of_a_locked_door_can_be_asked_after_before_it_was_seen(line: str) -> None:
+    world, _ = take_turn(new_world(7), "look")
+    for there in ("bus stop", "lighthouse"):
+        world, _ = take_turn(world, f"go to the {there}")
+        _, text = take_turn(world, line)
+        assert re.search("Ines|headland", text), text
+
+
+@pytest.mark.parametrize("line", ["does anyone live here", "who lives here?", "is anybody around?"])
+def test_who_is_here_can_be_asked_however(line: str) -> None:
+    world, _ = take_turn(new_world(7), "look")
+    _, text = take_turn(world, line)
+    assert re.search("nobody|harbour", text), text
+
+
 def test_what_is_there_now_is_answered_and_not_what_has_gone() -> None:
     world, _ = take_turn(new_world(7), "look")
     _, text = take_turn(world, "I'm not sad anymore, just empty")
