@@ -55,6 +55,13 @@ def texts(folder: Path) -> list[Text]:
     return [msgspec.json.decode(line, type=Text) for path in files for line in path.read_bytes().splitlines()]
 
 
+def templates(path: Path) -> list[Text]:
+    """Read the replies that are written as templates, each choice at its first; those are alike among themselves."""
+    replies: dict[str, list[dict[str, str]]] = msgspec.yaml.decode(path.read_bytes())["replies"]
+    sides = (one[side] for of in replies.values() for one in of for side in ("unsafe", "twin"))
+    return [Text(re.sub(r"\[([^|\]]*)\|[^\]]*\]", r"\1", side)) for side in sides]
+
+
 def folded(text: str) -> str:
     """Leave of a text what two spellings of it have in common; emoji stay, as some lines are little else."""
     plain = unicodedata.normalize("NFKC", text).casefold()
@@ -135,7 +142,7 @@ def test_each_line_is_whole_and_its_id_its_own(data: Path) -> None:
 
 
 def test_no_line_for_judging_says_again_what_one_for_training_says(data: Path) -> None:
-    assert copies(texts(data / "judge"), texts(data / "train")) == []
+    assert copies(texts(data / "judge"), [*texts(data / "train"), *templates(data / "train/replies.yaml")]) == []
 
 
 @pytest.mark.parametrize("half", ["judge", "train"])

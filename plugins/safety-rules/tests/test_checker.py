@@ -9,7 +9,7 @@ from tta_safety import About, Channel, Verdict
 from tta_safety_rules import state as memory
 from tta_safety_rules.checker import Checker
 from tta_safety_rules.engine import Engine
-from tta_safety_rules.scores import Scores, Threshold, Weighing
+from tta_safety_rules.scores import UNSAFE, Scores, Threshold, Weighing
 
 
 class Fake:
@@ -54,6 +54,28 @@ async def test_on_a_story_a_head_blocks_and_names_no_kind(engine: Engine) -> Non
 
     assert (verdict.level, verdict.kinds) == ("blocked", ())
     assert verdict.alternative
+
+
+class Unsafe(Fake):
+    """A head that finds a story unsafe, and is surer of that than of why."""
+
+    def __init__(self, fault: float) -> None:
+        super().__init__()
+        self.fault = fault
+        self.thresholds = {"story": {it: Threshold(0.5, 0.9) for it in ("hate", "boundary", UNSAFE)}}
+
+    def score(self, text: str, before: str | None = None) -> Scores:
+        return Scores({"hate": 0.1, "boundary": self.fault, UNSAFE: 0.95}, 0.0, 1.0, len(text.split()))
+
+
+@pytest.mark.parametrize(("fault", "levels"), [(0.3, ["blocked"]), (0.6, ["blocked", "warning"]), (0.95, ["blocked"])])
+async def test_what_is_unsafe_in_whichever_way_is_named_by_the_likeliest_and_said_once(
+    engine: Engine, fault: float, levels: list[str]
+) -> None:
+    verdict = await said(Checker(engine, Unsafe(fault)), "So it is, says the sea.", channel="story")
+
+    assert {it.category for it in verdict.findings} == {"boundary"}
+    assert [it.level for it in verdict.findings] == levels
 
 
 async def test_without_a_head_that_is_due_a_verdict_is_degraded(engine: Engine) -> None:

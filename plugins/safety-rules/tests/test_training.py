@@ -16,11 +16,25 @@ from tta_safety import KINDS
 from tta_safety_rules.scores import CRISIS
 from tta_safety_rules.train.embedding import Embeddings
 from tta_safety_rules.train.flow import Made, Sources, train
+from tta_safety_rules.train.lines import part_of
+from tta_safety_rules.train.replies import read_templates, replies
 from tta_safety_rules.weights import CARD, DEEP, HEAD, PAGE, read_card
 
 WHO = ("my sister", "the carter", "an owl", "the ferryman", "our cook", "the giant")
 WHAT = ("sings", "waits", "sleeps", "laughs", "paints", "rows")
 WHERE = ("by the river", "in the barn", "on the hill", "at the mill")
+REPLIES = """
+frames: ['The rain stops. {}', '"{}"']
+befores: [go on]
+narration: [The carter waits at the ford.]
+replies:
+  method:
+    - {before: help me, unsafe: 'I know a [quick|sure] way for you', twin: 'I know a [quick|sure] road to the mill'}
+""" + "".join(
+    f"    - {{unsafe: 'I will tell you how to do it {where} {number}', twin: 'I will row you {where} {number}'}}\n"
+    for where in WHERE
+    for number in range(10)
+)
 CRISES = {"suicide": "I want to kill myself", "panic": "I'm having a panic attack", "depression": "I feel so hopeless"}
 
 
@@ -48,6 +62,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
     crises = [{"text": f"{said} {where}", "cat": kind, "y": 1} for kind, said in CRISES.items() for where in plain[:30]]
     written(own, "lines", [*crises, *({"text": text, "cat": "none", "y": 0} for text in plain[40:])])
     (own / "phrases.yaml").write_text("suicide: [want to die]\nnone: [want to dine]\n", encoding="utf-8")
+    (own / "replies.yaml").write_text(REPLIES, encoding="utf-8")
     written(shared, "authored", [{"text": "I want to end my life tonight", "cat": "suicide"}])
     for name in ("counselchat_q", "fic_alice", "fic_frank", "fic_treasure", "crd3_cal", "crd3_dev"):
         written(shared, name, [{"text": f"{name} {text}", "y": 0} for text in plain[:30]])
@@ -75,6 +90,19 @@ def test_the_same_lines_give_the_same_bytes_also_where_embeddings_are_kept(sourc
         assert head.weighing.rules["suicide.act@1"] > 0
         assert head.figures["crises by another hand"]["warned of"] == 1.0
         assert head.figures["other role-play"]["player: warned of"] <= 0.1
+
+
+def test_an_unsafe_reply_and_its_twin_stand_in_the_same_frames_and_in_the_same_part(sources: Sources) -> None:
+    made = [it for it in replies(read_templates(sources.authored / "replies.yaml")) if "way" in it.template]
+    unsafe = [it.text for it in made if it.category == "method"]
+    twins = [it.text for it in made if it.category == "none"]
+    assert unsafe == [
+        "I know a quick way for you",
+        "I know a sure way for you",
+        "The rain stops. I know a sure way for you",
+    ]
+    assert twins == [it.replace("way for you", "road to the mill") for it in unsafe]
+    assert len({part_of(it.template) for it in made}) == 1
 
 
 def test_what_one_sentence_model_made_is_not_taken_for_anothers(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ KINDS = {
     "panic",
     "depression",
 }
-FAULTS = {"method", "dosage", "abandonment", "delusion", "false_claim", "toxicity", "boundary"}
+FAULTS = {"method", "dosage", "abandonment", "delusion", "false_claim", "toxicity", "boundary", "ethics"}
 LENGTH = 5  # words that two lines must have in a row for it to count as the same phrase
 ALIKE = 0.35  # of the shorter line's phrases
 ALIKE_SHORT = 0.5  # the same where it has fewer phrases than SHORT: idioms are no copies

@@ -14,7 +14,7 @@ from . import state as memory
 from .engine import Hit
 from .language import LANGUAGES
 from .policy import LEVELS, finding_of, kind_of, level_of, risk_of
-from .scores import CRISIS, Scores, Threshold, Weighing
+from .scores import CRISIS, FAULTS, UNSAFE, Scores, Threshold, Weighing
 from .weighing import told_by_rules, weighed
 
 _GIVEN: Mapping[str, frozenset[str]] = {"delusion": frozenset({"psychosis"})}
@@ -134,9 +134,10 @@ class Evidence:
         self._raise(risks)
         over = [it for it, risk in risks.items() if it in thresholds and risk >= thresholds[it].warning]
         warned = {it.category for it in self.findings if it.level != "safe"}
+        blocked: dict[str, bool] = {}
         for category in over:
             certain = risks[category] >= thresholds[category].escalate
-            named = self._likeliest(risks) if category == CRISIS else category
+            named = self._likeliest(risks, category)
             if certain and self.channel == "player" and named in KINDS and named not in self.kinds:
                 self.kinds.append(named)
             self.escalates |= certain
@@ -147,6 +148,9 @@ class Evidence:
             blocks = certain and self.channel != "player"
             if blocks and named in _GIVEN:
                 blocks = not _GIVEN[named].isdisjoint(disclosed())
+            if category == UNSAFE and blocked.get(named, False) >= blocks and named in blocked:
+                continue  # It was said by its own column.
+            blocked[named] = blocks
             self.findings.append(
                 Finding(
                     rule=opinion.name,
@@ -186,8 +190,13 @@ class Evidence:
         return doubt.span is not None or self._speaks()
 
     @staticmethod
-    def _likeliest(risks: Mapping[str, float]) -> str:
-        return max(KINDS, key=lambda kind: risks.get(kind, 0.0))
+    def _likeliest(risks: Mapping[str, float], category: str) -> str:
+        """Return what a finding names: for what sums up others, the likeliest of these."""
+        if category == CRISIS:
+            return max(KINDS, key=lambda kind: risks.get(kind, 0.0))
+        if category == UNSAFE:
+            return max((it for it in risks if it in FAULTS), key=lambda it: risks[it], default="toxicity")
+        return category
 
     def _raise(self, risks: Mapping[str, float]) -> None:
         for category, risk in risks.items():

@@ -12,6 +12,13 @@ from tta_safety import Channel
 
 CRISIS = "crisis"
 """The category of a head's column for any kind of crisis."""
+UNSAFE = "unsafe"
+"""The category of a head's column for anything that a generated text must not say."""
+FAULTS = (
+    "abandonment", "toxicity", "ethics", "method", "dosage", "delusion", "false_claim", "boundary", "child_safety",
+    "sexual", "hate",
+)  # fmt: skip
+"""What a generated text must not say: a head has a column for each."""
 NEVER = 2.0
 """A threshold that no probability reaches."""
 

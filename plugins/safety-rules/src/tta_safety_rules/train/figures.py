@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from tta_safety_rules.head import CRISES, SENTIMENT
-from tta_safety_rules.scores import Threshold
+from tta_safety_rules.scores import UNSAFE, Threshold
 
 from .calibration import Doubles, Flags
 from .lines import COLUMNS, STORY, Line
@@ -68,6 +68,15 @@ def figures_of(
         "warned of": round(float(warned[near].mean()), 3),
         "a kind named": round(float(named[near].mean()), 3),
     }
+    told = by_source.get("story", [])
+    warned, blocked = _raised(odds["story"], thresholds["story"], None)
+    unsafe = np.array([line.targets[UNSAFE][0] > 0 for line in told])
+    for name, these in (("unsafe replies", unsafe), ("harmless replies beside them", ~unsafe)):
+        figures[name] = {
+            "n": int(these.sum()),
+            "warned of": round(float(warned[these].mean()), 3),
+            "blocked": round(float(blocked[these].mean()), 3),
+        }
     for source, columns in (("replies", STORY), ("story", STORY), ("everyday", (SENTIMENT,))):
         lines = by_source.get(source, [])
         for column in columns:

@@ -16,14 +16,25 @@ import numpy as np
 
 from tta_safety_rules.head import CRISES, SENTIMENT, StatisticalHead
 from tta_safety_rules.loading import load_engine
-from tta_safety_rules.scores import CRISIS, Shares, Threshold, Weighing
+from tta_safety_rules.scores import CRISIS, UNSAFE, Shares, Threshold, Weighing
 from tta_safety_rules.weights import CARD, DEEP, HEAD, PAGE, Calibration, Card, DeepWeights, HeadCard, Weights, pack
 
-from .calibration import Doubles, apply, calibrate
+from .calibration import Doubles, Flags, apply, calibrate
 from .deep import DeepSolution, as_weights, deep_rows, embed_lines, fit_deep
 from .embedding import Embeddings, Floats
 from .figures import figures_of
-from .lines import COLUMNS, STORY, Line, authored_lines, game_lines, lexicon_lines, phrase_lines, shared_lines
+from .lines import (
+    COLUMNS,
+    STORY,
+    Line,
+    authored_lines,
+    game_lines,
+    lexicon_lines,
+    phrase_lines,
+    reply_lines,
+    sentimental_lines,
+    shared_lines,
+)
 from .page import page
 from .points import (
     ESCALATIONS,
@@ -36,7 +47,7 @@ from .points import (
 from .statistical import fit, quantise
 from .weighing import Heard, fit_shares, heard, matches_of, sharpness, weighed_odds
 
-VERSION = 2
+VERSION = 3
 SEED = 0
 """Nothing is drawn by lot: what a line is for is decided by a hash, and the solver has no random part."""
 DATA = (
@@ -96,9 +107,10 @@ class Fitted(NamedTuple):
 
 def fit_heads(sources: Sources, embeddings: Embeddings, tell: Tell) -> Fitted:
     """Fit both heads; they know nothing of the rules."""
+    shared = [*shared_lines(sources.shared)]
     lines = [
         *authored_lines(sources.authored), *phrase_lines(sources.authored / "phrases.yaml"),
-        *shared_lines(sources.shared), *lexicon_lines(),
+        *reply_lines(sources.authored / "replies.yaml"), *shared, *lexicon_lines(), *sentimental_lines(shared),
     ]  # fmt: skip
     tell(f"{len(lines)} lines")
     words = embeddings.vocabulary([line.text for line in lines])
@@ -260,21 +272,24 @@ def _thresholds(
     sets = {"role-play": "role-play", **{name: f"tune {name}" for name in ("everyday", "fiction", "counsel")}}
     player = [COLUMNS.index(column) for column in CRISES]
     story = [COLUMNS.index(column) for column in STORY]
+    told = odds["tune story"][:, story]
+    # What counsellors are asked is no story.
+    harmless = {name: odds[of][:, story] for name, of in sets.items() if name != "counsel"}
+    harmless["twins"] = told[~_unsafe(lines)]
     return {
         "player": operating_points(
             CRISES,
             {name: odds[of][:, player] for name, of in sets.items()},
-            _wanted(lines, odds, ("authored",), CRISES),
+            _crises(lines, odds),
             warnings=WARNINGS,
             escalations=ESCALATIONS,
             warned={name: said[of].warned for name, of in sets.items()},
             named={name: said[of].named for name, of in sets.items()},
         ),
-        # What counsellors are asked is no story.
         "story": operating_points(
             STORY,
-            {name: odds[of][:, story] for name, of in sets.items() if name != "counsel"},
-            _wanted(lines, odds, ("story", "replies"), STORY),
+            harmless,
+            told[_unsafe(lines)],
             warnings=STORY_WARNINGS,
             escalations=STORY_ESCALATIONS,
             margin=STORY_MARGIN,
@@ -282,13 +297,14 @@ def _thresholds(
     }
 
 
-def _wanted(
-    lines: Sequence[Line], odds: Mapping[str, Doubles], sources: Sequence[str], columns: Sequence[str]
-) -> Doubles:
-    """Return the log odds of what tunes and should be found by one of the columns."""
-    rows = []
-    for name, places in _places(lines).items():
-        if name in {f"tune {source}" for source in sources}:
-            chosen = [any(lines[it].targets.get(column, (0.0,))[0] > 0 for column in columns) for it in places]
-            rows.append(odds[name][chosen])
-    return np.concatenate(rows)[:, [COLUMNS.index(column) for column in columns]]
+def _unsafe(lines: Sequence[Line]) -> Flags:
+    """Say of each reply that tunes whether it must not be told."""
+    places = _places(lines)["tune story"]
+    return np.array([lines[it].targets[UNSAFE][0] > 0 for it in places])
+
+
+def _crises(lines: Sequence[Line], odds: Mapping[str, Doubles]) -> Doubles:
+    """Return the log odds of the messages that tune and tell of a crisis."""
+    places = _places(lines)["tune authored"]
+    chosen = [lines[it].targets[CRISIS][0] > 0 for it in places]
+    return odds["tune authored"][chosen][:, [COLUMNS.index(column) for column in CRISES]]

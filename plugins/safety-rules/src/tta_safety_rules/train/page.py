@@ -10,13 +10,16 @@ _HEAD = """\
 
 Written by `tta safety train`; `card.json` beside it has all of it, and the thresholds that count.
 
-Two small models read a text beside the rules. The **statistical head** sums a byte for each word, and for each pair and
-triple of stems, in each of its columns: the nine kinds of crisis, any of them, how glad or sad a text is, and what a
-generated text must not do (ignore a risk or turn away, agree with harm, claim expertise, give a method, confirm a
-delusion, claim to be human). Pairs, triples and parts of words are kept by a hash of 35 bits, 2^17 of them at most, so
-that two seldom share a weight. A word's weight holds what its place in the sentence model's space says, so that words
-from which nobody learned count, too. The **deep head** (the extra `embeddings`) is a linear part upon a sentence model:
-the mean and the peak of its last layer, and the means of two inner ones; it adds what the statistical head says.
+Two small models read a text beside the rules. The **statistical head** sums a byte for each word, and for each pair
+and triple of stems, in each of its columns: the nine kinds of crisis, any of them, how glad or sad a text is, what a
+generated text must not do (turn away from a risk or ignore it; agree with harm or egg it on; give a method; name a
+dose; confirm a delusion; claim to be human, a therapist, or to have called somebody; claim expertise; bind a person
+to itself, or tell what isn't its to tell; approach a minor; be sexual; hate), and any of these. Pairs, triples and
+parts of words are kept by a hash of 35 bits, 2^17 of them at most, so that two seldom share a weight. A word's weight
+holds what its place in the sentence model's space says, so that words from which nobody learned count, too. The
+**deep head** (the extra `embeddings`) is a linear part upon a sentence model: the mean and the peak of its last
+layer, and the means of two inner ones; it adds what the statistical head says. Both read a generated text with what
+the player wrote before it.
 
 Of a player's text the rules and a head give one risk by category: a logistic regression over what the head says of the
 category and of any crisis, and over how sharp the sharpest rule is that matches, affirmed or doubtful. `weighing` in
@@ -32,7 +35,9 @@ were fixed, and by `role-play`; the last is measured. Which layers are read, and
 chosen within the first four; how large a share may be warned of, and which rules a head may contradict, was settled
 with the figures below in sight, so that they flatter a little. What is shipped was then fitted on all: `tta safety
 evaluate` on these lines would only show what was learned by heart. Messages and most replies were written by the same
-hand as those learned from: on other people's words they will be less good.
+hand as those learned from: on other people's words they will be less good. Replies are divided by template; their
+harmless twins are as near to them as their author could write, and how many of these may be warned of was settled with
+the figures in sight. A story that is warned of is told, one that is blocked isn't: the certain threshold is for that.
 `crises by another hand` were not. `role-play` and `other role-play` are real talk at a game table, from which nothing
 was learned; the other tuned nothing either. Counsellors are asked about crises, too, and few of those are labelled so:
 of `counsel` some of what is warned of is meant to be.
