@@ -29,6 +29,14 @@ def test_a_failed_step_shows_its_code_and_its_field(tmp_path: Path) -> None:
     assert "bad_request: the field $.text does not fit" in shown(FAILED, tmp_path / "out")
 
 
+def test_only_steps_that_acted_are_shown_by_their_own_names(tmp_path: Path) -> None:
+    held = [{**STEP, "id": "act", "agent": ""}, {**STEP, "id": "act/told"}, {**STEP, "id": "look", "status": "skipped"}]
+    trace = shown(FAILED | {"steps": held}, tmp_path / "out")
+    assert [line.split()[0] for line in trace.splitlines() if STEP["agent"] in line] == ["told"]
+    assert "act" not in trace
+    assert "look" not in trace
+
+
 def test_what_a_step_says_of_its_failure_is_nothing_that_a_terminal_would_obey(tmp_path: Path) -> None:
     odd = FAILED | {"steps": [STEP | {"detail": "\x1b]0;odd\x07\x9b2J\u202eodd"}]}
     assert "bad_request: ]0;odd2Jodd" in shown(odd, tmp_path / "out")

@@ -103,7 +103,11 @@ class Screen:
         """Show each step, its agent and its time in milliseconds, and who checked which text."""
         total = response.performance["total"] * 1000
         title = f"turn {response.turn} of {response.session}: {response.outcome}, {total:.1f} ms"
-        steps = [(step.id, step.agent, f"{step.seconds * 1000:.1f} ms", step.result) for step in response.steps]
+        # Ways that the turn didn't take, and workflows that only hold other steps, say nothing of who acted.
+        acted = [step for step in response.steps if step.agent and step.status != "skipped"]
+        steps = [
+            (step.id.rpartition("/")[2], step.agent, f"{step.seconds * 1000:.1f} ms", step.result) for step in acted
+        ]
         checks = [_checked(response, channel) for channel in ("player", "story")]
         if not self.terminal:
             lines = [f"  {id:10} {agent:22} {time:>11}  {status}" for id, agent, time, status in steps]
