@@ -45,7 +45,7 @@ from tta_world import WORLD, diff
 from tta_world.testing import some_world
 
 KEYS = {role: f"ttak_{secrets.token_urlsafe(32)}" for role in ("viewer", "operator", "admin")}
-ELSEWHERE = ("redis", "neo4j", "smtp", "file", "play", "orchestration")
+ELSEWHERE = ("redis", "neo4j", "llm-openai", "llm-embedder", "smtp", "file", "play", "orchestration")
 """Parts of names of plugins that need a server, write into somebody's home, or have nothing to serve."""
 WORKFLOW_FILES = {
     "asked": {"steps": [{"id": "agreed", "signal": "person", "timeout": "4m"}]},
