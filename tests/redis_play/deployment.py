@@ -223,10 +223,14 @@ def key_of(server: RedisServer, session: str) -> bytes:
     return bytes(key)
 
 
+def context(server: RedisServer, session: str) -> dict[str, Any]:
+    """Return what a session remembers, as it is stored."""
+    return msgspec.msgpack.decode(server.command("HGET", key_of(server, session), "context"), type=dict[str, Any])
+
+
 def world(server: RedisServer, session: str) -> dict[str, Any]:
     """Return the world of a session, as it is stored."""
-    context = msgspec.msgpack.decode(server.command("HGET", key_of(server, session), "context"), type=dict[str, Any])
-    found: dict[str, Any] = context["world"]
+    found: dict[str, Any] = context(server, session)["world"]
     return found
 
 

@@ -787,17 +787,19 @@ class Background(Teller):
 
 
 async def test_agents_are_told_what_was_before_and_whom_the_story_is_for() -> None:
-    teller = type("Fresh", (Background,), {"given": []})
+    class Fresh(Background):
+        given: ClassVar[list[Any]] = []
+
     names = ("history", "summary", "profile", "tone", "themes", "memory", "due")
     step = {**STORY, "input": {**STORY["input"], **{name: f"input.{name}" for name in names}}}  # type: ignore[dict-item]
     profile = Profile(goals=("rest",), themes=("the sea", "dogs"), avoid=("Dogs",), tone="calm")
-    async with telling(safe, teller=teller, turn={**TURN, "steps": [step]}) as kernel:
+    async with telling(safe, teller=Fresh, turn={**TURN, "steps": [step]}) as kernel:
         sessions = kernel.get(SESSIONS)
         await set_profile(sessions, "s", "anna", profile)
         for number in range(8):
             await kernel.get(ORCHESTRATION).process_user_input(f"line {number}", "s", user="anna")
         session = await sessions.get("s")
-    first, *_, last = teller.given
+    first, *_, last = Fresh.given
     assert (first.history, first.profile, first.tone, first.themes) == ((), profile, "calm", ("the sea",))
     assert [page.said for page in last.history] == [f"line {number}" for number in range(1, 7)]
     assert last.history[-1] == Page(7, "line 6", "You said line 6. The sea answers.", "story")
@@ -817,14 +819,16 @@ class Remembering(Background):
 
 
 async def test_what_a_run_asks_to_remember_the_next_turn_knows_and_a_check_may_refuse_it() -> None:
-    teller = type("Fresh", (Remembering,), {"given": []})
+    class Fresh(Remembering):
+        given: ClassVar[list[Any]] = []
+
     step = {**STORY, "input": {**STORY["input"], "memory": "input.memory"}}  # type: ignore[dict-item]
     output = {**TURN["output"], "memory": "steps.story.memory"}  # type: ignore[dict-item]
 
     def no_secrets(text: str, channel: Channel, about: About) -> Verdict:
         return BLOCKED if channel == "tool" and "SECRET" in text else SAFE
 
-    async with telling(no_secrets, teller=teller, turn={"steps": [step], "output": output}) as kernel:
+    async with telling(no_secrets, teller=Fresh, turn={"steps": [step], "output": output}) as kernel:
         for said in ("a name", "SECRET", "another"):
             await kernel.get(ORCHESTRATION).process_user_input(said, "s", user="anna")
-    assert [scene.memory for scene in teller.given] == [{}, {"said": "a name"}, {"said": "a name"}]
+    assert [scene.memory for scene in Fresh.given] == [{}, {"said": "a name"}, {"said": "a name"}]

@@ -32,7 +32,7 @@ def test_a_failed_step_shows_its_code_and_its_field(tmp_path: Path) -> None:
 def test_only_steps_that_acted_are_shown_by_their_own_names(tmp_path: Path) -> None:
     held = [{**STEP, "id": "act", "agent": ""}, {**STEP, "id": "act/told"}, {**STEP, "id": "look", "status": "skipped"}]
     trace = shown(FAILED | {"steps": held}, tmp_path / "out")
-    assert [line.split()[0] for line in trace.splitlines() if STEP["agent"] in line] == ["told"]
+    assert [line.split()[0] for line in trace.splitlines() if str(STEP["agent"]) in line] == ["told"]
     assert "act" not in trace
     assert "look" not in trace
 
