@@ -18,7 +18,7 @@ from tta_llm import Delta, Embedded, LlmError, ModelCall, Usage
 from .answers import Answer, Counted
 from .asked import Form, body_of
 from .config import Endpoint
-from .failures import failure_of, is_known
+from .failures import failure_of, is_known, refused_field
 from .sse import Events, TooLong
 
 _MOST_ERROR = 65_536
@@ -70,7 +70,7 @@ class Client:
             found = await self._listed(answer)
         vectors = [each.embedding for each in sorted(found.data, key=lambda each: each.index)]
         counted = found.usage or Counted()
-        return Embedded(vectors, Usage(max(0, counted.prompt_tokens or 0)))
+        return Embedded(vectors, Usage(counted.usage.prompt))
 
     async def stream(self, call: ModelCall, model: str) -> AsyncGenerator[Delta, None]:
         """Ask a model; a server that refuses how it is asked for JSON, or for counts, is asked in a simpler way."""
@@ -86,7 +86,7 @@ class Client:
                             yield delta
                     return
                 failed = await _bounded(answer, _MOST_ERROR, cut=True)
-                simpler = form.after_refusal(call, answer.status)
+                simpler = form.after_refusal(call, answer.status, refused_field(failed))
                 if simpler is None or is_known(failed):
                     raise failure_of(answer.status, answer.headers, failed)
                 form = simpler

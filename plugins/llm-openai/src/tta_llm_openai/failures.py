@@ -33,6 +33,12 @@ _CODES: Mapping[str, tuple[Code, bool]] = {
 }  # fmt: skip
 """Codes and types of errors that OpenAI, Azure and llama.cpp have, and that say more than the status does."""
 
+_TOO_LONG = re.compile(
+    r"(?:maximum|exceeds?|available|larger than)[^.]{0,40} context\b|context (?:length|window) ", re.IGNORECASE
+)
+"""How servers that have no code for it say that a request is longer than the model holds."""
+_MOST_READ = 2000
+
 
 def failure_of(status: int, headers: Mapping[str, str], body: bytes) -> LlmError:
     """Return what a status means, with what the body's code adds."""
@@ -48,10 +54,11 @@ def failure_of(status: int, headers: Mapping[str, str], body: bytes) -> LlmError
 def failure_in(error: Any) -> LlmError:
     """Return what an error means that stands in a stream, or in a body that was sent with status 200."""
     fields = error if isinstance(error, dict) else {}
-    status = fields.get("code")
+    status = str(fields.get("code"))
     found = _of_fields(fields)
-    if found is None and isinstance(status, int):
-        found = _STATUS.get(status)
+    if found is None and re.fullmatch("[1-5][0-9]{2}", status):
+        # As a number or, behind some gateways, as a text.
+        found = _STATUS.get(int(status))
     code, retryable = found or ("unavailable", True)
     return LlmError(code, "the server broke off with an error of its own", retryable=retryable)
 
@@ -59,6 +66,12 @@ def failure_in(error: Any) -> LlmError:
 def is_known(body: bytes) -> bool:
     """Say whether a refusal has a reason of its own, so that asking in another form won't help."""
     return _known(body) is not None
+
+
+def refused_field(body: bytes) -> str:
+    """Return the field of a request that a server says it doesn't take; "" where it names none."""
+    field = _error_in(body).get("param")
+    return field if isinstance(field, str) else ""
 
 
 def retry_after(text: str) -> float | None:
@@ -76,12 +89,17 @@ def retry_after(text: str) -> float | None:
 
 
 def _known(body: bytes) -> tuple[Code, bool] | None:
+    return _of_fields(_error_in(body))
+
+
+def _error_in(body: bytes) -> Mapping[str, Any]:
+    """Return what a body says of an error: in a field of its own or, with older servers of vLLM, as all there is."""
     try:
         told = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    error = told.get("error") if isinstance(told, dict) else None
-    return _of_fields(error) if isinstance(error, dict) else None
+        return {}
+    error = told.get("error", told) if isinstance(told, dict) else None
+    return error if isinstance(error, dict) else {}
 
 
 def _of_fields(error: Mapping[str, Any]) -> tuple[Code, bool] | None:
@@ -89,4 +107,7 @@ def _of_fields(error: Mapping[str, Any]) -> tuple[Code, bool] | None:
         word = error.get(name)
         if isinstance(word, str) and word in _CODES:
             return _CODES[word]
+    message = error.get("message")
+    if isinstance(message, str) and _TOO_LONG.search(message[:_MOST_READ]):
+        return "too_large", False
     return None

@@ -242,7 +242,8 @@ def _note(known: _Try, delta: Delta) -> None:
 
 def _spent(known: _Try, asked: int, code: str) -> Usage:
     """Return what a request has come to: as the server says, or else by our estimate of what it has worked on."""
-    if known.usage is not None:
+    if known.usage is not None and (known.usage.completion or not known.characters):
+        # Some servers say 0, whatever they have written.
         return known.usage
     if known.characters or (known.sent and code in _WORKED_ON):
         return Usage(asked, tokens_of(known.characters), estimated=True)

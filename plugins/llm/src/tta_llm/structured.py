@@ -72,6 +72,8 @@ def _json_in(text: str) -> str:
     text = text.strip()
     if text.startswith(("{", "[")):
         return text
+    # Before that it was only thinking, as some servers leave it in.
+    text = text.rpartition("</think>")[2]
     if fenced := _FENCED.search(text):
         return fenced[1].strip()
     begin, end = text.find("{"), text.rfind("}")
