@@ -13,13 +13,12 @@ from tta_world import Change, World
 from .facts import contradicts, mentions
 from .page import Page
 from .parting import Parting, TooLong
+from .prose import is_markup, is_out_of_voice
 
-_MARKUP = ("http:", "https:", "www.", "<", ">", "{", "}", "`", "**", "[", "##")
-_ROLES = ("system:", "assistant:", "user:", "player:", "narrator:", "story:", "page:")
-_OUT_OF_VOICE = ("as an ai", "language model", "system prompt", "my instructions", "i cannot assist", "i can't assist")
-"""What no story says, and a model that has left it does."""
 _OVERLAP = 200
 """How much of what was said before is looked at with a sentence, so that nothing leaks in halves."""
+_AT_ONCE = 250
+"""How much of a piece is parted at once: a server may send a whole book as one, and parting looks at all it holds."""
 
 
 @cache
@@ -49,12 +48,15 @@ class Author:
         return Heard(why if why or self.told else "invalid_output", heard.model)
 
     async def _take(self, piece: str) -> bool:
-        try:
-            found = self._parting.add(piece)
-        except TooLong:
-            self._why = "invalid_output"
-            return False
-        return await self._add_all(found) and len(self._page.text) < self._until
+        for at in range(0, len(piece), _AT_ONCE):
+            try:
+                found = self._parting.add(piece[at : at + _AT_ONCE])
+            except TooLong:
+                self._why = "invalid_output"
+                return False
+            if not await self._add_all(found) or len(self._page.text) >= self._until:
+                return False
+        return True
 
     async def _add_all(self, found: Sequence[tuple[str, str]]) -> bool:
         """Tell sentences; False where one is none for this page, and so nothing after it is."""
@@ -70,12 +72,11 @@ class Author:
 
     def _objection(self, sentence: str) -> str:
         """Say in a word why a sentence can't stand, if it can't."""
-        folded = sentence.casefold()
         if prompt().leaks(f"{self._page.text[-_OVERLAP:]} {sentence}"):
             return "leak"
-        if any(mark in folded for mark in _MARKUP) or folded.startswith(_ROLES):
+        if is_markup(sentence, self._world.player.name):
             return "markup"
-        if any(phrase in folded for phrase in _OUT_OF_VOICE):
+        if is_out_of_voice(sentence):
             return "out_of_voice"
         if mentions(sentence, self._avoid):
             return "avoided"

@@ -15,7 +15,13 @@ _NOT = re.compile(
     r"as though|like|would|could|might|may|can|wants?|try|tries|imagine|remember|think|picture|dream|once|if|were)\b",
     re.IGNORECASE,
 )
-"""With one of these a sentence speaks of what isn't so, or may be."""
+"""With one of these a part of a sentence speaks of what isn't so, or may be."""
+_NO_MORE = re.compile(
+    r"\bno longer (?:locked|shut|closed)\b|\b(?:no one|nobody|nothing else|not only)\b", re.IGNORECASE
+)
+"""What looks like it, and isn't: said of a door that opens, it doesn't make it less open."""
+_PARTS = re.compile(r"[;:—–]|,? (?:but|yet)\b|, (?:and|then|so)\b", re.IGNORECASE)
+"""Where a sentence goes on to something else, of which a word of denial before says nothing."""
 _ACTS = (
     r"(?:says?|asks?|nods?|smiles?|laughs?|answers?|whispers?|looks?|turns?|waits?|walks?|comes?|stands?|sits?|hands?|"
     r"gives?|takes?|offers?|waves?|leans?|appears?|arrives?|joins?|follows?|watches|touches|grins?|sighs?|murmurs?)"
@@ -28,7 +34,16 @@ _GOES = r"(?:walk|step|go|climb|run|come|arrive|enter|reach|head|cross|descend|s
 
 def contradicts(sentence: str, world: World, change: Change) -> bool:
     """Say whether a sentence tells of what hasn't happened in this world."""
-    text = " ".join(sentence.split())
+    text = _NO_MORE.sub("", " ".join(sentence.split()))
+    return any(_is_untrue(part, world, change) for part in _PARTS.split(text))
+
+
+def mentions(sentence: str, phrases: Iterable[str]) -> bool:
+    """Say whether a sentence speaks of one of these, in the singular or the plural."""
+    return any(_says(sentence, rf"{re.escape(phrase.strip())}s?") for phrase in phrases if phrase.strip())
+
+
+def _is_untrue(text: str, world: World, change: Change) -> bool:
     if _NOT.search(text):
         return False
     return (
@@ -37,11 +52,6 @@ def contradicts(sentence: str, world: World, change: Change) -> bool:
         or any(_is_taken(text, thing) for thing in _out_of_hand(world, change))
         or any(_is_reached(text, place) for place in _unreached(world, change))
     )
-
-
-def mentions(sentence: str, phrases: Iterable[str]) -> bool:
-    """Say whether a sentence speaks of one of these, in the singular or the plural."""
-    return any(_says(sentence, rf"{re.escape(phrase.strip())}s?") for phrase in phrases if phrase.strip())
 
 
 def _acts(text: str, person: Character) -> bool:
@@ -53,7 +63,7 @@ def _is_opened(text: str, thing: Thing) -> bool:
     if not {"door", "container"} & set(thing.traits) or "open" in thing.states:
         return False
     name = _names(thing)
-    return _says(text, rf"{name}(?: \w+){{0,3}} {_OPENS}") or _says(text, rf"(?:open|unlock)s?(?: up)? {name}")
+    return _says(text, rf"{name}(?:,? \w+){{0,3}}[ ,]+{_OPENS}") or _says(text, rf"(?:open|unlock)s?(?: up)? {name}")
 
 
 def _is_lit(text: str, thing: Thing) -> bool:

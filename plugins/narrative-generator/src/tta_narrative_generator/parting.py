@@ -30,7 +30,7 @@ class Parting:
         found: list[tuple[str, str]] = []
         while end := self._end():
             found += self._cut(end)
-        if not found and len(self._rest) > LONGEST:
+        if len(self._rest) > LONGEST:
             raise TooLong
         return found
 
