@@ -88,9 +88,10 @@ class Chunk(Struct):
 
 
 class Answer:
-    """Gathers what isn't told at once."""
+    """Gathers what isn't told at once, at most ``most`` characters of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = 200_000) -> None:
+        self._left = most
         self.finish: Finish | None = None
         self._usage: Usage | None = None
         self._calls: list[_Gathered] = []
@@ -141,6 +142,13 @@ class Answer:
 
     def _add(self, part: Call) -> None:
         function = part.function or Function()
+        arguments = function.arguments or ""
+        if isinstance(arguments, dict):
+            arguments = msgspec.json.encode(arguments).decode()
+        # Nobody hears of it before it is whole, so nobody else can count it.
+        self._left -= len(arguments) + len(function.name or "")
+        if self._left < 0:
+            raise LlmError("too_large", "what the model wants tools called with is longer than an answer may be")
         call = self._begun(part, function)
         if call is None:
             if len(self._calls) >= _MOST_CALLS:
@@ -151,10 +159,8 @@ class Answer:
             self._calls.append(call)
         call.id = (part.id or call.id)[:_MOST_ID]
         call.name = function.name or call.name
-        if isinstance(function.arguments, dict):
-            call.parts.append(msgspec.json.encode(function.arguments).decode())
-        elif function.arguments:
-            call.parts.append(function.arguments)
+        if arguments:
+            call.parts.append(arguments)
 
     def _begun(self, part: Call, function: Function) -> _Gathered | None:
         """Return the call that a part goes on with; None where it begins one.

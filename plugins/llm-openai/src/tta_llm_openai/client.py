@@ -81,7 +81,7 @@ class Client:
             async with self._sent("POST", "/chat/completions", body, call.connect) as answer:
                 if answer.status == 200:
                     self._keep(key, form)
-                    async with aclosing(self._told(answer)) as deltas:
+                    async with aclosing(self._told(answer, call.most)) as deltas:
                         async for delta in deltas:
                             yield delta
                     return
@@ -102,8 +102,8 @@ class Client:
         if len(self._forms) > _MOST_FORMS:
             self._forms.popitem(last=False)
 
-    async def _told(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[Delta, None]:
-        gathered = Answer()
+    async def _told(self, answer: aiohttp.ClientResponse, most: int) -> AsyncGenerator[Delta, None]:
+        gathered = Answer(most)
         if answer.content_type == "application/json":
             # It doesn't stream: all of it comes at once.
             for delta in gathered.take(await _bounded(answer, _MOST_BODY)):

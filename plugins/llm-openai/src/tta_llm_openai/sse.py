@@ -55,7 +55,8 @@ class Events:
         name, _, value = line.partition(b":")
         if name == b"data":
             value = value.removeprefix(b" ")
-            self._size += len(value)
+            # The end of the line counts, too: else lines without anything in them cost nothing, and are never enough.
+            self._size += len(value) + 1
             self._check(self._size)
             self._data.append(value)
 

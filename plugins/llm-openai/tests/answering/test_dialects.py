@@ -5,12 +5,14 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tta_llm import ChatRequest, LlmError, ModelCall, ToolCall
 from tta_llm_openai.answers import Answer
+from tta_llm_openai.sse import Events, TooLong
 from tta_llm_openai.thinking import Thinking
 
 from .server import DONE, Server, chunk, event, status, streams
@@ -107,6 +109,24 @@ async def test_calls_are_told_apart_and_put_together(server: Server, pieces: tup
     async with asking(server) as (_, models):
         [end] = await deltas_of(models, ModelCall(model="default/gemma", messages=HELLO))
     assert end.tool_calls == (ToolCall("c1", "dice", '{"a":1}'), ToolCall("c2", "coin", "{}"))
+
+
+def test_what_is_gathered_for_later_has_an_end() -> None:
+    more = {"choices": [{"delta": {"tool_calls": [{"index": 0, "function": {"arguments": "a" * 1000}}]}}]}
+    answer, events = Answer(most=10_000), Events(10_000)
+
+    def gather() -> None:
+        for _ in range(20):
+            assert not [*answer.take(msgspec.json.encode(more))]
+
+    def feed() -> None:
+        for _ in range(20):
+            assert not [*events.feed(b"data:\n" * 1000)]
+
+    with pytest.raises(LlmError, match="too_large"):
+        gather()
+    with pytest.raises(TooLong):
+        feed()
 
 
 OVERLONG = "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens."
