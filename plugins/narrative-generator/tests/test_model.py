@@ -133,6 +133,9 @@ TAKEN_OVER = {
     "letters that look alike": "Y\u043eu sit down.",
     "heaps of accents": "Z\u0301\u0302\u0303 sits.",
     "pictures": "You sit 🙂.",
+    "German": "Die Welt ist gut und still.",
+    "Spanish": "Las olas vienen y se van despacio.",
+    "French": "Les vagues viennent et repartent sans bruit.",
     "a list": "- You sit.",
     "numbers": "1. You sit.",
     "a table": "| a | b |.",
@@ -159,7 +162,7 @@ async def test_of_a_model_that_has_been_taken_over_only_prose_is_told_and_the_pa
     told = await telling(f"{LINES[0]} {said} The rope creaks.")(WAIT)
     first, _, end = told.out.text.partition("\n\n")
     assert (first, "you are on the pier" in end) == (LINES[0], True)
-    assert told.out.trace["why"] in ("markup", "out_of_voice", "contradiction")
+    assert told.out.trace["why"] in ("markup", "foreign", "out_of_voice", "contradiction")
 
 
 PROSE = (

@@ -13,7 +13,7 @@ from tta_world import Change, World
 from .facts import contradicts, mentions
 from .page import Page
 from .parting import Parting, TooLong
-from .prose import is_markup, is_out_of_voice
+from .prose import is_foreign, is_markup, is_out_of_voice
 
 _OVERLAP = 200
 """How much of what was said before is looked at with a sentence, so that nothing leaks in halves."""
@@ -76,6 +76,8 @@ class Author:
             return "leak"
         if is_markup(sentence, self._world.player.name):
             return "markup"
+        if is_foreign(sentence):
+            return "foreign"
         if is_out_of_voice(sentence):
             return "out_of_voice"
         if mentions(sentence, self._avoid):

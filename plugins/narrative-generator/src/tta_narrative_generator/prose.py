@@ -29,6 +29,24 @@ _OUT_OF_VOICE = re.compile(
 )
 """What no story of this kind says: a model that has left it does, and one that wants something of who is reading."""
 
+_WORDS = """
+the you your yours and of is it its to with for there that this from at by as he she they her his their are have has not
+nothing up down out where while then than but one if been be do does what when who how all into over some here something
+somewhere somebody someone we us my or like about between through without before after again away back just only very
+more less things round
+"""
+"""Words without which hardly a sentence of some length is English; none of them is a common one of a neighbour's."""
+_ENGLISH = frozenset(_WORDS.split())
+_TELLING = 6
+"""So many words are enough to tell."""
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+def is_foreign(sentence: str) -> bool:
+    """Say whether it is in another language than the story's, which is English, and so than its checks are made for."""
+    words = _WORD.findall(sentence.casefold())
+    return len(words) >= _TELLING and _ENGLISH.isdisjoint(words)
+
 
 def is_markup(sentence: str, name: str = "") -> bool:
     """Say whether it holds what isn't prose in the Latin alphabet; ``name`` is the player's, in whichever it is."""
