@@ -19,8 +19,8 @@ from tta_safety import Verdict
 from tta_world import WORLD, World
 from tta_world.store import same
 from tta_world.testing import some_world
-from tta_world_neo4j import Neo4jWorlds
 from tta_world_neo4j.config import Config
+from tta_world_neo4j.store import Neo4jWorlds
 from tta_world_neo4j.testing import shared_neo4j
 from tta_world_neo4j.testing.server import config_for
 from tta_world_neo4j.transactions import connect

@@ -42,7 +42,7 @@ def test_a_model_s_story_is_on_the_screen_sentence_by_sentence(deployment: Deplo
         assert not halting.gone_on.is_set()
         halting.go()
         terminal.expect_exact("Then it goes")  # The line breaks somewhere behind it.
-        terminal.expect(r"by model, prompt narrate@\d+, model default/small")
+        terminal.expect(r"by\s+model,\s+prompt\s+narrate@\d+,\s+model\s+default/small")  # A cell may be wrapped.
         terminal.expect(r"story's text\s+safe by .*safety-rules")
     finally:
         terminal.close(force=True)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tta_world.testing import Passing, SharedWorldContract
-from tta_world_neo4j import Neo4jWorlds
 from tta_world_neo4j.config import Config
+from tta_world_neo4j.store import Neo4jWorlds
 from tta_world_neo4j.testing.server import config_for
 from tta_world_neo4j.transactions import connect
 

@@ -12,9 +12,9 @@ import pytest
 from tta_world import Applied, Edit, Patch, WorldError, diff
 from tta_world.graph import relations
 from tta_world.testing import some_world
-from tta_world_neo4j import Neo4jWorlds
 from tta_world_neo4j.config import Config
 from tta_world_neo4j.rows import graph_of, key_of
+from tta_world_neo4j.store import Neo4jWorlds
 from tta_world_neo4j.testing import neo4j_server
 from tta_world_neo4j.testing.server import config_for
 from tta_world_neo4j.transactions import Database, Transaction, connect

@@ -13,8 +13,9 @@ from tta_sessions import SessionsPlugin
 from tta_sessions.hookspecs import forget
 from tta_world import WORLD, WorldMemory, WorldPlugin, diff
 from tta_world.testing import some_world
-from tta_world_neo4j import Neo4jWorlds, Tls, WorldNeo4j
+from tta_world_neo4j import Tls, WorldNeo4j
 from tta_world_neo4j.config import Config
+from tta_world_neo4j.store import Neo4jWorlds
 from tta_world_neo4j.testing.server import config_for
 from tta_world_neo4j.transactions import connect
 

@@ -4,6 +4,5 @@ from __future__ import annotations
 
 from .config import Config, Tls
 from .plugin import WorldNeo4j
-from .store import Neo4jWorlds
 
-__all__ = ["Config", "Neo4jWorlds", "Tls", "WorldNeo4j"]
+__all__ = ["Config", "Tls", "WorldNeo4j"]

@@ -9,8 +9,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
-from neo4j import TrustAll, TrustCustomCAs, TrustSystemCAs
-from neo4j.auth_management import AsyncClientCertificateProviders, ClientCertificate
 
 from tta_kernel import ConfigPath, PositiveDuration, Secret
 from tta_world import WorldConfig
@@ -34,6 +32,9 @@ class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def arguments(self) -> dict[str, Any]:
         """Return what the driver is told of it."""
+        from neo4j import TrustAll, TrustCustomCAs, TrustSystemCAs
+        from neo4j.auth_management import AsyncClientCertificateProviders, ClientCertificate
+
         trusted = TrustCustomCAs(str(self.ca)) if self.ca else TrustSystemCAs()
         found: dict[str, Any] = {"encrypted": True, "trusted_certificates": trusted if self.verify else TrustAll()}
         if self.cert and self.key:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
-from neo4j.exceptions import ConfigurationError
 
 from tta_kernel import Context, Figure, Health, NotReady, Plugin, PluginError, Problem, hookimpl
 from tta_world import FIGURES, WORLD, WorldError
 
 from .config import Config
-from .store import Neo4jWorlds
-from .transactions import connect
+
+if TYPE_CHECKING:
+    from .store import Neo4jWorlds
 
 _SLOW = 0.5
 """Seconds after which an answer to nothing is late."""
@@ -36,6 +36,12 @@ class WorldNeo4j(Plugin[Config]):
 
     @asynccontextmanager
     async def lifespan(self, ctx: Context) -> AsyncIterator[None]:
+        # Only where it runs: the driver imports NumPy and more where they are installed.
+        from neo4j.exceptions import ConfigurationError
+
+        from .store import Neo4jWorlds
+        from .transactions import connect
+
         try:
             async with connect(self.config) as database:
                 worlds = Neo4jWorlds(database, self.config)
