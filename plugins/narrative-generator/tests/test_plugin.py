@@ -5,7 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from tta_agents import AGENTS, AgentError, AgentId, AgentsMemory, AgentsPlugin
-from tta_kernel import Kernel, KernelSettings, PluginSettings
+from tta_kernel import Kernel, KernelSettings, NoConfig, Plugin, PluginSettings
+from tta_kernel.testing import running
+from tta_llm import MODELS
 from tta_narrative_generator import Config, In, NarrativeGenerator, Out
 from tta_world import Change, Deed, Detail, World
 
@@ -79,3 +81,21 @@ async def test_a_new_config_is_taken_over_without_a_restart() -> None:
     (await plugin.prepare(Config(max_paragraphs=2)))()
 
     assert plugin.config.max_paragraphs == 2
+
+
+@pytest.mark.parametrize(("config", "noted"), [({}, 1), ({"ask": False}, 0)])
+def test_a_check_notes_that_a_model_would_tell_the_story(config: dict[str, bool], noted: int) -> None:
+    class Backend(Plugin[NoConfig]):
+        provides = (MODELS,)
+
+    kernel = running(NarrativeGenerator, AgentsPlugin, AgentsMemory, Backend, config=config)
+    kernel.check()
+    found = [each for each in kernel.wiring.notes if "docs/safety-card.md" in str(each)]
+    assert len(found) == noted
+    assert not any("docs/safety-card.md" in str(each) for each in without_models().wiring.notes)
+
+
+def without_models() -> Kernel:
+    kernel = _kernel()
+    kernel.check()
+    return kernel

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated
 
 from msgspec import Meta, Struct, structs
 
 from tta_agents import AgentSpec, Capability, StepContext
-from tta_kernel import Context, PositiveDuration
-from tta_llm import ChatRequest
+from tta_kernel import Context, Hooks, PositiveDuration, Problem, hookimpl
+from tta_llm import MODELS, ChatRequest
 from tta_llm.aided import AidedAgent, AidedConfig, is_late
 from tta_sessions import Page, Profile, Tone
 from tta_world import Change, Intent, World
@@ -104,6 +104,16 @@ class NarrativeGenerator(AidedAgent[Config]):
         prompt()
         async with super().lifespan(ctx):
             yield
+
+    @hookimpl
+    def check(self, hooks: Hooks) -> Sequence[Problem]:
+        if not self.config.ask or MODELS not in hooks.providers:
+            return []
+        what = (
+            "a model would tell the story, and of what is unsafe in that the checks miss too much: docs/safety-card.md"
+        )
+        hint = "say `ask: false` in plugins.narrative-generator.config where anybody may be at risk"
+        return [Problem("plugin 'narrative-generator'", what, hint, note=True)]
 
     async def process(self, request: In, ctx: StepContext) -> Out:
         """Tell one turn, and hand it on sentence by sentence."""
