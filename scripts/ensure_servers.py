@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -60,6 +61,8 @@ def ensure_neo4j() -> None:
     """Make sure of a graph database: Java and Maven from Debian where we are root, the server from Maven Central."""
     if os.environ.get("NEO4J_URI"):
         return
+    if importlib.util.find_spec("tta_world_neo4j") is None:
+        return  # An environment of other tests, such as those of embedding.
     from tta_world_neo4j.testing import install as install_server
 
     for program, package in (("java", "default-jre-headless"), ("mvn", "maven")):
